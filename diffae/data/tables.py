@@ -24,8 +24,7 @@ No row is dropped, and no label is masked.
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from decimal import Decimal
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +43,7 @@ FILES, SPLIT, PERSONS = "files", "split", "persons"
 ROLES = {SPLIT: SPLIT, PERSONS: PERSONS, "person": PERSONS, "identity": PERSONS}
 MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "unknown", "?"}
 MISSING |= {sign + word for sign in ("", "+", "-") for word in ("inf", "infinity")}
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+", re.ASCII)
 MANY = 40  # classes that are read of any number of images
 
@@ -191,26 +190,30 @@ def few_enough(classes: int, rows: int) -> bool:
 # Cells
 
 
-def key_of(cell: Cell) -> str | Decimal:
-    """The exact number that a cell is, else its text."""
-    is_text = isinstance(cell, str) and not NUMBER.fullmatch(cell)
-    return str(cell) if is_text else Decimal(cell)
+def key_of(cell: Cell) -> Cell:
+    """The exact number that a cell is, a whole one as int; else, and if it is too large, its text."""
+    value = inf if isinstance(cell, str) and not NUMBER.fullmatch(cell) else float(cell)
+    if not isfinite(value):
+        return cell
+    exact = cell if str(cell).lstrip("+-").isdecimal() else value
+    return int(exact) if value.is_integer() else value
 
 
-def is_missing(cell: Cell) -> bool:
-    """Whether there is no value in a cell, or none that is finite."""
-    key = key_of(cell)
-    return key.lower() in MISSING if isinstance(key, str) else not isfinite(float(key))
+def is_missing(key: Cell) -> bool:
+    """Whether what `key_of` gives is no value, or none that is finite."""
+    if isinstance(key, str):
+        return key.lower() in MISSING or NUMBER.fullmatch(key) is not None
+    return not isfinite(key)
 
 
 def _refuse_odd(path: Path, name: str, cells: Sequence[Cell], role: str | None) -> None:
     """Raise UserError for a missing cell, and for a text among numbers, unless these are classes."""
-    distinct, (bare, kind) = {*cells}, said_of(name)
+    keys, (bare, kind) = {cell: key_of(cell) for cell in {*cells}}, said_of(name)
     any_text = role == FILES or kind == "classes"
-    odd = {cell for cell in distinct if (cell == "" if any_text else is_missing(cell))}
+    odd = {cell for cell, key in keys.items() if (key == "" if any_text else is_missing(key))}
     why = "is missing or not finite; fill it, or take the image or the column out"
-    if not odd and not role and not any_text:
-        texts: set[Cell] = {cell for cell in distinct if isinstance(key_of(cell), str)}
+    texts = {cell for cell, key in keys.items() if isinstance(key, str)}
+    if texts and not odd and not role and not any_text:
         words = {text for text in texts if not DECIMAL_COMMA.fullmatch(str(text))}
         if 2 * sum(cell in words for cell in cells) <= len(cells):
             odd, why = texts, "is no number, such as 3.5, as most are; correct it"
@@ -225,7 +228,7 @@ def _refuse_odd(path: Path, name: str, cells: Sequence[Cell], role: str | None) 
 # Labels and their kinds
 
 
-def kind_of(distinct: Collection[float | str | Decimal]) -> str:
+def kind_of(distinct: Collection[Cell]) -> str:
     """What the different values of a column are: "binary", "classes" or "real".
 
     Two values are binary. Texts are classes, and so are whole numbers if they are few, or if they
