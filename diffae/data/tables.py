@@ -15,7 +15,7 @@ A cell is missing if it is empty, NA, N/A, NaN, null, None, unknown or "?", in a
 
     names of images                   an empty cell is refused; others are names
     split, persons                    refused
-    binary, ordered and real labels   refused, and so is a text where most other cells are numbers
+    binary, ordered and real labels   refused, and so is a text where half of the cells are numbers
     classes, not said                 refused
     said to be classes (id:classes)   an empty cell is refused; others are classes
 
