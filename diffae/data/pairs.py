@@ -157,11 +157,8 @@ def read_pairs(path: Path, images: Sequence[str]) -> Rows:
     header, *lines = (csv_rows(path) if os.path.lexists(path) else []) or [[]]
     columns = [name.lower() for name in header]
     words = {*re.findall(r"\w+", " ".join(columns))}  # also where other signs separate them
-    if (
-        not {*COLUMNS} & {*columns}
-        and not {*COLUMNS[:2]} <= words
-        and not any(map(names.places, header))
-    ):
+    ours = {*COLUMNS} & {*columns} or {*COLUMNS[:2]} <= words
+    if not ours and not any(map(names.places, header)):
         return rows
     if sorted(columns) not in (sorted(COLUMNS), sorted((*COLUMNS, PERSON))):
         needed = f"{', '.join(COLUMNS)}, and {PERSON} if known"

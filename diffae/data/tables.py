@@ -48,6 +48,7 @@ DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+", re.ASCII)
 MANY = 40  # classes that are read of any number of images
 
 Cell = str | int | float  # of a CSV file a text, of an array what it holds
+Columns = Mapping[str, Sequence[Cell]]  # by name
 Places = Callable[[str], Collection[int]]  # of the images that a name may mean
 
 
@@ -124,9 +125,7 @@ def read_table(path: Path, places: Places | None = None) -> Table:
     return table
 
 
-def table_of(
-    path: Path, columns: Mapping[str, Sequence[Cell]], rows: int, key: str | None
-) -> Table:
+def table_of(path: Path, columns: Columns, rows: int, key: str | None) -> Table:
     """A table of columns by name, of which `key` has the names of the images.
 
     Raises UserError for two columns of one meaning, and for a missing cell; its row is named by its
@@ -139,9 +138,7 @@ def table_of(
             raise UserError(f"{path}: two columns are the {role} of the images; take one out")
         if role is None and name.lower() in KEYS:
             kept = f"call it {name or 'id'}:classes if it is a label"
-            table.left_out.append(
-                f"the column {name!r} of {path.name}, of names or numbers; {kept}"
-            )
+            table.left_out.append(f"the column {name!r} of {path.name}; {kept}")
             continue
         _refuse_odd(path, name, cells, role)
         same_role = table.roles if role else table.labels
