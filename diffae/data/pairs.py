@@ -11,6 +11,7 @@ beside them, pairs.csv; `after` is `before` with the attribute added (`on` is 1)
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +25,8 @@ from PIL import Image
 from diffae.data.dataset import Dataset
 from diffae.data.factors.combinations import Part, part_of
 from diffae.data.names import Names
-from diffae.data.readers.label_files import read_rows
+from diffae.data.readers.label_files import csv_rows
+from diffae.data.tables import is_missing, key_of
 from diffae.system.cli import did_you_mean, printable
 from diffae.system.errors import UserError
 
@@ -152,15 +154,21 @@ def read_pairs(path: Path, images: Sequence[str]) -> Rows:
     that is no pair.
     """
     names, rows = Names(images), Rows()
-    header, *lines = (read_rows(path) if os.path.lexists(path) else []) or [[]]
-    if not {*COLUMNS} & {*header} and not any(map(names.places, header)):
+    header, *lines = (csv_rows(path) if os.path.lexists(path) else []) or [[]]
+    columns = [name.lower() for name in header]
+    words = {*re.findall(r"\w+", " ".join(columns))}  # also where other signs separate them
+    ours = {*COLUMNS} & {*columns} or {*COLUMNS[:2]} <= words
+    if not ours and not any(map(names.places, header)):
         return rows
-    if sorted(header) not in (sorted(COLUMNS), sorted((*COLUMNS, PERSON))):
-        columns = f"{', '.join(COLUMNS)}, and {PERSON} if known"
-        raise UserError(f"{path}: line 1: the columns are {columns}, not {', '.join(header):.80}")
+    if sorted(columns) not in (sorted(COLUMNS), sorted((*COLUMNS, PERSON))):
+        needed = f"{', '.join(COLUMNS)}, and {PERSON} if known"
+        raise UserError(f"{path}: line 1: the columns are {needed}, not {', '.join(header):.80}")
     for line, values in enumerate(lines, 2):
-        where, cells = f"{path}: line {line}", dict(zip(header, values, strict=False))
-        if len(values) != len(header) or "" in values or cells["on"] not in ("0", "1"):
+        where, cells = f"{path}: line {line}", dict(zip(columns, values, strict=False))
+        complete = len(values) == len(header) and not any(
+            is_missing(key_of(value)) for value in values
+        )
+        if not complete or cells["on"] not in ("0", "1"):
             raise UserError(f"{where}: needs {len(header)} values; on is 1 (added) or 0 (removed)")
         before, after = (names.only(cells[k], where, " that have labels") for k in COLUMNS[:2])
         key = before, printable(cells["attribute"]), cells["on"] == "1"

@@ -10,7 +10,8 @@ from PIL import Image
 
 from diffae.data import open_dataset
 from diffae.data.prepare import prepare
-from diffae.data.readers.label_table import kind_of, read_labels
+from diffae.data.readers.label_table import read_labels
+from diffae.data.tables import kind_of
 
 COLOURS = {"red": (250, 0, 0), "green": (0, 250, 0), "blue": (0, 0, 250)}
 COUNT = 30
@@ -219,14 +220,14 @@ def test_whole_numbers_are_classes_if_few_or_without_a_gap():
     ("line", "row", "message"),
     [
         (1, "00.png,red,no,1,2", r"labels.csv: line 1: must name the columns"),
-        (1, "file,colour,big,big,digit", r"labels.csv: attribute big is listed 2 times"),
-        (1, "file,colour:real,big,age,digit", r"labels.csv: colour:real: real labels are a finite number in every row; or name it colour:classes"),
-        (1, "file,colour:binary,big,age,digit", r"labels.csv: colour:binary: binary labels are two different values"),
-        (1, "file,colour,big,split,digit", r"labels.csv: split '0.25' is none of train, valid and test"),
-        (4, "00.png,red,no,1", r"labels.csv: line 4: an image name and 3 values, not 4"),
+        (1, "file,colour,big,big,digit", r"labels.csv: the column big is listed 2 times"),
+        (1, "file,colour:real,big,age,digit", r"labels.csv: colour:real: real labels are numbers, not 'blue'; or call it colour:classes"),
+        (1, "file,colour:binary,big,age,digit", r"labels.csv: colour:binary: binary labels have two values, not 3; or call it colour:classes"),
+        (1, "file,colour,big,split,digit", r"labels.csv: split '0.25' is none of train, valid, test, nor 0, 1 or 2"),
+        (4, "00.png,red,no,1", r"labels.csv: line 4: 4 cells, and line 1 names 5 columns"),
         (4, "none.png,red,no,1,2", r"labels.csv: none.png is none of the images"),
-        (4, "00.png,red,no,,2", r"labels.csv: line 4: '' is not a value"),
-        (4, "00.png,red,no,nan,2", r"labels.csv: age: real labels are a finite number in every row"),
+        (4, "00.png,red,no,,2", r"labels.csv: line 4: age '' is missing or not finite; fill it, or take"),
+        (4, "00.png,red,no,nan,2", r"labels.csv: line 4: age 'nan' is missing or not finite; .*, or call the column age:classes"),
         (4, "a.png,red,no,1,2", r"labels.csv: a.png is several of the images; add its folder"),
     ],
 )  # fmt: skip
@@ -253,7 +254,7 @@ def test_a_table_of_other_things_is_said_and_class_folders_stay(tmp_path, capsys
     write_rows(tmp_path / "labels.csv", ["class,sound", "cat,meow", "dog,bark"])
     told = printed(capsys, tmp_path)
     assert told["attributes"] == "2: cat=0.500, dog=0.500"
-    assert "labels.csv: its first column names no image" in told["left out"]
+    assert "labels.csv: no column of it names an image" in told["left out"]
 
 
 def test_metadata_csv_is_read_too(folder):

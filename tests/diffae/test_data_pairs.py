@@ -292,6 +292,7 @@ def test_a_prepared_copy_says_that_it_is_without_the_pairs(tmp_path, capsys):
         ("5.png,9.png,Hat", "line 6: needs 4 values"),
         ("5.png,9.png,Hat,1,1", "line 6: needs 4 values"),
         ("5.png,9.png,,1", "line 6: needs 4 values"),
+        ("5.png,9.png,unknown,1", "line 6: needs 4 values"),
         ("5.png,5.png,Hat,1", "line 6: 5.png has another counterfactual, or is its own"),
         (ROWS[0], "line 6: 0.png has another counterfactual"),
         ("./0.png,10.png,Hat,1", "line 6: 0.png has another counterfactual"),
@@ -319,6 +320,7 @@ def test_a_row_that_is_no_pair_is_refused(tmp_path, capsys, row, message):
         "before,after,atribute,on",
         "before,after,attribute",
         "before,after,on,on",
+        "before|after|attribute|on",
         "before,after,attribute,on,on",
         ROWS[0],
     ],
@@ -329,9 +331,11 @@ def test_a_header_that_is_none_is_refused(tmp_path, header):
     refuses(folder_of(tmp_path / "a", ROWS, header), rf"pairs\.csv: {told}{found}$", 16)
 
 
-def test_columns_may_be_in_any_order(tmp_path):
-    rows = [",".join(reversed(row.split(","))) for row in ROWS]
-    data = open_dataset(folder_of(tmp_path / "a", rows, "on,attribute,after,before"), 16)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("header", ["on,attribute,after,before", "ON,Attribute,After,Before"])
+def test_columns_may_be_in_any_order_case_and_separator(tmp_path, header, separator):
+    rows = [separator.join(reversed(row.split(","))) for row in ROWS]
+    data = open_dataset(folder_of(tmp_path / "a", rows, header.replace(",", separator)), 16)
     assert pairs_of(data, "Hat", False, 9, 0, "all").before == [2]
 
 

@@ -6,7 +6,9 @@ with a `UserError` that names it and the line.
 """
 
 import csv
+import io
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ from diffae.system.errors import UserError
 from diffae.system.files import read_text
 
 CELEBA_ATTRIBUTES = "list_attr_celeba.txt"
+SEPARATORS = (",", ";", "\t")
 LONGEST_NUMBER = 18  # digits: less than 2^63
 
 
@@ -77,22 +80,19 @@ def read_attributes(path: Path) -> tuple[list[str], dict[str, Any]]:
 
 
 def read_values(
-    path: Path, rows: list[list[str]], first: int, columns: int, allowed: Sequence[str] | None = ()
+    path: Path, rows: list[list[str]], first: int, columns: int, allowed: Sequence[str] = ()
 ) -> tuple[list[str], list[list[str]]]:
     """Image names, and that many values of each, from the row `first` on.
 
-    Raises UserError unless the values are the `allowed` ones (whole numbers, if there are none; any
-    that are not empty, if that is None).
+    Raises UserError unless the values are the `allowed` ones (whole numbers, if there are none).
     """
     for line, (_, *values) in enumerate(rows[first:], start=first + 1):
         where = f"{path}: line {line}"
         if len(values) != columns:
             raise UserError(f"{where}: an image name and {len(values)} values, not {columns}")
         odd = set(values) - set(allowed) if allowed else {v for v in values if not v.isdecimal()}
-        odd = odd if allowed is not None else {""}.intersection(values)
         if odd:
-            what = ", ".join(allowed or ()) or ("a value" if allowed is None else "a number")
-            raise UserError(f"{where}: {min(odd)!r:.40} is not {what}")
+            raise UserError(f"{where}: {min(odd)!r:.40} is not {', '.join(allowed) or 'a number'}")
     names = [row[0] for row in rows[first:]]
     refuse_duplicates(names, path, "image")
     return names, [row[1:] for row in rows[first:]]
@@ -171,18 +171,32 @@ def names_on_disk(folder: Path, labels: Labels) -> tuple[str, ...]:
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    """The fields of each line, at least one: separated by commas in a .csv file, else by blanks.
+    """The fields of each line, at least one: those of a .csv file, else separated by blanks.
 
     Line ends may be any, and empty lines at the end do not count.
     """
-    lines = read_text(path).rstrip().splitlines()
     if is_csv(path):
-        try:
-            rows = csv.reader(lines, skipinitialspace=True)
-            return [[field.strip() for field in row] or [""] for row in rows]
-        except csv.Error as error:
-            raise UserError(f"{path}: not a CSV file ({error})") from None
-    return [line.split() or [""] for line in lines]
+        return csv_rows(path)
+    return [line.split() or [""] for line in read_text(path).rstrip().splitlines()]
+
+
+def csv_rows(path: Path) -> list[list[str]]:
+    """The fields of each row of a CSV file: separated by commas, semicolons or tabs, as in line 1."""
+    text = read_text(path)
+    first = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
+    separator, *others = [sign for sign in SEPARATORS if sign in first] or [","]
+    if others:
+        signs = f"{separator!r} and {others[0]!r}"
+        raise UserError(f"{path}: line 1 has {signs}; quote the names of columns that have either")
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
+    try:
+        rows = [[field.strip() for field in row] or [""] for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{path}: line {reader.line_num}: not a CSV file ({error})") from None
+    while rows and rows[-1] == [""]:
+        rows.pop()
+    return rows
 
 
 def is_csv(path: Path) -> bool:

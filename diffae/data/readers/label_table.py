@@ -1,32 +1,23 @@
 """Labels of a folder of images in a table beside them: labels.csv, or metadata.csv as on the Hub.
 
-    file,smiling,colour,age,split,person
-    a.png,1,red,31.5,train,ada
-
-The first column has the names of the images, with or without their folders. `split` (train, valid,
-test) and `person` or `identity` are what they say; every other column is a label. Its kind is
-`kind_of` its values, or said after its name: "count:real", "id:classes", "turn:ordered".
+What its columns and cells mean is said in `diffae.data.tables`.
 """
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from diffae.data.dataset import KINDS
 from diffae.data.names import Names
-from diffae.data.readers import label_files
-from diffae.data.readers.classes import MOST_CLASSES, Classes, read_classes
-from diffae.data.readers.sources import NAMES
+from diffae.data.readers.classes import Classes, read_classes
+from diffae.data.readers.label_files import csv_rows, refuse_duplicates
+from diffae.data.tables import PERSONS, Label, Table, few_enough, label_of, read_table
 from diffae.system.cli import printable
-from diffae.system.errors import UserError
 
 TABLES = ("labels.csv", "metadata.csv")
-SPLIT, PERSONS = "split", ("person", "identity")
 HAS = ("1", "1.0", "yes", "true")  # what a binary column says of images that have the attribute
-MANY = 40  # classes that are read of any number of images
 
 
 def read_labels(root: Path, images: tuple[str, ...]) -> Classes:
@@ -34,48 +25,56 @@ def read_labels(root: Path, images: tuple[str, ...]) -> Classes:
 
     Images that the table does not list are left out and counted, and so is a column that is no
     label: of one value, or of too many classes. A table that names none of the images is left out
-    itself. Raises UserError for a row without an image, two rows of one image, an empty cell and a
+    itself. Raises UserError for a row without an image, two rows of one image, a missing cell and a
     value that its column cannot have.
     """
     names, there = Names(images), [root / name for name in TABLES if os.path.lexists(root / name)]
     for path in there:
-        rows = label_files.read_rows(path)
-        if any(names.places(row[0]) for row in rows):
-            return _labelled(path, rows, images, names)
-    told = [f"{path.name}: its first column names no image (with its suffix)" for path in there]
+        if any(names.places(cell) for row in csv_rows(path) for cell in row):
+            return _labelled(read_table(path, names.places), images, names)
+    told = [f"{path.name}: no column of it names an image (with its suffix)" for path in there]
     found = read_classes(root, images)
     return found._replace(left_out=(*found.left_out, *told))
 
 
-def _labelled(path: Path, rows: list[list[str]], images: tuple[str, ...], names: Names) -> Classes:
+def _labelled(table: Table, images: tuple[str, ...], names: Names) -> Classes:
     """The images that a table lists, its labels as fields of `Dataset`, and its splits."""
-    _, header, _ = label_files.read_header(path, rows)
-    if names.places(rows[0][0]):
-        raise UserError(f"{path}: line 1: must name the columns, such as file,age,smiling")
-    listed, values = label_files.read_values(path, rows, 1, len(header), None)
-    places = np.array([names.only(name, str(path)) for name in listed])
+    path = table.path
+    places = np.array([names.only(name, str(path)) for name in table.names or ()])
     order = np.argsort(places)
-    kept = tuple(images[place] for place in places[order])
-    label_files.refuse_duplicates(kept, path, "image")
-    without = len(images) - len(kept)
-    told = [f"images that {path.name} does not list: {without:,}"] * bool(without)
-    fields, splits, columns = dict[str, Any](), tuple[int, ...](), dict[str, np.ndarray]()
-    for said, texts in zip(header, np.array(values)[order].T, strict=True):
-        if said.lower() in PERSONS:
-            fields["identities"] = np.unique(texts, return_inverse=True)[1].astype(np.int64)
-        elif said.lower() == SPLIT:
-            if odd := {*map(str.lower, texts)} - {*NAMES}:
-                raise UserError(f"{path}: split {min(odd)!r:.40} is none of train, valid and test")
-            splits = tuple(NAMES[text.lower()] for text in texts)
+    kept, table = tuple(images[place] for place in places[order]), table.take(order.tolist())
+    refuse_duplicates(kept, path, "image")
+    left_out, fields, columns = list(table.left_out), dict[str, Any](), dict[str, np.ndarray]()
+    if len(kept) < len(images):
+        without = len(images) - len(kept)
+        left_out.insert(0, f"images that {path.name} does not list: {without:,}")
+    if PERSONS in table.roles:
+        _, persons = _column(label_of(path, f"{PERSONS}:classes", table.roles[PERSONS]))
+        fields["identities"] = np.unique(persons, return_inverse=True)[1].astype(np.int64)
+    for column, cells in table.labels.items():
+        label = label_of(path, column, cells)
+        name, values = _column(label)
+        count, n = len(np.unique(values)), len(kept)
+        if count > 1 and (values.dtype.kind != "U" or few_enough(count, n)):
+            columns[name] = values
         else:
-            name, column = _column(path, said, texts)
-            count, n = len(np.unique(column)), len(kept)
-            most = min(MOST_CLASSES, max(MANY, n // 2)) if column.dtype.kind == "U" else n
-            if 1 < count <= most:
-                columns[name] = column
-            else:
-                told.append(f"the column {name} of {path.name}: {count:,} values in {n:,} rows")
-    return Classes(kept, fields | fields_of(columns), (path,), tuple(told), splits)
+            left_out.append(f"the column {name} of {path.name}: {count:,} values in {n:,} rows")
+    split = table.split()
+    splits = () if split is None else tuple(split.tolist())
+    return Classes(kept, fields | fields_of(columns), (path,), tuple(left_out), splits)
+
+
+def _column(label: Label) -> tuple[str, np.ndarray]:
+    """The name of a column of `Dataset`, and what it holds: bool, texts of classes, or float64."""
+    values = label.values
+    if label.kind == "binary":
+        has = label.classes[-1]
+        return (label.name if has.lower() in HAS else f"{label.name}={has}"), values == 1
+    if label.kind == "classes":
+        return label.name, np.array(label.classes)[values.astype(int)]
+    if label.kind == "ordered":
+        return label.name, np.unique(values, return_inverse=True)[1].astype(np.int32)
+    return label.name, values
 
 
 def fields_of(columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -94,45 +93,3 @@ def fields_of(columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
         fields["attribute_names"] = tuple(attributes)
         fields["attributes"] = np.stack([*attributes.values()], axis=1)
     return fields
-
-
-def kind_of(distinct: Collection[float] | Collection[str]) -> str:
-    """What the different values of a column are: "binary", "classes" or "real".
-
-    Two values are binary. Texts are classes, and so are whole numbers if they are few, or if they
-    are 0, 1, 2 ... without a gap.
-    """
-    if len(distinct) == 2:
-        return "binary"
-    numbers = [value for value in distinct if not isinstance(value, str)]
-    few = len(numbers) <= MANY or set(numbers) == set(range(len(numbers)))
-    return "classes" if few and all(float(value).is_integer() for value in numbers) else "real"
-
-
-def said_of(column: str) -> tuple[str, str]:
-    """The name of a column, and the kind that is said after it, if any."""
-    name, _, kind = column.rpartition(":")
-    return (name, kind) if name and kind in KINDS.values() else (column, "")
-
-
-def _column(path: Path, said: str, texts: np.ndarray) -> tuple[str, np.ndarray]:
-    """The name of a column, and what it holds: bool, texts of classes, or float64."""
-    name, kind = said_of(said)
-    try:
-        values = texts.astype(np.float64)
-    except ValueError:
-        values = np.char.lower(texts)
-    distinct, numbers = np.unique(values), values.dtype.kind == "f"
-    finite = not numbers or np.isfinite(values).all()
-    kind = kind or kind_of(distinct.tolist())
-    if kind == "classes":
-        return name, texts
-    if kind == "binary" and len(distinct) == 2 and finite:
-        has = values == distinct[1]
-        return (name if texts[has][0].lower() in HAS else f"{name}={texts[has][0]}"), has
-    if kind in ("real", "ordered") and numbers and finite:
-        ordered = np.searchsorted(distinct, values).astype(np.int32)
-        return name, values if kind == "real" else ordered
-    needs = {"binary": "two different values"}
-    needs |= dict.fromkeys(("real", "ordered"), "a finite number in every row")
-    raise UserError(f"{path}: {said}: {kind} labels are {needs[kind]}; or name it {name}:classes")

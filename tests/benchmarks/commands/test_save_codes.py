@@ -18,7 +18,7 @@ from benchmarks.run import main
 from benchmarks.systems.protocol.base import System
 from diffae.data import open_dataset
 from diffae.data.dataset import KINDS
-from diffae.data.readers.label_table import kind_of
+from diffae.data.tables import kind_of
 from diffae.system.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
