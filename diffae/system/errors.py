@@ -4,6 +4,7 @@ import importlib
 import operator
 import reprlib
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -40,6 +41,13 @@ def once(where: object, pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
             both = f"{earlier!s:.40} and as {value!s:.40}"
             raise UserError(f"{where}: {name} is given twice, as {both}; keep one")
     return values
+
+
+def refuse_duplicates(names: Iterable[str], where: object, what: str) -> None:
+    """Raise UserError, which begins with `where`, if one of the names of `what` is there twice."""
+    for name, count in Counter(names).most_common(1):
+        if count > 1:
+            raise UserError(f"{where}: {what} {name} is listed {count} times; keep one")
 
 
 class Terminated(KeyboardInterrupt):
