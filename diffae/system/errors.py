@@ -43,11 +43,13 @@ def once(where: object, pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
     return values
 
 
-def refuse_duplicates(names: Iterable[str], where: object, what: str) -> None:
+def refuse_duplicates(
+    names: Iterable[str], where: object, what: str, remedy: str = "keep one"
+) -> None:
     """Raise UserError, which begins with `where`, if one of the names of `what` is there twice."""
     for name, count in Counter(names).most_common(1):
         if count > 1:
-            raise UserError(f"{where}: {what} {name} is listed {count} times; keep one")
+            raise UserError(f"{where}: {what} {name} is listed {count} times; {remedy}")
 
 
 class Terminated(KeyboardInterrupt):

@@ -238,7 +238,7 @@ def _against_content(record: Record, run: Run) -> str:
     limits = [math.inf, *splits, *(images // 2 for images in splits)]  # images, and pairs of them
     counts = {min(x, limit) for x in sizes.values() if type(x) is int for limit in limits}
     has_fewer = record.benchmark in ("edits", "fewshot") or record.metric == "density_cv"
-    n = None if has_fewer else protocol.get("n", record.n)
+    n = None if has_fewer or record.reference else protocol.get("n", record.n)
     ours = [*(protocol.get(name) for name in sizes if name != "times"), n]
     if wrong := [x for x in ours if type(x) is int and x not in counts]:
         return f"{wrong[0]} images, which is no count of the suite"

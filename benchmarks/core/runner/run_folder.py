@@ -56,6 +56,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
     if not all(map(has_no_encoder, evaluation.systems)):
         dataset.refuse_unreadable()
     protocols = (*options.protocols, *options.edit_protocols)
+    optional = {"keep": options.keep, "size": options.size, "suite": options.suite}
     parts = {
         "benchmarks": options.benchmarks,
         "systems": options.systems,
@@ -71,9 +72,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
         "device": options.device,
         "precision": options.precision,
         **({"protocols": [*protocols, options.explain]} if protocols else {}),
-        **({"keep": options.keep} if options.keep else {}),
-        **({"size": options.size} if options.size else {}),
-        **({"suite": options.suite} if options.suite else {}),
+        **{name: value for name, value in optional.items() if value},
         **options.deciding,
     }
     return json.loads(json.dumps(parts))

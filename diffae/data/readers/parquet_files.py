@@ -85,7 +85,7 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
             )
         listed = sum(group.total_byte_size for group in groups) + footer.serialized_size
         # An error here, if the name of a column is not UTF-8.
-        refuse_duplicates(schema.names, path, "column")
+        refuse_duplicates(schema.names, path, "column", "rename one")
         list(map(leaf_of_bytes, schema))
     if size > listed and holds_several(path):
         raise UserError(f"{path}: several parquet files in one; separate them")
