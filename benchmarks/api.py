@@ -43,7 +43,7 @@ from benchmarks.systems.protocol.contract import kind
 from diffae.data import Dataset
 from diffae.networks.nn import evaluating
 from diffae.system import cli
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, refuse_duplicates
 
 Model = object  # what can be measured, see `systems.as_system`
 Models = Model | Sequence[Model] | Mapping[str, Model]
@@ -262,9 +262,7 @@ def _systems(model: Models, device: torch.device) -> tuple[list[System], Missing
     if not loaded:
         raise UserError("; ".join(str(reason) for _, reason in failed) or NOTHING)
     titles = [*(title for title, _ in failed), *(system.title for system in loaded)]
-    for title, count in Counter(titles).items():
-        if count > 1:
-            raise UserError(f"model: two are called {title!r}; give a dictionary, with titles")
+    refuse_duplicates(titles, "model", "title", "give a dictionary, with titles")
     names = Counter(system.name for system in loaded)
     for number, system in enumerate(loaded):
         if names[system.name] > 1:  # two checkpoints of one kind, which must not share files

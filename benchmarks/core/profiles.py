@@ -9,7 +9,7 @@ meaning is documented:
     context.sizes(Sizes).images
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -214,7 +214,7 @@ def for_run(
     benchmarks: Iterable[str],
     steps: tuple[int, ...] | None,
     solver: str | None,
-    settings: Iterable[str],
+    settings: Sequence[str],
     limit: int | None,
 ) -> Profile:
     """The profile of a run: with a section for each plug-in, then T and the solver of the run,
@@ -233,7 +233,6 @@ def for_run(
         known = profile.settings()
         names = [name for section in sections if (name := f"{section}.solver") in known]
         profile = profile.changed_by(dict.fromkeys(names, solver))
-    settings = [*settings]
     once("--set", (text.partition("=")[::2] for text in settings))
     profile = reduce(override, settings, profile)
     _refuse_too_few_steps(profile, sections)

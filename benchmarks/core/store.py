@@ -15,7 +15,6 @@ killed begins again.
 """
 
 import fcntl
-import hashlib
 import io
 import json
 import re
@@ -36,7 +35,7 @@ from benchmarks.runtime.calling import Overshoot, is_count, share_of_counts
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
-from diffae.system.files import LOCK, cache_root, open_lock, writing
+from diffae.system.files import LOCK, cache_root, hash_of, open_lock, writing
 from diffae.system.whole import sweep, write_whole
 
 LAYOUT = 2  # raised where arrays of a key get other names or another meaning
@@ -79,7 +78,7 @@ class Computation:
     def folder(self) -> str:
         """The name of the folder of its chunks."""
         complete = {"version": diffae.__version__, "layout": LAYOUT, **self.key}
-        name = hashlib.sha256(json.dumps(complete, sort_keys=True).encode()).hexdigest()[:24]
+        name = hash_of(complete)[:24]
         return f"{self.key['work']}-{name}"
 
 
@@ -272,8 +271,8 @@ def _seal(path: Path, arrays: Arrays) -> np.ndarray:
     A file that was moved here, or whose arrays are others, does not match it.
     """
     forms = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
-    text = json.dumps([path.parent.name, path.name, forms], sort_keys=True)
-    return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
+    digest = hash_of([path.parent.name, path.name, forms])
+    return np.frombuffer(bytes.fromhex(digest), np.uint8)
 
 
 def _pieces(start: int, stop: int, chunk: int | None = None) -> list[Piece]:

@@ -15,8 +15,7 @@ from benchmarks.core.registry import REGISTRY, SHARED_SIZES
 from benchmarks.metrics.protocols import schema
 from benchmarks.runtime.registry import load
 from diffae.system.errors import UserError
-from diffae.system.files import read_toml
-from reports.records.record import hash_of
+from diffae.system.files import hash_of, read_toml
 from reports.records.specs import TableSpec
 
 FOLDER = Path(__file__).parents[1] / "suites"
@@ -98,11 +97,10 @@ def asked(words: Sequence[str]) -> Suite | None:
 
 def tables(specs: Sequence[TableSpec], of: Mapping[str, Any]) -> tuple[TableSpec, ...]:
     """The specs with the headlines of the suite that run.json describes so, in its order; others have none."""
-    others = (
-        replace(spec, headline=(), order=len(of["content"]["table"]) + spec.order) for spec in specs
-    )
+    wanted = of["content"]["table"]
+    others = (replace(spec, headline=(), order=len(wanted) + spec.order) for spec in specs)
     found = {spec.name: spec for spec in others}
-    for order, one in enumerate(of["content"]["table"]):
+    for order, one in enumerate(wanted):
         metrics, settings = tuple(one["metrics"]), tuple(one["at"])
         changes: dict[str, Any] = {"headline": metrics, "headline_settings": settings}
         found[one["name"]] = replace(found[one["name"]], order=order, **changes)

@@ -26,10 +26,9 @@ from benchmarks.runtime import npz
 from diffae.data import dataset
 from diffae.data.dataset import SPLITS
 from diffae.data.names import places_of_unnamed
-from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.tables import FILES, PERSONS, SPLIT, Table, key_of, label_of, read_table, table_of
 from diffae.system.cli import printable
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, refuse_duplicates
 from reports.records.reading import few
 
 CODES, LABELS, NAMES, SAID = "codes", "labels", "names", "kinds"

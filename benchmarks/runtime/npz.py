@@ -15,8 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from diffae.data.readers.label_files import refuse_duplicates
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, refuse_duplicates
 from diffae.system.files import file_size
 from diffae.system.free_memory import fits
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffae.system.errors import UserError, once, reason
+from diffae.system.errors import UserError, reason, refuse_duplicates
 
 LEGACY_PICKLES = 4  # of a file before PyTorch 1.6; the fourth is the object, and storages follow
 
@@ -91,7 +91,7 @@ def reading(path: Path) -> Iterator[None]:
 def _check_zip(path: Path) -> None:
     """Refuse an archive whose bytes are not the numbers: PyTorch checks neither when it maps a file."""
     with zipfile.ZipFile(path) as archive:
-        once(path, ((entry.filename, entry.header_offset) for entry in archive.infolist()))
+        refuse_duplicates(archive.namelist(), path, "entry")
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise UserError(f"{path}: a compressed archive; torch.save writes none")
         if damaged := archive.testzip():

@@ -23,7 +23,7 @@ from PIL import Image
 
 from diffae.data.transforms import DECODING_ERRORS, FORMATS
 from diffae.system.errors import UserError
-from diffae.system.files import cache_root, file_state, read_file
+from diffae.system.files import cache_root, file_state, hash_of, read_file
 from diffae.system.progress import shown
 from diffae.system.whole import write_whole
 
@@ -217,7 +217,7 @@ def _read(path: Path) -> Survey | None:
 
 def sealed(content: dict[str, Any]) -> bytes:
     """JSON that carries the SHA-256 of its own content."""
-    return (json.dumps({"content": content, "sha256": _sha256(content)}, indent=1) + "\n").encode()
+    return (json.dumps({"content": content, "sha256": hash_of(content)}, indent=1) + "\n").encode()
 
 
 def unsealed(data: bytes) -> dict[str, Any]:
@@ -225,12 +225,8 @@ def unsealed(data: bytes) -> dict[str, Any]:
     try:
         whole = json.loads(data)
         content: dict[str, Any] = whole["content"]
-        if whole["sha256"] == _sha256(content) and isinstance(content, dict):
+        if whole["sha256"] == hash_of(content) and isinstance(content, dict):
             return content
     except (KeyError, TypeError, RecursionError):
         pass
     raise ValueError("not the content that was sealed")
-
-
-def _sha256(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -32,10 +32,10 @@ import numpy as np
 
 from diffae.data.dataset import KINDS, SPLITS
 from diffae.data.readers.classes import MOST_CLASSES
-from diffae.data.readers.label_files import csv_rows, refuse_duplicates
+from diffae.data.readers.label_files import csv_rows
 from diffae.data.readers.sources import NAMES as PARTS
 from diffae.system.cli import printable
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, refuse_duplicates
 
 # Of the column of the names of images; pandas calls its index "Unnamed: 0", and writes it as "".
 KEYS = *"file files file_name filename image image_id id index".split(), "unnamed: 0", ""

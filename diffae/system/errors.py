@@ -4,6 +4,7 @@ import importlib
 import operator
 import reprlib
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -36,10 +37,20 @@ def once(where: object, pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
     """
     values: dict[str, T] = {}
     for name, value in pairs:
-        if (earlier := values.setdefault(name, value)) != value:
-            both = f"{earlier!s:.40} and as {value!s:.40}"
+        if name in values and values[name] != value:
+            both = f"{values[name]!s:.40} and as {value!s:.40}"
             raise UserError(f"{where}: {name} is given twice, as {both}; keep one")
+        values[name] = value
     return values
+
+
+def refuse_duplicates(
+    names: Iterable[str], where: object, what: str, remedy: str = "keep one"
+) -> None:
+    """Raise UserError, which begins with `where`, if one of the names of `what` is there twice."""
+    for name, count in Counter(names).most_common(1):
+        if count > 1:
+            raise UserError(f"{where}: {what} {name} is listed {count} times; {remedy}")
 
 
 class Terminated(KeyboardInterrupt):

@@ -20,9 +20,10 @@ class _Loader(yaml.SafeLoader):
 
 def read_yaml(path: Path, most: int) -> Any:
     """The content of a YAML file of at most `most` bytes. Raises UserError naming the file."""
-    loader = _Loader(read_text(path, most))
-    loader.name = str(path)
+    text = read_text(path, most)
     try:
+        loader = _Loader(text)  # which refuses control characters
+        loader.name = str(path)
         return loader.get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not YAML of plain values ({reason(error):.200})") from None

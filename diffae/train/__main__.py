@@ -21,8 +21,6 @@ from diffae.system.signals import quit_on_signals
 if __name__ == "__main__":
     quit_on_signals()
 
-import numpy as np
-
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.dataset import SPLITS
@@ -143,7 +141,7 @@ def _train(preset: AnyPreset, init: Init | None, out: Path, args: argparse.Names
     with distributed.main_first():
         data = _open(preset, args.data, args.crop)
         _ = data.survey  # made once, while the other processes wait; they find it in the cache
-    indices = _indices(data, preset)
+    indices = data.indices(preset.split)
     for line in filter(None, (*data.left_out, data.survey.note)):
         say(f"{data.name}: {line}")
     preset = preset.sized(len(indices))
@@ -196,7 +194,7 @@ def _say_if_changed(data: Dataset, before: str) -> None:
 
 def _dry(preset: Preset, args: argparse.Namespace) -> str:
     if args.data is not None:
-        count = len(_indices(_open(preset, args.data, args.crop), preset))
+        count = len(_open(preset, args.data, args.crop).indices(preset.split))
     else:  # of portraits, which are not drawn
         from diffae.data.portraits.attributes import PICTURES_PER_IDENTITY, partition
 
@@ -207,25 +205,22 @@ def _dry(preset: Preset, args: argparse.Namespace) -> str:
     return dry_run.report(planned, precision, _steps(args), args.gpus or 1, args.tflops)
 
 
-def _indices(data: Dataset, preset: AnyPreset) -> np.ndarray:
-    """The images of the split that is trained on. Raises UserError if it has none."""
-    indices = data.indices(preset.split)
-    if not len(indices):
-        raise UserError(f"{data.root}: no images in split {preset.split}, which is trained on")
-    return indices
-
-
 def _steps(args: argparse.Namespace) -> Steps:
     return Steps(args.micro_batch, args.recompute)
 
 
 def _open(preset: AnyPreset, path: Path | None, crop: str | None) -> Dataset:
+    """The images of a preset. Raises UserError if the split that is trained on has none."""
     size = preset.image_size
     if path is not None:
-        return open_for_model(path, size, crop, f"preset {preset.name} (model.image_size)")
-    if not preset.portraits:
+        data = open_for_model(path, size, crop, f"preset {preset.name} (model.image_size)")
+    elif preset.portraits:
+        data = open_portraits(preset.portraits, size)
+    else:
         raise UserError(f"preset {preset.name} needs --data: {preset.data_hint}")
-    return open_portraits(preset.portraits, size)
+    if not len(data.indices(preset.split)):
+        raise UserError(f"{data.root}: no images in split {preset.split}, which is trained on")
+    return data
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """`training.json`: the record of a folder's training, for the reader, to resume, and to evaluate."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import IO, Any
 
 from diffae.checkpoints.trained_on import NOTE, TrainedOn
 from diffae.system.errors import UserError
-from diffae.system.files import foreign, lock_folder, read_json, writing
+from diffae.system.files import foreign, hash_of, lock_folder, read_json, writing
 from diffae.system.whole import sweep, write_whole
 from diffae.train.init import Init
 from diffae.train.presets import differences
@@ -39,7 +38,7 @@ class Note:
         """A hash of everything that decides the result (no descriptions, not the name of the data)."""
         begun = {} if self.init is None else {"init": self.init.decides}
         decides = {"trained_on": self.trained_on.decides, "settings": self.decides, **begun}
-        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+        return hash_of(decides)
 
     def claim(self) -> IO[str]:
         """Claim the folder for this training; it is locked while the file returned is open.

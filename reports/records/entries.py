@@ -22,11 +22,10 @@ from statistics import fmean
 
 import numpy as np
 
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, naming
 from diffae.system.plain_yaml import read_yaml
-from reports.records import representations, tokenizers
 from reports.records.metrics import METRICS
-from reports.records.published import TABLES, attach
+from reports.records.published import TABLES, attach, rows_of
 from reports.records.reading import few, from_plain, part_of, short
 from reports.records.record import Record, hash_of, protocol_id, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAME_ERROR, SAMPLES, Run, read_run
@@ -41,13 +40,14 @@ LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
 # Our benchmarks that write the scores behind their means over images to samples.csv.
 SCORED = ("reconstruction", "probes", "identity", "edits", "latent", "denoising", "variation")
-# The field of a protocol that n cannot exceed, where it is not the number of the data set's images.
-DRAWN = dict.fromkeys(("edits", "fewshot", "unconditional", "memorisation"), "samples")
-LIMITS = DRAWN | {"probes": "n_test"}
-OURS = (*SCORED, *DRAWN, "representation", "interpolation", "cost")
+OURS = (*SCORED, *"fewshot unconditional memorisation representation interpolation cost".split())
+# The fields of a protocol of which n cannot exceed the first that it has.
+COUNTS = ("n", "samples", "dataset_images")
 # The systems and rows that are references, and settings that may be references of any system.
 REFERENCES = r"(pixels \+ PCA|random encoder|ImageNet EfficientNet-lite0|chance|naive|real images)( of the class| \(.+\))?(, .+)?|.+ \+ autoencoding"
 SCALES = r".*(code of the truth|no edit, encoded .+)|rotated at random|principal components|noise"
+# The numbers of checkpoints and of codes that ship, which other modules attach.
+PRINTED = {float(row["value"]) for name in ("tokenizers.csv", "codes.csv") for row in rows_of(name)}
 # The suites that ship, with their hashes.
 SUITES = {"decodable-v1": "b0703ab6e1f2cd526b04ab48cfe67d3327fce958ca36cb3d8866cef04c819cea"}
 
@@ -119,10 +119,8 @@ def read_entry(folder: Path) -> Entry:
 
 def read_card(path: Path) -> Card:
     """Read a card. Raises UserError naming the file and the field that is wrong."""
-    try:
+    with naming(f"{path}: not a card", ValueError):
         card = from_plain(Card, read_yaml(path, LARGEST_CARD))
-    except ValueError as error:
-        raise UserError(f"{path}: not a card: {short(' '.join(str(error).split()))}") from None
     for field in fields(card):
         if wrong := _wrong(field.name, getattr(card, field.name), optional=field.default == ""):
             raise UserError(f"{path}: {field.name}: {wrong}")
@@ -221,13 +219,12 @@ def _against_run(record: Record, run: Run) -> str:
     for name in ("dataset", "data_sha256", "seed", "precision"):
         if protocol.get(name, stated.get(name)) != stated.get(name):
             return f"its protocol has another {name} than the run"
-    for name in ("n", LIMITS.get(record.benchmark, "dataset_images")):
-        if isinstance(most := protocol.get(name), int) and record.n is not None and record.n > most:
-            return f"n is {record.n}, and {name} of its protocol {most}"
-    is_reference = re.fullmatch(REFERENCES, record.system) is not None
-    is_free = record.benchmark not in OURS or re.fullmatch(SCALES, record.setting)
-    if record.reference != is_reference and not is_free:
-        return f"reference is {record.reference}, and of this system {is_reference}"
+    most = next((protocol[name] for name in COUNTS if type(protocol.get(name)) is int), math.inf)
+    if record.n is not None and record.n > most:
+        return f"n is {record.n}, and by its protocol at most {most}"
+    is_scale = re.fullmatch(REFERENCES, record.system) or re.fullmatch(SCALES, record.setting)
+    if record.reference and record.benchmark in OURS and not is_scale:
+        return "reference is True, which this system is not"
     return _against_content(record, run)
 
 
@@ -241,7 +238,7 @@ def _against_content(record: Record, run: Run) -> str:
     limits = [math.inf, *splits, *(images // 2 for images in splits)]  # images, and pairs of them
     counts = {min(x, limit) for x in sizes.values() if type(x) is int for limit in limits}
     has_fewer = record.benchmark in ("edits", "fewshot") or record.metric == "density_cv"
-    n = None if has_fewer or record.reference else record.n
+    n = None if has_fewer or record.reference else protocol.get("n", record.n)
     ours = [*(protocol.get(name) for name in sizes if name != "times"), n]
     if wrong := [x for x in ours if type(x) is int and x not in counts]:
         return f"{wrong[0]} images, which is no count of the suite"
@@ -249,11 +246,10 @@ def _against_content(record: Record, run: Run) -> str:
     if not any(part.items() <= protocol.items() for part in parts):
         return "its protocol is not that of the suite"
     network = getattr(METRICS.get(record.metric), "network", "")
-    known = content["networks"].get(network, ())
-    is_known = not network or any(
-        x in known for name, x in protocol.items() if name.endswith("_sha256")
-    )
-    return "" if is_known else f"{network} has other weights than in the suite"
+    weights = [protocol[name] for name in protocol if name.endswith("_sha256")]
+    if network and not any(sha256 in content["networks"].get(network, ()) for sha256 in weights):
+        return f"{network} has other weights than in the suite"
+    return ""
 
 
 def _against_published(record: Record, run: Run) -> str:
@@ -261,10 +257,8 @@ def _against_published(record: Record, run: Run) -> str:
     bare = replace(record, published=None, not_comparable="")
     theirs = attach(bare, run.protocols[record.protocol])
     alike = (record.published, record.not_comparable) == (theirs.published, theirs.not_comparable)
-    if record.table not in TABLES:  # other modules attach the numbers of checkpoints and of codes
-        printed = {number.value for number in tokenizers.published()}
-        printed |= {float(number.value) for number in representations.published()}
-        alike = record.published in {None, *printed}
+    if record.table not in TABLES:
+        alike = record.published in {None, *PRINTED}
     return "" if alike else f"published is {record.published}, not as in the tables that ship"
 
 

@@ -6,7 +6,6 @@ by, and the published value that it may or may not be compared with.
 """
 
 import csv
-import hashlib
 import io
 import json
 import math
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from diffae.system.errors import UserError, naming
-from diffae.system.files import read_text
+from diffae.system.files import hash_of, read_text
 from diffae.system.whole import write_whole
 from reports.records.reading import LARGEST_TEXT, short
 
@@ -96,11 +95,6 @@ def record_key(record: Record) -> str:
 def protocol_id(fields: Mapping[str, Any]) -> str:
     """The id of the protocol with these fields, which its records carry: the start of their hash."""
     return hash_of(fields)[:12]
-
-
-def hash_of(content: Mapping[str, Any]) -> str:
-    """The SHA-256 of an object: of its JSON with sorted keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from diffae.system.errors import UserError, naming, once
+from diffae.system.errors import UserError, naming, refuse_duplicates
 from diffae.system.files import read_json, read_text
 from reports.records.metric import NAME, Margin, Metric
 from reports.records.metrics import METRICS, SHIPPED, Metrics
@@ -82,8 +82,7 @@ class Run:
         path, found = self.folder / SAMPLES, dict[tuple[str, ...], list[tuple[str, float]]]()
         try:
             rows = csv.DictReader(io.StringIO(read_text(path), newline=""))
-            columns = enumerate(rows.fieldnames or (), 1)
-            once(path, ((name, f"column {number}") for number, name in columns))
+            refuse_duplicates(rows.fieldnames or (), path, "column")
             for row in rows:
                 what, file = [row.pop(name) for name in SAMPLE], row.pop("file")
                 for metric, score in row.items():

@@ -6,7 +6,6 @@ Its `made.json` has the command that made it and the SHA-256 of each file, which
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from diffae.system.errors import UserError
-from diffae.system.files import read_json
+from diffae.system.files import read_json, sha256
 from diffae.system.whole import scratch_folder, write_whole
 from reports.records.reading import part_of
 
@@ -66,4 +65,4 @@ def _digests(folder: Path) -> dict[str, str]:
 def _sha256(path: Path) -> str:
     """The hash of a file; of a link or a pipe, which no command makes, nothing."""
     is_file = path.is_file() and not path.is_symlink()
-    return hashlib.sha256(path.read_bytes()).hexdigest() if is_file else ""
+    return sha256(path) if is_file else ""

@@ -16,7 +16,7 @@ from itertools import combinations
 from statistics import fmean, stdev
 from typing import Any
 
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, refuse_duplicates
 from reports.records.metric import Metric
 from reports.records.metrics import METRICS, Metrics
 from reports.records.reading import grouped, joined, short
@@ -45,9 +45,8 @@ class RunGroup:
 def run_groups_of(sources: Sequence[Run]) -> tuple[RunGroup, ...]:
     """Raises UserError if a run was given twice, or if two groups would have one name."""
     groups: list[list[Run]] = []
-    for i, source in enumerate(sources):
-        if source.folder.resolve() in {other.folder.resolve() for other in sources[:i]}:
-            raise UserError(f"{source.folder}: the same run is given twice")
+    refuse_duplicates((str(source.folder.resolve()) for source in sources), "the runs", "folder")
+    for source in sources:
         group = next((g for g in groups if _one_thing(g[0], source)), None)
         if group is None:
             groups.append(group := [])

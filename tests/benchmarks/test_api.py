@@ -309,7 +309,11 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
         (dict(batch_size=True), UserError, "must be a number, not True|is not a whole number"),
         (dict(cache="yes"), UserError, "cache 'yes': must be True or False"),
         (dict(settings=[1]), UserError, r"settings \[1\]: must be a dictionary"),
-        (dict(model=[Half(), Half()]), UserError, "two are called 'half'; give a dictionary"),
+        (
+            dict(model=[Half(), Half()]),
+            UserError,
+            "title half is listed 2 times; give a dictionary",
+        ),
         (dict(model="difae"), UserError, "difae"),
         (dict(device="cuda:99"), UserError, "device: cuda:99: no such GPU here"),
         (dict(limit=0), UserError, "limit: must be at least 1, not 0"),

@@ -91,7 +91,7 @@ def test_what_is_no_model_ends_the_call_before_anything_is_measured(patches):
     bad = {title: BAD[title][0] for title in ("shape", "kind")}
     with pytest.raises(UserError, match=r"1 x 3 x 16 x 32, not .*; .*gave str; a code is"):
         evaluate(bad, TASK, patches, "smoke")
-    with pytest.raises(UserError, match="two are called 'Bad'; give a dictionary"):
+    with pytest.raises(UserError, match="title Bad is listed 2 times; give a dictionary"):
         evaluate([*bad.values(), Blocks()], TASK, patches, "smoke")
 
 

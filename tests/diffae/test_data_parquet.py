@@ -192,7 +192,7 @@ def test_what_stands_beside_the_bytes_is_not_read(tmp_path):
     np.testing.assert_array_equal(data.images([1, 0]), [np.asarray(tile(1)), np.asarray(tile(0))])
     twice = pa.Table.from_arrays([count, count], names=["image", "image"])
     pq.write_table(twice, tmp_path / "twice.parquet")
-    refuses(tmp_path / "twice.parquet", r"twice\.parquet: several columns are called image; rename")
+    refuses(tmp_path / "twice.parquet", r"twice\.parquet: column image is listed 2 times")
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ folder, nor into a folder that is not a run's, and nothing is removed that this 
 make.
 """
 
-import hashlib
 import json
 import os
 import time
@@ -25,10 +24,10 @@ from benchmarks.systems.protocol.base import has_no_encoder
 from diffae.data.dataset import SPLITS
 from diffae.system import distributed
 from diffae.system.errors import UserError
-from diffae.system.files import foreign, lock_folder, read_text, writing
+from diffae.system.files import foreign, hash_of, lock_folder, read_json, writing
 from diffae.system.whole import sweep, write_whole
 from reports import page
-from reports.records.reading import few
+from reports.records.reading import few, part_of
 from reports.records.record import RecordFile, write_records
 from reports.records.run_folder import SCHEMA, check_schema, described, read_run
 from reports.records.settings import settings_of
@@ -57,6 +56,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
     if not all(map(has_no_encoder, evaluation.systems)):
         dataset.refuse_unreadable()
     protocols = (*options.protocols, *options.edit_protocols)
+    optional = {"keep": options.keep, "size": options.size, "suite": options.suite}
     parts = {
         "benchmarks": options.benchmarks,
         "systems": options.systems,
@@ -72,9 +72,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
         "device": options.device,
         "precision": options.precision,
         **({"protocols": [*protocols, options.explain]} if protocols else {}),
-        **({"keep": options.keep} if options.keep else {}),
-        **({"size": options.size} if options.size else {}),
-        **({"suite": options.suite} if options.suite else {}),
+        **{name: value for name, value in optional.items() if value},
         **options.deciding,
     }
     return json.loads(json.dumps(parts))
@@ -82,8 +80,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
 
 def default_out(context: Context, ours: Settings) -> Path:
     """A folder of its own for every run: runs/DATA-PROFILE-ID."""
-    digest = hashlib.sha256(json.dumps(ours, sort_keys=True).encode()).hexdigest()[:8]
-    return RUNS / f"{context.dataset.name}-{context.profile.name}-{digest}"
+    return RUNS / f"{context.dataset.name}-{context.profile.name}-{hash_of(ours)[:8]}"
 
 
 def differences(ours: Settings, theirs: Settings) -> list[str]:
@@ -147,15 +144,11 @@ def _refuse_another(out: Path, ours: Settings) -> None:
 def _note(path: Path) -> dict[str, Any]:
     """The content of a run.json of ours."""
     try:
-        content = json.loads(read_text(path))
-        if isinstance(content["settings"], dict):
-            check_schema(path, content)
-            return content
+        content = read_json(path)
+        check_schema(path, content)
     except UserError as reason:
-        raise UserError(f"{reason} into another --out") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
-    raise UserError(f"{path}: damaged; choose another --out (finished work is kept in the store)")
+        raise UserError(f"{reason}; choose another --out (work is kept in the store)") from None
+    return content | {"settings": part_of(content, "settings")}
 
 
 # ----------------------------------------------------------------------------------------------

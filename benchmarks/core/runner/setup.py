@@ -1,9 +1,7 @@
 """The systems and the data of a run, from its options."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Annotated, Any
 
 from benchmarks import systems
@@ -18,7 +16,7 @@ from diffae.data import Dataset, native_side, open_dataset, open_portraits
 from diffae.data.fingerprint import forget
 from diffae.data.portraits.write import LARGEST_COUNT, planned
 from diffae.system import cli, distributed
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, refuse_duplicates
 from diffae.system.files import writing
 
 
@@ -65,9 +63,8 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
     if not loaded:
         raise UserError("no system is left to run: " + "; ".join(map(str, missing.values())))
     names = [system.name for system in loaded], [*missing, *(system.title for system in loaded)]
-    for name, count in chain(*(Counter(kind).items() for kind in names)):
-        if count > 1:
-            raise UserError(f"--ckpt: two systems called {name!r}; give one a different TITLE")
+    for kind in names:
+        refuse_duplicates(kind, "--ckpt", "system", "give one a different TITLE")
     return loaded, missing
 
 

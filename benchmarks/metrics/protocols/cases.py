@@ -8,7 +8,6 @@ Cases that agree in all that they compute share their arrays.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +28,7 @@ from benchmarks.metrics.protocols.pixels import of_side
 from benchmarks.metrics.protocols.schema import Protocol
 from benchmarks.metrics.ssim import too_small_for
 from diffae.system.errors import UserError
+from diffae.system.files import hash_of
 
 # Fields that say which images are measured, not how; and those of the average over images.
 OF_DATA = ("pixels.crop", "pixels.posterior", "rfid.reference")
@@ -53,14 +53,14 @@ class Case:
 
     @cached_property
     def key(self) -> str:
-        return f"{self.metric}.{_short(self.fields)}"
+        return f"{self.metric}.{hash_of(self.fields)[:12]}"
 
     @cached_property
     def scores_key(self) -> str:
         """The name of its scores of images, which cases share that average them differently."""
         by_batch = self.fields.get("ssim.range") == "of the batch"
         of_images = {n: v for n, v in self.fields.items() if by_batch or n not in OF_AVERAGE}
-        return f"scores.{_short(of_images)}"
+        return f"scores.{hash_of(of_images)[:12]}"
 
     @property
     def clamped(self) -> bool:
@@ -76,16 +76,11 @@ class Case:
         rounding = "none" if as_they_are else rfid.rounding
         rounded = rfid.rounded if side == MADE and rounding != "none" else ""
         how = (scaling, rounding, rounded, rfid.resize, rfid.dtype)
-        return f"features.{_short(how)}.{side}"
+        return f"features.{hash_of(how)[:12]}.{side}"
 
     def pixels(self, images: Tensor, side: str) -> Tensor:
         """The pixels of one side of a Frechet distance in [0, 255], as Inception is given them."""
         return 255 * of_side(images, self.protocol, "rfid", originals=side == ORIGINAL)
-
-
-def _short(plain: Any) -> str:
-    """A name for plain values, equal for equal ones."""
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def network_of(case: Case, networks: Networks) -> Any:

@@ -19,8 +19,7 @@ from diffae.data.factors.images import (
     numbered,
 )
 from diffae.data.factors.stream import AGAIN, StoredArray, array_in
-from diffae.data.readers.label_files import refuse_duplicates
-from diffae.system.errors import UserError, needed
+from diffae.system.errors import UserError, needed, refuse_duplicates
 from diffae.system.free_memory import fits
 
 SHAPES3D = dict.fromkeys(("floor_hue", "wall_hue", "object_hue"), CLASSES)

@@ -9,8 +9,7 @@ import numpy as np
 
 from diffae.data.factors.images import CLASSES, ORDERED, FactorImages, FactorSet, Format, in_order
 from diffae.data.factors.stream import AGAIN
-from diffae.data.readers.label_files import refuse_duplicates
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, refuse_duplicates
 from diffae.system.files import file_size, read_file, read_text
 
 LIST = "list.txt"

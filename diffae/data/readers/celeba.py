@@ -34,7 +34,7 @@ from diffae.data.readers.folder import ImageFiles, counted, find_files, without
 from diffae.data.readers.label_files import Labels
 from diffae.data.readers.sources import seeded
 from diffae.data.transforms import ALIGNED_CELEBA, Transform, decode
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, refuse_duplicates
 
 IMAGE_FOLDER = "img_align_celeba"
 ATTRIBUTE_FILE = label_files.CELEBA_ATTRIBUTES
@@ -163,8 +163,8 @@ def read_originals(path: Path, names: list[str]) -> list[str]:
             raise UserError(f"{path}: line {line}: expected idx, orig_idx and orig_file")
     indices = [str(label_files.whole_number(row[0], str(path))) for row in rows]
     originals = [row[2] for row in rows]
-    label_files.refuse_duplicates(indices, path, "image")
-    label_files.refuse_duplicates(originals, path, "CelebA's")
+    refuse_duplicates(indices, path, "image")
+    refuse_duplicates(originals, path, "CelebA's")
     mapping = dict(zip(indices, originals, strict=True))
     stems = [Path(name).stem for name in names]
     label_files.refuse_difference(path, "has no row for image", set(stems) - set(mapping))

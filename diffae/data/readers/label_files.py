@@ -9,14 +9,13 @@ import csv
 import io
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, refuse_duplicates
 from diffae.system.files import read_text
 
 CELEBA_ATTRIBUTES = "list_attr_celeba.txt"
@@ -201,12 +200,6 @@ def csv_rows(path: Path) -> list[list[str]]:
 
 def is_csv(path: Path) -> bool:
     return path.suffix == ".csv"
-
-
-def refuse_duplicates(names: Sequence[str], path: Path, what: str) -> None:
-    for name, count in Counter(names).most_common(1):
-        if count > 1:
-            raise UserError(f"{path}: {what} {name} is listed {count} times")
 
 
 def refuse_difference(path: Path, problem: str, names: set[str]) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 
 from diffae.data.names import Names
 from diffae.data.readers.classes import Classes, read_classes
-from diffae.data.readers.label_files import csv_rows, refuse_duplicates
+from diffae.data.readers.label_files import csv_rows
 from diffae.data.tables import PERSONS, Label, Table, few_enough, label_of, read_table
 from diffae.system.cli import printable
+from diffae.system.errors import refuse_duplicates
 
 TABLES = ("labels.csv", "metadata.csv")
 HAS = ("1", "1.0", "yes", "true")  # what a binary column says of images that have the attribute

@@ -23,10 +23,9 @@ import numpy as np
 from diffae.data.dataset import Dataset
 from diffae.data.readers import parquet_files
 from diffae.data.readers.folder import beside
-from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.shards import classes_as_attributes, find_shards, name_in
 from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, refuse_duplicates
 
 if TYPE_CHECKING:
     import pyarrow

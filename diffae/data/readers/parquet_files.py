@@ -6,14 +6,13 @@ So row groups must declare their size, and a repeated value is held once.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffae.system.errors import UserError, needed
+from diffae.system.errors import UserError, needed, refuse_duplicates
 from diffae.system.files import file_size
 from diffae.system.free_memory import fits
 
@@ -86,7 +85,7 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
             )
         listed = sum(group.total_byte_size for group in groups) + footer.serialized_size
         # An error here, if the name of a column is not UTF-8.
-        twins = [name for name, count in Counter(schema.names).items() if count > 1]
+        refuse_duplicates(schema.names, path, "column", "rename one")
         list(map(leaf_of_bytes, schema))
     if size > listed and holds_several(path):
         raise UserError(f"{path}: several parquet files in one; separate them")
@@ -95,8 +94,6 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
             too_large = f"{group.total_byte_size:,} bytes, more than {LARGEST_GROUP:,}"
             raise UserError(f"{path}, row group {number}: {too_large}; write smaller row groups")
         fits(KEPT * group.total_byte_size, f"{path}: {KEPT} of its row groups")
-    if twins:
-        raise UserError(f"{path}: several columns are called {twins[0]}; rename them")
     if sum(rows) > size or min(rows, default=0) < 0:
         raise UserError(f"{path}: {sum(rows):,} rows in {size:,} bytes, which hold no images")
     return schema, rows

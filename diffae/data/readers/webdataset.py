@@ -20,9 +20,9 @@ import numpy as np
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers import folder, shards
-from diffae.data.readers.label_files import LONGEST_NUMBER, refuse_duplicates
+from diffae.data.readers.label_files import LONGEST_NUMBER
 from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, refuse_duplicates
 from diffae.system.files import file_size
 
 BLOCK = tarfile.BLOCKSIZE

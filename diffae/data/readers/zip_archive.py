@@ -11,10 +11,9 @@ from typing import IO
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers.folder import is_image, left_out_of, nothing_in
-from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
 from diffae.data.transforms import DECODING_ERRORS
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, refuse_duplicates
 
 ENCRYPTED, UTF8 = 0x1, 0x800  # bits of an entry's flags
 HEADER = struct.Struct("<26xHH")  # of an entry, with the lengths of its name and of another field

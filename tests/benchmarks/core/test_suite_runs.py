@@ -226,8 +226,8 @@ def test_an_entry_of_a_suite_passes(entry):
         (dict(fields={"seed": 1}), "its protocol has another seed than the run"),
         (dict(fields={"feature_sha256": "1" * 64}), "efficientnet-lite0 has other weights"),
         (dict(fields={"pairs": 3}), "3 images, which is no count of the suite"),
-        (dict(cells={"n": "11"}), "11 images, which is no count of the suite"),
-        (dict(images={}, fields={"x": 1}, cells={"n": "44"}), "n is 44, and n of its protocol 12"),
+        (dict(fields={"n": 13}), "13 images, which is no count of the suite"),
+        (dict(images={}, fields={"x": 1}, cells={"n": "44"}), "n is 44, and by its protocol at most 12"),
         (dict(fields={"ssim.padding": "reflect"}), "its protocol is not that of the suite"),
     ],
 )  # fmt: skip
