@@ -24,7 +24,7 @@ from benchmarks.metrics.frechet import Moments
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.runtime import npz
+from diffae.data import npz
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import writing

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.runtime import npz
+from diffae.data import npz
 from diffae.system.errors import UserError
 from diffae.system.whole import write_whole
 

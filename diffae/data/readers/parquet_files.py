@@ -20,7 +20,6 @@ from diffae.system.free_memory import fits
 if TYPE_CHECKING:
     import pyarrow
 
-LARGEST_GROUP = 1 << 30  # bytes of a row group
 KEPT = 4  # row groups that stay in memory: threads read as many at once
 PARQUET_MAGIC = b"PAR1"  # at the beginning and at the end of a file
 
@@ -90,10 +89,7 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
         list(map(leaf_of_bytes, schema))
     if size > listed and holds_several(path):
         raise UserError(f"{path}: several parquet files in one; separate them")
-    for number, group in enumerate(groups):
-        if group.total_byte_size > LARGEST_GROUP:
-            too_large = f"{group.total_byte_size:,} bytes, more than {LARGEST_GROUP:,}"
-            raise UserError(f"{path}, row group {number}: {too_large}; write smaller row groups")
+    for group in groups:
         fits(KEPT * group.total_byte_size, f"{path}: {KEPT} of its row groups")
     if twins:
         raise UserError(f"{path}: several columns are called {twins[0]}; rename them")

@@ -53,14 +53,9 @@ def names(path: Path) -> set[str]:
     with reading(path, "not an npz file, or a damaged one"), zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             archive.open(name).close()  # compares the two places where the archive has the name
-        return set(_distinct(path, archive))
-
-
-def _distinct(path: Path, archive: zipfile.ZipFile) -> list[str]:
-    """The names of the arrays. Raises UserError if two have one name: zipfile would take the last."""
-    arrays = [name.removesuffix(".npy") for name in archive.namelist()]
-    refuse_duplicates(arrays, path, "array")
-    return arrays
+        arrays = [name.removesuffix(".npy") for name in archive.namelist()]
+        refuse_duplicates(arrays, path, "array")  # zipfile would take the last
+        return set(arrays)
 
 
 @contextmanager
@@ -68,9 +63,8 @@ def opened(path: Path, name: str) -> Iterator[tuple[Header, IO[bytes]]]:
     """The header of an array, and a stream of its content. Raises UserError if the header is wrong,
     and for any error within the block.
     """
-    file_size(path)
+    names(path)
     with reading(path, f"{name} cannot be read"), zipfile.ZipFile(path) as archive:
-        _distinct(path, archive)
         entry = archive.getinfo(f"{name}.npy")
         if entry.compress_type not in COMPRESSIONS:
             raise ValueError(f"compressed by method {entry.compress_type}; save it by np.savez")
