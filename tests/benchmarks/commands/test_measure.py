@@ -275,7 +275,7 @@ def alarm():
 
 def test_pipes_are_refused_and_never_opened(folders, tmp_path, alarm):
     os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(UserError, match="pipe.npz: must be a file of statistics"):
+    with pytest.raises(UserError, match="pipe.npz: a pipe, not a file"):
         main(["fd_effnet", str(tmp_path / "pipe.npz"), str(folders[0])])
     images = tmp_path / "images"
     shutil.copytree(folders[0], images)
