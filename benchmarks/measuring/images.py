@@ -88,8 +88,7 @@ def _ahead(read: Callable[[T], Tensor], items: Sequence[T]) -> Iterator[Tensor]:
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            for each in waiting:
-                each.cancel()
+            pool.shutdown(cancel_futures=True)
 
 
 def batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:

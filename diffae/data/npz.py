@@ -76,7 +76,10 @@ def opened(path: Path, name: str) -> Iterator[tuple[Header, IO[bytes]]]:
 def opened_npy(path: Path) -> Iterator[tuple[Header, IO[bytes]]]:
     """The same of an npy file, which holds one array without a name."""
     size = file_size(path)
-    with reading(path, "not an npy file, or a damaged one; copy it again"), open(path, "rb") as file:
+    with (
+        reading(path, "not an npy file, or a damaged one; copy it again"),
+        open(path, "rb") as file,
+    ):
         yield _header(file, size), file
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from diffae.system.errors import UserError, needed
+from diffae.system.files import read_file
 from diffae.system.free_memory import fits
 
 ALIGNED_CELEBA = (178, 218)
@@ -113,7 +114,7 @@ def decode(path: Path) -> Image.Image:
 
     For an animation: the first frame.
     """
-    return _open(path, str(path), to_rgb)
+    return _open(read_file(path, LARGEST_IMAGE), str(path), to_rgb)
 
 
 def decode_plainly(path: Path) -> Image.Image:
@@ -121,27 +122,24 @@ def decode_plainly(path: Path) -> Image.Image:
 
     It drops alpha, clips 16-bit grey and ignores the orientation.
     """
-    return _open(path, str(path), lambda image: image.convert("RGB"))
+    content = read_file(path, LARGEST_IMAGE)
+    return _open(content, str(path), lambda image: image.convert("RGB"))
 
 
 def decode_bytes(content: bytes, where: str) -> Image.Image:
     """`decode` of the bytes of an image file; `where` names their place in messages."""
-    return _open(io.BytesIO(content), where, to_rgb)
+    return _open(content, where, to_rgb)
 
 
-def _open(
-    file: Path | io.BytesIO, where: str, convert: Callable[[Image.Image], Image.Image]
-) -> Image.Image:
+def _open(content: bytes, where: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """The result of `convert` on an image file.
 
     `UserError` naming `where` if it cannot be decoded.
     """
-    if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe would block
-        raise UserError(f"{where}: cannot read this image (not a regular file); remove it")
     try:
-        with Image.open(file, formats=FORMATS) as image:
-            bytes_a_pixel = PER_PIXEL * (2 if image.mode[0] == "I" else 1)  # 16-bit grey takes more
-            fits(image.width * image.height * bytes_a_pixel, where)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            # 16-bit grey takes more.
+            fits((2 if image.mode[0] == "I" else 1) * PER_PIXEL * image.width * image.height, where)
             image.load()
             return convert(image)
     except DECODING_ERRORS as error:

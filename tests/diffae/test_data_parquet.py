@@ -11,7 +11,6 @@ from data_files import refuses
 from photo_tiles import encoded, tile
 
 from diffae.data import open_dataset
-from diffae.data.readers import parquet_files
 from diffae.system.errors import UserError
 
 COLOURS = ["red", "green", "blue"]

@@ -281,7 +281,7 @@ def test_pipes_are_refused_and_never_opened(folders, tmp_path, alarm):
     shutil.copytree(folders[0], images)
     os.mkfifo(images / "pipe.png")
     for metric in ("mse", "fd_effnet"):
-        with pytest.raises(UserError, match=r"pipe\.png: cannot read this image"):
+        with pytest.raises(UserError, match=r"pipe\.png: a pipe, not a file"):
             main([metric, str(images), str(images)])
     with pytest.raises(UserError, match=r"pipe\.png: no such folder"):
         main(["mse", str(images / "pipe.png"), str(folders[0])])
