@@ -141,12 +141,10 @@ def count_in(path: Path) -> int:
 
 def _shape(path: Path, header: npz.Header) -> tuple[int, ...]:
     shape = header.shape
-    if header.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3:
+    if header.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or not prod(shape):
         raise UserError(f"{path}: {ARRAY} is {header}, not images: uint8 N x H x W x 3")
     if header.by_column:
         raise UserError(f"{path}: {ARRAY} is in Fortran order; save np.ascontiguousarray of it")
-    if not prod(shape):
-        raise UserError(f"{path}: {ARRAY} is {header}, which holds no images")
     return shape
 
 

@@ -179,10 +179,8 @@ def dimensions(path: Path) -> int:
         if header.dtype.kind not in "fiu":
             raise UserError(f"{path}: {name} is {header}, and statistics are real numbers")
     mean, covariance = shapes["mu"], shapes["sigma"]
-    if len(mean) != 1 or covariance != 2 * mean:
-        raise UserError(f"{path}: mu {mean} and sigma {covariance} do not belong together")
-    if not mean[0]:
-        raise UserError(f"{path}: mu and sigma are empty; save those of at least one feature")
+    if len(mean) != 1 or covariance != 2 * mean or not mean[0]:
+        raise UserError(f"{path}: mu {mean} and sigma {covariance} are not d and d x d numbers")
     if prod(shapes.get("n", ())) != 1:
         raise UserError(f"{path}: n has the shape {shapes['n']}, and is one number")
     return mean[0]

@@ -92,9 +92,7 @@ def _header(file: IO[bytes], size: int) -> Header:
     announced = file.tell() + prod(shape) * dtype.itemsize
     if dtype.hasobject or min(shape, default=0) < 0 or announced != size:
         pickled = "; objects are pickles: save numbers or text" if dtype.hasobject else ""
-        raise ValueError(
-            f"its header announces {dtype} {shape}, and it has {size:,} bytes{pickled}"
-        )
+        raise ValueError(f"its header announces {dtype} {shape}, but has {size:,} bytes{pickled}")
     return Header(shape, dtype, by_column)
 
 

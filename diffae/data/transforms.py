@@ -122,8 +122,7 @@ def decode_plainly(path: Path) -> Image.Image:
 
     It drops alpha, clips 16-bit grey and ignores the orientation.
     """
-    content = read_file(path, LARGEST_IMAGE)
-    return _open(content, str(path), lambda image: image.convert("RGB"))
+    return _open(read_file(path, LARGEST_IMAGE), str(path), lambda image: image.convert("RGB"))
 
 
 def decode_bytes(content: bytes, where: str) -> Image.Image:

@@ -70,7 +70,7 @@ def read_column(path: Path, name: str) -> pyarrow.ChunkedArray:
 def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
     """The schema of a file and the rows of its row groups, by its footer.
 
-    Raises UserError if a group is too large, if there are not as many rows as the footer counts or
+    Raises UserError if groups do not fit into memory, if there are not as many rows as the footer counts or
     more than the file can hold images, if two columns have one name, or if the file was made of several.
     Nothing is asked of single columns, where pyarrow ends the process if the footer is damaged.
     """
@@ -80,9 +80,7 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
         groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
         rows = [group.num_rows for group in groups]
         if sum(rows) != footer.num_rows:
-            raise ValueError(
-                f"its footer counts {footer.num_rows:,} rows, its groups {sum(rows):,}"
-            )
+            raise ValueError(f"its footer counts {footer.num_rows:,} rows, groups {sum(rows):,}")
         listed = sum(group.total_byte_size for group in groups) + footer.serialized_size
         # An error here, if the name of a column is not UTF-8.
         twins = [name for name, count in Counter(schema.names).items() if count > 1]
