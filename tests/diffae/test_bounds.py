@@ -63,7 +63,7 @@ def archives(root):
     (root / "system.npz").symlink_to("codes.npz")
     npz(root / "header.npz", b"\x93NUMPY\2\0" + struct.pack("<I", (MANY << 20) - 1), count=0)
     npz(root / "images.npz", header("|u1", 1200, 256, 256, 3), name="arr_0.npy", count=225)
-    npz(root / "a.zip", b"", zipfile.ZIP_BZIP2, "a.png")
+    npz(root / "a.zip", b"", zipfile.ZIP_BZIP2, "a.png", count=110)
     says(root / "a.zip", b"a.png", 1000)
     count = 15 << 16
     for name, kind, sides in (("latents_classes", "<i8", (6,)), ("imgs", "|u1", (64, 64))):
