@@ -14,10 +14,9 @@ from data_files import write_tar
 from PIL import Image
 from refusal import refusal, refused_file
 
-from benchmarks.runtime import npz
 from benchmarks.systems.shared.recognised import Whole, read_address
 from diffae.checkpoints.torch_file import load
-from diffae.data import open_dataset
+from diffae.data import npz, open_dataset
 from diffae.system.errors import UserError
 from diffae.system.files import read_json
 from diffae.system.plain_yaml import read_yaml

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Ints, Labels
 from benchmarks.metrics.codes.errors import LISTED
 from benchmarks.metrics.codes.number import FEWEST
-from benchmarks.runtime import npz
-from diffae.data import dataset
+from diffae.data import dataset, npz
 from diffae.data.dataset import SPLITS
 from diffae.data.names import places_of_unnamed
 from diffae.data.tables import FILES, PERSONS, SPLIT, Table, key_of, label_of, read_table, table_of

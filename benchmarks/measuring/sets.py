@@ -24,7 +24,7 @@ from benchmarks.metrics.frechet import Moments
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.runtime import npz
+from diffae.data import npz
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import writing
@@ -213,8 +213,6 @@ def read_set(path: Path, network: FeatureNetwork, keep: bool, asked: Asked) -> I
 
 
 def _statistics(path: Path, network: FeatureNetwork) -> Moments:
-    if path.exists() and not path.is_file():  # reading a pipe would wait for a writer
-        raise UserError(f"{path}: must be a file of statistics, not a folder, pipe or device")
     if (found := frechet.dimensions(path)) != network.dim:  # before they are unpacked
         raise UserError(f"{path}: statistics of {found} features; {network.name} has {network.dim}")
     return frechet.read_statistics(path)

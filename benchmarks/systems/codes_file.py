@@ -10,11 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.runtime import npz
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import System
 from benchmarks.systems.protocol.parts import Part
-from diffae.data import Dataset
+from diffae.data import Dataset, npz
 from diffae.data.names import Names, places_of_unnamed
 from diffae.system.errors import UserError
 from diffae.system.files import sha256

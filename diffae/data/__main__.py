@@ -19,8 +19,9 @@ from diffae.data.transforms import CROPS, DECODING_ERRORS, Transform
 from diffae.system import cli
 from diffae.system.errors import UserError, once
 from diffae.system.files import Target, refuse_outputs, writing
+from diffae.system.free_memory import fits
 
-DEFAULT_SIZE, LARGEST_SIZE = 64, 1024
+DEFAULT_SIZE = 64
 WORKERS = "processes (default: all CPUs)"
 USAGE = """Look at a data set, or make one.
 
@@ -51,13 +52,12 @@ def check_dataset(arguments: list[str]) -> None:
     add("--sheet", type=cli.path, help="PNG file to write: 64 images as models see them")
     args = parser.parse(arguments)
     size = args.size or own_side(args.path) or DEFAULT_SIZE
-    if size > LARGEST_SIZE:
-        raise UserError(f"--size {size}: many images are held at once; use {LARGEST_SIZE} or less")
     refuse_outputs([Target("--sheet", args.sheet, is_sheet)], [args.path])
     data = open_dataset(args.path, size, args.crop)
     for line in describe(data, find_reader(args.path).title):
         print(line, flush=True)
     indices = sample_indices(len(data))
+    fits(3 * len(indices) * size**2, f"--size {size}: {len(indices)} images of this size")
     pixels = data.load_all(indices)
     data.refuse_unreadable()
     print(row("decoded", f"{len(indices)} of {len(data)} images, none damaged"))

@@ -28,12 +28,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from diffae.data import npz
 from diffae.data.dataset import Dataset
 from diffae.data.fingerprint import Survey, sealed, unsealed
 from diffae.data.readers.folder import beside, counted
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError, naming
-from diffae.system.files import LOCK, file_size, read_file, sha256
+from diffae.system.files import LOCK, read_file, sha256
+from diffae.system.free_memory import fits
 
 VERSION = 1
 HEADER, UNFINISHED = "diffae-prepared.json", "diffae-unfinished"
@@ -189,12 +191,10 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
     if crop not in (None, header.transform["crop"]):
         own = header.transform["crop"]
         raise UserError(f"{path}: its images were cut with crop {own}; leave out --crop {crop}")
-    file_size(path / PIXELS)  # a pipe would block
-    try:
-        pixels = np.load(path / PIXELS, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path / PIXELS}: damaged ({error}); copy it whole, or {AGAIN}") from None
+    with npz.opened_npy(path / PIXELS) as (_, pixels):
+        start = pixels.tell()
     with np.load(io.BytesIO(part(path, LABELS, header)), allow_pickle=False) as columns:
+        fits(sum(entry.file_size for entry in columns.zip.infolist()), path / LABELS)
         labels = dict(columns)
     names = tuple(json.loads(part(path, NAMES, header)))
     skipped: tuple[str, ...] = ()
@@ -206,7 +206,7 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
     settings = header.transform | {"image_size": image_size, "prepared": header.side}
     with naming(path):
         transform = PreparedTransform(**settings)
-    source = PreparedImages(path, header, names, pixels.offset)
+    source = PreparedImages(path, header, names, start)
     labels |= {"attribute_names": tuple(header.attribute_names)}
     labels |= {"partition_source": header.partition_source}
     told = (*header.left_out, *skipped, *beside(path, own))

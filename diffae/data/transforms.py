@@ -18,13 +18,14 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from diffae.system.errors import UserError, needed
+from diffae.system.files import read_file
 from diffae.system.free_memory import fits
 
 ALIGNED_CELEBA = (178, 218)
 D2C_BOX = (25, 57, 153, 185)
 SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
 LARGEST_IMAGE = 1 << 28  # bytes of a file: a small archive may unpack to any size
-LARGEST_RESIZED = 1 << 26  # pixels: a strip of 1 x 1,000,000 must not become 64 x 64,000,000
+PER_PIXEL = 20  # bytes that a pixel takes at once, while it is decoded or resized
 # What is decoded, whatever a file's suffix: Pillow would also run Ghostscript on PostScript.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 UPRIGHT = {
@@ -77,7 +78,8 @@ class Transform:
             image = image.crop(D2C_BOX)
         elif self.crop == "none":
             require(image.width == image.height, image, where, "crop none needs square images")
-        refuse_strip(image, self.image_size, where)
+        # The shorter side becomes `image_size`, and that of a strip, such as 1 x 1,000,000, much longer.
+        fits(PER_PIXEL * self.image_size**2 * max(image.size) // min(image.size), where)
         return CROPS[self.crop].cut(image, self.image_size)
 
     def native_side(self, width: int, height: int) -> int:
@@ -100,13 +102,6 @@ def require(fits: bool, image: Image.Image, where: str, what: str) -> None:
         raise UserError(f"{where}: {what}, this image is {size}; try crop center")
 
 
-def refuse_strip(image: Image.Image, size: int, where: str) -> None:
-    """Raise UserError if the image with its shorter side at `size` would fill the memory."""
-    if max(image.size) * size**2 > min(image.size) * LARGEST_RESIZED:
-        size_of = f"{image.width} x {image.height}"
-        raise UserError(f"{where}: {size_of} is too long and narrow for {size} px; remove it")
-
-
 def pad(image: Image.Image, size: int) -> Image.Image:
     """The image in the middle of a black square of `size` pixels."""
     square = Image.new("RGB", (size, size))
@@ -119,7 +114,7 @@ def decode(path: Path) -> Image.Image:
 
     For an animation: the first frame.
     """
-    return _open(path, str(path), to_rgb)
+    return _open(read_file(path, LARGEST_IMAGE), str(path), to_rgb)
 
 
 def decode_plainly(path: Path) -> Image.Image:
@@ -127,27 +122,23 @@ def decode_plainly(path: Path) -> Image.Image:
 
     It drops alpha, clips 16-bit grey and ignores the orientation.
     """
-    return _open(path, str(path), lambda image: image.convert("RGB"))
+    return _open(read_file(path, LARGEST_IMAGE), str(path), lambda image: image.convert("RGB"))
 
 
 def decode_bytes(content: bytes, where: str) -> Image.Image:
     """`decode` of the bytes of an image file; `where` names their place in messages."""
-    return _open(io.BytesIO(content), where, to_rgb)
+    return _open(content, where, to_rgb)
 
 
-def _open(
-    file: Path | io.BytesIO, where: str, convert: Callable[[Image.Image], Image.Image]
-) -> Image.Image:
+def _open(content: bytes, where: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """The result of `convert` on an image file.
 
     `UserError` naming `where` if it cannot be decoded.
     """
-    if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe would block
-        raise UserError(f"{where}: cannot read this image (not a regular file); remove it")
     try:
-        with Image.open(file, formats=FORMATS) as image:
-            # So many bytes a pixel are in memory at once; of 16-bit grey, more.
-            fits(image.width * image.height * (40 if image.mode[0] == "I" else 20), where)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            # 16-bit grey takes more.
+            fits((2 if image.mode[0] == "I" else 1) * PER_PIXEL * image.width * image.height, where)
             image.load()
             return convert(image)
     except DECODING_ERRORS as error:
@@ -158,8 +149,6 @@ def reason(error: Exception) -> str:
     """Pillow's message without the path, which the caller names."""
     if isinstance(error, UnidentifiedImageError):
         return f"damaged, or none of {', '.join(FORMATS)}"
-    if isinstance(error, Image.DecompressionBombError):
-        return str(error).partition(",")[0]
     return getattr(error, "strerror", None) or str(error)
 
 

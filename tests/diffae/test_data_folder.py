@@ -83,9 +83,9 @@ def test_links_are_followed_once_and_loops_end(folder, tmp_path):
 def test_a_link_to_itself_is_named(folder):
     (folder / "loop.png").symlink_to(folder / "loop.png")
     data = open_dataset(folder, 16)
-    with pytest.raises(UserError, match=r"loop\.png: cannot read"):
+    with pytest.raises(UserError, match=r"loop\.png: cannot (read|be read)"):
         data.images(range(len(data)))
-    with pytest.raises(UserError, match=r"loop\.png: cannot read"):
+    with pytest.raises(UserError, match=r"loop\.png: cannot (read|be read)"):
         _ = data.fingerprint
 
 

@@ -152,7 +152,7 @@ HOSTILE = {
     ),
     "strip.png": (
         lambda tmp: png(1, 2_000_000, 1, 0, bytes(4_000_000)),
-        "1 x 2000000 is too long and narrow for 64 px",
+        r"strip.png: takes .* of memory",
     ),
 }
 
@@ -162,31 +162,34 @@ def test_a_hostile_image_is_one_line(tmp_path, capsys, name):
     content, message = HOSTILE[name]
     folder = write_images(tmp_path / "set")
     (folder / name).write_bytes(content(tmp_path))
-    line = refusal(main, capsys, "check", folder)
+    line = refusal(main, capsys, "check", folder, "--size", "1024")
     assert line.startswith(f"error: {folder / name}: ")
     with pytest.raises(UserError, match=message):
-        open_dataset(folder, 64).load_all(range(4))
-    assert "remove it" in line
+        open_dataset(folder, 1024).load_all(range(4))
+    assert line.endswith(("remove it\n", "or more memory\n"))
 
 
 def test_a_named_pipe_is_refused_not_waited_for(tmp_path, capsys):
     folder = write_images(tmp_path / "set")
     os.mkfifo(folder / "pipe.png")
     line = refusal(main, capsys, "check", folder)
-    assert f"{folder / 'pipe.png'}: cannot read this image (not a regular file)" in line
+    assert f"{folder / 'pipe.png'}: a pipe, not a file" in line
 
 
 def test_an_enormous_size_is_refused(tmp_path, capsys):
     folder = write_images(tmp_path / "set")
     line = refusal(main, capsys, "check", folder, "--size", "100000000")
-    assert "--size 100000000: many images are held at once; use 1024 or less" in line
+    assert "image size 100000000: use 8 to 4096" in line
     with pytest.raises(UserError, match="image size 100000000: use 8 to 4096"):
         open_dataset(folder, 100_000_000)
 
 
 @pytest.mark.parametrize(
     ("size", "said", "message"),
-    [(1000, 1 << 31, "2147483648 bytes, too large"), (50_000_000, 1000, "damaged .*CRC")],
+    [
+        (1000, 1 << 31, "takes .* of memory|cannot read this image"),
+        (50_000_000, 1000, "damaged .*CRC"),
+    ],
 )
 def test_an_entry_that_unpacks_to_gigabytes_or_to_more_than_it_says(tmp_path, size, said, message):
     entries = [("a.png", bytes(size))]
@@ -195,7 +198,7 @@ def test_an_entry_that_unpacks_to_gigabytes_or_to_more_than_it_says(tmp_path, si
     directory = content.rindex(b"PK\1\2")
     content[directory + 24 : directory + 28] = struct.pack("<I", said)
     path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"^{path}, entry a\.png: {message}"):
+    with pytest.raises(UserError, match=rf"^{path}, entry a\.png: ({message})"):
         open_dataset(path, 16).images([0])
 
 

@@ -42,12 +42,11 @@ def range_of_images(value: object, name: str) -> Range:
     if isinstance(value, tuple | list) and len(value) == 2:
         low, high = value
         are_numbers = all(isinstance(bound, int | float) for bound in value)
-        if are_numbers and -LARGEST < low < high < LARGEST:
-            # float32 must tell 8-bit values apart
-            if high - low < max(1e-30, 2**-12 * max(abs(low), abs(high))):
-                raise UserError(f"{name} {shown(value)} is too narrow for float32; use (0, 1)")
+        are_bounds = are_numbers and -LARGEST < low < high < LARGEST
+        # float32 must tell 8-bit values apart
+        if are_bounds and high - low >= max(1e-30, abs(low) / 2**12, abs(high) / 2**12):
             return float(low), float(high)
-    words = "two numbers, the lowest and the highest value of an image"
+    words = "two numbers, the lowest and the highest value of an image, not too close for float32"
     raise UserError(f"{name} must be {words}, not {shown(value)}")
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from diffae.data import npz
 from diffae.data.factors.images import (
     CLASSES,
     ORDERED,
@@ -19,7 +20,7 @@ from diffae.data.factors.images import (
     numbered,
 )
 from diffae.data.factors.stream import AGAIN, StoredArray, array_in
-from diffae.system.errors import UserError, needed, refuse_duplicates
+from diffae.system.errors import UserError, needed
 from diffae.system.free_memory import fits
 
 SHAPES3D = dict.fromkeys(("floor_hue", "wall_hue", "object_hue"), CLASSES)
@@ -90,13 +91,7 @@ def _shapes3d(root: Path, file: Path) -> FactorSet:
 
 def _names_in(path: Path) -> set[str]:
     """The names of the arrays of an npz file; none of another file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            refuse_duplicates(names, path, "array")
-            return set(names)
-    except (OSError, zipfile.BadZipFile):
-        return set()
+    return npz.names(path) if zipfile.is_zipfile(path) else set()
 
 
 def _black_and_white(images: StoredArray, index: int) -> np.ndarray:
@@ -115,12 +110,11 @@ def _dsprites(root: Path, file: Path) -> FactorSet:
     `metadata` is a pickle of Python 2, and not read.
     """
     images = array_in(file, "imgs")
-    stored = array_in(file, "latents_classes", whole=True)
-    if images.shape[1:] != SIDES or stored.shape != (images.shape[0], len(DSPRITES)):
-        found = f"imgs {images.shape} and latents_classes {stored.shape}"
+    fits(PER_LABEL * images.shape[0] * len(DSPRITES), f"{file}: latents_classes")
+    classes = npz.array(file, "latents_classes")
+    if images.shape[1:] != SIDES or classes.shape != (images.shape[0], len(DSPRITES)):
+        found = f"imgs {images.shape} and latents_classes {classes.shape}"
         raise UserError(f"{file}: {found} are not those of dSprites")
-    fits(PER_LABEL * prod(stored.shape), f"{file}: latents_classes")
-    classes = stored.all()
     source = FactorImages(root, (file,), len(classes), partial(_black_and_white, images))
     return "dsprites", source, numbered(classes, DSPRITES)
 

@@ -10,7 +10,7 @@ import numpy as np
 from diffae.data.factors.images import CLASSES, ORDERED, FactorImages, FactorSet, Format, in_order
 from diffae.data.factors.stream import AGAIN
 from diffae.system.errors import UserError, refuse_duplicates
-from diffae.system.files import file_size, read_file, read_text
+from diffae.system.files import read_file, read_text
 
 LIST = "list.txt"
 CARS = {"object": CLASSES, "elevation": ORDERED, "azimuth": CLASSES}
@@ -54,13 +54,11 @@ def _refuse_large(car: Path) -> None:
 def _cars3d(root: Path, list_file: Path) -> FactorSet:
     """The cars that list.txt names, in its order: others number them by the folder's."""
     folder = list_file.parent
-    own = [list_file, *sorted(folder.glob("car_*.mat"))]
+    own = [list_file, *sorted(filter(Path.is_file, folder.glob("car_*.mat")))]
     cars = [folder / f"{line}.mat" for line in read_text(list_file).split()]
     if lacking := [car.name for car in cars if car not in own]:
         raise UserError(f"{root}: {lacking[0]} is missing, which {LIST} names; {AGAIN}")
     refuse_duplicates([car.stem for car in cars], list_file, "car")
-    for car in cars:
-        file_size(car, LARGEST)
     sizes = (len(cars), *OF_A_CAR[:2:-1])
     source = FactorImages(root, tuple(own), prod(sizes), partial(_image, cars))
     return "cars3d", source, in_order(sizes, CARS)

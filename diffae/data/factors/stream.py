@@ -9,6 +9,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from diffae.data import npz
 from diffae.data.readers.zip_archive import start_of
 from diffae.system.errors import UserError
 
@@ -79,47 +80,28 @@ def _unpack(file: IO[bytes], place: int, state: Any) -> tuple[bytes, int, Any]:
 
 
 class StoredArray(NamedTuple):
-    """An array in a file, of which single rows are read."""
+    """An array of unsigned bytes in a file, of which single rows are read."""
 
     stream: Stream
     offset: int
     shape: tuple[int, ...]
-    dtype: np.dtype
-    by_column: bool
 
     def row(self, index: int) -> np.ndarray:
-        """Row `index`. Raises UserError if the file ends before it does."""
-        size = prod(self.shape[1:]) * self.dtype.itemsize
+        """Row `index`, uint8. Raises UserError if the file ends before it does."""
+        size = prod(self.shape[1:])
         found = self.stream.read(self.offset + index * size, size)
         if len(found) < size:
             raise UserError(f"{self.stream.path}: ends before image {index}; {AGAIN}")
-        return np.frombuffer(found, self.dtype).reshape(self.shape[1:])
-
-    def all(self) -> np.ndarray:
-        """The whole array; see first whether it fits into memory."""
-        flat = self._replace(shape=(1, prod(self.shape))).row(0)
-        return flat.reshape(self.shape, order="F" if self.by_column else "C")
+        return np.frombuffer(found, np.uint8).reshape(self.shape[1:])
 
 
-def array_in(path: Path, name: str, whole: bool = False) -> StoredArray:
-    """An array in an npz file: of unsigned bytes by rows, or of integers if it is to be read `whole`.
-
-    Raises UserError if it is none, or damaged.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+def array_in(path: Path, name: str) -> StoredArray:
+    """An array of unsigned bytes in an npz file. Raises UserError if it is none, or damaged."""
+    with npz.opened(path, name) as (header, file):
+        if header.dtype != np.uint8 or header.by_column:
+            raise ValueError(f"it is {header}, not unsigned bytes by rows; {AGAIN}")
+        offset = file.tell()
+        with zipfile.ZipFile(path) as archive, open(path, "rb") as plain:
             entry = archive.getinfo(f"{name}.npy")
-            np.lib.format.read_magic(file)
-            shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
-            offset = file.tell()
-        with open(path, "rb") as plain:
-            start = start_of(entry, plain)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: {name} cannot be read ({error}); {AGAIN}") from None
-    size, fit = prod(shape) * dtype.itemsize, dtype.kind in "iu" if whole else dtype == np.uint8
-    if not fit or (by_column and not whole) or offset + size != entry.file_size:
-        raise UserError(f"{path}: {name} is {dtype} {shape} in {entry.file_size:,} bytes; {AGAIN}")
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise UserError(f"{path}: compressed by method {entry.compress_type}; save it by np.savez")
-    stream = Stream(path, start, entry.compress_type == zipfile.ZIP_DEFLATED)
-    return StoredArray(stream, offset, shape, dtype, by_column)
+            stream = Stream(path, start_of(entry, plain), entry.compress_type != zipfile.ZIP_STORED)
+    return StoredArray(stream, offset, header.shape)

@@ -22,7 +22,7 @@ from diffae.data.readers import celeba, label_files
 from diffae.data.readers.celeba import default_crop, read_celeba_labels, read_celebahq_labels
 from diffae.data.readers.folder import beside, counted
 from diffae.data.readers.sources import EncodedImages, seeded
-from diffae.data.transforms import LARGEST_IMAGE, Transform
+from diffae.data.transforms import Transform
 from diffae.system.errors import UserError, needed
 from diffae.system.files import file_size
 from diffae.system.free_memory import fits
@@ -164,8 +164,7 @@ def find_labels(folder: Path, count: int, seed: int) -> label_files.Labels | Non
 def get(root: Path, key: str) -> bytes | None:
     with reading(root, f"key {key}") as transaction:
         value = transaction.get(key.encode())
-        if value is not None and len(value) > LARGEST_IMAGE:
-            raise UserError(f"{root}, key {key}: {len(value):,} bytes, too large for an image")
+        fits(len(value or b""), f"{root}, key {key}")
         return None if value is None else bytes(value)
 
 

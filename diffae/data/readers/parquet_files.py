@@ -19,7 +19,6 @@ from diffae.system.free_memory import fits
 if TYPE_CHECKING:
     import pyarrow
 
-LARGEST_GROUP = 1 << 30  # bytes of a row group
 KEPT = 4  # row groups that stay in memory: threads read as many at once
 PARQUET_MAGIC = b"PAR1"  # at the beginning and at the end of a file
 
@@ -70,7 +69,7 @@ def read_column(path: Path, name: str) -> pyarrow.ChunkedArray:
 def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
     """The schema of a file and the rows of its row groups, by its footer.
 
-    Raises UserError if a group is too large, if there are not as many rows as the footer counts or
+    Raises UserError if groups do not fit into memory, if there are not as many rows as the footer counts or
     more than the file can hold images, if two columns have one name, or if the file was made of several.
     Nothing is asked of single columns, where pyarrow ends the process if the footer is damaged.
     """
@@ -80,19 +79,14 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
         groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
         rows = [group.num_rows for group in groups]
         if sum(rows) != footer.num_rows:
-            raise ValueError(
-                f"its footer counts {footer.num_rows:,} rows, its groups {sum(rows):,}"
-            )
+            raise ValueError(f"its footer counts {footer.num_rows:,} rows, groups {sum(rows):,}")
         listed = sum(group.total_byte_size for group in groups) + footer.serialized_size
         # An error here, if the name of a column is not UTF-8.
         refuse_duplicates(schema.names, path, "column", "rename one")
         list(map(leaf_of_bytes, schema))
     if size > listed and holds_several(path):
         raise UserError(f"{path}: several parquet files in one; separate them")
-    for number, group in enumerate(groups):
-        if group.total_byte_size > LARGEST_GROUP:
-            too_large = f"{group.total_byte_size:,} bytes, more than {LARGEST_GROUP:,}"
-            raise UserError(f"{path}, row group {number}: {too_large}; write smaller row groups")
+    for group in groups:
         fits(KEPT * group.total_byte_size, f"{path}: {KEPT} of its row groups")
     if sum(rows) > size or min(rows, default=0) < 0:
         raise UserError(f"{path}: {sum(rows):,} rows in {size:,} bytes, which hold no images")

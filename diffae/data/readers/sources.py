@@ -39,11 +39,6 @@ class EncodedImages(ImageSource):
             yield path.name.encode()
             yield read_file(path, MOST)
 
-    def refuse_size(self, index: int, size: int) -> None:
-        """Raise UserError if an image file of `size` bytes is too large to read."""
-        if size > transforms.LARGEST_IMAGE:
-            raise UserError(f"{self.where(index)}: {size} bytes, too large for an image")
-
     def read(self, index: int) -> Image.Image:
         return transforms.decode_bytes(self.content(index), self.where(index))
 

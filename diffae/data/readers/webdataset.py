@@ -24,6 +24,7 @@ from diffae.data.readers.label_files import LONGEST_NUMBER
 from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
 from diffae.system.errors import UserError, refuse_duplicates
 from diffae.system.files import file_size
+from diffae.system.free_memory import fits
 
 BLOCK = tarfile.BLOCKSIZE
 LARGEST_NOTE = 1 << 20  # bytes of a name, or of a label
@@ -80,7 +81,7 @@ class ShardImages(EncodedImages):
 
     def content(self, index: int) -> bytes:
         entry = self.samples[index].image
-        self.refuse_size(index, entry.size)
+        fits(entry.size, self.where(index))
         return read_entry(entry)
 
     def files(self) -> Iterator[tuple[str, Path]]:

@@ -14,6 +14,7 @@ from diffae.data.readers.folder import is_image, left_out_of, nothing_in
 from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
 from diffae.data.transforms import DECODING_ERRORS
 from diffae.system.errors import UserError, refuse_duplicates
+from diffae.system.free_memory import fits
 
 ENCRYPTED, UTF8 = 0x1, 0x800  # bits of an entry's flags
 HEADER = struct.Struct("<26xHH")  # of an entry, with the lengths of its name and of another field
@@ -50,7 +51,7 @@ class ZipImages(EncodedImages):
     def content(self, index: int) -> bytes:
         """The bytes of the image file, with its CRC checked by zipfile."""
         entry = self.entries[index]
-        self.refuse_size(index, entry.file_size)
+        fits(entry.file_size, self.where(index))
         try:
             with self.root.open("rb") as file:
                 file.seek(start_of(entry, file))

@@ -275,13 +275,13 @@ def alarm():
 
 def test_pipes_are_refused_and_never_opened(folders, tmp_path, alarm):
     os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(UserError, match="pipe.npz: must be a file of statistics"):
+    with pytest.raises(UserError, match="pipe.npz: a pipe, not a file"):
         main(["fd_effnet", str(tmp_path / "pipe.npz"), str(folders[0])])
     images = tmp_path / "images"
     shutil.copytree(folders[0], images)
     os.mkfifo(images / "pipe.png")
     for metric in ("mse", "fd_effnet"):
-        with pytest.raises(UserError, match=r"pipe\.png: cannot read this image"):
+        with pytest.raises(UserError, match=r"pipe\.png: a pipe, not a file"):
             main([metric, str(images), str(images)])
     with pytest.raises(UserError, match=r"pipe\.png: no such folder"):
         main(["mse", str(images / "pipe.png"), str(folders[0])])

@@ -52,14 +52,9 @@ def names(path: Path) -> set[str]:
     with reading(path, "not an npz file, or a damaged one"), zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             archive.open(name).close()  # compares the two places where the archive has the name
-        return set(_distinct(path, archive))
-
-
-def _distinct(path: Path, archive: zipfile.ZipFile) -> list[str]:
-    """The names of the arrays. Raises UserError if two have one name: zipfile would take the last."""
-    arrays = [name.removesuffix(".npy") for name in archive.namelist()]
-    refuse_duplicates(arrays, path, "array")
-    return arrays
+        arrays = [name.removesuffix(".npy") for name in archive.namelist()]
+        refuse_duplicates(arrays, path, "array")  # zipfile would take the last
+        return set(arrays)
 
 
 @contextmanager
@@ -67,9 +62,8 @@ def opened(path: Path, name: str) -> Iterator[tuple[Header, IO[bytes]]]:
     """The header of an array, and a stream of its content. Raises UserError if the header is wrong,
     and for any error within the block.
     """
-    file_size(path)
+    names(path)
     with reading(path, f"{name} cannot be read"), zipfile.ZipFile(path) as archive:
-        _distinct(path, archive)
         entry = archive.getinfo(f"{name}.npy")
         if entry.compress_type not in COMPRESSIONS:
             raise ValueError(f"compressed by method {entry.compress_type}; save it by np.savez")
@@ -81,7 +75,10 @@ def opened(path: Path, name: str) -> Iterator[tuple[Header, IO[bytes]]]:
 def opened_npy(path: Path) -> Iterator[tuple[Header, IO[bytes]]]:
     """The same of an npy file, which holds one array without a name."""
     size = file_size(path)
-    with reading(path, "not an npy file, or a damaged one"), open(path, "rb") as file:
+    with (
+        reading(path, "not an npy file, or a damaged one; copy it again"),
+        open(path, "rb") as file,
+    ):
         yield _header(file, size), file
 
 
@@ -94,9 +91,7 @@ def _header(file: IO[bytes], size: int) -> Header:
     announced = file.tell() + prod(shape) * dtype.itemsize
     if dtype.hasobject or min(shape, default=0) < 0 or announced != size:
         pickled = "; objects are pickles: save numbers or text" if dtype.hasobject else ""
-        raise ValueError(
-            f"its header announces {dtype} {shape}, and it has {size:,} bytes{pickled}"
-        )
+        raise ValueError(f"its header announces {dtype} {shape}, but has {size:,} bytes{pickled}")
     return Header(shape, dtype, by_column)
 
 
