@@ -19,15 +19,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Ints, Labels
+from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Labels
 from benchmarks.metrics.codes.errors import LISTED
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.runtime import npz
 from diffae.data import dataset
 from diffae.data.dataset import SPLITS
 from diffae.data.names import places_of_unnamed
-from diffae.data.readers.label_files import refuse_duplicates
-from diffae.data.tables import FILES, PERSONS, SPLIT, Table, key_of, label_of, read_table, table_of
+from diffae.data.readers.label_files import csv_rows, refuse_duplicates
+from diffae.data.tables import FILES, PERSONS, SPLIT, Table, label_of, read_table, table_of
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
 from reports.records.reading import few
@@ -49,12 +49,11 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     if columns:
         names, kinds, numbers, _ = zip(*columns, strict=True)
         known = Labels(np.array(numbers).T, names, kinds)
-    split, persons = table.split(), _persons(table)
-    for name, given, held in ((SPLIT, split, own.split()), (PERSONS, persons, _persons(own))):
-        if given is not None and held is not None and not np.array_equal(given, held):
+    for name in {SPLIT, PERSONS} & {*own.roles} & {*table.roles}:
+        if own.roles[name] != table.roles[name]:
             raise UserError(f"{where}: another {name} than in {path}; take one out")
-    split = own.split() if split is None else split
-    persons = _persons(own) if persons is None else persons
+    split = (table if SPLIT in table.roles else own).split()
+    persons = (table if PERSONS in table.roles else own).persons()
     if split is not None and not {TRAIN, TEST} <= {*split.tolist()}:
         raise UserError(f"{where}: the split needs train and test; or leave it out")
     of = {kind: [label.name for label in columns if label.kind == kind] for kind in KINDS}
@@ -67,15 +66,6 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     lines += [f"left out: {line}" for line in table.left_out]
     lines += [f"split: {half}" if split is None else f"split: {counts}, as said; of {units}"]
     return Codes(values, known, split, persons, shape), lines
-
-
-def _persons(table: Table) -> Ints | None:
-    """Persons as numbers from 0, in the order in which they come."""
-    if PERSONS not in table.roles:
-        return None
-    keys = list(map(key_of, table.roles[PERSONS]))
-    place = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return np.array([place[key] for key in keys], np.int64)
 
 
 def are_codes(path: Path) -> bool:
@@ -134,53 +124,53 @@ def _of_npz(path: Path, first: str) -> Table:
         return npz.array(path, name)
 
     columns = array(LABELS, n, 2).reshape(n, -1).T if LABELS in there else ()
-    rows = {name: array(name, n) for name in (SPLIT, PERSONS, FILES) if name in there}
     names = [str(k) for k in range(len(columns))]
+    rows = {name: array(name, n) for name in (SPLIT, PERSONS, FILES) if name in there}
     if NAMES in there and LABELS not in there:  # of images
         rows.setdefault(FILES, array(NAMES, n))
     elif NAMES in there:
-        names = [str(name) for name in array(NAMES, len(columns))]
+        names = [printable(str(name)) for name in array(NAMES, len(columns))]
     if SAID in there:
         said = array(SAID, len(columns))
         if odd := set(said.tolist()).difference(KINDS):
             raise UserError(f"{path}: kind {min(odd)!r} of labels; give {', '.join(KINDS)}")
         names = [f"{name}:{kind}" for name, kind in zip(names, said, strict=True)]
-    names = list(map(printable, names))
-    refuse_duplicates([*names, *rows], path, "the label")
-    rows |= dict(zip(names, columns, strict=True))
+    named = [*rows.items(), *zip(names, columns, strict=True)]
     with npz.reading(path, "neither numbers nor texts"):
-        cells = {name: column.tolist() for name, column in rows.items()}
+        cells = [(name, column.tolist()) for name, column in named]
     return table_of(path, cells, n, FILES)
 
 
 def _matched(path: Path, of: Path, own: Table) -> tuple[Table, str]:
     """Labels of a file in the order of the codes `of` another, and how they were matched."""
-    place = {name: row for row, name in enumerate(own.names or ())}
+    wanted = own.roles.get(FILES)
     if path.suffix == ".npz":
         table = _of_npz(path, LABELS)
     else:
-        table = read_table(path, lambda name: [place[name]] if name in place else [])
-    if (own.names is None or table.names is None) and table.rows != own.rows:
+        known = {*(wanted or ())}
+        table = read_table(path, csv_rows(path), lambda name: {name} & known)
+    names = table.roles.get(FILES)
+    if (wanted is None or names is None) and table.rows != own.rows:
         rows = f"{table.rows:,} rows for {own.rows:,} codes of {of}"
         raise UserError(f"{path}: {rows}; give both the names of their images (`files`)")
-    if table.names is None:
+    if names is None:
         return table, ", in the order of the codes"
-    refuse_duplicates(table.names, path, "the image")
-    if own.names is None:
-        return _matched_unnamed(table, of)
-    row = {name: number for number, name in enumerate(table.names)}
-    if lacking := [name for name in own.names if name not in row]:
-        names = f"{len(lacking):,} images of {of} have no row, the first {lacking[0]}"
-        raise UserError(f"{path}: {names}; add them, or take their codes out")
-    return table.take([row[name] for name in own.names]), ", matched by name"
+    refuse_duplicates(names, path, "the image")
+    if wanted is None:
+        places, matched = _order_of_unnamed(path, names, of)
+        return table.take(places), f", {matched}"
+    row = {name: number for number, name in enumerate(names)}
+    if lacking := [name for name in wanted if name not in row]:
+        images = f"{len(lacking):,} images of {of} have no row, the first {lacking[0]}"
+        raise UserError(f"{path}: {images}; add them, or take their codes out")
+    return table.take([row[name] for name in wanted]), ", matched by name"
 
 
-def _matched_unnamed(table: Table, of: Path) -> tuple[Table, str]:
-    """Labels with names in the order of codes without names, and how they were matched."""
-    order = places_of_unnamed(table.names or [])
+def _order_of_unnamed(path: Path, names: list[str], of: Path) -> tuple[list[int], str]:
+    """The places of labels with names for codes without, and how they were found."""
+    order = places_of_unnamed(names)
     if order is None:
         why = f"the names of its images neither count from 0 nor ascend, and {of} has no names"
         how = "save them as `files` in the npz of the codes, or remove the names if the rows are in the order of the codes"
-        raise UserError(f"{table.path}: {why}; {how}")
-    places, matched = order
-    return table.take(places), f", {matched}"
+        raise UserError(f"{path}: {why}; {how}")
+    return order

@@ -186,8 +186,7 @@ def csv_rows(path: Path) -> list[list[str]]:
     first = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
     separator, *others = [sign for sign in SEPARATORS if sign in first] or [","]
     if others:
-        signs = f"{separator!r} and {others[0]!r}"
-        raise UserError(f"{path}: line 1 has {signs}; quote the names of columns that have either")
+        raise UserError(f"{path}: line 1 has {separator!r} and {others[0]!r}; quote the names")
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
     try:

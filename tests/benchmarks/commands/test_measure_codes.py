@@ -384,7 +384,7 @@ BAD_CODES = {
     "a row": (dict(codes=VALUES[0]), "not codes; save floats [n, d]"),
     "complex": (dict(codes=VALUES + 1j), "not codes; save floats [n, d]"),
     "names of labels": (dict(codes=VALUES, labels=COLUMNS, names=np.array(NAMES[1:])), "names is"),
-    "equal names": (dict(codes=VALUES, labels=COLUMNS[:, :2], names=np.array(["a", "a"])), "the label a is listed 2 times"),
+    "equal names": (dict(codes=VALUES, labels=COLUMNS[:, :2], names=np.array(["a", "a"])), "the column a is listed 2 times"),
     "label not a number": (dict(codes=VALUES, labels=np.where(COLUMNS == COLUMNS.max(), np.nan, COLUMNS)), "is missing or not finite"),
     "kinds": (dict(codes=VALUES, labels=COLUMNS[:, :1], kinds=np.array(["ordinal"])), "kind 'ordinal' of labels; give binary, classes, ordered, real"),
     "said to be binary": (dict(codes=VALUES, labels=COLUMNS[:, 2:3], kinds=np.array(["binary"])), "0:binary: binary labels have two values, not 3; or call it 0:classes"),
