@@ -43,17 +43,14 @@ def held(x: Floats, common: bool = False) -> Floats:
     """Channels [n, C, T], of which those that float32 would lose are centred.
 
     These, and those of a small deviation, are scaled to a deviation of about 1; all others stay as
-    they are. With a `common` scale all are scaled by that of the largest deviation, if one is lost or
-    all are small.
+    they are. With a `common` scale all are scaled by that of the largest deviation, if one is lost.
     """
     lost, deviations, middle = spread(x)
     varied = deviations > 0
     scaled = lost | (varied & (deviations < SMALL))
     if common:
-        scaled[:] = lost.any() or scaled[varied].all()
+        scaled[:] = lost.any()
         deviations[:] = deviations.max()
-    if not scaled.any() or not varied.any():
-        return x
     centred = x - np.where((lost | ~varied)[:, None], middle, 0)
     powers = np.frexp(deviations)[1][:, None]
     return np.where(scaled[:, None], np.ldexp(centred, -powers), x)

@@ -17,6 +17,7 @@ What columns of CSV mean, which cells are missing, and of which kind a label is,
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Labels
@@ -25,7 +26,7 @@ from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.runtime import npz
 from diffae.data import dataset
 from diffae.data.dataset import SPLITS
-from diffae.data.names import places_of_unnamed
+from diffae.data.names import Names, places_of_unnamed
 from diffae.data.readers.label_files import csv_rows, refuse_duplicates
 from diffae.data.tables import FILES, PERSONS, SPLIT, Table, label_of, read_table, table_of
 from diffae.system.cli import printable
@@ -43,26 +44,26 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     """
     values, own, shape = _codes(path)
     table, matched = (own, "") if labels is None else _matched(labels, path, own)
-    where = labels or path
-    columns = [label_of(where, name, cells) for name, cells in table.labels.items()]
+    columns = [label_of(table.path, name, cells) for name, cells in table.labels.items()]
     known = None
     if columns:
         names, kinds, numbers, _ = zip(*columns, strict=True)
         known = Labels(np.array(numbers).T, names, kinds)
     for name in {SPLIT, PERSONS} & {*own.roles} & {*table.roles}:
         if own.roles[name] != table.roles[name]:
-            raise UserError(f"{where}: another {name} than in {path}; take one out")
+            raise UserError(f"{table.path}: another {name} than in {path}; take one out")
     split = (table if SPLIT in table.roles else own).split()
-    persons = (table if PERSONS in table.roles else own).persons()
+    people = (own.roles | table.roles).get(PERSONS)
+    persons = None if people is None else pd.factorize(np.array(people))[0]
     if split is not None and not {TRAIN, TEST} <= {*split.tolist()}:
-        raise UserError(f"{where}: the split needs train and test; or leave it out")
+        raise UserError(f"{table.path}: the split needs train and test; or leave it out")
     of = {kind: [label.name for label in columns if label.kind == kind] for kind in KINDS}
     listed = [f"{len(x):,} {kind} ({', '.join(few(x, LISTED))})" for kind, x in of.items() if x]
     units = "images" if persons is None else f"{len(np.unique(persons)):,} persons"
     counts = ", ".join(f"{np.sum(split == part):,} {name}" for name, part in SPLITS.items())
     half = f"none: what is fitted takes a seeded half of the {units}, or as its protocol says"
     lines = [f"codes: {len(values):,} x {values.shape[1]:,}, {path}"]
-    lines += [f"labels: {', '.join(listed)}; {where}{matched}"] if columns else []
+    lines += [f"labels: {', '.join(listed)}; {table.path}{matched}"] if columns else []
     lines += [f"left out: {line}" for line in table.left_out]
     lines += [f"split: {half}" if split is None else f"split: {counts}, as said; of {units}"]
     return Codes(values, known, split, persons, shape), lines
@@ -117,11 +118,11 @@ def _of_npz(path: Path, first: str) -> Table:
         n = (*header.shape, 0)[0]
 
     def array(name: str, n: int, axes: int = 1) -> NDArray:
-        with npz.opened(path, name) as (header, _):
-            shape = header.shape
-            if header.dtype.kind not in "biufU" or shape[:1] != (n,) or len(shape) > axes:
-                raise UserError(f"{path}: {name} is {header}; save {n:,} numbers or texts")
-        return npz.array(path, name)
+        cells = npz.array(path, name)
+        if cells.dtype.kind not in "biufU" or cells.shape[:1] != (n,) or cells.ndim > axes:
+            held = f"{name} is {cells.dtype} {cells.shape}"
+            raise UserError(f"{path}: {held}; save {n:,} numbers or texts")
+        return cells
 
     columns = array(LABELS, n, 2).reshape(n, -1).T if LABELS in there else ()
     names = [str(k) for k in range(len(columns))]
@@ -147,8 +148,7 @@ def _matched(path: Path, of: Path, own: Table) -> tuple[Table, str]:
     if path.suffix == ".npz":
         table = _of_npz(path, LABELS)
     else:
-        known = {*(wanted or ())}
-        table = read_table(path, csv_rows(path), lambda name: {name} & known)
+        table = read_table(path, csv_rows(path), Names(wanted or ()).places)
     names = table.roles.get(FILES)
     if (wanted is None or names is None) and table.rows != own.rows:
         rows = f"{table.rows:,} rows for {own.rows:,} codes of {of}"
@@ -157,20 +157,14 @@ def _matched(path: Path, of: Path, own: Table) -> tuple[Table, str]:
         return table, ", in the order of the codes"
     refuse_duplicates(names, path, "the image")
     if wanted is None:
-        places, matched = _order_of_unnamed(path, names, of)
-        return table.take(places), f", {matched}"
+        order = places_of_unnamed(names)
+        if order is None:
+            why = f"the names of its images neither count from 0 nor ascend, and {of} has no names"
+            how = "save them as `files` in the npz of the codes, or remove the names"
+            raise UserError(f"{path}: {why}; {how} if the rows are in order")
+        return table.take(order[0]), f", {order[1]}"
     row = {name: number for number, name in enumerate(names)}
     if lacking := [name for name in wanted if name not in row]:
         images = f"{len(lacking):,} images of {of} have no row, the first {lacking[0]}"
         raise UserError(f"{path}: {images}; add them, or take their codes out")
     return table.take([row[name] for name in wanted]), ", matched by name"
-
-
-def _order_of_unnamed(path: Path, names: list[str], of: Path) -> tuple[list[int], str]:
-    """The places of labels with names for codes without, and how they were found."""
-    order = places_of_unnamed(names)
-    if order is None:
-        why = f"the names of its images neither count from 0 nor ascend, and {of} has no names"
-        how = "save them as `files` in the npz of the codes, or remove the names if the rows are in the order of the codes"
-        raise UserError(f"{path}: {why}; {how}")
-    return order

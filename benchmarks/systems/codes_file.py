@@ -83,9 +83,7 @@ def _held(file: Path, codes: NDArray) -> NDArray[np.float32]:
     No number of codes alone depends on either. Raises UserError where one scale does not do for all.
     """
     channels = codes.shape[1] if codes.ndim == 4 else codes[0].size
-    maps = codes.astype(np.float64).reshape(len(codes), channels, -1)
-    if spread(maps).lost.any():
-        maps = held(maps, common=True)
+    maps = held(codes.astype(np.float64).reshape(len(codes), channels, -1), common=True)
     if lost := spread(maps).lost.sum():
         why = f"float32 loses {lost} of {channels} dimensions beside the others"
         raise UserError(f"{file}: {why}; divide each by its standard deviation")

@@ -23,7 +23,7 @@ No row is dropped, and no label is masked.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -46,7 +46,6 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNOREC
 MANY = 40  # classes that are read of any number of images
 
 Cell = str | int | float  # of a CSV file a text, of an array what it holds
-Columns = Mapping[str, Sequence[str]]  # by name
 Places = Callable[[str], Collection[int]]  # of the images that a name may mean
 
 
@@ -77,14 +76,6 @@ class Table(NamedTuple):
             needed = "train, valid, test, nor 0, 1 or 2"
             raise UserError(f"{self.path}: split {min(odd)!r:.40} is none of {needed}")
         return np.array([parts[cell] for cell in cells], np.int64)
-
-    def persons(self) -> np.ndarray | None:
-        """The person of each row as int64, from 0 in the order in which they come; None without."""
-        if PERSONS not in self.roles:
-            return None
-        persons = self.roles[PERSONS]
-        place = {person: number for number, person in enumerate(dict.fromkeys(persons))}
-        return np.array([place[person] for person in persons], np.int64)
 
 
 class Label(NamedTuple):
@@ -136,19 +127,19 @@ def table_of(
         role = FILES if name == key else ROLES.get(name.lower())
         if role in table.roles:
             raise UserError(f"{path}: two columns are the {role} of the images; take one out")
-        if role is None and name.lower() in KEYS:
+        if role:
+            table.roles[role] = list(map(str, cells))
+        elif name.lower() in KEYS:
             kept = f"call it {name or 'id'}:classes if it is a label"
             table.left_out.append(f"the column {name!r} of {path.name}; {kept}")
             continue
-        _refuse_missing(path, name, cells, role)
-        if role:
-            table.roles[role] = list(map(str, cells))
         else:
             table.labels[name] = list(cells)
+        _refuse_missing(path, name, cells, role)
     return table
 
 
-def _names_column(path: Path, columns: Columns, places: Places) -> str | None:
+def _names_column(path: Path, columns: dict[str, tuple[str, ...]], places: Places) -> str | None:
     """The column of the names of the images, if there is one."""
     free = [name for name in columns if name.lower() not in ROLES and not said_of(name)[1]]
     rank = {name: [*KEYS, name.lower()].index(name.lower()) for name in free}
@@ -158,8 +149,9 @@ def _names_column(path: Path, columns: Columns, places: Places) -> str | None:
     best = best or [name for name in free if _mostly_different_texts(columns[name])]
     best.sort(key=rank.__getitem__)
     if len(best) > 1 and rank[best[1]] == rank[best[0]]:
-        both = f"the columns {best[0]} and {best[1]} could both name the images"
-        raise UserError(f"{path}: {both}; call one of them {KEYS[0]}")
+        raise UserError(
+            f"{path}: {best[0]} or {best[1]} may name the images; call one of them file"
+        )
     return best[0] if best else None
 
 
