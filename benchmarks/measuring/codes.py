@@ -24,8 +24,7 @@ from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Labels
 from benchmarks.metrics.codes.errors import LISTED
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.runtime import npz
-from diffae.data import dataset
-from diffae.data.dataset import SPLITS
+from diffae.data.dataset import KINDS, SPLITS
 from diffae.data.names import Names, places_of_unnamed
 from diffae.data.readers.label_files import csv_rows, refuse_duplicates
 from diffae.data.tables import FILES, PERSONS, SPLIT, Table, label_of, read_table, table_of
@@ -34,7 +33,6 @@ from diffae.system.errors import UserError
 from reports.records.reading import few
 
 CODES, LABELS, NAMES, SAID = "codes", "labels", "names", "kinds"
-KINDS = tuple(dict.fromkeys(dataset.KINDS.values()))
 
 
 def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
@@ -45,10 +43,8 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     values, own, shape = _codes(path)
     table, matched = (own, "") if labels is None else _matched(labels, path, own)
     columns = [label_of(table.path, name, cells) for name, cells in table.labels.items()]
-    known = None
-    if columns:
-        names, kinds, numbers, _ = zip(*columns, strict=True)
-        known = Labels(np.array(numbers).T, names, kinds)
+    names, kinds, numbers, _ = zip(*columns, strict=True) if columns else ((), (), (), ())
+    known = Labels(np.array(numbers).T, names, kinds) if columns else None
     for name in {SPLIT, PERSONS} & {*own.roles} & {*table.roles}:
         if own.roles[name] != table.roles[name]:
             raise UserError(f"{table.path}: another {name} than in {path}; take one out")
@@ -57,7 +53,7 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     persons = None if people is None else pd.factorize(np.array(people))[0]
     if split is not None and not {TRAIN, TEST} <= {*split.tolist()}:
         raise UserError(f"{table.path}: the split needs train and test; or leave it out")
-    of = {kind: [label.name for label in columns if label.kind == kind] for kind in KINDS}
+    of = {kind: [label.name for label in columns if label.kind == kind] for kind in KINDS.values()}
     listed = [f"{len(x):,} {kind} ({', '.join(few(x, LISTED))})" for kind, x in of.items() if x]
     units = "images" if persons is None else f"{len(np.unique(persons)):,} persons"
     counts = ", ".join(f"{np.sum(split == part):,} {name}" for name, part in SPLITS.items())
@@ -95,14 +91,14 @@ def _codes(path: Path) -> tuple[Floats, Table, tuple[int, int, int] | None]:
     if (name := _name(path)) is None:
         how = "save them by np.savez(FILE.npz, codes=...)"
         raise UserError(f"{path}: no array `codes`, nor a single one of floats; {how}")
-    with npz.opened(path, name) if name else npz.opened_npy(path) as (header, _):
-        n, *shape = header.shape or (0,)
-        if header.dtype.kind != "f" or not shape or 0 in shape:
-            are = f"{header} are images, tokens or labels, not codes"
-            raise UserError(f"{path}: {are}; save floats [n, d] or [n, C, H, W]")
-        if n < FEWEST:
-            raise UserError(f"{path}: {n} codes; give at least {FEWEST}")
-    values = npz.array(path, name).reshape(n, -1).astype(np.float64)
+    array = npz.array(path, name)
+    n, *shape = array.shape or (0,)
+    if array.dtype.kind != "f" or not shape or 0 in shape:
+        are = f"{array.dtype} {array.shape} are images, tokens or labels, not codes"
+        raise UserError(f"{path}: {are}; save floats [n, d] or [n, C, H, W]")
+    if n < FEWEST:
+        raise UserError(f"{path}: {n} codes; give at least {FEWEST}")
+    values = array.reshape(n, -1).astype(np.float64)
     if len(odd := np.flatnonzero(~np.isfinite(values).all(axis=1))):
         first = f"the first in row {odd[0]}, from 0; take these images out"
         raise UserError(f"{path}: {len(odd):,} of {n:,} codes are not finite, {first}")
@@ -133,8 +129,10 @@ def _of_npz(path: Path, first: str) -> Table:
         names = [printable(str(name)) for name in array(NAMES, len(columns))]
     if SAID in there:
         said = array(SAID, len(columns))
-        if odd := set(said.tolist()).difference(KINDS):
-            raise UserError(f"{path}: kind {min(odd)!r} of labels; give {', '.join(KINDS)}")
+        if odd := set(said.tolist()).difference(KINDS.values()):
+            raise UserError(
+                f"{path}: kind {min(odd)!r} of labels; give binary, classes, ordered, real"
+            )
         names = [f"{name}:{kind}" for name, kind in zip(names, said, strict=True)]
     named = [*rows.items(), *zip(names, columns, strict=True)]
     with npz.reading(path, "neither numbers nor texts"):

@@ -25,7 +25,7 @@ from diffae.data.dataset import Dataset
 from diffae.data.factors.combinations import Part, part_of
 from diffae.data.names import Names
 from diffae.data.readers.label_files import csv_rows
-from diffae.data.tables import is_missing
+from diffae.data.tables import MISSING
 from diffae.system.cli import did_you_mean, printable
 from diffae.system.errors import UserError
 
@@ -162,7 +162,7 @@ def read_pairs(path: Path, images: Sequence[str]) -> Rows:
         raise UserError(f"{path}: line 1: the columns are {needed}, not {', '.join(header):.80}")
     for line, values in enumerate(lines, 2):
         where, cells = f"{path}: line {line}", dict(zip(columns, values, strict=False))
-        complete = len(values) == len(header) and not any(map(is_missing, values))
+        complete = len(values) == len(header) and MISSING.isdisjoint(map(str.lower, values))
         if not complete or cells["on"] not in ("0", "1"):
             raise UserError(f"{where}: needs {len(header)} values; on is 1 (added) or 0 (removed)")
         before, after = (names.only(cells[k], where, " that have labels") for k in COLUMNS[:2])

@@ -46,6 +46,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNOREC
 MANY = 40  # classes that are read of any number of images
 
 Cell = str | int | float  # of a CSV file a text, of an array what it holds
+Column = tuple[str, Sequence[Cell]]  # with its name
 Places = Callable[[str], Collection[int]]  # of the images that a name may mean
 
 
@@ -107,15 +108,10 @@ def read_table(path: Path, lines: list[list[str]], places: Places) -> Table:
     if any(places(name) for name in header if not NUMBER.fullmatch(name)):
         raise UserError(f"{path}: line 1: must name the columns, such as file,age,smiling")
     columns = list(zip(map(printable, header), zip(*rows, strict=True), strict=False))
-    table = table_of(path, columns, len(rows), _names_column(path, dict(columns), places))
-    if not table.labels and not {*table.roles} - {FILES}:
-        raise UserError(f"{path}: no rows, or no column of labels; separate cells by commas")
-    return table
+    return table_of(path, columns, len(rows), _names_column(path, dict(columns), places))
 
 
-def table_of(
-    path: Path, columns: Sequence[tuple[str, Sequence[Cell]]], rows: int, key: str | None
-) -> Table:
+def table_of(path: Path, columns: Sequence[Column], rows: int, key: str | None) -> Table:
     """A table of columns with their names, of which `key` has the names of the images.
 
     Raises UserError for two columns of one meaning, and for a missing cell; its row is named by its
@@ -130,8 +126,7 @@ def table_of(
         if role:
             table.roles[role] = list(map(str, cells))
         elif name.lower() in KEYS:
-            kept = f"call it {name or 'id'}:classes if it is a label"
-            table.left_out.append(f"the column {name!r} of {path.name}; {kept}")
+            table.left_out.append(f"the column {name!r} of {path.name}; or call it {name}:classes")
             continue
         else:
             table.labels[name] = list(cells)
@@ -142,13 +137,12 @@ def table_of(
 def _names_column(path: Path, columns: dict[str, tuple[str, ...]], places: Places) -> str | None:
     """The column of the names of the images, if there is one."""
     free = [name for name in columns if name.lower() not in ROLES and not said_of(name)[1]]
-    rank = {name: [*KEYS, name.lower()].index(name.lower()) for name in free}
+    free.sort(key=lambda name: [*KEYS, name.lower()].index(name.lower()))
     counts = {name: _images_named(columns[name], places) for name in free}
     best = [name for name in free if counts[name] == max(counts.values()) > 0]
     best = best or [name for name in free if name.lower() in KEYS]
     best = best or [name for name in free if _mostly_different_texts(columns[name])]
-    best.sort(key=rank.__getitem__)
-    if len(best) > 1 and rank[best[1]] == rank[best[0]]:
+    if len(best) > 1 and best[0].lower() not in KEYS:
         raise UserError(
             f"{path}: {best[0]} or {best[1]} may name the images; call one of them file"
         )
@@ -187,18 +181,13 @@ def key_of(cell: Cell) -> Cell:
     return int(cell if str(cell).lstrip("+-").isdecimal() else value)
 
 
-def is_missing(cell: Cell) -> bool:
-    """Whether a cell is no value, or none that is finite."""
-    return str(cell).lower() in MISSING
-
-
 def _refuse_missing(path: Path, name: str, cells: Sequence[Cell], role: str | None) -> None:
     """Raise UserError for a missing cell. Names of images, and what is said to be classes, may be any
     text.
     """
     bare, kind = said_of(name)
-    any_text = role == FILES or kind == "classes"
-    odd = {cell for cell in {*cells} if (cell == "" if any_text else is_missing(cell))}
+    missing = {""} if role == FILES or kind == "classes" else MISSING
+    odd = {cell for cell in {*cells} if str(cell).lower() in missing}
     if odd:
         row, cell = next((row, cell) for row, cell in enumerate(cells) if cell in odd)
         where = f"row {row}, from 0" if path.suffix == ".npz" else f"line {row + 2}"

@@ -20,7 +20,6 @@ from diffae.system.errors import UserError
 from diffae.system.files import read_text
 
 CELEBA_ATTRIBUTES = "list_attr_celeba.txt"
-SEPARATORS = (",", ";", "\t")
 LONGEST_NUMBER = 18  # digits: less than 2^63
 
 
@@ -184,7 +183,7 @@ def csv_rows(path: Path) -> list[list[str]]:
     """The fields of each row of a CSV file: separated by commas, semicolons or tabs, as in line 1."""
     text = read_text(path).rstrip("\r\n ")
     first = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
-    separator, *others = [sign for sign in SEPARATORS if sign in first] or [","]
+    separator, *others = [sign for sign in ",;\t" if sign in first] or [","]
     if others:
         raise UserError(f"{path}: line 1 has {separator!r} and {others[0]!r}; quote the names")
     lines = io.StringIO(text, newline="")

@@ -46,12 +46,10 @@ def _labelled(table: Table, images: tuple[str, ...], names: Names) -> Classes:
     kept, table = tuple(images[place] for place in places[order]), table.take(order.tolist())
     refuse_duplicates(kept, path, "image")
     left_out, fields, columns = list(table.left_out), dict[str, Any](), dict[str, np.ndarray]()
-    if len(kept) < len(images):
-        without = len(images) - len(kept)
+    if without := len(images) - len(kept):
         left_out.insert(0, f"images that {path.name} does not list: {without:,}")
     if PERSONS in table.roles:
-        persons = table.roles[PERSONS]
-        fields["identities"] = np.unique(persons, return_inverse=True)[1].astype(np.int64)
+        fields["identities"] = np.unique(table.roles[PERSONS], return_inverse=True)[1]
     for column, cells in table.labels.items():
         label = label_of(path, column, cells)
         name, values = _column(label)

@@ -139,7 +139,6 @@ def test_the_column_whose_cells_name_the_images_matches_them(codes, columns, cap
         ({"smiling": ["", *LABELS["smiling"]][:N]}, "line 2: smiling '' is missing"),
         ({"age": ["unknown", *LABELS["age"]][:N]} | SMILING, "line 2: age 'unknown' is missing"),
         ({"who:real": [str(2**53 + row % 3) for row in range(N)]}, "numbers that float64 tells apart"),
-        ({"file|smiling": [f"{name}|1" for name in NAMES]}, "separate cells by commas"),
         ({"a;b": NAMES} | SMILING, "line 1 has ',' and ';'; quote the names"),
     ],
 )  # fmt: skip

@@ -424,7 +424,7 @@ BAD_TABLES = {
     "no number": (f"{HEAD}\n{ROWS}".replace("3.5", "n/a", 1), "line 3: age 'n/a' is missing or not finite"),
     "long rows": (HEAD + "\n" + ROWS.replace("\n", ",1\n") + ",1", "line 2: 5 cells, and line 1 names 4 columns"),
     "a long row": (f"{HEAD}\n{ROWS}\n1,2,3,4,5", "line 242: 5 cells, and line 1 names 4 columns"),
-    "nothing": ("", "no rows, or no column of labels"),
+    "nothing": ("", "0 rows for 240 codes"),
     "said to be real": (f"a,{HEAD}:real".replace("shape,age", "age,shape") + "\n" + "\n".join(f"1,{x}" for x in ROWS.replace("cube,3.5", "3.5,cube").replace("ball,7", "7,ball").split("\n")), "shape:real: real labels are numbers, not 'ball'"),
     "a split of its own": ("split\n" + "\n".join(["test", "train"] * (N // 2)), "another split than in"),
 }  # fmt: skip
