@@ -130,9 +130,7 @@ def _of_npz(path: Path, first: str) -> Table:
     if SAID in there:
         said = array(SAID, len(columns))
         if odd := set(said.tolist()).difference(KINDS.values()):
-            raise UserError(
-                f"{path}: kind {min(odd)!r} of labels; give binary, classes, ordered, real"
-            )
+            raise UserError(f"{path}: kind {min(odd)!r} is none of binary, classes, ordered, real")
         names = [f"{name}:{kind}" for name, kind in zip(names, said, strict=True)]
     named = [*rows.items(), *zip(names, columns, strict=True)]
     with npz.reading(path, "neither numbers nor texts"):

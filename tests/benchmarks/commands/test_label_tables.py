@@ -138,6 +138,7 @@ def test_the_column_whose_cells_name_the_images_matches_them(codes, columns, cap
         ({"Split": LABELS["SPLIT"], "split": LABELS["SPLIT"]} | SMILING, "two columns are the split"),
         ({"smiling": ["", *LABELS["smiling"]][:N]}, "line 2: smiling '' is missing"),
         ({"age": ["unknown", *LABELS["age"]][:N]} | SMILING, "line 2: age 'unknown' is missing"),
+        ({"age": ["forty", *LABELS["age"]][:N]}, "age: real labels are numbers, not 'forty'"),
         ({"who:real": [str(2**53 + row % 3) for row in range(N)]}, "numbers that float64 tells apart"),
         ({"a;b": NAMES} | SMILING, "line 1 has ',' and ';'; quote the names"),
     ],

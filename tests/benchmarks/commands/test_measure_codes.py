@@ -386,7 +386,7 @@ BAD_CODES = {
     "names of labels": (dict(codes=VALUES, labels=COLUMNS, names=np.array(NAMES[1:])), "names is"),
     "equal names": (dict(codes=VALUES, labels=COLUMNS[:, :2], names=np.array(["a", "a"])), "the column a is listed 2 times"),
     "label not a number": (dict(codes=VALUES, labels=np.where(COLUMNS == COLUMNS.max(), np.nan, COLUMNS)), "is missing or not finite"),
-    "kinds": (dict(codes=VALUES, labels=COLUMNS[:, :1], kinds=np.array(["ordinal"])), "kind 'ordinal' of labels; give binary, classes, ordered, real"),
+    "kinds": (dict(codes=VALUES, labels=COLUMNS[:, :1], kinds=np.array(["ordinal"])), "kind 'ordinal' is none of binary, classes, ordered, real"),
     "said to be binary": (dict(codes=VALUES, labels=COLUMNS[:, 2:3], kinds=np.array(["binary"])), "0:binary: binary labels have two values, not 3; or call it 0:classes"),
     "no such part": (dict(codes=VALUES, split=np.where(SPLIT == 1, 3, SPLIT)), "split '3' is none of train, valid, test, nor 0, 1 or 2"),
     "a part is missing": (dict(codes=VALUES, split=np.zeros(N)), "needs train and test"),
