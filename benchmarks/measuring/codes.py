@@ -17,21 +17,22 @@ What columns of CSV mean, which cells are missing, and of which kind a label is,
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Ints, Labels
+from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Labels
 from benchmarks.metrics.codes.errors import LISTED
 from benchmarks.metrics.codes.number import FEWEST
-from diffae.data import dataset, npz
-from diffae.data.dataset import SPLITS
-from diffae.data.names import places_of_unnamed
-from diffae.data.tables import FILES, PERSONS, SPLIT, Table, key_of, label_of, read_table, table_of
+from diffae.data import npz
+from diffae.data.dataset import KINDS, SPLITS
+from diffae.data.names import Names, places_of_unnamed
+from diffae.data.readers.label_files import csv_rows
+from diffae.data.tables import FILES, PERSONS, SPLIT, Table, label_of, read_table, table_of
 from diffae.system.cli import printable
 from diffae.system.errors import UserError, refuse_duplicates
 from reports.records.reading import few
 
 CODES, LABELS, NAMES, SAID = "codes", "labels", "names", "kinds"
-KINDS = tuple(dict.fromkeys(dataset.KINDS.values()))
 
 
 def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
@@ -41,39 +42,27 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     """
     values, own, shape = _codes(path)
     table, matched = (own, "") if labels is None else _matched(labels, path, own)
-    where = labels or path
-    columns = [label_of(where, name, cells) for name, cells in table.labels.items()]
-    known = None
-    if columns:
-        names, kinds, numbers, _ = zip(*columns, strict=True)
-        known = Labels(np.array(numbers).T, names, kinds)
-    split, persons = table.split(), _persons(table)
-    for name, given, held in ((SPLIT, split, own.split()), (PERSONS, persons, _persons(own))):
-        if given is not None and held is not None and not np.array_equal(given, held):
-            raise UserError(f"{where}: another {name} than in {path}; take one out")
-    split = own.split() if split is None else split
-    persons = _persons(own) if persons is None else persons
+    columns = [label_of(table.path, name, cells) for name, cells in table.labels.items()]
+    names, kinds, numbers, _ = zip(*columns, strict=True) if columns else ((), (), (), ())
+    known = Labels(np.array(numbers).T, names, kinds) if columns else None
+    for name in {SPLIT, PERSONS} & {*own.roles} & {*table.roles}:
+        if own.roles[name] != table.roles[name]:
+            raise UserError(f"{table.path}: another {name} than in {path}; take one out")
+    split = (table if SPLIT in table.roles else own).split()
+    people = (own.roles | table.roles).get(PERSONS)
+    persons = None if people is None else pd.factorize(np.array(people))[0]
     if split is not None and not {TRAIN, TEST} <= {*split.tolist()}:
-        raise UserError(f"{where}: the split needs train and test; or leave it out")
-    of = {kind: [label.name for label in columns if label.kind == kind] for kind in KINDS}
+        raise UserError(f"{table.path}: the split needs train and test; or leave it out")
+    of = {kind: [label.name for label in columns if label.kind == kind] for kind in KINDS.values()}
     listed = [f"{len(x):,} {kind} ({', '.join(few(x, LISTED))})" for kind, x in of.items() if x]
     units = "images" if persons is None else f"{len(np.unique(persons)):,} persons"
     counts = ", ".join(f"{np.sum(split == part):,} {name}" for name, part in SPLITS.items())
     half = f"none: what is fitted takes a seeded half of the {units}, or as its protocol says"
     lines = [f"codes: {len(values):,} x {values.shape[1]:,}, {path}"]
-    lines += [f"labels: {', '.join(listed)}; {where}{matched}"] if columns else []
+    lines += [f"labels: {', '.join(listed)}; {table.path}{matched}"] if columns else []
     lines += [f"left out: {line}" for line in table.left_out]
     lines += [f"split: {half}" if split is None else f"split: {counts}, as said; of {units}"]
     return Codes(values, known, split, persons, shape), lines
-
-
-def _persons(table: Table) -> Ints | None:
-    """Persons as numbers from 0, in the order in which they come."""
-    if PERSONS not in table.roles:
-        return None
-    keys = list(map(key_of, table.roles[PERSONS]))
-    place = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return np.array([place[key] for key in keys], np.int64)
 
 
 def are_codes(path: Path) -> bool:
@@ -102,14 +91,14 @@ def _codes(path: Path) -> tuple[Floats, Table, tuple[int, int, int] | None]:
     if (name := _name(path)) is None:
         how = "save them by np.savez(FILE.npz, codes=...)"
         raise UserError(f"{path}: no array `codes`, nor a single one of floats; {how}")
-    with npz.opened(path, name) if name else npz.opened_npy(path) as (header, _):
-        n, *shape = header.shape or (0,)
-        if header.dtype.kind != "f" or not shape or 0 in shape:
-            are = f"{header} are images, tokens or labels, not codes"
-            raise UserError(f"{path}: {are}; save floats [n, d] or [n, C, H, W]")
-        if n < FEWEST:
-            raise UserError(f"{path}: {n} codes; give at least {FEWEST}")
-    values = npz.array(path, name).reshape(n, -1).astype(np.float64)
+    array = npz.array(path, name)
+    n, *shape = array.shape or (0,)
+    if array.dtype.kind != "f" or not shape or 0 in shape:
+        are = f"{array.dtype} {array.shape} are images, tokens or labels, not codes"
+        raise UserError(f"{path}: {are}; save floats [n, d] or [n, C, H, W]")
+    if n < FEWEST:
+        raise UserError(f"{path}: {n} codes; give at least {FEWEST}")
+    values = array.reshape(n, -1).astype(np.float64)
     if len(odd := np.flatnonzero(~np.isfinite(values).all(axis=1))):
         first = f"the first in row {odd[0]}, from 0; take these images out"
         raise UserError(f"{path}: {len(odd):,} of {n:,} codes are not finite, {first}")
@@ -125,60 +114,53 @@ def _of_npz(path: Path, first: str) -> Table:
         n = (*header.shape, 0)[0]
 
     def array(name: str, n: int, axes: int = 1) -> NDArray:
-        with npz.opened(path, name) as (header, _):
-            shape = header.shape
-            if header.dtype.kind not in "biufU" or shape[:1] != (n,) or len(shape) > axes:
-                raise UserError(f"{path}: {name} is {header}; save {n:,} numbers or texts")
-        return npz.array(path, name)
+        cells = npz.array(path, name)
+        if cells.dtype.kind not in "biufU" or cells.shape[:1] != (n,) or cells.ndim > axes:
+            held = f"{name} is {cells.dtype} {cells.shape}"
+            raise UserError(f"{path}: {held}; save {n:,} numbers or texts")
+        return cells
 
     columns = array(LABELS, n, 2).reshape(n, -1).T if LABELS in there else ()
-    rows = {name: array(name, n) for name in (SPLIT, PERSONS, FILES) if name in there}
     names = [str(k) for k in range(len(columns))]
+    rows = {name: array(name, n) for name in (SPLIT, PERSONS, FILES) if name in there}
     if NAMES in there and LABELS not in there:  # of images
         rows.setdefault(FILES, array(NAMES, n))
     elif NAMES in there:
-        names = [str(name) for name in array(NAMES, len(columns))]
+        names = [printable(str(name)) for name in array(NAMES, len(columns))]
     if SAID in there:
         said = array(SAID, len(columns))
-        if odd := set(said.tolist()).difference(KINDS):
-            raise UserError(f"{path}: kind {min(odd)!r} of labels; give {', '.join(KINDS)}")
+        if odd := set(said.tolist()).difference(KINDS.values()):
+            raise UserError(f"{path}: kind {min(odd)!r} is none of binary, classes, ordered, real")
         names = [f"{name}:{kind}" for name, kind in zip(names, said, strict=True)]
-    names = list(map(printable, names))
-    refuse_duplicates([*names, *rows], path, "the label")
-    rows |= dict(zip(names, columns, strict=True))
+    named = [*rows.items(), *zip(names, columns, strict=True)]
     with npz.reading(path, "neither numbers nor texts"):
-        cells = {name: column.tolist() for name, column in rows.items()}
+        cells = [(name, column.tolist()) for name, column in named]
     return table_of(path, cells, n, FILES)
 
 
 def _matched(path: Path, of: Path, own: Table) -> tuple[Table, str]:
     """Labels of a file in the order of the codes `of` another, and how they were matched."""
-    place = {name: row for row, name in enumerate(own.names or ())}
+    wanted = own.roles.get(FILES)
     if path.suffix == ".npz":
         table = _of_npz(path, LABELS)
     else:
-        table = read_table(path, lambda name: [place[name]] if name in place else [])
-    if (own.names is None or table.names is None) and table.rows != own.rows:
+        table = read_table(path, csv_rows(path), Names(wanted or ()).places)
+    names = table.roles.get(FILES)
+    if (wanted is None or names is None) and table.rows != own.rows:
         rows = f"{table.rows:,} rows for {own.rows:,} codes of {of}"
         raise UserError(f"{path}: {rows}; give both the names of their images (`files`)")
-    if table.names is None:
+    if names is None:
         return table, ", in the order of the codes"
-    refuse_duplicates(table.names, path, "the image")
-    if own.names is None:
-        return _matched_unnamed(table, of)
-    row = {name: number for number, name in enumerate(table.names)}
-    if lacking := [name for name in own.names if name not in row]:
-        names = f"{len(lacking):,} images of {of} have no row, the first {lacking[0]}"
-        raise UserError(f"{path}: {names}; add them, or take their codes out")
-    return table.take([row[name] for name in own.names]), ", matched by name"
-
-
-def _matched_unnamed(table: Table, of: Path) -> tuple[Table, str]:
-    """Labels with names in the order of codes without names, and how they were matched."""
-    order = places_of_unnamed(table.names or [])
-    if order is None:
-        why = f"the names of its images neither count from 0 nor ascend, and {of} has no names"
-        how = "save them as `files` in the npz of the codes, or remove the names if the rows are in the order of the codes"
-        raise UserError(f"{table.path}: {why}; {how}")
-    places, matched = order
-    return table.take(places), f", {matched}"
+    refuse_duplicates(names, path, "the image")
+    if wanted is None:
+        order = places_of_unnamed(names)
+        if order is None:
+            why = f"the names of its images neither count from 0 nor ascend, and {of} has no names"
+            how = "save them as `files` in the npz of the codes, or remove the names"
+            raise UserError(f"{path}: {why}; {how} if the rows are in order")
+        return table.take(order[0]), f", {order[1]}"
+    row = {name: number for number, name in enumerate(names)}
+    if lacking := [name for name in wanted if name not in row]:
+        images = f"{len(lacking):,} images of {of} have no row, the first {lacking[0]}"
+        raise UserError(f"{path}: {images}; add them, or take their codes out")
+    return table.take([row[name] for name in wanted]), ", matched by name"

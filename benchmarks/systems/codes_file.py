@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.runtime.errors import NotAvailable
@@ -30,19 +29,26 @@ class CodesFile(System):
     capabilities = frozenset({"semantic"})
 
     def __init__(self, file: str, path: str | Path | None, device: torch.device):
-        held = npz.names(Path(file)) if file and path is None else set()
-        if "codes" not in held:
+        arrays = npz.names(Path(file)) if file and path is None else set()
+        if "codes" not in arrays:
             raise UserError(f"codes:{file}: needs a file with an array `codes`: codes:FILE.npz")
         codes = npz.array(Path(file), "codes")
         numbers = codes.ndim > 1 and codes.size and codes.dtype.kind in "fiu"
         if not numbers or not np.isfinite(codes).all():
             what = f"not {codes.dtype} {codes.shape}"
             raise UserError(f"{file}: `codes` must be finite numbers [n, ...], {what}")
-        files = [str(name) for name in npz.array(Path(file), "files")] if "files" in held else []
-        if "files" in held and not len(files) == len({*files}) == len(codes):
+        files = [str(name) for name in npz.array(Path(file), "files")] if "files" in arrays else []
+        if "files" in arrays and not len(files) == len({*files}) == len(codes):
             raise UserError(f"{file}: `files` must be {len(codes):,} different names of images")
         self.file, self.device, self.files = Path(file), device, files
-        self.codes, self.places = torch.from_numpy(_held(Path(file), codes)), Names(files).places
+        # No number of codes alone depends on where a dimension is centred, nor on the scale of all.
+        channels = codes.shape[1] if codes.ndim == 4 else codes[0].size
+        maps = held(codes.astype(np.float64).reshape(len(codes), channels, -1), common=True)
+        if lost := spread(maps).lost.sum():
+            why = f"float32 loses {lost} of {channels} dimensions beside the others"
+            raise UserError(f"{file}: {why}; divide each by its standard deviation")
+        self.codes, self.places = torch.from_numpy(maps).float(), Names(files).places
+        self.codes = self.codes.reshape(codes.shape)
         self.title = self.file.stem
         self.name = "codes-" + re.sub(r"[^A-Za-z0-9._-]", "-", self.title)
         self.semantic_parts = (Part(tuple(codes.shape[1:])),) if codes.ndim > 2 else None
@@ -74,21 +80,6 @@ class CodesFile(System):
         if not in_order(dataset):
             why = f"has no names, and those of the images of {dataset.name} do not ascend"
             raise NotAvailable(f"{self.file}: {why}; {remedy}")
-
-
-def _held(file: Path, codes: NDArray) -> NDArray[np.float32]:
-    """Codes [n, ...] in float32; those that it would lose are centred, and all are scaled as one.
-
-    No number of codes alone depends on either. Raises UserError where one scale does not do for all.
-    """
-    channels = codes.shape[1] if codes.ndim == 4 else codes[0].size
-    maps = codes.astype(np.float64).reshape(len(codes), channels, -1)
-    if spread(maps).lost.any():
-        maps = held(maps, common=True)
-    if lost := spread(maps).lost.sum():
-        why = f"float32 loses {lost} of {channels} dimensions beside the others"
-        raise UserError(f"{file}: {why}; divide each by its standard deviation")
-    return maps.reshape(codes.shape).astype(np.float32)
 
 
 @lru_cache(maxsize=1)

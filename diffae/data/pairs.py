@@ -11,7 +11,6 @@ beside them, pairs.csv; `after` is `before` with the attribute added (`on` is 1)
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +25,7 @@ from diffae.data.dataset import Dataset
 from diffae.data.factors.combinations import Part, part_of
 from diffae.data.names import Names
 from diffae.data.readers.label_files import csv_rows
-from diffae.data.tables import is_missing, key_of
+from diffae.data.tables import MISSING
 from diffae.system.cli import did_you_mean, printable
 from diffae.system.errors import UserError
 
@@ -156,18 +155,14 @@ def read_pairs(path: Path, images: Sequence[str]) -> Rows:
     names, rows = Names(images), Rows()
     header, *lines = (csv_rows(path) if os.path.lexists(path) else []) or [[]]
     columns = [name.lower() for name in header]
-    words = {*re.findall(r"\w+", " ".join(columns))}  # also where other signs separate them
-    ours = {*COLUMNS} & {*columns} or {*COLUMNS[:2]} <= words
-    if not ours and not any(map(names.places, header)):
+    if not {*COLUMNS} & {*columns} and not any(map(names.places, header)):
         return rows
     if sorted(columns) not in (sorted(COLUMNS), sorted((*COLUMNS, PERSON))):
         needed = f"{', '.join(COLUMNS)}, and {PERSON} if known"
         raise UserError(f"{path}: line 1: the columns are {needed}, not {', '.join(header):.80}")
     for line, values in enumerate(lines, 2):
         where, cells = f"{path}: line {line}", dict(zip(columns, values, strict=False))
-        complete = len(values) == len(header) and not any(
-            is_missing(key_of(value)) for value in values
-        )
+        complete = len(values) == len(header) and MISSING.isdisjoint(map(str.lower, values))
         if not complete or cells["on"] not in ("0", "1"):
             raise UserError(f"{where}: needs {len(header)} values; on is 1 (added) or 0 (removed)")
         before, after = (names.only(cells[k], where, " that have labels") for k in COLUMNS[:2])

@@ -23,16 +23,15 @@ No row is dropped, and no label is masked.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from math import inf, isfinite
+from collections.abc import Callable, Collection, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from diffae.data.dataset import KINDS, SPLITS
+from diffae.data.dataset import KINDS
 from diffae.data.readers.classes import MOST_CLASSES
-from diffae.data.readers.label_files import csv_rows
 from diffae.data.readers.sources import NAMES as PARTS
 from diffae.system.cli import printable
 from diffae.system.errors import UserError, refuse_duplicates
@@ -41,14 +40,12 @@ from diffae.system.errors import UserError, refuse_duplicates
 KEYS = *"file files file_name filename image image_id id index".split(), "unnamed: 0", ""
 FILES, SPLIT, PERSONS = "files", "split", "persons"
 ROLES = {SPLIT: SPLIT, PERSONS: PERSONS, "person": PERSONS, "identity": PERSONS}
-MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "unknown", "?"}
-MISSING |= {sign + word for sign in ("", "+", "-") for word in ("inf", "infinity")}
+MISSING = {"", *"na n/a #n/a <na> nan -nan null none unknown ? inf -inf".split()}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+", re.ASCII)
 MANY = 40  # classes that are read of any number of images
 
 Cell = str | int | float  # of a CSV file a text, of an array what it holds
-Columns = Mapping[str, Sequence[Cell]]  # by name
+Column = tuple[str, Sequence[Cell]]  # with its name
 Places = Callable[[str], Collection[int]]  # of the images that a name may mean
 
 
@@ -59,14 +56,9 @@ class Table(NamedTuple):
 
     path: Path
     rows: int
-    roles: dict[str, list[Cell]]
+    roles: dict[str, list[str]]
     labels: dict[str, list[Cell]]
     left_out: list[str]
-
-    @property
-    def names(self) -> list[str] | None:
-        """The names of the images."""
-        return list(map(str, self.roles[FILES])) if FILES in self.roles else None
 
     def take(self, places: Sequence[int]) -> "Table":
         """The rows at these places, in this order."""
@@ -78,13 +70,12 @@ class Table(NamedTuple):
         """The part of each row as int64, None without. Raises UserError for a cell that is none."""
         if SPLIT not in self.roles:
             return None
-        parts = {key_of(str(part)): part for part in SPLITS.values()} | {**PARTS}
-        cells = self.roles[SPLIT]
-        keys = [key_of(cell.lower() if isinstance(cell, str) else cell) for cell in cells]
-        if odd := {str(key) for key in keys if key not in parts}:
-            needed = f"{', '.join(SPLITS)}, nor 0, 1 or 2"
+        parts = PARTS | {str(part): part for part in PARTS.values()}
+        cells = [str(key_of(cell)).lower() for cell in self.roles[SPLIT]]
+        if odd := {*cells} - {*parts}:
+            needed = "train, valid, test, nor 0, 1 or 2"
             raise UserError(f"{self.path}: split {min(odd)!r:.40} is none of {needed}")
-        return np.array([parts[key] for key in keys], np.int64)
+        return np.array([parts[cell] for cell in cells], np.int64)
 
 
 class Label(NamedTuple):
@@ -103,65 +94,57 @@ class Label(NamedTuple):
 # Columns and their roles
 
 
-def read_table(path: Path, places: Places | None = None) -> Table:
-    """A CSV file of labels; `places` are of the images, where these are known.
+def read_table(path: Path, lines: list[list[str]], places: Places) -> Table:
+    """The table in the `lines` of a CSV file; `places` are of the images, where these are known.
 
     Raises UserError for a damaged table, and for what `table_of` refuses.
     """
-    written, *rows = csv_rows(path) or [[""]]
+    header, *rows = lines or [[""]]
     for line, row in enumerate(rows, 2):
-        if len(row) != len(written):
-            cells = f"{len(row)} cells, and line 1 names {len(written)} columns"
+        if len(row) != len(header):
+            cells = f"{len(row)} cells, and line 1 names {len(header)} columns"
             raise UserError(f"{path}: line {line}: {cells}")
-    if places and any(places(name) for name in written if not NUMBER.fullmatch(name)):
+    if any(places(name) for name in header if not NUMBER.fullmatch(name)):
         raise UserError(f"{path}: line 1: must name the columns, such as file,age,smiling")
-    header = list(map(printable, written))
-    refuse_duplicates(header, path, "the column")
-    columns = dict(zip(header, zip(*rows, strict=True), strict=False))
-    table = table_of(path, columns, len(rows), _names_column(path, columns, places))
-    if not table.labels and not {*table.roles} - {FILES}:
-        lacks = f"no rows, or no column of labels, a split or persons: {', '.join(header):.80}"
-        raise UserError(f"{path}: {lacks}; separate cells by commas")
-    return table
+    columns = list(zip(map(printable, header), zip(*rows, strict=True), strict=False))
+    return table_of(path, columns, len(rows), _names_column(path, dict(columns), places))
 
 
-def table_of(path: Path, columns: Columns, rows: int, key: str | None) -> Table:
-    """A table of columns by name, of which `key` has the names of the images.
+def table_of(path: Path, columns: Sequence[Column], rows: int, key: str | None) -> Table:
+    """A table of columns with their names, of which `key` has the names of the images.
 
     Raises UserError for two columns of one meaning, and for a missing cell; its row is named by its
     line, or by its place in an array.
     """
+    refuse_duplicates([said_of(name)[0] for name, _ in columns], path, "the column")
     table = Table(path, rows, {}, {}, [])
-    for name, cells in columns.items():
+    for name, cells in columns:
         role = FILES if name == key else ROLES.get(name.lower())
         if role in table.roles:
             raise UserError(f"{path}: two columns are the {role} of the images; take one out")
-        if role is None and name.lower() in KEYS:
-            kept = f"call it {name or 'id'}:classes if it is a label"
-            table.left_out.append(f"the column {name!r} of {path.name}; {kept}")
+        if role:
+            table.roles[role] = list(map(str, cells))
+        elif name.lower() in KEYS:
+            table.left_out.append(f"the column {name!r} of {path.name}; or call it {name}:classes")
             continue
-        _refuse_odd(path, name, cells, role)
-        same_role = table.roles if role else table.labels
-        same_role[role or name] = list(cells)
-    refuse_duplicates([said_of(name)[0] for name in table.labels], path, "the label")
+        else:
+            table.labels[name] = list(cells)
+        _refuse_missing(path, name, cells, role)
     return table
 
 
-def _names_column(
-    path: Path, columns: Mapping[str, Sequence[str]], places: Places | None
-) -> str | None:
+def _names_column(path: Path, columns: dict[str, tuple[str, ...]], places: Places) -> str | None:
     """The column of the names of the images, if there is one."""
     free = [name for name in columns if name.lower() not in ROLES and not said_of(name)[1]]
-    rank = {name: [*KEYS, name.lower()].index(name.lower()) for name in free}
-    counts = {name: _images_named(columns[name], places) if places else 0 for name in free}
+    free.sort(key=lambda name: [*KEYS, name.lower()].index(name.lower()))
+    counts = {name: _images_named(columns[name], places) for name in free}
     best = [name for name in free if counts[name] == max(counts.values()) > 0]
-    if not best:
-        best = [name for name in free if name.lower() in KEYS]
-        best = best or [name for name in free if _mostly_different_texts(columns[name])]
-    best.sort(key=rank.__getitem__)
-    if len(best) > 1 and rank[best[1]] == rank[best[0]]:
-        both = f"the columns {best[0]} and {best[1]} could both name the images"
-        raise UserError(f"{path}: {both}; call one of them {KEYS[0]}")
+    best = best or [name for name in free if name.lower() in KEYS]
+    best = best or [name for name in free if _mostly_different_texts(columns[name])]
+    if len(best) > 1 and best[0].lower() not in KEYS:
+        raise UserError(
+            f"{path}: {best[0]} or {best[1]} may name the images; call one of them file"
+        )
     return best[0] if best else None
 
 
@@ -169,8 +152,8 @@ def _images_named(cells: Sequence[str], places: Places) -> int:
     """How many images a column names; none if it is of numbers, and they are few for its rows."""
     distinct = {*cells}
     named = {place for cell in distinct for place in places(cell)}
-    numbers = all(map(NUMBER.fullmatch, distinct))
-    return 0 if numbers and 2 * len(named) < len(cells) else len(named)
+    few = 2 * len(named) < len(cells)
+    return 0 if few and all(map(NUMBER.fullmatch, distinct)) else len(named)
 
 
 def _mostly_different_texts(cells: Sequence[str]) -> bool:
@@ -189,34 +172,25 @@ def few_enough(classes: int, rows: int) -> bool:
 
 def key_of(cell: Cell) -> Cell:
     """The exact number that a cell is, a whole one as int; else, and if it is too large, its text."""
-    value = inf if isinstance(cell, str) and not NUMBER.fullmatch(cell) else float(cell)
-    if not isfinite(value):
+    if isinstance(cell, str) and not NUMBER.fullmatch(cell):
         return cell
-    exact = cell if str(cell).lstrip("+-").isdecimal() else value
-    return int(exact) if value.is_integer() else value
+    value = float(cell)
+    if not value.is_integer():
+        return value if isfinite(value) else str(cell)
+    return int(cell if str(cell).lstrip("+-").isdecimal() else value)
 
 
-def is_missing(key: Cell) -> bool:
-    """Whether what `key_of` gives is no value, or none that is finite."""
-    if isinstance(key, str):
-        return key.lower() in MISSING or NUMBER.fullmatch(key) is not None
-    return not isfinite(key)
-
-
-def _refuse_odd(path: Path, name: str, cells: Sequence[Cell], role: str | None) -> None:
-    """Raise UserError for a missing cell, and for a text among numbers, unless these are classes."""
-    keys, (bare, kind) = {cell: key_of(cell) for cell in {*cells}}, said_of(name)
-    any_text = role == FILES or kind == "classes"
-    odd = {cell for cell, key in keys.items() if (key == "" if any_text else is_missing(key))}
-    why = "is missing or not finite; fill it, or take the image or the column out"
-    texts = {cell for cell, key in keys.items() if isinstance(key, str)}
-    if texts and not odd and not role and not any_text:
-        words = {text for text in texts if not DECIMAL_COMMA.fullmatch(str(text))}
-        if 2 * sum(cell in words for cell in cells) <= len(cells):
-            odd, why = texts, "is no number, such as 3.5, as most are; correct it"
+def _refuse_missing(path: Path, name: str, cells: Sequence[Cell], role: str | None) -> None:
+    """Raise UserError for a missing cell. Names of images, and what is said to be classes, may be any
+    text.
+    """
+    bare, kind = said_of(name)
+    missing = {""} if role == FILES or kind == "classes" else MISSING
+    odd = {cell for cell in {*cells} if str(cell).lower() in missing}
     if odd:
         row, cell = next((row, cell) for row, cell in enumerate(cells) if cell in odd)
         where = f"row {row}, from 0" if path.suffix == ".npz" else f"line {row + 2}"
+        why = "is missing or not finite; fill it, or take the image or the column out"
         more = "" if role or cell == "" else f", or call the column {bare}:classes"
         raise UserError(f"{path}: {where}: {name} {cell!r:.40} {why}{more}")
 
@@ -228,10 +202,10 @@ def _refuse_odd(path: Path, name: str, cells: Sequence[Cell], role: str | None) 
 def kind_of(distinct: Collection[Cell]) -> str:
     """What the different values of a column are: "binary", "classes" or "real".
 
-    Two values are binary. Texts are classes, and so are whole numbers if they are few, or if they
+    One or two values are binary. Texts are classes, and so are whole numbers if they are few, or if they
     are 0, 1, 2 ... without a gap.
     """
-    if len(distinct) == 2:
+    if len(distinct) <= 2:
         return "binary"
     numbers = [value for value in distinct if not isinstance(value, str)]
     few = len(numbers) <= MANY or set(numbers) == set(range(len(numbers)))
@@ -245,20 +219,24 @@ def said_of(column: str) -> tuple[str, str]:
 
 
 def label_of(path: Path, column: str, cells: Sequence[Cell]) -> Label:
-    """A column as a label. Raises UserError for values that are not of the kind that is said.
+    """A column as a label. Raises UserError for values that are not of its kind.
+
+    Where half of the cells are numbers, the kind is real, unless another is said.
 
     `1` and `1.0` are one value. So are `No` and `no` if there is but one other, which is binary.
     """
     name, said = said_of(column)
     keys = {cell: key_of(cell) for cell in {*cells}}
-    lower = {cell: key.lower() if isinstance(key, str) else key for cell, key in keys.items()}
-    distinct, texts = {*lower.values()}, {key for key in keys.values() if isinstance(key, str)}
-    kind = said or ("binary" if len(distinct) < 2 else kind_of(distinct))
-    numeric, needs = kind in ("real", "ordered"), ""
+    texts = {cell: key for cell, key in keys.items() if isinstance(key, str)}
+    lower = keys | {cell: key.lower() for cell, key in texts.items()}
+    distinct, needs = {*lower.values()}, ""
+    mixed = texts and 2 * sum(cell in texts for cell in cells) <= len(cells)
+    kind = said or ("real" if mixed else kind_of(distinct))
+    numeric = kind in ("real", "ordered")
     if kind == "binary" and len(distinct) > 2:
         needs = f"binary labels have two values, not {len(distinct):,}"
     elif numeric and texts:
-        needs = f"{kind} labels are numbers, not {min(texts)!r:.40}"
+        needs = f"{kind} labels are numbers, not {min(texts.values())!r:.40}"
     elif numeric and len({*map(float, distinct)}) < len(distinct):
         needs = f"{kind} labels are numbers that float64 tells apart"
     if needs:
@@ -268,7 +246,6 @@ def label_of(path: Path, column: str, cells: Sequence[Cell]) -> Label:
     keys = lower if kind == "binary" else keys
     order = sorted({*keys.values()}, key=lambda key: (isinstance(key, str), key))
     place = {key: k for k, key in enumerate(order)}
-    shortest_last = sorted(keys, key=lambda cell: (len(str(cell)), str(cell)), reverse=True)
-    spelt = {keys[cell]: str(cell) for cell in shortest_last}
+    spelt = {keys[cell]: str(cell) for cell in sorted(keys, key=str, reverse=True)}
     values = np.array([place[keys[cell]] for cell in cells], np.float64)
     return Label(name, kind, values, tuple(spelt[key] for key in order))

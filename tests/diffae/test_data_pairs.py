@@ -320,7 +320,6 @@ def test_a_row_that_is_no_pair_is_refused(tmp_path, capsys, row, message):
         "before,after,atribute,on",
         "before,after,attribute",
         "before,after,on,on",
-        "before|after|attribute|on",
         "before,after,attribute,on,on",
         ROWS[0],
     ],

@@ -69,25 +69,21 @@ def _held(name: str, codes: Codes, protocol: Protocol) -> tuple[Codes, Notes]:
     By the choices of `plain` a number does not depend on the scale. By others it may, so that the codes
     stay as they are. Raises UserError for those that float32 would lose, and for tiny and huge ones.
     """
-    number, section = NUMBERS[name], protocol.section(name)
-    shape = codes.shape if number.channels and codes.shape else codes.values.shape[1:]
-    maps = codes.values.reshape(len(codes.values), shape[0], -1)
-    if section == number.section():
+    number = NUMBERS[name]
+    count = codes.shape[0] if number.channels and codes.shape else codes.values.shape[1]
+    maps = codes.values.reshape(len(codes.values), count, -1)
+    if protocol.section(name) == number.section():
         values = held(maps, common=number.one_scale).reshape(codes.values.shape)
         return replace(codes, values=values), ()
-    known, remedy = spread(maps), "standardise the codes, or take the protocol plain"
-    if lost := int(known.lost.sum()):
-        where = f"of {shape[0]} dimensions, as this protocol takes codes"
-        raise UserError(f"{name}: float32 loses {lost} {where}; {remedy}")
-    deviations = known.deviations[known.units > 0]
-    if len(deviations) and not LEAST <= (largest := deviations.max()) <= MOST:
-        units = f"this protocol is in their units; {remedy}"
-        raise UserError(f"{name}: codes of a deviation of {largest:.2g}, and {units}")
-    small = int((deviations < SMALL).sum())
-    note = (
-        f"{small} of {shape[0]} dimensions have deviations under {SMALL:g}, which may count as none"
-    )
-    return codes, (note,) if small else ()
+    lost, deviations, _ = spread(maps)
+    remedy = "standardise the codes, or take the protocol plain"
+    if lost.any():
+        raise UserError(f"{name}: float32 loses {lost.sum()} of {count} dimensions; {remedy}")
+    if not LEAST <= (largest := deviations.max()) <= MOST:
+        raise UserError(f"{name}: in units of codes of a deviation of {largest:.2g}; {remedy}")
+    small = np.sum((deviations > 0) & (deviations < SMALL))
+    note = f"{small} of {count} dimensions have deviations under {SMALL:g}"
+    return codes, (f"{note}, which may count as none",) if small else ()
 
 
 def _labels(name: str, number: Number, labels: Labels | None) -> tuple[Labels | None, Notes]:

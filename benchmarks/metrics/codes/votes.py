@@ -16,18 +16,8 @@ from typing import Annotated, Literal
 import numpy as np
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import (
-    DISCRETE,
-    NO_PART,
-    Codes,
-    Floats,
-    Found,
-    Ints,
-    Part,
-    parts,
-)
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, Part, Split
 from benchmarks.metrics.codes.number import Number
-from diffae.system.errors import UserError
 from diffae.system.settings import Range
 
 CHUNK = 256  # batches
@@ -127,10 +117,9 @@ def _score(codes: Codes, how: Votes, seed: int) -> Found:
 def _of_table(codes: Codes, y: Ints, how: Votes, seed: int) -> float:
     """The share of batches whose label is told, by one table of votes or one regression."""
     every = np.arange(len(y))
-    part = parts(codes, seed) if how.images == "held out" else Part(every, every[:0], every)
+    drawn = how.images == "held out"
+    part = Split().folds(codes, seed)[0] if drawn else Part(every, every[:0], every)
     train, test = np.concatenate([part.train, part.valid]), part.test
-    if len(train) < 2 or not len(test):
-        raise UserError(NO_PART)
     z, random = how.axes(codes.values, train), np.random.default_rng(seed)
     spread = z[train].std(axis=0, ddof=1)
     if isinstance(how, FactorVae):

@@ -19,7 +19,6 @@ from diffae.system.errors import UserError, refuse_duplicates
 from diffae.system.files import read_text
 
 CELEBA_ATTRIBUTES = "list_attr_celeba.txt"
-SEPARATORS = (",", ";", "\t")
 LONGEST_NUMBER = 18  # digits: less than 2^63
 
 
@@ -181,21 +180,17 @@ def read_rows(path: Path) -> list[list[str]]:
 
 def csv_rows(path: Path) -> list[list[str]]:
     """The fields of each row of a CSV file: separated by commas, semicolons or tabs, as in line 1."""
-    text = read_text(path)
+    text = read_text(path).rstrip("\r\n ")
     first = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
-    separator, *others = [sign for sign in SEPARATORS if sign in first] or [","]
+    separator, *others = [sign for sign in ",;\t" if sign in first] or [","]
     if others:
-        signs = f"{separator!r} and {others[0]!r}"
-        raise UserError(f"{path}: line 1 has {signs}; quote the names of columns that have either")
+        raise UserError(f"{path}: line 1 has {separator!r} and {others[0]!r}; quote the names")
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
     try:
-        rows = [[field.strip() for field in row] or [""] for row in reader]
+        return [[field.strip() for field in row] or [""] for row in reader]
     except csv.Error as error:
         raise UserError(f"{path}: line {reader.line_num}: not a CSV file ({error})") from None
-    while rows and rows[-1] == [""]:
-        rows.pop()
-    return rows
 
 
 def is_csv(path: Path) -> bool:

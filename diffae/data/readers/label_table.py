@@ -13,7 +13,7 @@ import numpy as np
 from diffae.data.names import Names
 from diffae.data.readers.classes import Classes, read_classes
 from diffae.data.readers.label_files import csv_rows
-from diffae.data.tables import PERSONS, Label, Table, few_enough, label_of, read_table
+from diffae.data.tables import FILES, PERSONS, Label, Table, few_enough, label_of, read_table
 from diffae.system.cli import printable
 from diffae.system.errors import refuse_duplicates
 
@@ -31,8 +31,9 @@ def read_labels(root: Path, images: tuple[str, ...]) -> Classes:
     """
     names, there = Names(images), [root / name for name in TABLES if os.path.lexists(root / name)]
     for path in there:
-        if any(names.places(cell) for row in csv_rows(path) for cell in row):
-            return _labelled(read_table(path, names.places), images, names)
+        lines = csv_rows(path)
+        if any(names.places(cell) for row in lines for cell in row):
+            return _labelled(read_table(path, lines, names.places), images, names)
     told = [f"{path.name}: no column of it names an image (with its suffix)" for path in there]
     found = read_classes(root, images)
     return found._replace(left_out=(*found.left_out, *told))
@@ -41,17 +42,15 @@ def read_labels(root: Path, images: tuple[str, ...]) -> Classes:
 def _labelled(table: Table, images: tuple[str, ...], names: Names) -> Classes:
     """The images that a table lists, its labels as fields of `Dataset`, and its splits."""
     path = table.path
-    places = np.array([names.only(name, str(path)) for name in table.names or ()])
+    places = np.array([names.only(name, str(path)) for name in table.roles.get(FILES, ())])
     order = np.argsort(places)
     kept, table = tuple(images[place] for place in places[order]), table.take(order.tolist())
     refuse_duplicates(kept, path, "image")
     left_out, fields, columns = list(table.left_out), dict[str, Any](), dict[str, np.ndarray]()
-    if len(kept) < len(images):
-        without = len(images) - len(kept)
+    if without := len(images) - len(kept):
         left_out.insert(0, f"images that {path.name} does not list: {without:,}")
     if PERSONS in table.roles:
-        _, persons = _column(label_of(path, f"{PERSONS}:classes", table.roles[PERSONS]))
-        fields["identities"] = np.unique(persons, return_inverse=True)[1].astype(np.int64)
+        fields["identities"] = np.unique(table.roles[PERSONS], return_inverse=True)[1]
     for column, cells in table.labels.items():
         label = label_of(path, column, cells)
         name, values = _column(label)

@@ -17,13 +17,12 @@ from torch.nn.functional import normalize
 from benchmarks.metrics.codes.data import (
     DISCRETE,
     NO_CHOICE,
-    NO_PART,
     Codes,
     Floats,
     Found,
     Ints,
     Part,
-    parts,
+    Split,
 )
 from benchmarks.metrics.codes.errors import LISTED, blocks_of, found, mean_of_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
@@ -120,15 +119,13 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
 
     With a given k nothing is chosen, so that validation rows are neighbours too.
     """
-    part, t = parts(codes, seed), how.temperature
+    part, t = Split().folds(codes, seed)[0], how.temperature
     if how.neighbours:
-        part = Part(part.fitted, part.valid[:0], part.test)
+        part = replace(part, train=part.fitted, valid=part.valid[:0])
     is_unit = how.scaling == "unit length"
     x = torch.as_tensor(codes.values if is_unit else standardised(codes.values, part.train))
     x = (normalize(x) if is_unit else x).float()
     given = (how.neighbours,) if how.neighbours else GRID
-    if not len(part.train) or not len(part.test):
-        raise UserError(NO_PART)
     codes, notes = _measurable(codes, how, len(part.test))
     assert codes.labels is not None
     who = torch.from_numpy(np.unique(codes.who, return_inverse=True)[1])
