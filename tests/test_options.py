@@ -195,7 +195,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("check", "PATH --sheet", "''", EMPTY),
     ("check", "--size", "0", "at least 1"),
     ("check", "--size", "8", {"stdout": OTHER}),
-    ("check", "--size", "1025", "use 1024 or less"),
+    ("check", "--size", "4097", "use 8 to 4096"),
     ("check prepare reconstruct", "--crop", "''", "invalid choice"),
     ("prepare", "SOURCE", "'' {out}", EMPTY),
     ("prepare", "OUT", "{faces} ''", EMPTY),

@@ -300,7 +300,7 @@ def test_numbers_that_have_no_mean_are_refused_in_one_line(tmp_path):
 def test_a_run_given_twice_is_refused_in_one_line(tmp_path):
     a = run(tmp_path / "a", [table1("A", "ssim", 0.9)])
     words = [str(a.folder), f"x={a.folder}/../a"]
-    with pytest.raises(UserError, match="is given twice"):
+    with pytest.raises(UserError, match="is listed 2 times; keep one"):
         main([*words, "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 

@@ -262,5 +262,5 @@ def test_the_scores_of_a_number_are_those_of_its_row_and_0_is_one(folder):
     assert read_run(folder).scores_of(replace(record, steps=0)) == []
     doubled = [f"{line},{line.rsplit(',', 1)[1]}" for line in [head, *lines]]
     (folder / "samples.csv").write_text("\n".join(doubled) + "\n")
-    with pytest.raises(UserError, match=r"is given twice, as column \d+ and as column"):
+    with pytest.raises(UserError, match="column mse is listed 2 times"):
         read_run(folder).scores_of(record)

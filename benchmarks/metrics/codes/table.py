@@ -79,7 +79,7 @@ def _held(name: str, codes: Codes, protocol: Protocol) -> tuple[Codes, Notes]:
     remedy = "standardise the codes, or take the protocol plain"
     if lost.any():
         raise UserError(f"{name}: float32 loses {lost.sum()} of {count} dimensions; {remedy}")
-    if not LEAST <= (largest := deviations.max()) <= MOST:
+    if deviations.any() and not LEAST <= (largest := deviations.max()) <= MOST:
         raise UserError(f"{name}: in units of codes of a deviation of {largest:.2g}; {remedy}")
     small = np.sum((deviations > 0) & (deviations < SMALL))
     note = f"{small} of {count} dimensions have deviations under {SMALL:g}"
