@@ -111,7 +111,8 @@ def tables(root):
 
 
 def keys(path, **values):
-    with lmdb.open(str(path), map_size=1 << 27) as file, file.begin(write=True) as transaction:
+    file = lmdb.open(str(path), map_size=1 << 28, sync=False)
+    with file, file.begin(write=True) as transaction:
         for key, value in values.items():
             transaction.put(key.replace("_", "-").encode(), value)
 
@@ -131,7 +132,7 @@ def became(tmp_path_factory):
         (root / "idx" / f"{part}-labels-idx1-ubyte").write_bytes(labels)
     long = dict.fromkeys(("256_0000000000", "256_1999999999", "length"), b"2000000000")
     keys(root / "long.lmdb", **long)
-    keys(root / "large.lmdb", length=b"1", **{"256_00000": bytes(100 << 20)})
+    keys(root / "large.lmdb", length=b"1", **{"256_00000": bytes(180 << 20)})
     (root / "one").mkdir()
     Image.new("1", (8000, 8000)).save(root / "one" / "a.png")
     environment = os.environ | {"MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
