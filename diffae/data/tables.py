@@ -125,7 +125,8 @@ def table_of(path: Path, columns: Sequence[Column], rows: int, key: str | None) 
         if role:
             table.roles[role] = list(map(str, cells))
         elif name.lower() in KEYS:
-            table.left_out.append(f"the column {name!r} of {path.name}; or call it {name}:classes")
+            remedy = f"if it is a label, call it {name}:classes"
+            table.left_out.append(f"the column {name!r} of {path.name}; {remedy}")
             continue
         else:
             table.labels[name] = list(cells)
