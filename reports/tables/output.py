@@ -8,7 +8,6 @@ Its `made.json` has the command that made it and the SHA-256 of each file, which
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,9 +34,10 @@ def made_whole(out: Path, command: str, flag: str = "--out") -> Iterator[Path]:
         made = {"made_by": command, "files": _digests(stage)}
         write_whole(stage / MARK, f"{json.dumps(made, indent=1, sort_keys=True)}\n".encode())
         target = Path(os.path.realpath(out))
-        if target.is_dir():
-            shutil.rmtree(target)
-        stage.replace(target)
+        with scratch_folder(out) as replaced:  # it takes the place of an empty folder
+            if target.is_dir():
+                target.replace(replaced)
+            stage.replace(target)
 
 
 def made_before(out: Path, command: str, flag: str = "--out") -> None:
