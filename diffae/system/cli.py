@@ -191,6 +191,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     warnings.filterwarnings("ignore", module="PIL")  # problems with images are reported by us
     warnings.formatwarning = lambda message, *place: f"warning: {printable(str(message))}\n"
+    if sys.stdout is None:  # closed by the shell: the work would be done for nothing
+        sys.exit(_give_up(2, "error: standard output is closed; give it a file, or /dev/null"))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be Unicode
     try:

@@ -45,12 +45,12 @@ def once(where: object, pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
 
 
 def refuse_duplicates(
-    names: Iterable[str], where: object, what: str, remedy: str = "keep one"
+    names: Iterable[str], where: object, kind: str, remedy: str = "keep one"
 ) -> None:
-    """Raise UserError, which begins with `where`, if one of the names of `what` is there twice."""
+    """Raise UserError, which begins with `where`, if two of the names are alike; `kind` says what they name."""
     for name, count in Counter(names).most_common(1):
         if count > 1:
-            raise UserError(f"{where}: {what} {name} is listed {count} times; {remedy}")
+            raise UserError(f"{where}: {kind} {name} is listed {count} times; {remedy}")
 
 
 class Terminated(KeyboardInterrupt):

@@ -156,6 +156,12 @@ def test_a_full_standard_output_is_one_line(tmp_path):
     assert ended.stderr.count("\n") == 2
 
 
+def test_a_closed_standard_output_is_one_line(tmp_path):
+    ended = shell("COMMAND >&-", tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr == "error: standard output is closed; give it a file, or /dev/null\n"
+
+
 def test_a_reader_that_has_gone_is_no_error(tmp_path):
     ended = shell("COMMAND | head -1; exit ${PIPESTATUS[0]}", tmp_path)
     assert (ended.returncode, ended.stdout, ended.stderr) == (141, "results\n", "progress\n")
