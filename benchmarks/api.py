@@ -202,10 +202,10 @@ def _options(model: Models, given: Mapping[str, Any]) -> Options:
     args.profile = profile if isinstance(profile, Profile) else args.profile
     args.data = str(data.root) if isinstance(data, Dataset) else args.data
     args.device = args.device or _device_of(model)
-    what = [task for task in _text("tasks", given["tasks"]).split(",") if task]
-    if not what:
+    tasks = [task for task in _text("tasks", given["tasks"]).split(",") if task]
+    if not tasks:
         raise UserError("tasks: no benchmark given")
-    return options.options_of(args, what, [*words, *["--profile"] * isinstance(profile, Profile)])
+    return options.options_of(args, tasks, [*words, *["--profile"] * isinstance(profile, Profile)])
 
 
 def _words(flags: Mapping[str, Any]) -> list[str]:
