@@ -26,7 +26,6 @@ from torch import nn
 from benchmarks import systems
 from benchmarks.commands import options, saved_codes
 from benchmarks.commands.progress import ProgressBar
-from benchmarks.core.context import Row
 from benchmarks.core.profiles import Profile
 from benchmarks.core.runner import run_folder
 from benchmarks.core.runner.evaluation import Evaluation, make_context
@@ -44,6 +43,7 @@ from diffae.data import Dataset
 from diffae.networks.nn import evaluating
 from diffae.system import cli
 from diffae.system.errors import UserError, refuse_duplicates
+from reports.records.record import Record
 
 Model = object  # what can be measured, see `systems.as_system`
 Models = Model | Sequence[Model] | Mapping[str, Model]
@@ -127,7 +127,7 @@ def evaluate_iter(
     profile: str | Path | Profile | None = None,
     out: str | Path | None = None,
     **settings: Any,
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     """Yield the rows of `evaluate`, each as soon as it is known; the arguments are those of `evaluate`.
 
     Wrong arguments are raised at once. A model that is measured must not be trained between two
@@ -143,7 +143,7 @@ def evaluate_iter(
 
 def _prepare(
     model: Models, given: Mapping[str, Any]
-) -> tuple[Evaluation, dict[str, Any], Iterator[Row]]:
+) -> tuple[Evaluation, dict[str, Any], Iterator[Record]]:
     """The evaluation, the settings that decide its numbers, and its rows as they are measured."""
     asked = _options(model, given)
     device = torch.device(asked.device)
@@ -300,7 +300,7 @@ def _rows(
     about: dict[str, Any],
     undisturbed: Callable[[], AbstractContextManager[None]],
     shows_progress: bool,
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     """Measure, and yield the rows. Between two of them the caller's random state, precision and
     modes are restored.
     """

@@ -5,7 +5,7 @@
       what it yields  Measurement: Computations (arrays, computed by chunk) and how they become numbers; Cell: where
                       the numbers belong and what decides them; Solved: a system with its solver and T
       its settings    Count, Number, Steps, Split, Solver, InvertingSolver: the types of the fields of its `sizes`
-      its numbers     Record, Row; Taken: solver and steps behind a number; Uncertainty: its error
+      its numbers     Record: a row; Estimate: its value and error; Taken: solver and steps behind it
       its plan        of one that yields rows itself: Work, Calls, and the work that benchmarks share: codes,
                       semantic_codes, new_images, real_features
     A metric          MetricInfo (`Metric` in reports.records.metric), Margin, HIGHER, LOWER
@@ -18,7 +18,6 @@ package of each.
 
 from benchmarks.core.benchmark import Benchmark as Benchmark
 from benchmarks.core.context import Context as Context
-from benchmarks.core.context import Row as Row
 from benchmarks.core.images import Selection as Selection
 from benchmarks.core.measurement import Cell as Cell
 from benchmarks.core.measurement import Measurement as Measurement
@@ -49,10 +48,10 @@ from benchmarks.systems.protocol.parts import Part as Part
 from diffae.data import open_dataset as open_dataset
 from diffae.data import open_portraits as open_portraits
 from diffae.system.errors import UserError as UserError
+from reports.records.estimate import Estimate as Estimate
 from reports.records.record import HIGHER as HIGHER
 from reports.records.record import LOWER as LOWER
 from reports.records.record import Record as Record
 from reports.records.specs import TableSpec as TableSpec
-from reports.records.uncertainty import Uncertainty as Uncertainty
 
 __all__ = sorted(name for name in vars() if not name.startswith("__"))

@@ -14,11 +14,11 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.commands.dry_run import collect
-from benchmarks.core.context import Row
 from benchmarks.core.plan import Work
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.loop import Callback
 from diffae.system import cli, distributed
+from reports.records.record import Record
 from reports.tables.numbers import duration
 
 # Cost of a call, in calls of a decoder of the packaged size, and the fixed cost of a benchmark of a system.
@@ -55,7 +55,7 @@ class ProgressBar(Callback):
     def begins(self, benchmark: str) -> None:
         self.bar.set_description_str(benchmark)
 
-    def row(self, row: Row) -> None:
+    def row(self, row: Record) -> None:
         keys, key = list(self.left), (row.benchmark, row.system)
         if key in keys:
             self._have_ended(keys[: keys.index(key)])

@@ -1,11 +1,11 @@
 """Inputs and services of a benchmark: the run's data, settings and seed, images, codes, metric
-networks and rows.
+networks and records.
 
 context.sizes(Sizes)                             settings of the profile (profiles.py)
 context.select("test", 100)                      images by position (images.py)
 context.codes.semantic(system, selection)        codes and features, from the store
 context.networks.perceptual                      metric networks (metrics/networks/chosen.py)
-context.record(..., protocol=context.protocol(...))     rows
+context.record(..., protocol=context.protocol(...))     records
 """
 
 import json
@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,21 +32,18 @@ from diffae.data import Dataset
 from diffae.sheet import Sheet, write
 from diffae.system import distributed
 from diffae.system.files import writing
+from reports.records.estimate import Estimate
 from reports.records.published import attach
 from reports.records.record import Record, protocol_id
-from reports.records.uncertainty import UNKNOWN, Error, Uncertainty
-from reports.records.uncertainty import error as standard_error
-
-R = TypeVar("R", bound=Record)
 
 RESIZED = "bilinear with antialiasing"  # by `resize`; the paper does not name its filter
 
 
 # ----------------------------------------------------------------------------------------------
-# Rows: a number with its uncertainty, its protocol and the scores of single images
+# Records
 
 
-class RowProtocol:
+class RecordProtocol:
     """How a number was measured: plain values by name. `id` is their hash, which a record carries."""
 
     def __init__(self, fields: Mapping[str, Any]):
@@ -58,95 +54,54 @@ class RowProtocol:
         return protocol_id(self.fields)
 
 
-class PerImage(NamedTuple):
-    """The scores of single images behind a mean: indices in the data set [N], and scores [N]."""
-
-    images: np.ndarray
-    scores: np.ndarray
-
-
-@dataclass(frozen=True)
-class Row(Record):
-    """A record, and what does not fit into a cell of it: what its uncertainty is made of, the
-    fields of its protocol, the score of each image. `of_machine` marks what depends on the
-    machine, such as a time; `failed` says that there is no value because something
-    broke.
-    """
-
-    uncertainty: Uncertainty = field(default=UNKNOWN, compare=False, repr=False)
-    measured_by: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    per_image: PerImage | None = field(default=None, compare=False, repr=False)
-    of_machine: bool = field(default=False, compare=False)
-    failed: bool = field(default=False, compare=False)
-
-
-def as_row(record: Record) -> Row:
-    """A record as a row without further information."""
-    return record if isinstance(record, Row) else Row(**vars(record))
-
-
-def with_note(record: R, note: str) -> R:
+def with_note(record: Record, note: str) -> Record:
     """The record with `note` appended to its note."""
     return replace(record, note="; ".join(filter(None, [record.note, note])))
 
 
-def make_row(
+def make_record(
     dataset: Dataset,
     benchmark: str,
     table: str,
     system: str,
     metric: str,
-    value: float | None,
+    estimate: Estimate,
     *,
-    uncertainty: Uncertainty = UNKNOWN,
-    stderr: float | None = None,
-    protocol: RowProtocol | None = None,
+    protocol: RecordProtocol | None = None,
     note: str = "",
-    per_image: tuple[Selection, np.ndarray] | None = None,
     **fields: Any,
-) -> Row:
-    """A row, with the metric's direction and unit and the paper's number for the same cell.
+) -> Record:
+    """A record of an estimate, with the metric's direction and unit and the paper's number for the
+    same cell.
 
-    The standard error is that of `uncertainty`, or `stderr` where the influences of single units
-    are not known. The interval has 95 %, by Student's t. A value that is not a finite number
-    becomes no value, and the note says what it was. The note also mentions files that other
-    software decodes differently, such as images with an alpha channel. `per_image` is a selection
-    and the score of each of its images, where the number is a mean of such. `fields` are others of a
-    `Row`: split (default: "test"), setting, steps, n, solver, calls, reference, of_machine.
+    A value that is not a finite number becomes no value, and the note says what it was. The note
+    also contains what the estimate says of itself, and mentions files that other software decodes
+    differently, such as images with an alpha channel. `fields` are others of a `Record`: split
+    (default: "test"), setting, steps, solver, calls, reference, of_machine.
     """
-    info = METRICS[metric]
-    if value is not None and not math.isfinite(value):
-        said = "not a number" if math.isnan(value) else "infinite"
-        note = "; ".join(filter(None, [f"the value is {said}", note]))
-        value, uncertainty, stderr = None, UNKNOWN, None
-    if value is not None:
-        note = "; ".join(filter(None, [note, dataset.survey.note]))
-    if not all(np.isfinite(part.values).all() for part in uncertainty):
-        uncertainty = UNKNOWN
-    error = standard_error(uncertainty)
-    if error is None and stderr is not None and np.isfinite(stderr):
-        error = Error(stderr, math.inf)
-    half = error.quantile(0.975) if value is not None and error else None
-    row = Row(
+    metric_info = METRICS[metric]
+    notes = [note, *estimate.remarks]
+    if estimate.value is not None and not math.isfinite(estimate.value):
+        kind = "not a number" if math.isnan(estimate.value) else "infinite"
+        notes.insert(0, f"the value is {kind}")
+        estimate = replace(estimate, value=None, influences=(), error=None)
+    if estimate.value is not None:
+        notes.append(dataset.survey.note)
+    record = Record(
         benchmark,
         table,
         system,
         dataset.name,
         metric=metric,
-        value=value,
-        stderr=error.stderr if error else None,
-        ci_low=None if half is None or value is None else value - half,
-        ci_high=None if half is None or value is None else value + half,
-        direction=info.direction,
-        unit=info.unit,
+        estimate=estimate,
+        direction=metric_info.direction,
+        unit=metric_info.unit,
         protocol=protocol.id if protocol else "",
-        note=note,
-        uncertainty=uncertainty,
+        note="; ".join(filter(None, notes)),
         measured_by=protocol.fields if protocol else {},
-        per_image=None if per_image is None else PerImage(per_image[0].order, per_image[1]),
         **{"split": "test", "setting": "", "steps": None, **fields},
     )
-    return attach(row, row.measured_by)
+    return attach(record, record.measured_by)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -221,9 +176,9 @@ class Context:
     # ------------------------------------------------------------------------------------------
     # Rows
 
-    def protocol(self, benchmark: str, **fields: Any) -> RowProtocol:
+    def protocol(self, benchmark: str, **fields: Any) -> RecordProtocol:
         """A protocol with the fields of the run and those given."""
-        return RowProtocol(
+        return RecordProtocol(
             {
                 "benchmark": benchmark,
                 "dataset": self.dataset.name,
@@ -241,6 +196,6 @@ class Context:
         )
 
     @property
-    def record(self) -> Callable[..., Row]:
-        """`make_row` for this data set."""
-        return partial(make_row, self.dataset)
+    def record(self) -> Callable[..., Record]:
+        """`make_record` for this data set."""
+        return partial(make_record, self.dataset)

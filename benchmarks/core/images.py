@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.pixel import resize
 from benchmarks.metrics.pixel import seen as as_seen
-from benchmarks.runtime.digest import digest
+from benchmarks.metrics.units import Units
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import base, parts
 from benchmarks.systems.protocol.base import Code, System, has_no_encoder, parts_of, reading_of
@@ -32,7 +33,6 @@ from diffae.eight_bit import to_uint8
 from diffae.system import distributed
 from diffae.system.files import writing
 from diffae.system.whole import write_whole
-from reports.records.uncertainty import UNKNOWN, Uncertainty, by_group, of_mean, units_of
 
 SEMANTIC = "semantic"  # the name of the arrays in chunks
 THUMBNAIL = 32
@@ -77,29 +77,14 @@ class Selection:
     @property
     def groups(self) -> np.ndarray:
         """The independent unit of each image, int N: its person where that is known, else itself."""
-        known = self.dataset.identities
-        return self.order if known is None else known[self.order]
+        return self.units.groups
 
-    def uncertainty(self, influence: np.ndarray) -> Uncertainty:
-        """The uncertainty of a number from the influence [N] of each image on it."""
-        kind = "images" if self.dataset.identities is None else "persons"
-        groups = self.groups
-        return by_group(influence, groups, units_of(kind, self.dataset.fingerprint, digest(groups)))
-
-    def mean(self, values: np.ndarray) -> tuple[float, Uncertainty]:
-        """The mean of a score [N] over the images, and its uncertainty."""
-        mean = float(np.mean(values, dtype=np.float64))
-        parts = of_mean(values, "")
-        return mean, self.uncertainty(parts[0].values) if parts else UNKNOWN
-
-    def units(self, kind: str) -> str:
-        """The name of independent units made of these images in their order, such as pairs."""
-        return units_of(kind, self.dataset.fingerprint, digest(self.order))
-
-    def blocks(self, count: int) -> np.ndarray:
-        """The jackknife block of each image, int N; all images of a person are in one block."""
-        _, member = np.unique(self.groups, return_inverse=True)
-        return member % count
+    @cached_property
+    def units(self) -> Units:
+        """The independent units of the images, by which numbers of them are paired."""
+        persons = self.dataset.identities
+        who = None if persons is None else persons[self.order]
+        return Units(self.dataset.fingerprint, self.order, who)
 
 
 def select(dataset: Dataset, split: str, count: int, seed: int) -> Selection:

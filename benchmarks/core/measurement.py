@@ -10,6 +10,7 @@ arrays in the store follow from them. The runner computes the arrays, chunk by c
 `reduce`; a dry run counts what computing them takes and does not reduce.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,15 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.context import Context, Row, RowProtocol
+from benchmarks.core.context import Context, RecordProtocol
 from benchmarks.core.images import Selection
 from benchmarks.core.plan import Work, decode_calls, encode_calls
 from benchmarks.core.store import Arrays, Computation, Compute, Store
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.sheet import Sheet
+from reports.records.estimate import Error, Estimate, Influences
 from reports.records.record import Record
-from reports.records.uncertainty import UNKNOWN, Uncertainty
 
 OWN = "the system's own"  # what the protocol calls the solver of a system that has no other
 
@@ -194,34 +195,52 @@ class Cell:
         return {**(self.taken.protocol if self.taken else {}), **self.fields}
 
     @cached_property
-    def protocol(self) -> RowProtocol | None:
+    def protocol(self) -> RecordProtocol | None:
         """How the numbers are measured: the system's settings, `fields` and `n`; None without any."""
         if not self._decided_by:
             return None
         n = {} if self.n is None else {"n": self.n}
         return self.context.protocol(self.context.benchmark, **{**n, **self._decided_by})
 
-    def row(
-        self, metric: str, value: float | None, error: Uncertainty = UNKNOWN, **changes: Any
-    ) -> Row:
-        """The row of a number. `changes` are further arguments of `make_row`, or other values
-        of the cell's; a note comes after that of the cell.
+    def record(self, metric: str, estimate: Estimate, **changes: Any) -> Record:
+        """The record of an estimate, whose n is that of the cell unless it has its own.
+
+        `changes` are further arguments of `make_record`, or other values of the cell's; a note comes
+        after that of the cell.
         """
         changes["note"] = "; ".join(filter(None, (self.note, changes.get("note", ""))))
-        given: dict[str, Any] = {"setting": self.setting, "split": self.split, "n": self.n}
-        given |= self.taken.row if self.taken else {}
-        given |= {"uncertainty": error, "protocol": self.protocol}
-        head = (self.context.benchmark, self.table, self.system_title, metric, value)
-        return self.context.record(*head, **{**given, **changes})
+        if estimate.n is None:
+            estimate = replace(estimate, n=self.n)
+        fields: dict[str, Any] = {"setting": self.setting, "split": self.split}
+        fields |= self.taken.row if self.taken else {}
+        fields |= {"protocol": self.protocol}
+        place = (self.context.benchmark, self.table, self.system_title)
+        return self.context.record(*place, metric, estimate, **{**fields, **changes})
+
+    def row(
+        self,
+        metric: str,
+        value: float | None,
+        influences: Influences = (),
+        stderr: float | None = None,
+        n: int | None = None,
+        per_image: Any = None,
+        **changes: Any,
+    ) -> Record:
+        """To be replaced: the record of a value and its influences."""
+        error = None if stderr is None or influences else Error(stderr, math.inf)
+        if value is None or (stderr is not None and not math.isfinite(stderr)):
+            error = None
+        estimate = Estimate(value, () if value is None else influences, error, n)
+        return self.record(metric, estimate, **changes)
 
     def means(
         self, images: Selection, scores: Mapping[str, np.ndarray], **changes: Any
-    ) -> Iterator[Row]:
+    ) -> Iterator[Record]:
         """The mean of each metric's score [N] of the images."""
         for metric, values in scores.items():
-            value, uncertainty = images.mean(values)
-            of = {"split": images.split, "n": len(images), "per_image": (images, values)}
-            yield self.row(metric, value, uncertainty, **{**of, **changes})
+            mean = images.units.mean(values)
+            yield self.record(metric, mean, **{"split": images.split, **changes})
 
     def draw(self, file: str, title: str, images: Sequence[Tensor], **sheet: Any) -> None:
         """Save a sheet of pictures of this cell as PNG; in `file`, {} stands for the system's name."""

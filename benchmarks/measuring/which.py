@@ -15,7 +15,7 @@ from benchmarks.metrics.protocols.explain import Explained
 from benchmarks.metrics.protocols.schema import Protocol
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
-from reports.records.uncertainty import t_quantile
+from reports.records.estimate import t_quantile
 
 ACROSS = "not comparable across samples"
 Numbers = Mapping[str, str]  # by metric, as they are printed

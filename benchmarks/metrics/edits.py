@@ -5,7 +5,7 @@
 
 Every number is a function of sums over all pairs, never a mean of ratios: true changes differ 250-fold
 between attributes. 0/0 is undefined, and not perfect. `measure` gives the influence of each pair by leaving it
-out; the influences of one person's pairs are summed afterwards (`reports.records.uncertainty.by_group`).
+out; the influences of one person's pairs are summed afterwards (`reports.records.estimate.by_group`).
 
 Gain, dose and off-target share say nothing of an attribute that the code does not hold (`unheld`).
 """
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from reports.records.uncertainty import Uncertainty
-from reports.records.uncertainty import error as standard_error
+from reports.records import estimate as whole
+from reports.records.estimate import Influences
 
 Floats = NDArray[np.float64]
 Sums = dict[str, Floats]  # of each pair, [n] each
@@ -177,9 +177,9 @@ def mean_of(estimates: list[Estimate]) -> Estimate:
     return Estimate(float(np.mean([one.value for one in estimates])), np.concatenate(parts))
 
 
-def unheld(kept: Estimate, uncertainty: Uncertainty) -> str:
+def unheld(kept: Estimate, uncertainty: Influences) -> str:
     """Why numbers of an edit say nothing: `kept` does not exceed twice its error. "" if it does."""
-    error = standard_error(uncertainty)
+    error = whole.Estimate(None, uncertainty).error
     if np.isnan(kept.value) or error is None:
         return kept.why or "of too few people to know whether the code holds the attribute"
     if kept.value > 2 * error.stderr:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from benchmarks.metrics.frechet import refuse_not_finite
-from reports.records.uncertainty import by_group, of_mean
+from reports.records.estimate import influences_of_groups, influences_on_mean
 
 ROWS, COLUMNS = 1024, 8192  # queries and corpus vectors compared at once
 
@@ -86,8 +86,8 @@ def _design_effect(hits: np.ndarray, groups: np.ndarray) -> float:
     """The variance of a share of [N] for independent groups over that for independent members (design
     effect; Kish, 1965); 1 for groups of one.
     """
-    members = of_mean(hits, "")
-    whole = by_group(members[0].values, groups, "") if members else ()
+    members = influences_on_mean(hits, "")
+    whole = influences_of_groups(members[0].values, groups, "") if members else ()
     if not whole or not members[0].variance:
         return 1.0
     return whole[0].variance / members[0].variance

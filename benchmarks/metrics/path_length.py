@@ -22,7 +22,7 @@ from torch import Tensor
 
 from benchmarks.metrics.nearest import quantile_and_stderr
 from diffae.diffusion.interpolation import lerp
-from reports.records.uncertainty import UNKNOWN, Influence, Uncertainty, of_mean
+from reports.records.estimate import Influence, Influences, influences_on_mean
 
 Code = TypeVar("Code")
 
@@ -50,7 +50,7 @@ def path_length(
     return distance(near, far).double() / epsilon**2
 
 
-def statistics(lengths: np.ndarray, units: str) -> dict[str, tuple[float, Uncertainty, int]]:
+def statistics(lengths: np.ndarray, units: str) -> dict[str, tuple[float, Influences, int]]:
     """Mean, trimmed mean and median of the lengths [N] of pairs: value, uncertainty, number of pairs.
 
     `units` names the pairs, by which two runs can be compared.
@@ -58,7 +58,7 @@ def statistics(lengths: np.ndarray, units: str) -> dict[str, tuple[float, Uncert
     x = np.asarray(lengths, dtype=np.float64)
     kept = within_percentiles(x)
     return {
-        MEAN: (float(x.mean()), of_mean(x, units), len(x)),
+        MEAN: (float(x.mean()), influences_on_mean(x, units), len(x)),
         TRIMMED: (float(x[kept].mean()), _of_trimmed_mean(x, kept, units), int(kept.sum())),
         MEDIAN: (float(np.median(x)), _of_median(x, units), len(x)),
     }
@@ -75,18 +75,18 @@ def within_percentiles(lengths: np.ndarray) -> np.ndarray:
     return (low <= lengths) & (lengths <= high)
 
 
-def _of_trimmed_mean(lengths: np.ndarray, kept: np.ndarray, units: str) -> Uncertainty:
+def _of_trimmed_mean(lengths: np.ndarray, kept: np.ndarray, units: str) -> Influences:
     """The uncertainty of the mean of the kept lengths (Tukey and McLaughlin, 1963).
 
     A pair outside counts like one at the edge: influences are those of the winsorised lengths,
     divided by the share that is kept.
     """
     edges = lengths[kept].min(), lengths[kept].max()
-    parts = of_mean(lengths.clip(*edges), units)
+    parts = influences_on_mean(lengths.clip(*edges), units)
     return tuple(Influence(part.units, part.values / kept.mean()) for part in parts)
 
 
-def _of_median(lengths: np.ndarray, units: str) -> Uncertainty:
+def _of_median(lengths: np.ndarray, units: str) -> Influences:
     """The uncertainty of the median; none for fewer than four pairs.
 
     A pair's influence is the side of the median on which it lies, scaled to Woodruff's error
@@ -94,5 +94,5 @@ def _of_median(lengths: np.ndarray, units: str) -> Uncertainty:
     """
     sides, stderr = np.sign(lengths - np.median(lengths)), quantile_and_stderr(lengths, 0.5)[1]
     if stderr is None or not sides.any():
-        return UNKNOWN
+        return ()
     return (Influence(units, sides * stderr / np.linalg.norm(sides)),)

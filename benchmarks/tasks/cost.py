@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.core.measurement import Cell, Measurement, solver_of
 from benchmarks.metrics import counting
-from benchmarks.plugin import Arrays, Benchmark, Code, Context, Number, Row, Steps, System
+from benchmarks.plugin import Arrays, Benchmark, Code, Context, Number, Record, Steps, System
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.checked import undivided
 from reports.records.specs import TableSpec
@@ -91,7 +91,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         yield _timed(context, system, verb, sizes)
 
 
-def _parameters(cell: Cell, system: System) -> Iterator[Row]:
+def _parameters(cell: Cell, system: System) -> Iterator[Record]:
     parts = system.networks()
     for part, network in parts.items():
         yield cell.row("parameters", float(counting.parameters([network])), setting=part, n=1)
@@ -121,7 +121,7 @@ def _measured(
         work = partial(verb.run, system, images, code, T or 1)
         return {name: np.array([value]) for name, value in counted(work).items()}
 
-    def reduce(found: Arrays) -> Iterator[Row]:
+    def reduce(found: Arrays) -> Iterator[Record]:
         for metric, (value,) in found.items():
             if np.isfinite(value):
                 yield cell.row(metric, float(value), **row)

@@ -34,13 +34,21 @@ from benchmarks.core.images import Selection, file_name, preview
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, InvertingSolver, Steps, in_words
 from benchmarks.metrics.networks.faces import without_face
-from benchmarks.plugin import Arrays, Benchmark, Computation, Context, NotAvailable, Row, TableSpec
+from benchmarks.plugin import (
+    Arrays,
+    Benchmark,
+    Computation,
+    Context,
+    NotAvailable,
+    Record,
+    TableSpec,
+)
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.base import System, reading_of, why_immovable
 from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, fits, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from probes import LinearProbe
-from reports.records.uncertainty import of_mean
+from reports.records.estimate import influences_on_mean
 
 TABLE = "appendix_g_identity"
 ATTRIBUTES = ("Male", "Smiling", "Wavy_Hair", "Young")  # the paper's
@@ -100,7 +108,7 @@ def _faces(cell: Cell, images: Selection, what: str, decode: Decode, **more: Any
     return cell.computation("decoded faces", what, images, compute, **more)
 
 
-def kept(cell: Cell, images: Selection, values: np.ndarray) -> Iterator[Row]:
+def kept(cell: Cell, images: Selection, values: np.ndarray) -> Iterator[Record]:
     """The mean of the comparisons [N] of images before and after, over those with a face in both."""
     metric, found = cell.context.networks.face.metric_name, ~np.isnan(values)
     note = without_face(int((~found).sum()), len(values), "pairs")
@@ -121,7 +129,7 @@ def _reconstructions(at: Solved, images: Selection) -> Iterator[Measurement]:
     def decode(positions: np.ndarray) -> tuple[Tensor, Arrays]:
         return at.decode(at.codes(images, positions)), {}
 
-    def reduce(found: Arrays) -> Iterator[Row]:
+    def reduce(found: Arrays) -> Iterator[Record]:
         yield from kept(cell, images, found["identity"])
         if measure := at.context.networks.face.sides:
             yield from _by_size(cell, images, measure, found["identity"])
@@ -131,7 +139,7 @@ def _reconstructions(at: Solved, images: Selection) -> Iterator[Measurement]:
 
 def _by_size(
     cell: Cell, images: Selection, measure: Callable[[Tensor], Tensor], values: np.ndarray
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     """The mean comparison [N] of images and reconstructions by the size of the face in the image."""
     context = cell.context
 
@@ -182,7 +190,7 @@ def _edited(
     attribute, strengths = cell.setting, (0.0, *cell.context.sizes(Sizes).strengths)
     towards = away(images, column)
 
-    def reduce(*found: Arrays) -> Iterator[Row]:
+    def reduce(*found: Arrays) -> Iterator[Record]:
         for strength, scores in zip(strengths, found, strict=True):
             here = cell.but(setting=f"{attribute} {in_words(strength)}")
             yield from kept(here, images, scores["identity"])
@@ -261,7 +269,7 @@ def _attributes(context: Context) -> list[str]:
     return known
 
 
-def references(context: Context) -> Iterator[Row]:
+def references(context: Context) -> Iterator[Record]:
     """The range of the metric: real images of the same person and of different people.
 
     People, one picture each, are compared with all others, and with a second picture of themselves
@@ -291,7 +299,7 @@ def references(context: Context) -> Iterator[Row]:
     row = partial(cell.row, face.metric_name, reference=True)
     if known and len(of_one):
         same = face.compare(faces[first[of_one]], faces[second[of_one]]).numpy()
-        error = of_mean(same, seen.units("persons with two pictures"))
+        error = influences_on_mean(same, seen.units.named("persons with two pictures"))
         yield row(float(same.mean()), error, setting=SAME, n=len(same))
     other = DIFFERENT if known else OTHER_IMAGES
     if len(first) > 1:
@@ -299,7 +307,7 @@ def references(context: Context) -> Iterator[Row]:
         mean = float(with_others.mean())
         # each pair counts for both of its people, so a person's influence is twice their own mean
         influence = mean + 2 * (with_others - mean)
-        error = of_mean(influence, seen.units("persons, a picture each"))
+        error = influences_on_mean(influence, seen.units.named("persons, a picture each"))
         yield row(mean, error, setting=other, n=len(influence))
     if not found.any():
         yield row(None, setting=other, n=None)

@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
 from benchmarks.core.store import CHUNK, Arrays, Computation
 from benchmarks.metrics.path_length import TRIMMED, path_length, statistics
-from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Row, Selection, Solved
+from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Selection, Solved
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.protocol import parts
@@ -97,9 +97,9 @@ def _lengths(at: Solved, images: Selection) -> Measurement:
             lengths = [between((cut(a, place), cut(b, place)), t[place]) for place in places]
         return {"length": torch.cat(lengths).cpu().numpy()}
 
-    def reduce(found: Arrays, strips: Arrays) -> Iterator[Row]:
+    def reduce(found: Arrays, strips: Arrays) -> Iterator[Record]:
         metric = seen_through("ppl", distance.network)
-        numbers = statistics(found["length"], images.units("pairs"))
+        numbers = statistics(found["length"], images.units.named("pairs"))
         for setting, (value, error, kept) in numbers.items():
             note = ALL_KEPT if setting == TRIMMED and kept == pairs else ""
             yield cell.row(metric, value, error, setting=setting, n=kept, note=note)

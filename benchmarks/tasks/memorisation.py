@@ -17,7 +17,7 @@ from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
 from benchmarks.core.plan import comparisons
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.plugin import Arrays, Benchmark, Context, Count, NotAvailable, Row, System
+from benchmarks.plugin import Arrays, Benchmark, Context, Count, NotAvailable, Record, System
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol import base
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
@@ -87,7 +87,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     for space in searched:  # of real images, so that a dry run counts them
         _ = space.real(_train(context)), space.real(_held_out(context))
 
-    def reduce(new: Arrays) -> Iterator[Row]:
+    def reduce(new: Arrays) -> Iterator[Record]:
         for space in searched:
             ours, theirs = _neighbours(context, space, new[space.samples]), _real(context, space)
             cell = _cell(context, space, at, ours, note=training)
@@ -106,7 +106,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     yield Measurement([samples(at, sizes.count, *names)], reduce, searches)
 
 
-def references(context: Context) -> Iterator[Row]:
+def references(context: Context) -> Iterator[Record]:
     """Held-out images: the distance of images that no model has seen."""
     if reason := _lacking(context):
         none = Cell(context, TABLE, title=REAL, split="", note=reason)
@@ -171,12 +171,12 @@ def _cell(context: Context, space: Space, taken: Taken, found: Arrays, **given: 
 
 def _quantiles(
     cell: Cell, metric: str, distance: np.ndarray, groups: np.ndarray | None = None
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     for setting, q in QUANTILES.items():
         yield _row(cell, metric, setting, quantile_and_stderr(distance, q, groups))
 
 
-def _row(cell: Cell, metric: str, setting: str, found: tuple[float | None, float | None]) -> Row:
+def _row(cell: Cell, metric: str, setting: str, found: tuple[float | None, float | None]) -> Record:
     value, stderr = found
     few = value is not None and stderr is None
     note = f"no error: too few images or persons for that of a {setting}" if few else ""

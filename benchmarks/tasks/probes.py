@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Row, Selection, TableSpec
+from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Selection, TableSpec
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
 from benchmarks.tasks.shared.probe_fits import ADAM, MEAN, WEIGHTED, Sizes, of_classes, selections
 from diffae.data.portraits.attributes import ATTRIBUTES
 from probes import LinearProbe, influences, summarise, top_hits
-from reports.records.uncertainty import UNKNOWN
 
 TABLE = "section5.3_probe"
 LISTED = 40  # exclusive classes with rows of their own, at most; of more only the means have rows
@@ -34,7 +33,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         context.codes.features(system, images)
     features = context.codes.features(system, test)
 
-    def reduce() -> Iterator[Row]:
+    def reduce() -> Iterator[Record]:
         ours, probe = cell.also(probe=probe_fits.BINARY), probe_fits.fit(context, system)
         yield from _scores(ours, probe, features, test)
         if of_classes(context):
@@ -47,7 +46,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     yield Measurement([], reduce, list(probe_fits.fits(context, context.sizes(Sizes).adam_paper)))
 
 
-def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -> Iterator[Row]:
+def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -> Iterator[Record]:
     """Means over the attributes, then the scores of each, which are means over one."""
     names, logits = cell.context.dataset.attribute_names, probe.logits(features).numpy()
     summary = summarise(logits, test.labels, names)
@@ -76,8 +75,8 @@ def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -
             total += _weighted(influence[metric], weight, part)
     for (metric, value, setting, _, note), total in zip(numbers, moved, strict=True):
         known = bool(np.isfinite(value))
-        error = test.uncertainty(total) if known else UNKNOWN
-        given = {"setting": setting, "n": len(test), "note": note}
+        error = test.units.influences(total) if known else ()
+        given: dict[str, Any] = {"setting": setting, "n": len(test), "note": note}
         yield cell.row(metric, value if known else None, error, **given)
 
 
@@ -91,7 +90,7 @@ def _weighted(influence: np.ndarray, weights: np.ndarray, part: slice) -> np.nda
     return influence[:, kept] @ (weights[part][kept] / weights[weights > 0].sum())
 
 
-def _top(cell: Cell, probe: LinearProbe, features: Tensor) -> Iterator[Row]:
+def _top(cell: Cell, probe: LinearProbe, features: Tensor) -> Iterator[Record]:
     """Top-k accuracy of exclusive classes, with a note where classes have too few training images."""
     train, _, test = selections(cell.context)
     logits = probe.logits(features).numpy()

@@ -47,7 +47,7 @@ from benchmarks.plugin import (
     Count,
     Measurement,
     Number,
-    Row,
+    Record,
     TableSpec,
     Taken,
 )
@@ -58,6 +58,7 @@ from benchmarks.tasks.shared.probe_fits import MEAN, selections
 from diffae.data import open_combinations
 from diffae.data.dataset import SPLITS
 from probes import influences, summarise
+from reports.records.estimate import Estimate
 
 TABLE, AXES = "representation", "representation_axes"
 EVERY = "all images"
@@ -156,7 +157,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     few = sizes.axes and codes.values.shape[1] <= WIDEST
     grid = grid_of(context, system) if few else None
 
-    def reduce() -> Iterator[Row]:
+    def reduce() -> Iterator[Record]:
         yield from _of_labels(Measured(cell, with_attributes(context, codes)), system, sizes)
         for name, setting in OF_CODES.items():
             if name != "ridge_r2" or (codes.labels and codes.labels.of_kind(*NUMERIC)):
@@ -168,7 +169,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     yield Measurement([], reduce, list(fits))
 
 
-def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
+def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Record]:
     """AUROC of probes of all labels, that of few labels, and the code length."""
     cell, labels = of.cell, of.codes.labels
     assert labels is not None
@@ -181,7 +182,7 @@ def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
     summary = summarise(logits, test.labels, context.dataset.attribute_names)
     defined = np.isfinite([score.auroc for score in summary.attributes])
     of_labels = influences(logits, test.labels)["auroc"][:, defined]
-    error = test.uncertainty(of_labels.mean(1)) if defined.any() else ()
+    error = test.units.influences(of_labels.mean(1)) if defined.any() else ()
     probe = cell.also(probe=probe_fits.BINARY)
     yield probe.row("auroc", summary.mean_auroc, error, setting=MEAN, n=len(test))
     yield from _of_few_labels(of, sizes)
@@ -196,7 +197,7 @@ def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
     yield from of.rows(cell.also(**how), "code_length", of.found("code_length", length, **how))
 
 
-def _of_few_labels(of: Measured, sizes: Sizes) -> Iterator[Row]:
+def _of_few_labels(of: Measured, sizes: Sizes) -> Iterator[Record]:
     """AUROC by the number of labels; of more than there are images to label, the reason."""
     cell, seed, counts, draws = of.cell, of.cell.context.seed, tuple(sizes.labels), sizes.draws
     settings = {count: f"{count:,} labels" for count in counts}
@@ -223,7 +224,7 @@ def _coded(context: Context, codes: Codes) -> Ints:
     return np.sort(order[: context.sizes(Sizes).coded])
 
 
-def _of_axes(cell: Cell, codes: Codes, grid: tuple[Selection, Codes] | None) -> Iterator[Row]:
+def _of_axes(cell: Cell, codes: Codes, grid: tuple[Selection, Codes] | None) -> Iterator[Record]:
     """Numbers of the code's axes beside those of the controls, and how far it is from the rotated one.
 
     That difference is in units of its error, as if both were independent. Numbers that need all
@@ -249,7 +250,7 @@ def _of_axes(cell: Cell, codes: Codes, grid: tuple[Selection, Codes] | None) -> 
         yield from (replace(row, reference=True) for c, row in rows.items() if c != CODE)
 
 
-def _apart(rows: Mapping[str, Row]) -> str:
+def _apart(rows: Mapping[str, Record]) -> str:
     """How far a number is from that of the rotated code."""
     code, rotated = rows[CODE], rows[ROTATED]
     if code.value is None or rotated.value is None:
@@ -261,7 +262,7 @@ def _apart(rows: Mapping[str, Row]) -> str:
     return f"{errors:+.1f} standard errors from the rotated code"
 
 
-def references(context: Context) -> Iterator[Row]:
+def references(context: Context) -> Iterator[Record]:
     """What codes give that know nothing of the images: guesses by the labels' shares."""
     test = selections(context)[2]
     codes = codes_of(context, np.zeros((sum(map(len, selections(context))), 1)))
@@ -287,19 +288,21 @@ def references(context: Context) -> Iterator[Row]:
         yield _chance(cell, "ridge_r2", 0.0, bool(varied[numeric].any()), len(test))
 
 
-def _chance(cell: Cell, metric: str, value: float, scored: bool, n: int) -> Row:
+def _chance(cell: Cell, metric: str, value: float, scored: bool, n: int) -> Record:
     """What guesses score on any labels, if there are labels that systems are scored on."""
     return cell.row(metric, value, n=n) if scored else cell.row(metric, None, note=ALL_SAME)
 
 
-def _chance_of_knn(cell: Cell, labels: Labels, test: Selection) -> Row:
+def _chance_of_knn(cell: Cell, labels: Labels, test: Selection) -> Record:
     """The mean over these labels of what guesses score on the test images."""
     if not labels.names:
         return cell.row("knn", None, note=ALL_SAME)
     columns = zip(labels.values.T, labels.kinds, strict=True)
     hits = [_guessed(column, kind) for column, kind in columns]
-    value, error = test.mean(np.mean(hits, axis=0))
-    return cell.row("knn", value, error if {*labels.kinds} != {"binary"} else (), n=len(test))
+    mean = test.units.mean(np.mean(hits, axis=0))
+    if {*labels.kinds} == {"binary"}:
+        mean = Estimate(mean.value, n=mean.n)
+    return cell.record("knn", replace(mean, scores=None))
 
 
 def _guessed(column: Floats, kind: str) -> Floats:

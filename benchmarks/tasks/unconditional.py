@@ -18,13 +18,13 @@ from benchmarks.core.sizes import Count, Split
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.manifold import OVERLAPS
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.plugin import Arrays, Benchmark, Context, Record, Row, Selection, System, TableSpec
+from benchmarks.plugin import Arrays, Benchmark, Context, Record, Selection, System, TableSpec
 from benchmarks.systems.protocol import base
 from benchmarks.tasks.shared.distances import distance_rows, metrics_of, overlap_rows, side_of
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import samples
+from reports.records.estimate import units_of
 from reports.records.published import OF_N
-from reports.records.uncertainty import units_of
 
 TABLE, OVERLAP = "table4_unconditional_fid", "unconditional_overlap"
 REAL = "real images (test)"
@@ -70,7 +70,7 @@ def _sampled(at: Solved, count: int, references: Sequence[Side]) -> Measurement:
     cell = Cell(context, TABLE, at, split="")
     units = f"blocks of {units_of('samples', context.seed, count)}"
 
-    def reduce(new: Arrays) -> Iterator[Row]:
+    def reduce(new: Arrays) -> Iterator[Record]:
         for network, reference in zip(networks, references, strict=True):
             ours = Side.of(new[network.array], blocks_of(count), units, context.device)
             yield from _rows(cell, network, ours, reference)
@@ -106,7 +106,7 @@ def _autoencoded(at: Solved, references: Sequence[Side]) -> Measurement:
         semantic = at.system.encode_semantic(images.seen_by(at.system).batch(positions))
         return context.codes.embed(at.decode(at.random(semantic, positions.tolist())))
 
-    def reduce(decoded: Arrays) -> Iterator[Row]:
+    def reduce(decoded: Arrays) -> Iterator[Record]:
         for network, reference in zip(context.networks.features, references, strict=True):
             features = decoded.get(network.array, np.zeros((0, network.dim), np.float32))
             ours = side_of(context, images, features, "blocks of decoded")
@@ -127,7 +127,7 @@ def _comparisons(context: Context, n: int, references: Sequence[Side]) -> list[W
     ]
 
 
-def beside(context: Context, measured: Sequence[Record]) -> Iterator[Row]:
+def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
     """Held-out real images, as many as each row has, against others: the best that a model can reach.
 
     If there are fewer, a row says so, and those that there are have rows of their own n.
@@ -146,7 +146,7 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Row]:
             yield from (cell.row(name, None) for name in metrics_of(network).values())
 
 
-def _of_real(context: Context, title: str, images: Selection) -> Iterator[Row]:
+def _of_real(context: Context, title: str, images: Selection) -> Iterator[Record]:
     """The rows of test images, against a reference without them."""
     whole, kept = apart(context, images)
     reference = _reference_images(context)
@@ -154,13 +154,13 @@ def _of_real(context: Context, title: str, images: Selection) -> Iterator[Row]:
     note = "the reference is taken without these images" if shared else ""
     if len(kept) < len(reference):
         note += f", of which only {len(kept):,} are left"
-    units = units_of("blocks of reference", whole.units("reference"), kept)
+    units = units_of("blocks of reference", whole.units.named("reference"), kept)
     fields = {"reference_without": "the images of the row" if note else None}
     cell = Cell(context, TABLE, Taken(System(), None), title, split="", note=note, fields=fields)
     for network in context.networks.features:
         ours = _real(context, network, images, "blocks of test")
         features = context.codes.real_features(whole, network)
-        theirs = Side(features, kept, whole.blocks(BLOCKS)[kept], units, context.device)
+        theirs = Side(features, kept, whole.units.blocks(BLOCKS)[kept], units, context.device)
         yield from _rows(cell, network, ours, theirs)
 
 
@@ -185,7 +185,7 @@ def _real(context: Context, network: FeatureNetwork, images: Selection, kind: st
     return side_of(context, images, context.codes.real_features(images, network), kind)
 
 
-def _rows(cell: Cell, network: FeatureNetwork, ours: Side, reference: Side) -> Iterator[Row]:
+def _rows(cell: Cell, network: FeatureNetwork, ours: Side, reference: Side) -> Iterator[Record]:
     """The rows of the distances and of the overlap.
 
     The reference images are a source of error of their own, which two runs of one seed have in

@@ -26,8 +26,8 @@ from benchmarks.metrics.diversity import (
 from benchmarks.plugin import Arrays, Benchmark, Context, NotAvailable, Record, TableSpec
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, STOCHASTIC, System
 from benchmarks.systems.protocol.parts import index
+from reports.records.estimate import influences_on_mean
 from reports.records.metrics import seen_through
-from reports.records.uncertainty import of_mean
 
 TABLE = "figure3_variation"
 VARY_X_T, VARY_Z_SEM = "x_T varies", "z_sem varies"
@@ -97,10 +97,10 @@ def _varied(at: Solved, images: Selection, draws: int, varies: str) -> Measureme
         return found | {"preview": preview(groups, decodes.transpose(0, 1), PREVIEW)}
 
     def reduce(scores: Arrays) -> Iterator[Record]:
-        units = images.units(f"groups of {draws}")
+        units = images.units.named(f"groups of {draws}")
         for name in (metric, "pixel_std"):
             mean = float(np.mean(scores[name], dtype=np.float64))
-            yield cell.row(name, mean, of_mean(scores[name], units))
+            yield cell.row(name, mean, influences_on_mean(scores[name], units))
         if more:
             yield from _of_posterior(
                 of, replace(images, order=images.order[::draws][:groups]), scores
@@ -119,7 +119,7 @@ def _of_posterior(cell: Cell, varied: Selection, scores: Arrays) -> Iterator[Rec
     if np.isnan(value):
         yield cell.row("calibration", None, note="the mean over x_T has no error beyond chance")
     else:
-        yield cell.row("calibration", value, varied.uncertainty(influence))
+        yield cell.row("calibration", value, varied.units.influences(influence))
 
 
 def _save_preview(cell: Cell, images: Selection, shown: np.ndarray) -> None:

@@ -15,22 +15,22 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import wilcoxon
 
+from reports.records.influences import read_influences
 from reports.records.record import read_records, record_key
-from reports.records.uncertainty import read_uncertainties
 
 METRICS = ("ppl", "ppl_alex", "ppl_effnet")
 
 
 def lengths(run: Path, system: str) -> np.ndarray:
     """The length of each pair: mean + influence sqrt(k (k - 1)), see
-    reports.records.uncertainty.of_mean.
+    reports.records.estimate.of_mean.
     """
     record = next(
         r
         for r in read_records(run / "records.csv")
         if r.metric in METRICS and (r.setting, r.system) == ("mean", system)
     )
-    (part,) = read_uncertainties(run / "influences.npz")[record_key(record)]
+    (part,) = read_influences(run / "influences.npz")[record_key(record)]
     k = len(part.values)
     return record.value + part.values * np.sqrt(k * (k - 1))
 

@@ -15,7 +15,7 @@ better),
                    different n; or a baseline that is not finite
 
 The error of a difference is paired over the units that both runs have
-(`reports.records.uncertainty`). The probability that a run is falsely called worse is at most
+(`reports.records.estimate`). The probability that a run is falsely called worse is at most
 `alpha`: alpha is divided equally among the families of numbers (a metric of a system in a
 benchmark, and its means), and Holm's procedure (1979) is applied within each. `diffae-bench docs
 numbers` has the details.
@@ -26,6 +26,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from diffae.system.errors import UserError
+from reports.records.differences import error_between
+from reports.records.estimate import Error, covariance, t_tail
 from reports.records.metric import Margin
 from reports.records.metrics import METRICS, is_of_sample
 from reports.records.published import OF_N
@@ -33,15 +35,6 @@ from reports.records.reading import grouped, short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.run_folder import Run
 from reports.records.settings import changes
-from reports.records.uncertainty import (
-    Error,
-    Uncertainty,
-    error,
-    error_between,
-    paired,
-    shared_variance,
-    t_tail,
-)
 from reports.tables.ranking import comparable_n
 
 REGRESSION, MISSING, IMPROVEMENT = "regression", "missing", "improvement"
@@ -157,7 +150,7 @@ def check_uncertainty(base: Run, new: Run, key: str) -> None:
     if now.stderr is None and new.has_influences and is_of_sample(now, METRICS | new.metrics):
         return
     lost_error = was.stderr is not None and now.stderr is None
-    if lost_error or (key in base.uncertainties and key not in new.uncertainties):
+    if lost_error or (was.estimate.influences and not now.estimate.influences):
         where = new.folder / "influences.npz"
         what = "has no" if new.has_influences else "is missing, and with it the"
         raise UserError(
@@ -202,15 +195,22 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
         return replace(found, verdict=NOT_COMPARED, note=note)
     difference = now.value - was.value
     loss = -difference if was.direction == HIGHER else difference
-    a, b = base.uncertainties.get(key, ()), new.uncertainties.get(key, ())
     margin = margins.get(was.metric, NO_MARGIN).at(was.value)
     seeds = [run.protocols.get(r.protocol, {}).get("seed") for run, r in ((base, was), (new, now))]
     same = seeds[0] == seeds[1]
-    between, errors = error_between(was, now, a, b), changed_errors(was, now, a, b)
-    found = replace(found, loss=loss, margin=margin, error=between, paired=paired(a, b))
+    between, errors = error_between(was, now), changed_errors(was, now)
+    found = replace(
+        found,
+        loss=loss,
+        margin=margin,
+        error=between,
+        paired=was.estimate.is_paired_with(now.estimate),
+    )
     found = replace(found, errors=errors)
     if between is not None:
-        has_influences = a or b or not base.has_influences
+        has_influences = (
+            was.estimate.influences or now.estimate.influences or not base.has_influences
+        )
         return replace(found, pairing_lost=bool(same and has_influences and not found.paired))
     if not same:
         note = "different seeds, and no uncertainty is known"
@@ -221,9 +221,7 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
     return replace(found, error=Error(0.0, math.inf), paired=True)  # it is not due to chance
 
 
-def changed_errors(
-    was: Record, now: Record, base: Uncertainty, new: Uncertainty
-) -> tuple[float, float] | None:
+def changed_errors(was: Record, now: Record) -> tuple[float, float] | None:
     """The standard errors of both runs, if they differ at the same n by more than a quarter.
 
     Where the units of an error are known, it must also have changed by more than chance: the error
@@ -236,15 +234,15 @@ def changed_errors(
         return None
     if max(a, b) <= LARGER * min(a, b):
         return None
-    own = error(base), error(new)
-    if own[0] is None or own[1] is None:
+    base, new = was.estimate, now.estimate
+    if not base.influences or not new.influences or base.error is None or new.error is None:
         return a, b
-    freedom = min(own[0].df, own[1].df) - paired(base, new)
-    alone = (a * b) ** 2 - shared_variance(base, new) ** 2  # 0 of errors that differ by a factor
-    if freedom < 1:
+    df = min(base.error.df, new.error.df) - base.is_paired_with(new)
+    alone = (a * b) ** 2 - covariance(base, new) ** 2  # 0 of errors that differ by a factor
+    if df < 1:
         return None
-    apart = math.sqrt(freedom / alone) * abs(a**2 - b**2) / 2 if alone > 0 else math.inf
-    return (a, b) if 2 * t_tail(apart, freedom) <= BY_CHANCE else None
+    apart = math.sqrt(df / alone) * abs(a**2 - b**2) / 2 if alone > 0 else math.inf
+    return (a, b) if 2 * t_tail(apart, df) <= BY_CHANCE else None
 
 
 def judge(found: Sequence[Comparison], alpha: float) -> list[Comparison]:

@@ -116,7 +116,7 @@ def _against(record: Record, others: Sequence[Record], found: Merged) -> str:
     if not rivals:
         return ""
     rival = min(rivals, key=loss)
-    gap = gap_between(rival, record, found.uncertainty, found.known)
+    gap = gap_between(rival, record, found.known)
     side = "behind" if gap.behind > 0 else "ahead of"
     doubt = "" if gap.is_clear else f", {gap.standing}"
     return f"{gap_text(gap, found.known)} {side} {_name(rival)}{doubt}"

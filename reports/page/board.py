@@ -182,5 +182,5 @@ def _rival(
 
 def _pair(better: Record, other: Record, found: Merged) -> list[float | str]:
     """A difference: its size, the size with its error, and how sure it is."""
-    gap = gap_between(better, other, found.uncertainty, found.known)
+    gap = gap_between(better, other, found.known)
     return [float(f"{gap.behind:.6g}"), gap_text(gap, found.known), how_sure(gap)]

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from diffae.system.errors import UserError
+from reports.records.differences import carried_by_one
 from reports.records.metrics import Metrics
 from reports.records.published import is_floor
 from reports.records.reading import joined, short
 from reports.records.record import HIGHER, NEITHER, Record
-from reports.records.uncertainty import carried_by_one
 from reports.tables import numbers
 from reports.tables.build import Merged
 from reports.tables.contests import SAID, Contest, Headline, Reference, contest, first_metric
@@ -194,7 +194,7 @@ def _by_row(headline: Headline, found: Merged) -> Iterator[str]:
         return
     ours = [r for r in headline.records if r.metric == metric]
     rows = ([r for r in ours if r.setting == s] for s in dict.fromkeys(r.setting for r in ours))
-    held = (contest(row, found.known, found.uncertainty) for row in rows)
+    held = (contest(row, found.known) for row in rows)
     contests = list(filter(None, held))
     if len(contests) < 2:
         return
@@ -222,11 +222,11 @@ def carried(held: Contest, found: Merged) -> Iterator[str]:
         return
     gap = held.rival
     sign = -1 if held.best.direction == HIGHER else 1
-    base, new = found.uncertainty(held.best), found.uncertainty(gap.record)
-    one = carried_by_one(sign * gap.behind, base, new)
+    base = held.best.estimate
+    one = carried_by_one(sign * gap.behind, base, gap.record.estimate)
     if one is None:
         return
-    name = _outlying_image(found, len(base[0].values), held.best, gap.record)
+    name = _outlying_image(found, len(base.influences[0].values), held.best, gap.record)
     which = f"image, {name}," if name else one.units.partition(":")[0].removesuffix("s")
     left = replace(gap, behind=sign * one.difference, stderr=one.error.stderr)
     side = "behind" if left.behind >= 0 else "ahead"

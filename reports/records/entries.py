@@ -24,6 +24,7 @@ import numpy as np
 
 from diffae.system.errors import UserError, naming
 from diffae.system.plain_yaml import read_yaml
+from reports.records.estimate import Error, Estimate, Floats, influences_on_mean
 from reports.records.metrics import METRICS
 from reports.records.published import TABLES, attach, rows_of
 from reports.records.reading import few, from_plain, part_of, short
@@ -32,7 +33,6 @@ from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAME_ERROR, SAM
 from reports.records.settings import settings_of
 from reports.records.specs import NAME
 from reports.records.tokenizers import BY_PROTOCOL
-from reports.records.uncertainty import UNKNOWN, Error, Floats, Uncertainty, error, of_mean
 
 CARD = "card.yaml"
 FILES = (RECORDS, SAMPLES, INFLUENCES, RUN)
@@ -161,12 +161,11 @@ def check(run: Run) -> frozenset[str]:
             raise UserError(f"{run.folder / RUN}: protocol {short(name, 40)} was changed by hand")
     for record in run.rows:
         key = record_key(record)
-        known = run.uncertainties.get(key, UNKNOWN)
         wrong = _against_table(record, run)
         if record.value is not None and not wrong:
             scores = np.array([score for _, score in run.scores_of(record)])
             wrong = _against_run(record, run) or _against_published(record, run)
-            wrong = wrong or _against_error(record, known) or _against_scores(record, scores, known)
+            wrong = wrong or _against_error(record) or _against_scores(record, scores)
             if len(scores):
                 taken.add(key)
         if wrong:
@@ -184,8 +183,7 @@ def _against_table(record: Record, run: Run) -> str:
         if (ours := getattr(record, name)) != (theirs := getattr(metric, name)):
             return f"{name} is {short(repr(ours))}, not {short(repr(theirs))}"
     if record.value is None:
-        numbers = (record.stderr, record.ci_low, record.ci_high)
-        return "an error without a value" if any(x is not None for x in numbers) else ""
+        return ""
     if not math.isfinite(record.value):
         return f"{record.value} is not finite"
     if metric.least is not None and record.value < metric.least - SAME:
@@ -262,23 +260,28 @@ def _against_published(record: Record, run: Run) -> str:
     return "" if alike else f"published is {record.published}, not as in the tables that ship"
 
 
-def _against_error(record: Record, known: Uncertainty) -> str:
+def _against_error(record: Record) -> str:
     """What does not agree between the standard error, its influences and the interval."""
-    stderr, ends = record.stderr, (record.ci_low, record.ci_high)
-    if stderr is None:
-        return "an interval without a standard error" if ends != (None, None) else ""
-    ours = METRICS.get(record.metric)
-    if not known and ours is not None and not ours.error_alone:
+    error, influences = record.estimate.error, record.estimate.influences
+    if error is None:
+        return ""
+    metric = METRICS.get(record.metric)
+    if not influences and metric is not None and not metric.error_alone:
         return f"a standard error without its influences in {INFLUENCES}"
-    half = (error(known) or Error(stderr, math.inf)).quantile(0.975)
+    of_influences = Estimate(record.value, influences).error
+    half = (
+        of_influences.quantile(0.975)
+        if of_influences
+        else Error(error.stderr, math.inf).quantile(0.975)
+    )
     assert record.value is not None
-    for end, theirs in zip(ends, (record.value - half, record.value + half), strict=True):
-        if end is None or abs(end - theirs) > SAME_ERROR * half + SAME * abs(record.value):
-            return f"its interval is {ends[0]} to {ends[1]}, not {record.value:.8g} ± {half:.3g}"
+    if abs(error.quantile(0.975) - half) > SAME_ERROR * half + SAME * abs(record.value):
+        interval = f"{record.ci_low} to {record.ci_high}"
+        return f"its interval is {interval}, not {record.value:.8g} ± {half:.3g}"
     return ""
 
 
-def _against_scores(record: Record, scores: Floats, known: Uncertainty) -> str:
+def _against_scores(record: Record, scores: Floats) -> str:
     """What does not agree with the scores of the images."""
     if not len(scores):
         needed = _needs_scores(record)
@@ -288,10 +291,10 @@ def _against_scores(record: Record, scores: Floats, known: Uncertainty) -> str:
     if len(scores) != record.n or not math.isclose(mean, value, rel_tol=SAME):
         taken_again = f"{mean:.8g} of {len(scores)}"
         return f"is {value:.8g} of {record.n} images, and by {SAMPLES} {taken_again}"
-    each = of_mean(scores, "images")
-    if not (known and each) or len(known[0].values) != len(scores):
+    influences, of_scores = record.estimate.influences, influences_on_mean(scores, "images")
+    if not (influences and of_scores) or len(influences[0].values) != len(scores):
         return ""
-    ours, theirs = np.sort(known[0].values), np.sort(each[0].values)
+    ours, theirs = np.sort(influences[0].values), np.sort(of_scores[0].values)
     if not np.allclose(ours, theirs, rtol=0, atol=SAME_ERROR * np.abs(theirs).max()):
         return f"the influences in {INFLUENCES} are not those of its scores"
     return ""

@@ -16,6 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
 
+from reports.records.estimate import Estimate
 from reports.records.metrics import METRICS
 from reports.records.record import Record
 
@@ -298,7 +299,7 @@ def _record(row: Mapping[str, str]) -> Record:
         benchmark=benchmark,
         split="",
         steps=int(row["steps"]) if row["steps"] else None,
-        value=float(row["value"]),
+        estimate=Estimate(float(row["value"])),
         direction=metric.direction,
         unit=metric.unit,
         published_source=f"Preechakul et al. 2022, {place}",

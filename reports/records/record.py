@@ -10,14 +10,17 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from scipy.optimize import brentq
+
 from diffae.system.errors import UserError, naming
 from diffae.system.files import hash_of, read_text
 from diffae.system.whole import write_whole
+from reports.records.estimate import Error, Estimate, t_quantile
 from reports.records.reading import LARGEST_TEXT, short
 
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
@@ -25,14 +28,16 @@ HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
 
 @dataclass(frozen=True)
 class Record:
-    """One number. Empty cells mean "does not apply"; an empty `value` needs a `note` that says why.
+    """One number: where it belongs in the tables of a run, its estimate, and what it may be compared with.
 
     `direction` says which direction is better (`higher`, `lower` or `neither`). `protocol` is the
-    id of an entry of `protocols` in the run's `run.json`. `published` is the paper's value for the
-    same cell of its table and `not_comparable` the reason why the two must not be compared (empty:
-    data set and protocol agree). `reference` marks a row that gives a scale, such as real images:
-    it does not compete, and is never the best. `solver` names the solver that took the `steps` (T),
-    and `calls` are the network calls per image.
+    id of an entry of `protocols` in the run's `run.json`, and `measured_by` its fields. `published`
+    is the paper's value for the same cell of its table and `not_comparable` the reason why the two
+    must not be compared (empty: data set and protocol agree). `reference` marks a row that gives a
+    scale, such as real images: it does not compete, and is never the best. `solver` names the solver
+    that took the `steps` (T), and `calls` are the network calls per image. A record without a value
+    needs a `note` that says why. `of_machine` marks what depends on the machine, such as a time;
+    `failed` says that there is no value because something broke.
 
     The fields from `run` on are those of tables of several runs. `origin` is the record's key in its
     `run`. `contest` is empty for a number that was measured as in the first run, else the name of the
@@ -49,11 +54,7 @@ class Record:
     setting: str
     steps: int | None
     metric: str
-    value: float | None
-    stderr: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    n: int | None = None
+    estimate: Estimate
     direction: str = NEITHER
     unit: str = ""
     published: float | None = None
@@ -65,6 +66,9 @@ class Record:
     reference: bool = False
     solver: str = ""
     calls: int | None = None
+    measured_by: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    of_machine: bool = field(default=False, compare=False)
+    failed: bool = field(default=False, compare=False)
     run: str = ""
     origin: str = ""
     contest: str = ""
@@ -72,14 +76,47 @@ class Record:
     spread: float | None = None
     pooled: bool = False
 
+    @property
+    def value(self) -> float | None:
+        return self.estimate.value
 
-OF_RUNS = ("run", "origin", "contest", "runs", "spread", "pooled")
-COLUMNS = tuple(field.name for field in fields(Record) if field.name not in OF_RUNS)
+    @property
+    def stderr(self) -> float | None:
+        return self.estimate.stderr
+
+    @property
+    def n(self) -> int | None:
+        return self.estimate.n
+
+    @property
+    def ci_low(self) -> float | None:
+        """The lower end of the 95 % interval; None without an error, and of a mean over runs."""
+        return self._interval[0]
+
+    @property
+    def ci_high(self) -> float | None:
+        """The upper end of the 95 % interval."""
+        return self._interval[1]
+
+    @property
+    def _interval(self) -> tuple[float, float] | tuple[None, None]:
+        return (None if self.pooled else self.estimate.interval()) or (None, None)
+
+
+# The columns of records.csv, each an attribute of a record.
+COLUMNS = (
+    "benchmark", "table", "system", "dataset", "split", "setting", "steps", "metric", "value", "stderr", "ci_low",
+    "ci_high", "n", "direction", "unit", "published", "published_metric", "published_source", "not_comparable",
+    "protocol", "note", "reference", "solver", "calls",
+)  # fmt: skip
+OF_ESTIMATE = ("value", "stderr", "ci_low", "ci_high", "n")
 FAST, FAST_SOLVER = "fast", "ab2-v"  # of `--solver fast`, and the `solver` of its rows
 _INTEGERS = ("steps", "n", "calls")
 _FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
 LONGEST_CELL, LARGEST_INTEGER = 10_000, 10**15
 LARGEST_ERROR = 1e150  # its square is finite
+SAME = 1e-6  # relative: an end of an interval, against its error
+MANY = 1e5  # degrees of freedom that are treated as infinite
 
 
 _identity = attrgetter(
@@ -210,13 +247,50 @@ def _one_line(text: str) -> str:
 
 
 def _parse(row: dict[str, str]) -> Record:
-    cells: dict[str, Any] = dict(row)
+    cells: dict[str, Any] = {**row, "reference": row["reference"] == "True"}
     for name in (*_INTEGERS, *_FLOATS):
         cells[name] = _number(name, row[name]) if row[name] else None
     for name, known in (("reference", ("", "True")), ("direction", (HIGHER, LOWER, NEITHER))):
         if row[name] not in known:
             raise _wrong(name, row[name], f"one of {', '.join(known)}")
-    return Record(**cells | {"reference": row["reference"] == "True"})
+    numbers = {name: cells.pop(name) for name in OF_ESTIMATE}
+    return Record(**cells, estimate=_estimate(**numbers))
+
+
+def _estimate(
+    value: float | None,
+    stderr: float | None,
+    ci_low: float | None,
+    ci_high: float | None,
+    n: int | None,
+) -> Estimate:
+    """The estimate of a row, with the degrees of freedom by which the interval follows from the error."""
+    if value is None or stderr is None:
+        if (stderr, ci_low, ci_high) != (None, None, None):
+            missing = "value" if value is None else "standard error"
+            raise ValueError(f"a standard error or an interval without a {missing}")
+        return Estimate(value, n=n)
+    if ci_low is None or ci_high is None:
+        return Estimate(
+            value, error=Error(stderr, max(n - 1.0, 1.0) if n is not None else 1.0), n=n
+        )
+    error = Error(stderr, _degrees_of_freedom(stderr, (ci_high - ci_low) / 2))
+    half, slack = error.quantile(0.975), SAME * max(abs(value), stderr)
+    if max(abs(ci_low - value + half), abs(ci_high - value - half)) > slack:
+        raise ValueError(f"its interval is {ci_low} to {ci_high}, not {value:.8g} ± {half:.3g}")
+    return Estimate(value, error=error, n=n)
+
+
+def _degrees_of_freedom(stderr: float, half: float) -> float:
+    """The degrees of freedom of a standard error whose 95 % interval has this half width."""
+    if not stderr:
+        return math.inf
+    quantile = half / stderr
+    if quantile >= t_quantile(0.975, 1):
+        return 1.0
+    if quantile <= t_quantile(0.975, MANY):
+        return math.inf
+    return float(brentq(lambda df: t_quantile(0.975, df) - quantile, 1, MANY))
 
 
 def _number(name: str, text: str) -> float:

@@ -9,20 +9,21 @@ import io
 import math
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from diffae.system.errors import UserError, naming, refuse_duplicates
 from diffae.system.files import read_json, read_text
+from reports.records.estimate import Estimate, Influences
+from reports.records.influences import read_influences
 from reports.records.metric import NAME, Margin, Metric
 from reports.records.metrics import METRICS, SHIPPED, Metrics
 from reports.records.reading import LARGEST_TEXT, from_plain, part_of, short, to_plain
 from reports.records.record import Record, read_csv, read_records, record_key, safe_cell
 from reports.records.specs import NAME as SUITE
 from reports.records.specs import TableSpec, with_headlines
-from reports.records.uncertainty import Uncertainty, error, read_uncertainties
 
 RECORDS, TIMES, INFLUENCES = "records.csv", "times.csv", "influences.npz"
 RUN, SAMPLES = "run.json", "samples.csv"
@@ -45,7 +46,6 @@ class Run:
 
     folder: Path
     rows: tuple[Record, ...]
-    uncertainties: dict[str, Uncertainty]
     protocols: dict[str, dict[str, Any]]
     settings: dict[str, Any] = field(default_factory=dict)
     has_influences: bool = True
@@ -123,27 +123,29 @@ def read_run(folder: Path, label: str = "", finished: bool = True) -> Run:
     specs = with_headlines(specs, rows, protocols, part_of(settings, "profile").get("base"))
     times = tuple(read_records(folder / TIMES)) if os.path.lexists(folder / TIMES) else ()
     there = os.path.lexists(influences)
-    known = read_uncertainties(influences) if there else {}
-    run = Run(folder, rows, known, protocols, settings, there, metrics, times, specs, label, notes)
-    for key, uncertainty in known.items():
-        if key in run.records:
-            _check_error(influences, run.records[key], uncertainty)
-    return run
+    known = read_influences(influences) if there else {}
+    rows = tuple(
+        _with_influences(influences, record, known.get(record_key(record), ())) for record in rows
+    )
+    return Run(folder, rows, protocols, settings, there, metrics, times, specs, label, notes)
 
 
-def _check_error(path: Path, record: Record, uncertainty: Uncertainty) -> None:
-    """Raise UserError if influences do not give the standard error of their record: they belong to
-    a different run.
+def _with_influences(path: Path, record: Record, influences: Influences) -> Record:
+    """The record with the influences behind it. Raises UserError if they do not give its standard
+    error: they belong to a different run.
     """
-    ours, stderr = error(uncertainty), record.stderr
-    if record.value is None or not math.isfinite(record.value) or ours is None:
-        return
-    if stderr is None or abs(ours.stderr - stderr) > SAME_ERROR * max(ours.stderr, stderr):
-        has = None if stderr is None else f"{stderr:.3g}"
-        raise UserError(
-            f"{path}: does not belong to this {RECORDS}: a standard error of {ours.stderr:.3g} where the row "
-            f"has {has} ({short(record_key(record), 200)})"
-        )
+    of_influences, stderr = Estimate(None, influences).stderr, record.stderr
+    if of_influences is None:
+        return record
+    if record.value is not None and math.isfinite(record.value):
+        largest = max(of_influences, stderr or 0.0)
+        if stderr is None or abs(of_influences - stderr) > SAME_ERROR * largest:
+            has = None if stderr is None else f"{stderr:.3g}"
+            raise UserError(
+                f"{path}: does not belong to this {RECORDS}: a standard error of {of_influences:.3g} where the row "
+                f"has {has} ({short(record_key(record), 200)})"
+            )
+    return replace(record, estimate=replace(record.estimate, influences=influences))
 
 
 # ----------------------------------------------------------------------------------------------

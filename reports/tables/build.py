@@ -18,14 +18,13 @@ from diffae.system.errors import UserError
 from diffae.system.whole import write_whole
 from reports.records.metrics import METRICS, Metrics
 from reports.records.reading import joined, part_of, short
-from reports.records.record import COLUMNS, Record, record_key, safe_cell
+from reports.records.record import COLUMNS, Record, safe_cell
 from reports.records.run_folder import Run, read_run
 from reports.records.specs import TableSpec
-from reports.records.uncertainty import Uncertainty
 from reports.tables import layout, markdown, numbers
 from reports.tables.contests import Headline, headlined, headlines, told_together
 from reports.tables.layout import Table
-from reports.tables.ranking import UncertaintyOf, choose, groups_of, is_measured, leading, unknown
+from reports.tables.ranking import choose, groups_of, is_measured, leading
 from reports.tables.run_groups import RunGroup, merged_metrics, remarks, run_groups_of, side_by_side
 
 if TYPE_CHECKING:
@@ -58,7 +57,6 @@ def build_tables(
     records: Sequence[Record],
     specs: Iterable[TableSpec] = (),
     known: Metrics = METRICS,
-    uncertainty: UncertaintyOf = unknown,
     suite: str = "",
 ) -> list[Table]:
     """The overview, then each table of `records`, ready for any renderer: by `specs`, plain without
@@ -74,8 +72,8 @@ def build_tables(
     columns = told_together(overview.records, specs, known) if is_one else []
     tables = [
         overview,
-        *([_of_suite(suite, columns, known, uncertainty)] if columns else []),
-        *(layout.build(s, some, known, uncertainty) for s, some in chosen if some),
+        *([_of_suite(suite, columns, known)] if columns else []),
+        *(layout.build(s, some, known) for s, some in chosen if some),
     ]
     names = [table.name for table in tables]
     if len(set(names)) < len(names):
@@ -159,12 +157,10 @@ def _overview(records: Sequence[Record], known: Metrics) -> Table:
     return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), known)
 
 
-def _of_suite(
-    suite: str, columns: Sequence[Sequence[Record]], known: Metrics, uncertainty: UncertaintyOf
-) -> Table:
+def _of_suite(suite: str, columns: Sequence[Sequence[Record]], known: Metrics) -> Table:
     """The table of a suite: a row for each system, a column for each of `columns`, the numbers of a metric."""
     rivals = (some for column in columns for some in groups_of(column, (), known))
-    best = frozenset(r for some in rivals for r in leading(some, uncertainty, known))
+    best = frozenset(r for some in rivals for r in leading(some, known))
     headers, rows = ["system"], []
     for column in columns:
         settings = {r.setting for r in column if not r.reference}
@@ -276,11 +272,11 @@ class Merged:
     @cached_property
     def headlines(self) -> list[Headline]:
         """What is told of each benchmark: who is best."""
-        return list(headlined(self.specs, self.records, self.known, self.uncertainty))
+        return list(headlined(self.specs, self.records, self.known))
 
     def tables_of(self, records: Sequence[Record]) -> list[Table]:
         """The overview and the tables of some of the records. Raises ValueError if none can be made."""
-        tables = build_tables(records, self.specs, self.known, self.uncertainty, self.across[1])
+        tables = build_tables(records, self.specs, self.known, self.across[1])
         return [self._with_sizes(table) for table in tables]
 
     def _with_sizes(self, table: Table) -> Table:
@@ -294,12 +290,6 @@ class Merged:
             if systems & names:
                 caption.append(joined(group.name, short(comparison.get("text"), 1000), by=": "))
         return replace(table, caption=joined(*dict.fromkeys(caption), by=" "))
-
-    def uncertainty(self, record: Record) -> Uncertainty:
-        """The uncertainty of a number; empty if unknown, and for a mean over several runs."""
-        run, key = record.run or self.run_groups[0].name, record.origin or record_key(record)
-        (sources,) = (group.sources for group in self.run_groups if group.name == run)
-        return sources[0].uncertainties.get(key, ()) if len(sources) == 1 else ()
 
 
 def read(folders: Iterable[Path]) -> Merged:

@@ -128,8 +128,8 @@ def _paragraph(merged: Merged, records: Sequence[Record], used: list[Thing]) -> 
         text for name, texts in fields.items() if name.endswith("_network") for text in texts
     ]:
         yield _cited(f"Networks: {joined(*networks, by='; ')}", named("network")) + "."
-    parts = (part for r in records for part in merged.uncertainty(r))
-    units = dict.fromkeys(re.split("[:,]| of | with ", part.units)[0] for part in parts)
+    sources = (source for r in records for source in r.estimate.influences)
+    units = dict.fromkeys(re.split("[:,]| of | with ", source.units)[0] for source in sources)
     yield escape(
         f"Errors (±) are one standard error over independent units ({joined(*units) or 'not known'}), intervals are of "
         "95 % by Student's t, and two systems are compared in pairs over the units that both share."

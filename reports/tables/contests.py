@@ -14,7 +14,7 @@ from reports.records.reading import grouped
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
 from reports.tables import ranking
-from reports.tables.ranking import CLEAR, LEVEL, UNDECIDED, Gap, UncertaintyOf, has_inverted_noise
+from reports.tables.ranking import CLEAR, LEVEL, UNDECIDED, Gap, has_inverted_noise
 
 # How sure a verdict is, in a word or two; CLEAR, LEVEL and UNDECIDED are those of a difference.
 ALONE, SAID, NOTHING, BEHIND = "alone", "described", "not measured", "behind a reference"
@@ -187,9 +187,7 @@ class Contest:
         return self.standing
 
 
-def contest(
-    records: Iterable[Record], known: Metrics, uncertainty: UncertaintyOf
-) -> Contest | None:
+def contest(records: Iterable[Record], known: Metrics) -> Contest | None:
     """The contest of these records of one metric.
 
     Only numbers of one class compete: codes with an inverted x_T, or those without, whichever are of
@@ -207,7 +205,7 @@ def contest(
     counts = Counter(n for n, _ in {(ranking.comparable_n(r, known), r.system) for r in rivals})
     n = max(counts, key=lambda n: (counts[n], n or 0))
     ours = ranking.own_best(r for r in rivals if ranking.comparable_n(r, known) == n)
-    best, gaps = ranking.ranked(ours, uncertainty, known)
+    best, gaps = ranking.ranked(ours, known)
     systems = [best, *(gap.record for gap in gaps)]
     present = {r.system for r in systems}
     of_other_n = ranking.own_best(r for r in rivals if r.system not in present)
@@ -215,7 +213,7 @@ def contest(
     others = (r for r in alike if not r.reference and r.system not in present)
     like = [r for r in alike if r.reference and ranking.comparable_n(r, known) == n]
     scale = _at_setting_of(best, like)
-    references = tuple(_reference(r, systems, uncertainty) for r in scale)
+    references = tuple(_reference(r, systems) for r in scale)
     return Contest(
         best,
         tuple(gaps),
@@ -240,12 +238,10 @@ def _at_setting_of(best: Record, references: Sequence[Record]) -> Iterator[Recor
         yield from ranking.own_best([r for r in ours if r.setting == best.setting] or ours)
 
 
-def _reference(record: Record, systems: Sequence[Record], uncertainty: UncertaintyOf) -> Reference:
+def _reference(record: Record, systems: Sequence[Record]) -> Reference:
     worse = [r for r in systems if ranking.loss(record) < ranking.loss(r)]
-    surpassed = [r for r in worse if ranking.gap_between(record, r, uncertainty).is_clear]
-    return Reference(
-        ranking.gap_between(systems[0], record, uncertainty), tuple(worse), tuple(surpassed)
-    )
+    surpassed = [r for r in worse if ranking.gap_between(record, r).is_clear]
+    return Reference(ranking.gap_between(systems[0], record), tuple(worse), tuple(surpassed))
 
 
 @dataclass(frozen=True)
@@ -280,7 +276,6 @@ def headlined(
     specs: Iterable[TableSpec],
     records: Iterable[Record],
     known: Metrics,
-    uncertainty: UncertaintyOf,
 ) -> Iterator[Headline]:
     """The headline of each benchmark that has one, at the largest T of each system."""
     records, seen = list(records), set[str]()
@@ -292,5 +287,5 @@ def headlined(
         told = of_headline(spec, ours, known)
         metrics = with_stand_ins(spec.headline, known)
         by_metric = ([r for r in told if r.metric == metric] for metric in metrics)
-        contests = (contest(some, known, uncertainty) for some in by_metric)
+        contests = (contest(some, known) for some in by_metric)
         yield Headline(spec, tuple(ours), tuple(told), tuple(filter(None, contests)))

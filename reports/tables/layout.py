@@ -13,7 +13,7 @@ from reports.records.reading import grouped
 from reports.records.record import Record
 from reports.records.specs import TableSpec
 from reports.tables import numbers
-from reports.tables.ranking import UncertaintyOf, groups_of, leading, of_like_n, unknown
+from reports.tables.ranking import groups_of, leading, of_like_n
 
 FIELD_LABELS = {"steps": "T", "dataset": "data set"}
 # Fields that distinguish records if a table's own keys do not, in the order in which they are tried.
@@ -98,12 +98,8 @@ def build(
     spec: TableSpec,
     chosen: Sequence[Record],
     known: Metrics = METRICS,
-    uncertainty: UncertaintyOf = unknown,
 ) -> Table:
-    """Pivot the records that `choose` picked. Raises ValueError if two of them claim one cell.
-
-    `uncertainty` gives the influences that decide which numbers are within noise of the best.
-    """
+    """Pivot the records that `choose` picked. Raises ValueError if two of them claim one cell."""
     shown, absent = list(chosen), list[Record]()
     if "system" in spec.columns:  # a column without a number is left out
         measured = {r.system for r in chosen if r.value is not None}
@@ -119,7 +115,7 @@ def build(
     metrics = with_stand_ins(spec.in_order, known)
     ordered = _sort(records, (*blocks, *rows, *spec.columns), metrics)
     rivals = groups_of(ordered, _apart(spec, rows), known)
-    best = frozenset(r for ours in rivals for r in leading(ours, uncertainty, known))
+    best = frozenset(r for ours in rivals for r in leading(ours, known))
     alike = of_like_n(ordered, known)
     kept = frozenset(alike)
     panels = [_panel(spec, part, rows, best, known) for part in _group(alike, blocks).values()]

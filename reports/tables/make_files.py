@@ -7,10 +7,11 @@ from pathlib import Path
 
 from diffae.system.errors import UserError
 from diffae.system.whole import write_whole
+from reports.records.differences import error_between
+from reports.records.estimate import Estimate
 from reports.records.reading import joined, part_of, short
 from reports.records.record import Record, record_key
 from reports.records.run_folder import Run
-from reports.records.uncertainty import error_between, paired
 from reports.tables import latex, numbers
 from reports.tables.build import Merged, write_tables
 from reports.tables.contests import headlines
@@ -66,15 +67,17 @@ def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[Cell, ...], R
     """
     assert a.value is not None and b.value is not None
     value, known = b.value - a.value, merged.known
-    ours = [merged.uncertainty(r) for r in (a, b)]
-    error = error_between(a, b, *ours)
-    units = [{part.units for part in uncertainty} for uncertainty in ours]
-    how = "paired" if paired(*ours) else "partly" if units[0] & units[1] else "independent"
-    if gap_between(a, b, merged.uncertainty, known).standing == UNDECIDED:
+    error = error_between(a, b)
+    units = [{source.units for source in r.estimate.influences} for r in (a, b)]
+    is_paired = a.estimate.is_paired_with(b.estimate)
+    how = "paired" if is_paired else "partly" if units[0] & units[1] else "independent"
+    if gap_between(a, b, known).standing == UNDECIDED:
         how = f"{how}, {UNDECIDED}"
-    low, high = (value + error.quantile(p) if error else None for p in (0.025, 0.975))
-    if error and error.stderr and low is not None and high is not None:
-        text, end, to = (_rounded(x, error.stderr) for x in (value, low, high))
+    n = min((r.n for r in (a, b) if r.n is not None), default=None)
+    difference = Estimate(value, error=error, n=n)
+    ends = difference.interval()
+    if error and error.stderr and ends:
+        text, end, to = (_rounded(x, error.stderr) for x in (value, *ends))
         text, interval = f"{text} ± {_rounded(error.stderr, error.stderr)}", f"{end} to {to}"
     else:
         text, interval = number_text(value, a.metric, known), ""
@@ -84,9 +87,7 @@ def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[Cell, ...], R
     number, sign = numbers.heading(a.metric, [a], known), "+" if value > 0 else ""
     cells = (a.benchmark, number, first, second, sign + text, interval, how)
     record = replace(
-        b, value=value, stderr=error.stderr if error else None, ci_low=low, ci_high=high,
-        n=min((r.n for r in (a, b) if r.n is not None), default=None), published=None,
-        published_metric="", published_source="", not_comparable="", note=f"minus {first}; {how}",
+        b, estimate=difference, published=None, published_metric="", published_source="", not_comparable="", note=f"minus {first}; {how}",
     )  # fmt: skip
     return tuple(map(label, cells)), record
 

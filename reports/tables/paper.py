@@ -98,7 +98,7 @@ def _panel(merged: Merged, spec: TableSpec, shown: Sequence[Record], errors: boo
     known = {name: replace(metric, stands_in_for="") for name, metric in merged.known.items()}
     several = [f for f in APART_BY if len({getattr(r, f) for r in shown} - {"", None}) > 1]
     rivals = layout.contests(spec, list(shown), merged.known)
-    best = {r for some in rivals for r in leading(some, merged.uncertainty, merged.known)}
+    best = {r for some in rivals for r in leading(some, merged.known)}
     spec = replace(spec, rows=("system", *several), columns=("metric",), headline=(), panels=False)
     with naming(f"--table {spec.name}", ValueError):
         (panel,) = layout.build(spec, shown, known).panels

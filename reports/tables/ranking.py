@@ -4,16 +4,16 @@ At which setting each system is taken, and what is told of a benchmark: contests
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TypeVar
 
+from reports.records.differences import error_between
 from reports.records.metrics import METRICS, Metrics
 from reports.records.reading import grouped
 from reports.records.record import HIGHER, LOWER, Record
 from reports.records.specs import TableSpec
-from reports.records.uncertainty import UNKNOWN, Uncertainty, error_between, paired
 
 TWO_SIDED = 0.975  # quantile of a two-sided test at the 5 % level
 FEWEST = 5  # images, or other units, of a number that decides who is best
@@ -21,12 +21,6 @@ FEWEST = 5  # images, or other units, of a number that decides who is best
 CLEAR, LEVEL, UNDECIDED = "clear", "within noise", "not decided"
 INVERTED = "x_T inverted"  # the setting in which the code holds the noise of the whole image
 R = TypeVar("R", bound=Record)
-UncertaintyOf = Callable[[Record], Uncertainty]
-
-
-def unknown(record: Record) -> Uncertainty:
-    """The uncertainty of a number of which nothing but its standard error is known."""
-    return UNKNOWN
 
 
 def is_measured(record: Record) -> bool:
@@ -131,22 +125,20 @@ class Gap:
         return self.standing == CLEAR
 
 
-def gap_between(
-    best: Record, other: Record, uncertainty: UncertaintyOf, known: Metrics = METRICS
-) -> Gap:
+def gap_between(best: Record, other: Record, known: Metrics = METRICS) -> Gap:
     """How far `other` is behind `best`; negative if it is better."""
-    ours, theirs = uncertainty(best), uncertainty(other)
     behind = loss(other) - loss(best)
     if math.isnan(behind):  # both are infinite
         behind = 0.0
     if _is_exact(best, known) and _is_exact(other, known):
         return Gap(other, behind, None, 0.0)
-    is_of_few = min(_units(best, ours), _units(other, theirs)) < FEWEST
-    error = error_between(best, other, ours, theirs)
+    is_of_few = min(_units(best), _units(other)) < FEWEST
+    error = error_between(best, other)
     if error is None:
         return Gap(other, behind, None, None, is_of_few=is_of_few)
     noise = error.quantile(TWO_SIDED)
-    return Gap(other, behind, error.stderr, noise, paired(ours, theirs), is_of_few)
+    is_paired = best.estimate.is_paired_with(other.estimate)
+    return Gap(other, behind, error.stderr, noise, is_paired, is_of_few)
 
 
 def _is_exact(record: Record, known: Metrics) -> bool:
@@ -154,24 +146,23 @@ def _is_exact(record: Record, known: Metrics) -> bool:
     return record.metric in known and known[record.metric].is_exact
 
 
-def _units(record: Record, uncertainty: Uncertainty) -> float:
+def _units(record: Record) -> float:
     """The images, or other units, behind a number: of several sources the fewest.
 
     Seeds, and draws of labelled images, do not count, for Student's t of their degrees of freedom
     already says how little a few of them tell.
     """
-    sources = [part for part in uncertainty if not part.units.startswith(("seeds", "draws"))]
-    if uncertainty:
-        return min((len(part.values) for part in sources), default=math.inf)
+    influences = record.estimate.influences
+    if influences:
+        images = (s for s in influences if not s.units.startswith(("seeds", "draws")))
+        return min((len(source.values) for source in images), default=math.inf)
     return math.inf if record.n is None else record.n
 
 
-def ranked(
-    rivals: Iterable[Record], uncertainty: UncertaintyOf, known: Metrics = METRICS
-) -> tuple[Record, list[Gap]]:
+def ranked(rivals: Iterable[Record], known: Metrics = METRICS) -> tuple[Record, list[Gap]]:
     """The best number, and how far each of the others is behind it, in this order."""
     best, *others = sorted(rivals, key=loss)
-    return best, [gap_between(best, other, uncertainty, known) for other in others]
+    return best, [gap_between(best, other, known) for other in others]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -194,10 +185,8 @@ def _competes(record: Record) -> bool:
     return not record.reference and measured and record.direction in (HIGHER, LOWER)
 
 
-def leading(
-    rivals: Sequence[Record], uncertainty: UncertaintyOf, known: Metrics = METRICS
-) -> list[Record]:
+def leading(rivals: Sequence[Record], known: Metrics = METRICS) -> list[Record]:
     """The best number and those that are not clearly behind it; none if no number is."""
-    best, gaps = ranked(rivals, uncertainty, known)
+    best, gaps = ranked(rivals, known)
     level = [gap.record for gap in gaps if not gap.is_clear]
     return [best, *level] if len(level) < len(gaps) else []

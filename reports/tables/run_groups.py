@@ -17,6 +17,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from diffae.system.errors import UserError, refuse_duplicates
+from reports.records.estimate import Error, Estimate
 from reports.records.metric import Metric
 from reports.records.metrics import METRICS, Metrics
 from reports.records.reading import grouped, joined, short
@@ -126,15 +127,21 @@ def _mean(group: Sequence[Record], runs: int, run_group: RunGroup) -> Record:
         origin=record_key(first),
         runs=len(measured),
         pooled=bool(measured),
-        value=fmean(values) if values else None,
+        estimate=_mean_estimate(measured),
         spread=_spread(values, exact=all(r.stderr is None for r in measured)),
-        stderr=_root_mean_square([r.stderr for r in measured]),
-        ci_low=None,
-        ci_high=None,
-        n=min((r.n for r in measured if r.n is not None), default=None),
         protocol=", ".join(dict.fromkeys(r.protocol for r in group if r.protocol)),
         note=joined(*dict.fromkeys(notes), by="; "),
     )
+
+
+def _mean_estimate(measured: Sequence[Record]) -> Estimate:
+    """The mean of a number over runs, with the standard error within one run."""
+    values = [r.value for r in measured if r.value is not None]
+    n = min((r.n for r in measured if r.n is not None), default=None)
+    stderr = _root_mean_square([r.stderr for r in measured])
+    df = 1.0 if n is None else max(n - 1.0, 1.0)
+    error = None if stderr is None else Error(stderr, df)
+    return Estimate(fmean(values) if values else None, error=error, n=n)
 
 
 def _spread(values: Sequence[float], exact: bool) -> float | None:

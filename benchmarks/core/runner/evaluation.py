@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark, is_table
-from benchmarks.core.context import Context, Row, as_row, with_note
+from benchmarks.core.context import Context, with_note
 from benchmarks.core.measurement import Measurement
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import precision_guard
@@ -27,6 +27,7 @@ from diffae.data import Dataset
 from diffae.data.dataset import SPLITS
 from diffae.system import distributed
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate
 from reports.records.metrics import METRICS
 from reports.records.reading import named
 from reports.records.record import Record, record_key
@@ -87,7 +88,7 @@ class Evaluation:
         self.systems.remove(system)
         self.missing[system.title] = failure
 
-    def rows(self, name: str) -> Iterator[Row]:
+    def rows(self, name: str) -> Iterator[Record]:
         """All rows of one benchmark, with a row for each missing system that gives the reason."""
         measurement = BenchmarkRun(REGISTRY.get(name), self.context)
         yield from measurement.rows(self.systems)
@@ -127,7 +128,7 @@ def make_context(options: Options, dataset: Dataset, store: Store) -> Context:
 # One benchmark
 
 
-def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Row]:
+def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Record]:
     """All rows of a benchmark: what cannot run is a row with the reason, never left out."""
     return BenchmarkRun(benchmark, context).rows(systems)
 
@@ -146,13 +147,13 @@ class BenchmarkRun:
         self.context = replace(context, profile=profile, benchmark=benchmark.name)
         self.keys: set[str] = set()  # of the numbers of a plug-in
 
-    def rows(self, systems: Sequence[System]) -> Iterator[Row]:
+    def rows(self, systems: Sequence[System]) -> Iterator[Record]:
         """Its rows of these systems, then its reference rows."""
         dataset = self.context.dataset
         if self.benchmark.labelled and not dataset.labelled:
             yield self.not_run("all systems", f"{dataset.name} has no attributes")
             return
-        measured: list[Row] = []
+        measured: list[Record] = []
         for system in systems:
             if lacks := self.benchmark.lacking(system):
                 yield self.not_run(system.title, f"{system.title} cannot {lacks}")
@@ -163,19 +164,20 @@ class BenchmarkRun:
         scale = self._checked(self._scales(measured))
         yield from self._guarded("references", (replace(row, reference=True) for row in scale))
 
-    def not_run(self, system: str, reason: str, failed: bool = False) -> Row:
+    def not_run(self, system: str, reason: str, failed: bool = False) -> Record:
         """The row of what could not run, or `failed` where it should have: no value, and why."""
         names = self.benchmark.name, self.benchmark.table, system
         try:
             metric = self.benchmark.headline(self.context)
-            row = self.context.record(*names, metric, None, split="", note=reason)
+            row = self.context.record(*names, metric, Estimate(None, why=reason), split="")
         except Exception:  # a plug-in that cannot say which metric stands for it
             if self.benchmark.is_ours:
                 raise
-            row = Row(*names, self.context.dataset.name, "", "", None, "", None, note=reason)
+            nothing, dataset = Estimate(None, why=reason), self.context.dataset.name
+            row = Record(*names, dataset, "", "", None, "", nothing, note=reason)
         return replace(row, failed=True) if failed else row
 
-    def lacking(self) -> Iterator[Row]:
+    def lacking(self) -> Iterator[Record]:
         """A row for each number of the table of the suite whose network has no weights here: how to get them."""
         sources = {spec.name: spec.source for spec in self.benchmark.tables}
         wanted = self.context.options.suite.get("content", {}).get("table", ())
@@ -183,10 +185,10 @@ class BenchmarkRun:
         for metric, table in ours.items():
             if reason := self.context.networks.lacking(METRICS[metric].network):
                 where = self.benchmark.name, table, "all systems", metric
-                row = self.context.record(*where, None, split="", note=reason)
+                row = self.context.record(*where, Estimate(None, why=reason), split="")
                 yield replace(row, reference=True)
 
-    def _of(self, system: System) -> Iterator[Row]:
+    def _of(self, system: System) -> Iterator[Record]:
         """A system's rows, with what was clamped in the images behind them, whether it was trained
         on these, and whether it is random.
         """
@@ -204,7 +206,7 @@ class BenchmarkRun:
                 row = with_note(with_note(row, seen_of.get(row.split, "")), said)
             yield row
 
-    def _scales(self, measured: Sequence[Row]) -> Iterator[Record]:
+    def _scales(self, measured: Sequence[Record]) -> Iterator[Record]:
         """The reference rows: the benchmark's own, and those that depend on what was measured."""
         if self.benchmark.references is not None:
             yield from self._measured(self.benchmark.references(self.context))
@@ -230,7 +232,7 @@ class BenchmarkRun:
         of_images = self.benchmark.of_images and isinstance(row, Record) and row.value is not None
         return with_note(row, said) if of_images else row
 
-    def _guarded(self, title: str, found: Iterator[Row]) -> Iterator[Row]:
+    def _guarded(self, title: str, found: Iterator[Record]) -> Iterator[Record]:
         """The rows, and where they end early one that says why: a system failed, or the benchmark
         of a plug-in did.
 
@@ -258,12 +260,12 @@ class BenchmarkRun:
         # under a setting of its own if its cell has a number already
         yield replace(last, setting="the rest") if record_key(last) in measured else last
 
-    def _checked(self, found: Iterator[Record]) -> Iterator[Row]:
+    def _checked(self, found: Iterator[Record]) -> Iterator[Record]:
         """The rows, if those of a plug-in are rows of its own and none twice; else they would spoil
         all tables.
         """
         if self.benchmark.is_ours:
-            yield from map(as_row, found)
+            yield from found
             return
         for record in found:
             if not isinstance(record, Record):
@@ -273,4 +275,4 @@ class BenchmarkRun:
             if (key := record_key(record)) in self.keys:
                 raise ValueError(f"yielded two rows for one number ({record.metric})")
             self.keys.add(key)
-            yield as_row(record)
+            yield record

@@ -2,9 +2,9 @@
 
 from collections.abc import Generator, Sequence
 
-from benchmarks.core.context import Row
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.run_folder import RunFolder
+from reports.records.record import Record
 
 
 class Callback:
@@ -16,7 +16,7 @@ class Callback:
     def begins(self, benchmark: str) -> None:
         """A benchmark begins."""
 
-    def row(self, row: Row) -> None:
+    def row(self, row: Record) -> None:
         """A row was measured."""
 
     def ends(self, benchmark: str, seconds: float | None) -> None:
@@ -25,7 +25,7 @@ class Callback:
 
 def measure(
     evaluation: Evaluation, tasks: Sequence[str], out: RunFolder | None, callback: Callback | None
-) -> Generator[Row, None, None]:
+) -> Generator[Record, None, None]:
     """Yield every row of these benchmarks. Rows are written to `out`, and `callback` is told of each
     step.
     """

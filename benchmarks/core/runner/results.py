@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from benchmarks.core import suites
-from benchmarks.core.context import Row
 from benchmarks.core.registry import specs as table_specs
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.setup import comparison
@@ -19,10 +18,9 @@ from diffae.system.whole import write_whole
 from reports.gate import page
 from reports.gate import verdicts as gate
 from reports.records.metrics import Metrics
-from reports.records.record import COLUMNS, Distinct, Record, record_key, safe_cell
+from reports.records.record import COLUMNS, Distinct, Record, safe_cell
 from reports.records.run_folder import Run, read_margins, read_run
 from reports.records.specs import TableSpec, with_headlines
-from reports.records.uncertainty import Uncertainty
 from reports.tables import markdown, numbers
 from reports.tables.build import merge, printed
 from reports.tables.contests import own_headlines
@@ -39,7 +37,7 @@ class Results:
     settings of the run. `comparison` says at which size images are compared where systems have several.
     """
 
-    def __init__(self, evaluation: Evaluation, about: dict[str, Any], rows: Iterable[Row] = ()):
+    def __init__(self, evaluation: Evaluation, about: dict[str, Any], rows: Iterable[Record] = ()):
         context = evaluation.context
         self.dataset, self.seed, self.about = context.dataset, context.seed, about
         self.profile, self._base = context.profile.title, context.profile.base
@@ -47,13 +45,13 @@ class Results:
         specs = table_specs(about["benchmarks"])
         self.given_specs = suites.tables(specs, about["suite"]) if "suite" in about else specs
         self._systems = evaluation.systems  # without those that fail later
-        self.rows: list[Row] = []
-        self.times: list[Row] = []
+        self.rows: list[Record] = []
+        self.times: list[Record] = []
         self._distinct = Distinct(Path("results"))
         for row in rows:
             self.add(row)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Record) -> None:
         """Add a row. Raises UserError if its number is there already."""
         kept = self.times if row.of_machine else self.rows
         kept.append(row)
@@ -69,7 +67,7 @@ class Results:
         return self.markdown("overview")
 
     @property
-    def failures(self) -> list[Row]:
+    def failures(self) -> list[Record]:
         """The rows of systems, or of plug-ins' benchmarks, that broke; each says why in its note.
 
         If nothing was measured, they are all rows without a value.
@@ -88,11 +86,6 @@ class Results:
     def protocols(self) -> dict[str, Mapping[str, Any]]:
         """The fields of every protocol by its id, as in the column `protocol`."""
         return {r.protocol: r.measured_by for r in (*self.rows, *self.times) if r.protocol}
-
-    @property
-    def uncertainties(self) -> dict[str, Uncertainty]:
-        """What the uncertainty of each number is made of, by `record_key`."""
-        return {record_key(r): r.uncertainty for r in (*self.rows, *self.times) if r.uncertainty}
 
     # ------------------------------------------------------------------------------------------
     # Frames
@@ -204,9 +197,9 @@ class Results:
     def as_run(self, called: str = "these results") -> Run:
         """What the gate compares; `called` is what its messages say."""
         protocols = {name: dict(fields) for name, fields in self.protocols.items()}
-        rows, errors, about = tuple(self.rows), self.uncertainties, dict(self.about)
+        rows, about = tuple(self.rows), dict(self.about)
         notes = {"comparison": self.comparison}
-        return Run(Path(called), rows, errors, protocols, about, specs=self.specs, notes=notes)
+        return Run(Path(called), rows, protocols, about, specs=self.specs, notes=notes)
 
 
 def _column(rivals: Sequence[Record], known: Metrics) -> str:
@@ -229,7 +222,7 @@ def _cell(record: Record | None, known: Metrics) -> str:
 WHAT = ("benchmark", "system", "dataset", "split", "setting", "steps", "solver", "calls")
 
 
-def frame_of(rows: Iterable[Row], dataset: Dataset) -> "pd.DataFrame":
+def frame_of(rows: Iterable[Record], dataset: Dataset) -> "pd.DataFrame":
     """One row per image, system and setting, with a column for every score that is a mean over images.
 
     `image` is the index in the data set, `file` where it lies. A score that belongs to a different
@@ -239,8 +232,8 @@ def frame_of(rows: Iterable[Row], dataset: Dataset) -> "pd.DataFrame":
 
     scores: dict[tuple[object, ...], dict[str, pd.Series]] = {}
     for row in rows:
-        if row.per_image is not None:
-            column = pd.Series(row.per_image.scores, index=row.per_image.images)
+        if (of_images := row.estimate.scores) is not None:
+            column = pd.Series(of_images.values, index=of_images.images)
             column = column + 0.0  # hits and misses are numbers
             scores.setdefault(tuple(getattr(row, name) for name in WHAT), {})[row.metric] = column
     parts = []
@@ -254,7 +247,7 @@ def frame_of(rows: Iterable[Row], dataset: Dataset) -> "pd.DataFrame":
     return found.astype({"steps": "Int64", "calls": "Int64", "image": "int64"})
 
 
-def write_samples(path: Path, rows: Iterable[Row], dataset: Dataset) -> None:
+def write_samples(path: Path, rows: Iterable[Record], dataset: Dataset) -> None:
     """Write `frame_of` to a CSV file, whole or not at all; names as they are within the data set."""
     frame = frame_of(rows, dataset)
     frame["file"] = frame["image"].map(lambda image: safe_cell(dataset.name_of(int(image))))

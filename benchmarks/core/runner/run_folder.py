@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Any
 
-from benchmarks.core.context import Context, Row
+from benchmarks.core.context import Context
 from benchmarks.core.runner import provenance
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
@@ -27,11 +27,11 @@ from diffae.system.errors import UserError
 from diffae.system.files import foreign, hash_of, lock_folder, read_json, writing
 from diffae.system.whole import sweep, write_whole
 from reports import page
+from reports.records.influences import write_influences
 from reports.records.reading import few, part_of
-from reports.records.record import RecordFile, write_records
+from reports.records.record import Record, RecordFile, write_records
 from reports.records.run_folder import SCHEMA, check_schema, described, read_run
 from reports.records.settings import settings_of
-from reports.records.uncertainty import write_uncertainties
 from reports.tables.build import merge, write_tables
 
 RECORDS, TIMES, INFLUENCES, RUN = "records.csv", "times.csv", "influences.npz", "run.json"
@@ -192,7 +192,7 @@ class RunFolder:
         }
         self._write_run()
 
-    def take(self, name: str, new: Iterator[Row]) -> Iterator[Row]:
+    def take(self, name: str, new: Iterator[Record]) -> Iterator[Record]:
         """Pass a benchmark's rows on as they come; add them to records.csv every few seconds and at
         the end. Then make the tables, unless they were made a few seconds ago.
         """
@@ -254,7 +254,7 @@ class RunFolder:
         """Write influences.npz, samples.csv, times.csv and the tables."""
         results = self.results
         with writing(self.out, ANOTHER_OUT):
-            write_uncertainties(self.out / INFLUENCES, results.uncertainties)
+            write_influences(self.out / INFLUENCES, (*results.rows, *results.times))
             write_samples(self.out / SAMPLES, results.rows, results.dataset)
             if results.times:
                 write_records(self.out / TIMES, results.times)

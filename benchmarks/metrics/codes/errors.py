@@ -7,8 +7,8 @@ import numpy as np
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate, influences_of, influences_of_groups
 from reports.records.reading import few
-from reports.records.uncertainty import by_group, error, of_influences
 
 LISTED = 6  # names of labels in a note
 
@@ -24,7 +24,7 @@ def found(value: float, influence: Floats, codes: Codes, rows: Ints, *notes: str
 
     The error is None where an influence is not finite, or where there is one person.
     """
-    known = error(by_group(influence, codes.who[rows], ""))
+    known = Estimate(None, influences_of_groups(influence, codes.who[rows], "")).error
     stderr = known.stderr if known else None
     return Found(float(value), len(rows), stderr, codes.units, notes, influence, rows)
 
@@ -75,7 +75,7 @@ def jackknifed(values: Sequence[float], codes: Codes, blocks: Ints, *notes: str)
     if not without:
         return Found(float(value), len(blocks), notes=notes)
     shares = np.bincount(blocks, minlength=len(without)) / len(blocks)
-    known = error(of_influences(influences(value, np.array(without), shares), ""))
+    known = Estimate(None, influences_of(influences(value, np.array(without), shares), "")).error
     stderr = known.stderr if known else None
     return Found(float(value), len(blocks), stderr, codes.units, notes)
 

@@ -14,7 +14,7 @@ from benchmarks.metrics.edits import f1_of_batches
 from benchmarks.metrics.protocols import cases, schema
 from benchmarks.metrics.protocols.edits import Composition, Effectiveness, Fid, Lec, named
 from benchmarks.metrics.protocols.pixels import from_zero_to_one
-from benchmarks.plugin import Arrays, Cell, Measurement, Row
+from benchmarks.plugin import Arrays, Cell, Measurement, Record
 from benchmarks.systems.protocol.base import why_immovable
 from benchmarks.systems.protocol.parts import flat
 from benchmarks.tasks.edits.decoded import Ground
@@ -54,7 +54,7 @@ def _fid(cell: Cell, ground: Ground, names: Sequence[str], fid: Fid) -> Measurem
     probes = {PAPER: fit_adam(cell.context, ground.at.system)}
     found, refused = edits_of(ground, names, probes, fid.quantile)
 
-    def reduce(*_: Arrays) -> Iterator[Row]:
+    def reduce(*_: Arrays) -> Iterator[Record]:
         yield from near_rows(cell, cell, known["inception"], "fid", found, halved=False)
         yield from refusals(cell, "fid", refused)
 
@@ -78,7 +78,7 @@ def _lec(cell: Cell, ground: Ground, names: Sequence[str], lec: Lec) -> Measurem
         missed = flat(system.encode_semantic(made)).cpu() - flat(aim).cpu()
         return {"missed": missed.double().norm(dim=1).numpy()}
 
-    def reduce(found: Arrays) -> Iterator[Row]:
+    def reduce(found: Arrays) -> Iterator[Record]:
         kept = without_outliers(found["missed"], lec.batch, lec.cut)
         if not len(kept):
             few = f"{len(images)} images, fewer than a batch of {lec.batch}"
@@ -126,7 +126,7 @@ def _composition(
                 found |= {f"LPIPS {m}": one for one in scores.values()}
         return found
 
-    def reduce(found: Arrays) -> Iterator[Row]:
+    def reduce(found: Arrays) -> Iterator[Record]:
         metric = "lpips_vgg" if lpips.trunk == "vgg16" else "lpips"
         for m in composition.cycles:
             of = cell.but(setting=f"{cell.setting}encoded {m} x")
@@ -135,7 +135,7 @@ def _composition(
                 yield of.row(metric, None, note=reason)
                 continue
             one = cases.measured(case, {case.scores_key: found[f"LPIPS {m}"]})
-            yield of.also(**seen).row(metric, one.value, images.uncertainty(one.influences))
+            yield of.also(**seen).row(metric, one.value, images.units.influences(one.influences))
 
     what = f"all encoded and decoded {max(composition.cycles)} x"
     return Measurement([cell.computation("cycles", what, images, compute, **seen)], reduce)
@@ -147,12 +147,12 @@ def _effectiveness(
     """F1 of a classifier of images, of edits of all images to the other class of an attribute."""
     found, refused = edits_of(ground, names, {PAPER: fit_adam(cell.context, ground.at.system)})
 
-    def reduce(*sums: Arrays) -> Iterator[Row]:
+    def reduce(*sums: Arrays) -> Iterator[Record]:
         for edit, of in zip(found, sums, strict=True):
             seen = edit.present ^ (of["hits"] > 0)
             one, f1 = f1_of_batches(~edit.present, seen, effectiveness.batch)
-            error = ground.images.uncertainty(one.influence)
-            more = {"setting": cell.setting + edit.attribute}
+            error = ground.images.units.influences(one.influence)
+            more: dict[str, Any] = {"setting": cell.setting + edit.attribute}
             more |= {"note": f"± {f1.std():.3f} over {len(f1)} batches"}
             yield cell.row("f1", one.value, error, **more)
         yield from refusals(cell, "f1", refused)

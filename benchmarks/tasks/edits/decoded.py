@@ -119,7 +119,7 @@ class Change:
     def unheld(self, sums: Arrays) -> str:
         """Why numbers of an edit of these `sums` say nothing; "" if they do (`edits.unheld`)."""
         kept = edits.measure("kept", sums)
-        return edits.unheld(kept, self.images.uncertainty(kept.influence))
+        return edits.unheld(kept, self.images.units.influences(kept.influence))
 
     @cached_property
     def truth(self) -> Computation:

@@ -110,7 +110,7 @@ def agreement(context: Context, system: System, name: str) -> Floats:
     training images, by persons where they are known: [A]. nan where a half has one class alone.
     """
     train = selections(context)[0]
-    halves = [train.blocks(2) == k for k in range(2)]
+    halves = [train.units.blocks(2) == k for k in range(2)]
     labels = [train.labels[rows] for rows in halves]
     lone = np.any([of.all(0) | ~of.any(0) for of in labels], axis=0)
     if lone.all():

@@ -29,7 +29,7 @@ from benchmarks.metrics.edits import (
     measure,
 )
 from benchmarks.metrics.networks.faces import FaceEmbedding, without_face
-from benchmarks.plugin import Arrays, Benchmark, Context, NotAvailable, Row, TableSpec
+from benchmarks.plugin import Arrays, Benchmark, Context, NotAvailable, Record, TableSpec
 from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
@@ -47,7 +47,6 @@ from diffae.data.pairs import Pairs, pairs_of
 from probes import LinearProbe
 from reports.records.metrics import OF_EDITS
 from reports.records.reading import grouped, joined
-from reports.records.uncertainty import UNKNOWN
 
 TABLE, EACH, BY_STRENGTH = "edits", "edits_by_attribute", "edits_by_strength"
 UNEDITABLE = "no training images of both classes, or no known change"
@@ -98,7 +97,7 @@ class Found(NamedTuple):
     strength: str = ""
 
 
-def run(context: Context, system: System) -> Iterator[Row | Measurement]:
+def run(context: Context, system: System) -> Iterator[Record | Measurement]:
     sizes = context.sizes(Sizes)
     at = Solved.of(context, system, sizes.solver, sizes.steps)
     cell = Cell(context, TABLE, at, fields=_fields(context, system))
@@ -117,7 +116,7 @@ def run(context: Context, system: System) -> Iterator[Row | Measurement]:
         raise NotAvailable(f"{context.dataset.name}: no test images of which a change is known")
     ground, means = edited[0].change.ground, cell.also(attributes=names, pairs=sizes.pairs)
 
-    def reduce(images: Arrays, *sums: Arrays) -> Iterator[Row]:
+    def reduce(images: Arrays, *sums: Arrays) -> Iterator[Record]:
         yield from _composition(means, ground, images)
         yield from _measured(cell, means, edited, sums)
         pictures.draw(cell, names, edited, sums)
@@ -190,7 +189,7 @@ def _without_truth(
     edits, refused = unpaired.edits_of(ground, names, probes or {PAPER: None})
     means = cell.also(attributes=names)
 
-    def reduce(decoded: Arrays, *sums: Arrays) -> Iterator[Row]:
+    def reduce(decoded: Arrays, *sums: Arrays) -> Iterator[Record]:
         yield from _composition(means, ground, decoded)
         of_edits = zip(edits, sums, strict=True)
         sides = [(edit, *side) for edit, arrays in of_edits for side in edit.sides(arrays)]
@@ -230,7 +229,7 @@ def _edits(
         yield Edited(change, name, note, computation, strength, held_out, tried)
 
 
-def _composition(means: Cell, ground: Ground, images: Arrays) -> Iterator[Row]:
+def _composition(means: Cell, ground: Ground, images: Arrays) -> Iterator[Record]:
     for m in (m for m in (1, 2, 10) if m <= ground.times):
         of = means.also(times=m).but(setting=f"no edit, encoded {m} x")
         yield from of.means(ground.images, {"composition": images[f"composition {m}"]})
@@ -254,7 +253,7 @@ def _fields(context: Context, system: System) -> dict[str, Any]:
 
 def _measured(
     cell: Cell, means: Cell, edited: Sequence[Edited], every: Sequence[Arrays]
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     """The numbers of each edit, and of each direction their means, which are of the cell `means`."""
     found = [one for edit in zip(edited, every, strict=True) for one in _found(*edit)]
     yield from (_row(cell, one) for one in found if not one.strength)
@@ -301,14 +300,14 @@ def _numbers(change: Change, direction: str, sums: Arrays) -> dict[str, Estimate
     return found
 
 
-def _row(cell: Cell, one: Found) -> Row:
+def _row(cell: Cell, one: Found) -> Record:
     """The row of a number of an edit."""
     pairs = one.change.pairs
     setting = f"{pairs.attribute} {SIDES[pairs.on]}, {one.direction}"
     return _number(cell.but(table=EACH, setting=setting), [one], one.estimate, one.note)
 
 
-def _means(cell: Cell, every: Sequence[Found]) -> Iterator[Row]:
+def _means(cell: Cell, every: Sequence[Found]) -> Iterator[Record]:
     """The mean of each number over the edits for which it is defined."""
     for alike in grouped(every, lambda one: (one.direction, one.strength, one.metric)).values():
         defined = [one for one in alike if not np.isnan(one.estimate.value)]
@@ -320,7 +319,7 @@ def _means(cell: Cell, every: Sequence[Found]) -> Iterator[Row]:
         yield _number(of, defined or alike, mean, note)
 
 
-def _number(cell: Cell, of: Sequence[Found], estimate: Estimate, note: str) -> Row:
+def _number(cell: Cell, of: Sequence[Found], estimate: Estimate, note: str) -> Record:
     """The row of a number of these edits."""
     (change, direction, metric), face = of[0][:3], of[0].change.ground.face
     order = np.concatenate([one.order for one in of])
@@ -333,7 +332,7 @@ def _number(cell: Cell, of: Sequence[Found], estimate: Estimate, note: str) -> R
         return cell.row(metric, None, note=estimate.why or note)
     known = np.isfinite(estimate.influence).all()
     error = (
-        replace(change.images, order=order).uncertainty(estimate.influence) if known else UNKNOWN
+        replace(change.images, order=order).units.influences(estimate.influence) if known else ()
     )
     scale = direction in (ORACLE, NO_EDIT)
     return cell.row(metric, estimate.value, error, note=note, reference=scale)

@@ -23,7 +23,7 @@ from benchmarks.metrics.edits import Floats
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.pixel import mse
-from benchmarks.plugin import Arrays, Cell, Computation, NotAvailable, Row
+from benchmarks.plugin import Arrays, Cell, Computation, NotAvailable, Record
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import why_immovable
 from benchmarks.tasks.edits.decoded import DECODED, SIDES, Change, Ground
@@ -32,7 +32,7 @@ from benchmarks.tasks.shared.distances import distance_rows, metrics_of
 from benchmarks.tasks.shared.probe_fits import fit_adam, selections
 from diffae.data.pairs import Pairs
 from probes import LinearProbe
-from reports.records.uncertainty import of_influences
+from reports.records.estimate import influences_of
 
 MEDIAN = 0.5
 STRENGTH = (
@@ -138,7 +138,7 @@ class Unpaired:
         images, context = self.ground.images, self.ground.at.context
         real, name = context.codes.real_features(images, network), network.array
         edited = context.store.read(replace(self.computation, names=(name,), without=()))[name]
-        blocks, units, n = images.blocks(BLOCKS), images.units("blocks"), None
+        blocks, units, n = images.units.blocks(BLOCKS), images.units.named("blocks"), None
         for on in SIDES:
             ours, theirs = np.flatnonzero(self.present != on), np.flatnonzero(self.present == on)
             compared = {self.direction: (edited, ours), UNEDITED: (real, ours)}
@@ -186,7 +186,7 @@ def edits_of(
 # Rows
 
 
-def refusals(cell: Cell, metric: str, refused: Mapping[str, str]) -> Iterator[Row]:
+def refusals(cell: Cell, metric: str, refused: Mapping[str, str]) -> Iterator[Record]:
     """The rows of edits that there are not."""
     for setting, reason in refused.items():
         yield cell.row(metric, None, setting=cell.setting + setting, n=None, note=reason)
@@ -199,9 +199,9 @@ def near_rows(
     metric: str,
     edits: Sequence[Unpaired],
     halved: bool = True,
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     """The rows of a distance to real images, and of its means over attributes and sides."""
-    names, found = {metric: metrics_of(network)[metric]}, dict[str, dict[str, Row]]()
+    names, found = {metric: metrics_of(network)[metric]}, dict[str, dict[str, Record]]()
     each, means = (cell.also(**network.describe()) for cell in (each, means))
     for edit in edits:
         for label, on, ours, theirs in edit.near(network, halved):
@@ -212,22 +212,22 @@ def near_rows(
     for label, rows in found.items():
         more: dict[str, Any] = {"reference": label not in FITS}
         for row in rows.values():
-            note = NO_ERROR if row.value is not None and not row.uncertainty else ""
+            note = NO_ERROR if row.value is not None and not row.estimate.influences else ""
             yield replace(with_note(row, note), **more)
         more["setting"] = means.setting + label
-        known = [row for row in rows.values() if row.uncertainty]
+        known = [row for row in rows.values() if row.estimate.influences]
         if not known:
             yield means.row(names[metric], None, note="no distance has an error", **more)
             continue
         value = float(np.mean([row.value for row in known]))
-        influence = np.mean([row.uncertainty[0].values for row in known], axis=0)
-        error = of_influences(influence, known[0].uncertainty[0].units)
+        influence = np.mean([row.estimate.influences[0].values for row in known], axis=0)
+        error = influences_of(influence, known[0].estimate.influences[0].units)
         more["note"] = f"of {len(known)} of {len(rows)} edits" if len(known) < len(rows) else ""
         more["n"] = sum(row.n or 0 for row in known)
         yield means.row(names[metric], value, error, **more)
 
 
-def agreements(each: Cell, means: Cell, name: str, attributes: Sequence[str]) -> Iterator[Row]:
+def agreements(each: Cell, means: Cell, name: str, attributes: Sequence[str]) -> Iterator[Record]:
     """The rows of how alike a direction is that is fitted to either half of the training images."""
     context, system, known = each.context, each.system, each.context.dataset.attribute_names
     assert system is not None

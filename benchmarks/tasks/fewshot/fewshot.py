@@ -16,17 +16,17 @@ import numpy as np
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.plan import comparisons
 from benchmarks.metrics.frechet_jackknife import Jackknife, Side
-from benchmarks.plugin import Arrays, Benchmark, Calls, Context, NotAvailable, Record, Row, Work
+from benchmarks.plugin import Arrays, Benchmark, Calls, Context, NotAvailable, Record, Work
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
 from benchmarks.tasks.fewshot.sampling import Pool, Real, acceptance, accepted_by, held_against
 from benchmarks.tasks.shared.distances import distance, metrics_of
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import samples
+from reports.records.estimate import Influences, influences_of, influences_on_mean, units_of
 from reports.records.metrics import seen_through
 from reports.records.published import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
 from reports.records.specs import TableSpec
-from reports.records.uncertainty import UNKNOWN, Uncertainty, of_influences, of_mean, units_of
 
 Sides = tuple[Side, Side]
 TABLE = "table3_fewshot_fid"
@@ -39,7 +39,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     training = context.select("train", context.sizes(ProbeSizes).train)
     codes = context.codes.features(system, training)
 
-    def reduce(new: Arrays) -> Iterator[Row]:
+    def reduce(new: Arrays) -> Iterator[Record]:
         pool, first = Pool(at, new, training, codes), sizes.acceptance[0]
         for rule, scenario, target in product(sizes.acceptance, SCENARIOS, targets(context)):
             title = system.title if rule == first else f"{system.title}, {rule} rule"
@@ -72,7 +72,7 @@ def _fits(context: Context) -> Iterator[Work]:
 
 def _one_class(
     reals: Sequence[Real], pool: Pool, title: str, setup: Setup, picture: bool
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     """The rows of one class; rows with the reason if it has too few images or samples."""
     context, sizes = pool.context, pool.context.sizes(Sizes)
     cell = Cell(context, TABLE, title=title, split="all", setting=setup.setting)
@@ -97,7 +97,7 @@ def _one_class(
         pool.save_picture(f"{setup.scenario}-{setup.target.name}", accepted[0])
 
 
-def references(context: Context) -> Iterator[Row]:
+def references(context: Context) -> Iterator[Record]:
     """The paper's naive distance: all images of the data set against those of the class.
 
     Its value at its own n is comparable with the paper only, and only if these are all images. The
@@ -116,7 +116,7 @@ def _of_all(context: Context) -> bool:
     return len(context.select("all", context.sizes(Sizes).reference)) == len(context.dataset)
 
 
-def beside(context: Context, measured: Sequence[Record]) -> Iterator[Row]:
+def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
     """Two scales for every cell, with as many images as its samples.
 
     One is of all images, the other of the class itself: no sampler can do better. Both are compared
@@ -128,7 +128,7 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Row]:
             yield from _beside(context, Real(context, network), cells)
 
 
-def _beside(context: Context, real: Real, cells: Sequence[Record]) -> Iterator[Row]:
+def _beside(context: Context, real: Real, cells: Sequence[Record]) -> Iterator[Record]:
     """The scales for the cells of one feature network."""
     for scenario, target in product(SCENARIOS, targets(context)):
         setting = f"{scenario}/{target.name}"
@@ -146,7 +146,7 @@ def _beside(context: Context, real: Real, cells: Sequence[Record]) -> Iterator[R
 
 def _scale(
     context: Context, real: Real, title: str, setting: str, sides: Sides, kernel: bool = True
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     """The distances of real images to real images; rows with the reason if there are too few."""
     one, other = sides
     sizes, note = context.sizes(Sizes), f"against {len(other):,} images"
@@ -164,13 +164,13 @@ def _scale(
         found = replace(found, reference_shares=real.everything.shares)
         # The same persons' images are on both sides: a block is left out of both at once.
         both = found.of_samples + found.of_reference
-        error = of_influences(both, real.images.units("blocks"))
+        error = influences_of(both, real.images.units.named("blocks"))
         yield cell.row(name, found.value, error, n=len(one), note=note)
 
 
 def _rows(
     cell: Cell, setup: Setup, real: Real, found: Mapping[str, list[Jackknife]], n: int
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     """The numbers of one feature network as means over seeds, and the standard deviation over seeds of
     the Frechet distance.
 
@@ -205,17 +205,19 @@ def _rows(
     yield cell.row(metric, spread, stderr=stderr, n=len(values), note=note)
 
 
-def _uncertainty(context: Context, real: Real, found: Sequence[Jackknife]) -> Uncertainty:
+def _uncertainty(context: Context, real: Real, found: Sequence[Jackknife]) -> Influences:
     """The uncertainty of a mean over seeds; unknown if that of a seed's distance is.
 
     Its sources are the labelled images, the drawn latents and the real images.
     """
-    seeds = of_mean([one.value for one in found], units_of("seeds", context.seed, len(found)))
+    seeds = influences_on_mean(
+        [one.value for one in found], units_of("seeds", context.seed, len(found))
+    )
     pool = units_of("blocks of a pool, dealt in turn", context.seed, context.sizes(Sizes).pool)
-    drawn = of_influences(np.mean([one.of_samples for one in found], axis=0), pool)
+    drawn = influences_of(np.mean([one.of_samples for one in found], axis=0), pool)
     influence = np.mean([one.of_reference for one in found], axis=0)
-    theirs = of_influences(influence, real.images.units("blocks of reference"))
-    return seeds + drawn + theirs if drawn and theirs else UNKNOWN
+    theirs = influences_of(influence, real.images.units.named("blocks of reference"))
+    return seeds + drawn + theirs if drawn and theirs else ()
 
 
 BENCHMARK = Benchmark(

@@ -27,7 +27,7 @@ from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.protocols.printed import attach, names_of
-from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Row, Solved, Taken
+from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Solved, Taken
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import tensors
@@ -88,7 +88,7 @@ class Numbers:
 
     metrics: Sequence[str]
     fields: Mapping[str, Any]
-    rows: Callable[[Cell, Arrays], Iterator[Row]]
+    rows: Callable[[Cell, Arrays], Iterator[Record]]
     of_sets: bool = False
 
 
@@ -149,7 +149,7 @@ def _distances(
         features = context.codes.real_features(images, network)
         originals = cache(lambda: side_of(context, images, features))
 
-        def rows(of: Cell, found: Arrays) -> Iterator[Row]:
+        def rows(of: Cell, found: Arrays) -> Iterator[Record]:
             made = side_of(context, images, found[network.array])
             yield from distance_rows(of, network, names, made, originals())
 
@@ -199,11 +199,11 @@ def _moved(
         except NotAvailable as reason:
             reasons[name] = str(reason)
 
-    def reduce(*found: Arrays) -> Iterator[Row]:
+    def reduce(*found: Arrays) -> Iterator[Record]:
         for one in numbers:
             for move in moves:
                 of = cell.also(**one.fields, move=move).but(setting=move)
-                rows: Iterable[Row]
+                rows: Iterable[Record]
                 if move in ready:
                     head = f"{move} "
                     scores = {n: array for n, array in found[0].items() if n.startswith(head)}
@@ -237,7 +237,7 @@ def _spectrum(codes: Codes) -> Measurement:
         for how in (f"blurred (sigma {latent.BLUR:g}, 7 px)", "not blurred")
     )
 
-    def reduce() -> Iterator[Row]:
+    def reduce() -> Iterator[Record]:
         if not maps or not maps[0].is_floating_point():
             yield blurred.row("spectrum_kl", None, note="its code is no map of numbers")
             return

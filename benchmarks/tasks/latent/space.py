@@ -14,14 +14,13 @@ from benchmarks.core.images import Selection
 from benchmarks.metrics.codes import data
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.metrics.latent import equivariance
-from benchmarks.plugin import Arrays, Cell, Context, Measurement, Row, System
+from benchmarks.plugin import Arrays, Cell, Context, Measurement, Record, System
 from benchmarks.systems.protocol.base import STOCHASTIC, Code
 from benchmarks.systems.protocol.parts import tensors
 from benchmarks.tasks.latent.moves import Codes
 from benchmarks.tasks.latent.panel import CAPTION, COLUMNS, panel
 from benchmarks.tasks.shared.code_numbers import Measured
 from diffae.system.errors import UserError
-from reports.records.uncertainty import UNKNOWN
 
 SPACE, FOLLOWS = "latent_space", "latent_equivariance"
 OfSpace = Literal[
@@ -40,7 +39,7 @@ def of_space(context: Context, system: System, names: Sequence[OfSpace], count: 
     images = context.select("train", count)
     every = tensors(context.codes.semantic(system, images))
 
-    def reduce() -> Iterator[Row]:
+    def reduce() -> Iterator[Record]:
         shown: dict[str, Tensor] = {}
         for number, part in enumerate(every, 1):
             setting = f"{number}, {part.shape[2]} px" if len(every) > 1 and part.ndim == 4 else ""
@@ -120,7 +119,7 @@ def followed(codes: Codes) -> Measurement:
             found |= _compared(f"decoder, {name}", name, pairs, round(coarsest))
         return found
 
-    def reduce(*found: Arrays) -> Iterator[Row]:
+    def reduce(*found: Arrays) -> Iterator[Record]:
         for who, moves in sides.items():
             for name, reason in moves.items():
                 of = cell.but(setting=f"{who}, {name}")
@@ -129,7 +128,7 @@ def followed(codes: Codes) -> Measurement:
                     continue
                 pair = (found[0][f"{of.setting} {one}"] for one in ("moved", "expected"))
                 value, influence = equivariance(*pair)
-                known = images.uncertainty(influence) if np.isfinite(value) else UNKNOWN
+                known = images.units.influences(influence) if np.isfinite(value) else ()
                 why = "" if np.isfinite(value) else "all of them are the same"
                 yield of.row("equivariance", value if not why else None, known, note=why)
 

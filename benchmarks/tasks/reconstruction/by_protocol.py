@@ -15,8 +15,8 @@ from benchmarks.metrics.protocols.cases import Case, Measured, network_of
 from benchmarks.metrics.protocols.explain import Explained, OnPairs
 from benchmarks.metrics.protocols.printed import attach, names_of
 from benchmarks.plugin import Arrays, Cell, Context, Record, Selection, Solved, System, TableSpec
+from reports.records.estimate import Influences, influences_of
 from reports.records.tokenizers import BY_PROTOCOL
-from reports.records.uncertainty import Uncertainty, of_influences
 
 SAME = "the same crops"
 
@@ -60,7 +60,7 @@ class ByProtocol(OnPairs):
 
     def records(self, at: Solved, images: Selection, arrays: Arrays) -> Iterator[Record]:
         """A row for each protocol and metric that it defines."""
-        for one in self.numbers(arrays, images.blocks(BLOCKS)) if self.protocols else ():
+        for one in self.numbers(arrays, images.units.blocks(BLOCKS)) if self.protocols else ():
             yield self._record(at, images, one)
 
     def _record(self, at: Solved, images: Selection, one: Explained[Case, Measured]) -> Record:
@@ -86,10 +86,10 @@ def _metric(case: Case) -> str:
     return "lpips_vgg" if vgg else case.metric
 
 
-def _uncertainty(found: Measured, selection: Selection) -> Uncertainty:
+def _uncertainty(found: Measured, selection: Selection) -> Influences:
     if found.units == "images":
-        return selection.uncertainty(found.influences)
-    return of_influences(found.influences, selection.units(found.units))
+        return selection.units.influences(found.influences)
+    return influences_of(found.influences, selection.units.named(found.units))
 
 
 def _causes(one: Explained[Case, Measured]) -> list[str]:

@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
-from benchmarks.plugin import Arrays, Cell, Computation, Row, Selection, Solved
-from reports.records.uncertainty import of_influences
+from benchmarks.plugin import Arrays, Cell, Computation, Record, Selection, Solved
+from reports.records.estimate import influences_of
 
 
-def rows(cell: Cell, at: Solved, images: Selection) -> Iterator[Row]:
+def rows(cell: Cell, at: Solved, images: Selection) -> Iterator[Record]:
     """The rows of each codebook of a system. The share of its codes grows with the images."""
     for name, counts in uses(at, images).items():
         of, total = cell.but(setting=name), counts.sum(0)
         yield of.row("code_bits", math.log2(len(total)))
         yield of.row("codebook_use", float((total > 0).mean()))
         value, influence = perplexity(counts)
-        yield of.row("perplexity", value, of_influences(influence, images.units("blocks")))
+        yield of.row("perplexity", value, influences_of(influence, images.units.named("blocks")))
 
 
 def uses(at: Solved, images: Selection) -> dict[str, NDArray[np.int64]]:
@@ -40,7 +40,7 @@ def uses(at: Solved, images: Selection) -> dict[str, NDArray[np.int64]]:
     key = at.context.codes.key("codebooks", at.system, images) | {"tokens of": dict(books)}
     found = Computation("codebooks", key, len(images), compute)
     counts = {name: np.zeros((BLOCKS, size), np.int64) for name, size in books.items()}
-    first, blocks = 0, images.blocks(BLOCKS)
+    first, blocks = 0, images.units.blocks(BLOCKS)
     for chunk in at.context.store.chunks(found):
         for name, size in books.items():
             tokens = chunk[f"tokens.{name}"]

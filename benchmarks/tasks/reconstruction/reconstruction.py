@@ -25,7 +25,7 @@ from benchmarks.core.store import CHUNK, Arrays, Computation
 from benchmarks.metrics.manifold import of_few
 from benchmarks.metrics.plain import DESCRIBED, PLAIN
 from benchmarks.metrics.ssim import too_small
-from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Row, Solved
+from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Solved
 from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
@@ -52,7 +52,6 @@ from benchmarks.tasks.reconstruction.tables import (
 from benchmarks.tasks.shared.distances import PAIRED, distance_rows, overlap_rows, side_of
 from diffae.eight_bit import to_uint8
 from reports.records.metrics import seen_through
-from reports.records.uncertainty import UNKNOWN
 
 INVERTED, RANDOM = "x_T inverted", "x_T random"
 PREVIEW, KEPT = 8, "decoded"
@@ -228,7 +227,7 @@ def _reduced(way: Way, shown: dict[str, Tensor], scores: Arrays) -> Iterator[Rec
             _save_worst(way.cell.but(setting=""), way.at, way.images, scores)
 
 
-def _rest(at: Solved, images: Selection, shown: Mapping[str, Tensor]) -> Iterator[Row]:
+def _rest(at: Solved, images: Selection, shown: Mapping[str, Tensor]) -> Iterator[Record]:
     """The sheet of all ways, and the use of each codebook on the images if there are any."""
     cell = Cell(at.context, CODEBOOKS, at.system)
     cell.draw(
@@ -249,14 +248,14 @@ def _of_lengths(context: Context, sizes: Sizes, system: System, images: Selectio
     way = Way(at, images, _settings(system)[-1], (BY_LENGTH,))
     ways = [replace(way, keep=keep) for keep in asked if keep in can]
 
-    def reduce(*found: Arrays) -> Iterator[Row]:
+    def reduce(*found: Arrays) -> Iterator[Record]:
         for one, scores in zip(ways, found, strict=True):
             yield from _rows(one.cell, one, scores)
         for (one, scores), (longer, more) in pairwise(zip(ways, found, strict=True)):
             worse = more["mse"] > scores["mse"]
             note = of_few(int(worse.sum()), len(worse))
             cell = one.cell.also(longer=longer.keep)
-            no_error: dict[str, Any] = {"note": note, "uncertainty": UNKNOWN} if note else {}
+            no_error: dict[str, Any] = {"note": note, "uncertainty": ()} if note else {}
             yield from cell.means(images, {"worse_with_more": worse}, **no_error)
         known = f"it decodes the first {', '.join(map(str, can))} of its code"
         for keep in asked if can else (None,):
@@ -277,7 +276,7 @@ def _of_lengths(context: Context, sizes: Sizes, system: System, images: Selectio
     return Measurement([one.computation for one in ways], reduce)
 
 
-def _rows(cell: Cell, way: Way, scores: Arrays) -> Iterator[Row]:
+def _rows(cell: Cell, way: Way, scores: Arrays) -> Iterator[Record]:
     """The rows of one table."""
     images, perceptual = way.images, cell.context.networks.perceptual
     if cell.table == TABLE1:
@@ -296,7 +295,7 @@ def _rows(cell: Cell, way: Way, scores: Arrays) -> Iterator[Row]:
         yield of_images.row("bits_per_pixel", None, note=note)
 
 
-def _of_table1(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Row]:
+def _of_table1(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Record]:
     """The rows that Table 1 has beyond those of Table 2.
 
     Both sides of a distance are of the same images, so a block is left out of both at once.

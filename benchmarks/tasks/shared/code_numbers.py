@@ -11,13 +11,13 @@ from benchmarks.core.images import Selection
 from benchmarks.metrics.codes.data import TEST, Codes, Found
 from benchmarks.metrics.codes.schema import PLAIN, named
 from benchmarks.metrics.codes.table import fields, measure
-from benchmarks.plugin import Cell, Row
+from benchmarks.plugin import Cell, Record
 from benchmarks.runtime.digest import digest
 from benchmarks.tasks.shared.probe_fits import selections
 from diffae.data.dataset import SPLITS
 from diffae.system.errors import UserError
+from reports.records.estimate import Influences, influences_of_groups, influences_on_mean, units_of
 from reports.records.representations import attach
-from reports.records.uncertainty import Uncertainty, by_group, of_mean, units_of
 
 Numbers = Mapping[str, Found]  # by the row's setting
 
@@ -52,7 +52,7 @@ class Measured:
         kept = json.loads(context.store.once(key, packed)["json"].tobytes())
         return {setting: _read(**one) for setting, one in kept.items()}
 
-    def number(self, name: str) -> Row:
+    def number(self, name: str) -> Record:
         """The row of a number by our own protocol; of one that is not defined here, with the reason."""
         protocol, seed = named(PLAIN), self.cell.context.seed
         how = dict(fields(name, protocol))
@@ -60,7 +60,7 @@ class Measured:
         (row,) = self.rows(self.cell.also(**how), name, found)
         return attach(row, how, lambda other: fields(name, named(other)))
 
-    def rows(self, cell: Cell, metric: str, numbers: Numbers) -> Iterator[Row]:
+    def rows(self, cell: Cell, metric: str, numbers: Numbers) -> Iterator[Record]:
         """A row for each setting."""
         for setting, one in numbers.items():
             given: dict[str, Any] = {"note": "; ".join(one.notes)}
@@ -75,7 +75,7 @@ class Measured:
             given |= {"n": one.n, "stderr": one.stderr, "split": split}
             yield cell.row(metric, one.value, self.uncertainty(one, setting), **given)
 
-    def uncertainty(self, one: Found, setting: str) -> Uncertainty:
+    def uncertainty(self, one: Found, setting: str) -> Influences:
         """The error in parts: over images or persons, and over fits."""
         if one.influence is None or one.rows is None:
             return ()
@@ -83,12 +83,14 @@ class Measured:
         order = np.concatenate([part.order for part in parts])
         who = order[one.rows] if self.codes.persons is None else self.codes.persons[one.rows]
         data = parts[0].dataset.fingerprint
-        of_images = by_group(one.influence, who, units_of(self.codes.units, data, digest(who)))
+        of_images = influences_of_groups(
+            one.influence, who, units_of(self.codes.units, data, digest(who))
+        )
         if not one.fits:
             return of_images
         seed, images = self.cell.context.seed, digest(order)  # of which a draw takes some
         draws = units_of("draws", data, images, setting, seed, len(one.fits))
-        return of_images + of_mean(one.fits, draws)
+        return of_images + influences_on_mean(one.fits, draws)
 
 
 def _read(notes: list[str], fits: list[float], **kept: Any) -> Found:

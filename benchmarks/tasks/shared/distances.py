@@ -13,10 +13,10 @@ from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.metrics.frechet_pairs import PairedJackknife, paired_jackknife
 from benchmarks.metrics.manifold import OVERLAPS, Estimate, Manifold, lacking
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.plugin import Arrays, Cell, Computation, Context, Row, Selection
+from benchmarks.plugin import Arrays, Cell, Computation, Context, Record, Selection
 from benchmarks.runtime.digest import digest
+from reports.records.estimate import influences_of, units_of
 from reports.records.metrics import alternatives, seen_through
-from reports.records.uncertainty import UNKNOWN, of_influences, units_of
 
 SHARES = 16  # files of a distance at most: so many processes can share it
 SMALL = 1 << 20  # pairs of images: a distance of fewer takes a moment, and is one file
@@ -36,7 +36,7 @@ def side_of(
     context: Context, images: Selection, features: np.ndarray, kind: str = "blocks"
 ) -> Side:
     """The features of images as one side of distances; `kind` is that of its units."""
-    return Side.of(features, images.blocks(BLOCKS), images.units(kind), context.device)
+    return Side.of(features, images.units.blocks(BLOCKS), images.units.named(kind), context.device)
 
 
 def distance(context: Context, metric: str, ours: Side, theirs: Side, errors: bool = True) -> Any:
@@ -67,7 +67,7 @@ def distance_rows(
     ours: Side,
     reference: Side,
     frechet_error: bool = True,
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     """The rows of distances, by the names that those of `BETWEEN` or `PAIRED` have in the table.
 
     A row without a value says that there are too few images.
@@ -80,19 +80,19 @@ def distance_rows(
             continue
         found = distance(cell.context, metric, ours, reference, frechet_error)
         if isinstance(found, PairedJackknife):
-            error = of_influences(found.influences, ours.units)
+            error = influences_of(found.influences, ours.units)
         elif ours.units == reference.units:  # blocks of both sides
-            error = of_influences(found.of_samples + found.of_reference, ours.units)
+            error = influences_of(found.of_samples + found.of_reference, ours.units)
         else:
-            error = of_influences(found.of_samples, ours.units)
-            error += of_influences(found.of_reference, reference.units)
+            error = influences_of(found.of_samples, ours.units)
+            error += influences_of(found.of_reference, reference.units)
         note = bias_note(fewest, network.dim) if title == TITLES["fid"] else ""
         yield cell.row(name, found.value, error, note=note)
 
 
 def overlap_rows(
     cell: Cell, network: FeatureNetwork, metrics: Sequence[str], samples: Side, reference: Side
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     """The rows of some of `OVERLAPS`; one without a value says how many images it needs.
 
     The blocks of both sides are halved together.
@@ -119,7 +119,7 @@ def overlap_rows(
             continue
         value, of, *halves = found[metric].tolist()
         one = Estimate(value, np.reshape(halves, (-1, 2)), int(of) or None)
-        error = of_influences(one.influences, units) if one.has_error else UNKNOWN
+        error = influences_of(one.influences, units) if one.has_error else ()
         yield cell.row(name, value, error, note="" if error else one.why_no_error)
 
 

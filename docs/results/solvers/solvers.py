@@ -152,7 +152,7 @@ class Bench:
     def _reference(self, data: str, cell: Cell) -> Arrays:
         """Features of real images, for the Frechet distance."""
         images = self.selection.batch(np.arange(len(self.selection)))
-        return {"features": features(images), "blocks": self.selection.blocks(20)}
+        return {"features": features(images), "blocks": self.selection.units.blocks(20)}
 
     def _trip(self, data: str, cell: Cell) -> Arrays:
         """A round trip."""

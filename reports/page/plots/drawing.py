@@ -18,9 +18,9 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from reports.records.estimate import t_quantile
 from reports.records.reading import for_xml, joined
 from reports.records.record import Record
-from reports.records.uncertainty import t_quantile
 from reports.tables.build import Merged
 from reports.tables.numbers import solver_name
 

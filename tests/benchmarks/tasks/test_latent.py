@@ -152,7 +152,7 @@ def test_the_distances_are_those_of_the_decoded_images_to_the_originals(context)
     network = context.networks.features[0]
     codes = codes_of(context, Pixels())
     originals = context.codes.real_features(codes.images, network)
-    blocks = codes.images.blocks(BLOCKS)
+    blocks = codes.images.units.blocks(BLOCKS)
     for setting, spherical in ((SPHERICAL, True), (LINEAR, False)):
         semantic = codes.halfway(spherical)(np.arange(IMAGES))
         made = context.codes.embed(((semantic - 1) / 10).clamp(-1, 1))[network.array]

@@ -112,7 +112,7 @@ def test_the_error_of_a_perplexity_has_each_image_in_its_block_whatever_the_chun
     at = Solved.of(context, systems.as_system(Halves()), None, None)
     counts, _ = uses(at, selection).values()
     tokens = Halves().encode_semantic(selection.batch(np.arange(COUNT)))[0].numpy()
-    blocks = selection.blocks(BLOCKS)
+    blocks = selection.units.blocks(BLOCKS)
     whole, *without = (
         np.exp(entropy(np.bincount(tokens[blocks != block].ravel(), minlength=8)))
         for block in range(-1, BLOCKS)
@@ -139,7 +139,7 @@ def test_the_distance_of_reconstructions_is_that_of_heusel_et_al(context):
         for some in (system.decode(system.encode(images)), images)
     )
     assert row.value == pytest.approx(reference_metrics.frechet(ours, theirs), rel=1e-3)
-    blocks = selection.blocks(BLOCKS)
+    blocks = selection.units.blocks(BLOCKS)
     pairs = paired_jackknife(Side.of(ours, blocks), Side.of(theirs, blocks)).whole()
     assert row.stderr == pytest.approx(np.linalg.norm(pairs.influences), rel=1e-3)
     assert "with so few images" in row.note
@@ -166,7 +166,7 @@ def test_reconstructions_are_held_against_their_originals_as_two_sets(context):
     network = context.networks.features[0]
     images = selection.batch(np.arange(COUNT))
     ours = embedded(Halves().decode(Halves().encode(images)), network)
-    theirs, blocks = embedded(images, network), selection.blocks(BLOCKS)
+    theirs, blocks = embedded(images, network), selection.units.blocks(BLOCKS)
     pairs = kernel.paired(Side.of(ours, blocks), Side.of(theirs, blocks)).whole()
     row = found[TABLE1, "", "rkd_effnet"]
     assert row.value == pytest.approx(pairs.value, rel=1e-6)

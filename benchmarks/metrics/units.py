@@ -1,0 +1,71 @@
+"""The images that numbers are estimated from, and the independent units that they form."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.runtime.digest import digest
+from reports.records.estimate import (
+    Estimate,
+    Influences,
+    Parameter,
+    Scores,
+    influences_of_groups,
+    influences_on_mean,
+    units_of,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """n images: each is a unit of its own, or all images of one person are a unit.
+
+    data     identifies the data set; numbers are paired where data and images are the same
+    images   indices [n] in the data set
+    persons  who is in each image [n], where that is known
+    """
+
+    data: str
+    images: NDArray[np.integer]
+    persons: NDArray[np.integer] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def kind(self) -> str:
+        """What errors are over: "images" or "persons"."""
+        return "images" if self.persons is None else "persons"
+
+    @property
+    def groups(self) -> NDArray[np.integer]:
+        """The unit [n] that each image belongs to."""
+        return self.images if self.persons is None else self.persons
+
+    @cached_property
+    def name(self) -> str:
+        """What identifies the units of influences on a number of these images."""
+        return units_of(self.kind, self.data, digest(self.groups))
+
+    def named(self, kind: str, *parameters: Parameter) -> str:
+        """What identifies units made of these images in their order, such as blocks or pairs."""
+        return units_of(kind, self.data, digest(self.images), *parameters)
+
+    def blocks(self, count: int) -> NDArray[np.int64]:
+        """The block [n] of each image for a jackknife; all images of a person are in one block."""
+        member: NDArray[np.int64] = np.unique(self.groups, return_inverse=True)[1]
+        return member % count
+
+    def influences(self, influence: NDArray[np.floating]) -> Influences:
+        """The influences of the units, from the influence [n] of each image."""
+        return influences_of_groups(influence, self.groups, self.name)
+
+    def mean(self, scores: NDArray[np.number | np.bool_]) -> Estimate:
+        """The mean of a score [n] over the images."""
+        mean = float(np.mean(scores, dtype=np.float64))
+        of_images = influences_on_mean(scores, "")
+        influences = self.influences(of_images[0].values) if of_images else ()
+        kept = Scores(self.images, scores)
+        return Estimate(mean, influences, n=len(self), scores=kept)
