@@ -10,11 +10,12 @@ import pandas as pd
 import yaml
 
 from benchmarks.core.registry import REGISTRY, specs
+from reports.records.estimate import Error, Estimate, influences_on_mean
+from reports.records.influences import write_influences
 from reports.records.metrics import METRICS
 from reports.records.published import attach
-from reports.records.record import LOWER, Record, protocol_id, record_key, safe_cell, write_records
+from reports.records.record import LOWER, Record, protocol_id, safe_cell, write_records
 from reports.records.run_folder import SAMPLE, SCHEMA, Run, described
-from reports.records.uncertainty import Uncertainty, error, of_mean, write_uncertainties
 
 TABLE1 = "table1_reconstruction"
 PROTOCOL = {
@@ -32,7 +33,6 @@ HARMFUL = (
     '"><img src=x onerror="document.title=\'harmed\'">',
     "=1+1, 'a' | b % _ $ {{ 7 * 7 }} </script>&amp;",
 )
-NO_INFLUENCES: Mapping[str, Uncertainty] = {}
 RNG = np.random.default_rng(0)
 SSIM = RNG.normal(0.95, 0.02, 200)
 SCORES = np.random.default_rng(0).normal(0.9, 0.02, 50)
@@ -47,10 +47,28 @@ def number(table: str, metric: str, value: float | None, **changes) -> Record:
     """A number of DiffAE on 50 images."""
     direction = METRICS[metric].direction if metric in METRICS else LOWER
     base = Record(
-        "reconstruction", table, "DiffAE", "portraits", "test", "", None, metric, value,
-        n=50, direction=direction, protocol="p0",
+        "reconstruction", table, "DiffAE", "portraits", "test", "", None, metric, Estimate(value, n=50),
+        direction=direction, protocol="p0",
     )  # fmt: skip
-    return replace(base, **changes)
+    return changed(base, **changes)
+
+
+def changed(record: Record, **changes) -> Record:
+    """A record with other fields; `value`, `stderr`, `df` and `n` are those of its estimate.
+
+    A standard error has the degrees of freedom n - 1 unless `df` is given; with `stderr=None` the
+    influences go too.
+    """
+    names = [name for name in ("value", "stderr", "df", "n") if name in changes]
+    new = {name: changes.pop(name) for name in names}
+    if new:
+        old = record.estimate
+        n, stderr = new.get("n", old.n), new.get("stderr", old.stderr)
+        df = new.get("df", old.error.df if old.error and "n" not in new else (n or 2) - 1.0)
+        error = None if stderr is None else Error(stderr, df)
+        kept = {} if "stderr" in new else {"influences": old.influences, "scores": old.scores}
+        changes["estimate"] = Estimate(new.get("value", old.value), error=error, n=n, **kept)
+    return replace(record, **changes)
 
 
 def table1(system: str, metric: str, value: float | None, **changes) -> Record:
@@ -71,14 +89,12 @@ def fid(system: str, value: float, **changes) -> Record:
     return number("table4_unconditional_fid", "fid", value, **(defaults | changes))
 
 
-def measured(record: Record, values: np.ndarray, units="images") -> tuple[Record, Uncertainty]:
-    """`record` with the mean of `values` and its error, and the influences."""
-    uncertainty = of_mean(values, units)
-    of_all = error(uncertainty)
-    assert of_all is not None
-    half, mean = of_all.quantile(0.975), float(values.mean())
-    interval = {"ci_low": mean - half, "ci_high": mean + half}
-    return replace(record, value=mean, stderr=of_all.stderr, **interval), uncertainty
+def measured(record: Record, values: np.ndarray, units="images") -> Record:
+    """`record` with the mean of `values`, and their influences on it."""
+    influences = influences_on_mean(values, units)
+    assert influences
+    estimate = Estimate(float(values.mean()), influences, n=record.n)
+    return replace(record, estimate=estimate)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -88,32 +104,26 @@ def measured(record: Record, values: np.ndarray, units="images") -> tuple[Record
 def write_run(
     folder: Path,
     records: Iterable[Record],
-    uncertainties: Mapping[str, Uncertainty] | None = NO_INFLUENCES,
+    influences: bool = True,
     times: Iterable[Record] = (),
     **notes,
 ) -> Path:
     """Write a finished run of these numbers; `notes` are fields of its run.json.
 
-    Without `uncertainties` (None) there is no influences.npz.
+    Without `influences` there is no influences.npz.
     """
     records, times = list(records), list(times)
     folder.mkdir(parents=True, exist_ok=True)
     write_records(folder / "records.csv", records)
     if times:
         write_records(folder / "times.csv", times)
-    if uncertainties is not None:
-        write_uncertainties(folder / "influences.npz", uncertainties)
+    if influences:
+        write_influences(folder / "influences.npz", records)
     content = {"schema": SCHEMA, "complete": True, "protocols": {"p0": PROTOCOL}}
     content |= {"settings": SETTINGS}
     content |= described((r.metric for r in (*records, *times)), specs(REGISTRY.own)) | notes
     (folder / "run.json").write_text(json.dumps(content))
     return folder
-
-
-def write_measured(folder: Path, pairs: list[tuple[Record, Uncertainty]], **notes) -> Path:
-    """Write a finished run of records with their influences."""
-    uncertainties = {record_key(record): uncertainty for record, uncertainty in pairs}
-    return write_run(folder, [record for record, _ in pairs], uncertainties, **notes)
 
 
 def change_notes(folder: Path, **notes) -> Path:
@@ -127,7 +137,7 @@ def make_run(scores: dict, *, seed: int = 0, protocol: dict | None = None, **set
     """A run of means in memory, for the gate: `scores` maps (system, setting, metric) to values per
     image, to one number, or to None.
     """
-    rows, uncertainties = [], {}
+    rows = []
     for (system, setting, metric), values in scores.items():
         place = {"system": system, "setting": setting, "protocol": f"p{seed}"}
         if values is None or np.isscalar(values):
@@ -135,18 +145,17 @@ def make_run(scores: dict, *, seed: int = 0, protocol: dict | None = None, **set
             record = number("table", metric, values, n=None, note=note, **place)
         else:
             record = number("table", metric, None, n=len(values), **place)
-            record, uncertainty = measured(record, values, f"images of seed {seed}")
-            uncertainties[record_key(record)] = uncertainty
+            record = measured(record, values, f"images of seed {seed}")
         rows.append(record)
     fields = PROTOCOL | {"seed": seed} | (protocol or {})
-    return Run(Path("run"), tuple(rows), uncertainties, {f"p{seed}": fields}, settings)
+    return Run(Path("run"), tuple(rows), {f"p{seed}": fields}, settings)
 
 
 def gate_run(folder: Path, scores: dict, **more) -> Path:
     """The same as a run folder."""
     run = make_run(scores, **more)
     notes = {"protocols": run.protocols, "settings": run.settings}
-    return write_run(folder, run.rows, run.uncertainties, **notes)
+    return write_run(folder, run.rows, **notes)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -155,11 +164,11 @@ def gate_run(folder: Path, scores: dict, **more) -> Path:
 
 def two_systems(folder: Path, behind: np.ndarray, **notes) -> Path:
     """DiffAE's SSIM on 50 images, and DDIM's, which is `behind` it on each of them."""
-    pairs = [
+    records = [
         measured(number(TABLE1, "ssim", None), SCORES),
         measured(number(TABLE1, "ssim", None, system="DDIM"), SCORES - behind),
     ]
-    return write_measured(folder, pairs, **notes)
+    return write_run(folder, records, **notes)
 
 
 def harmful(folder: Path) -> Path:
@@ -201,17 +210,16 @@ def write_entry(
     place = {"protocol": protocol, "dataset": dataset}
     scored = [(number(TABLE1, "ssim", None, system=name), x) for name, x in systems.items()]
     scored += [(record, drawn(record)) for record in others]
-    pairs, rows = [], []
+    records, rows = [], []
     for record, scores in scored:
-        uncertainty: Uncertainty = ()
         if len(scores):
             of_images = METRICS[record.metric].of_images
             n = len(scores) if of_images else record.n
-            record, uncertainty = measured(record, scores, units if of_images else record.system)
-            record = replace(record, n=n)
+            record = measured(record, scores, units if of_images else record.system)
+            record = replace(record, estimate=replace(record.estimate, n=n))
             rows += _samples(replace(record, **place), scores) if of_images else []
-        pairs.append((attach(replace(record, **place), fields), uncertainty))
-    write_measured(folder, pairs, protocols={protocol: dict(fields)}, **notes)
+        records.append(attach(replace(record, **place), fields))
+    write_run(folder, records, protocols={protocol: dict(fields)}, **notes)
     pd.DataFrame(rows).to_csv(folder / "samples.csv", index=False)
     return write_card(folder)
 

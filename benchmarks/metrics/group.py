@@ -1,0 +1,39 @@
+"""How metrics are computed: the other half of the table `reports.records.metrics`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from reports.records.estimate import Estimate
+
+# What the function of a group is given.
+Needs = Literal[
+    "pairs of images",
+    "features of two sets",
+    "features of pairs",
+    "codes",
+    "codes and labels",
+    "logits and labels",
+    "edits",
+    "images decoded from moved codes",
+    "paths between codes",
+    "nearest neighbours of samples",
+    "few-shot samples",
+    "a system",
+]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Metrics that share their work, and so are computed together.
+
+    metrics   their names in the table of metrics. A stand-in is the same metric through another
+              network: it is not listed here, but found by its `stands_in_for`
+    needs     what `estimate` is given
+    estimate  the estimate of each metric by name, from the inputs that `needs` names and the units that
+              they are of; what takes long is computed in parts (`frechet_jackknife.InParts`)
+    """
+
+    metrics: tuple[str, ...]
+    needs: Needs
+    estimate: Callable[..., Mapping[str, Estimate]]
