@@ -22,20 +22,28 @@ EFFNET, DLIB = "efficientnet-lite0", "dlib_face"
 LAST_DIGIT = "half a unit of the last digit that the paper prints"
 
 
-def _of_manifolds(
-    name: str, rule: str, reference: str, most: float | None = 1.0
-) -> dict[str, Metric]:
-    """A number of the manifolds of two sets in the features of Inception, and in EfficientNet-lite0's."""
-    margin = Margin(0.0005, "half a unit of the third digit")
-    own = Metric(
-        HIGHER, "", f"{name.capitalize()} (Inception-v3; {rule})", reference, digits=4,
-        margin=margin, network="inception", between=SETS, depends_on_n=True, least=0.0, most=most,
+def _of_overlap(name: str, rule: str, source: str, most: float | None = 1.0) -> Metric:
+    """How two sets overlap in the features of Inception."""
+    return Metric(
+        HIGHER, "", f"{name} (Inception-v3; {rule})", source, digits=4,
+        margin=Margin(0.0005, "half a unit of the third digit"), network="inception", between=SETS,
+        depends_on_n=True, least=0.0, most=most,
     )  # fmt: skip
-    title = own.title.replace("Inception-v3", "EfficientNet-lite0")
-    reference += ", with a different network"
-    twin = replace(own, title=title, reference=reference, network=EFFNET, stands_in_for=name)
-    return {name: own, f"{name}_effnet": twin}
 
+
+def _through_effnet(metric: Metric, stands_in_for: str) -> Metric:
+    """The same in the features of EfficientNet-lite0."""
+    title = metric.title.replace("Inception-v3", "EfficientNet-lite0")
+    source = f"{metric.reference}, with a different network"
+    return replace(
+        metric, title=title, reference=source, network=EFFNET, stands_in_for=stands_in_for
+    )
+
+
+PRECISION = _of_overlap("Precision", "k = 3, <=", "Kynkaanniemi et al. 2019")
+RECALL = _of_overlap("Recall", "k = 3, <=", "Kynkaanniemi et al. 2019")
+DENSITY = _of_overlap("Density", "k = 5, <", "Naeem et al. 2020", most=None)
+COVERAGE = _of_overlap("Coverage", "k = 5, <", "Naeem et al. 2020")
 
 # fmt: off
 METRICS: dict[str, Metric] = {
@@ -96,10 +104,14 @@ METRICS: dict[str, Metric] = {
     "cmmd": Metric(LOWER, "", "CMMD (CLIP ViT-L/14 at 336 px), biased as published", "Jayasumana et al. 2024; cmmd-pytorch",
         label="CMMD (biased)", digits=3, margin=Margin(0.0005, "half a unit of the third digit, which papers print"),
         network="clip_vitl14_336", between=SETS, depends_on_n=True, least=0.0),
-    **_of_manifolds("precision", "k = 3, <=", "Kynkaanniemi et al. 2019"),
-    **_of_manifolds("recall", "k = 3, <=", "Kynkaanniemi et al. 2019"),
-    **_of_manifolds("density", "k = 5, <", "Naeem et al. 2020", most=None),
-    **_of_manifolds("coverage", "k = 5, <", "Naeem et al. 2020"),
+    "precision": PRECISION,
+    "precision_effnet": _through_effnet(PRECISION, "precision"),
+    "recall": RECALL,
+    "recall_effnet": _through_effnet(RECALL, "recall"),
+    "density": DENSITY,
+    "density_effnet": _through_effnet(DENSITY, "density"),
+    "coverage": COVERAGE,
+    "coverage_effnet": _through_effnet(COVERAGE, "coverage"),
     "spectrum_kl": Metric(LOWER, "", "KL divergence of the spectrum of a map of codes from its image's",
         "Ning et al. 2026, arXiv 2603.14645", label="spectrum KL", digits=4,
         margin=Margin(0.0005, "half a unit of the third digit"), least=0.0, of_images=True),
@@ -183,24 +195,6 @@ METRICS: dict[str, Metric] = {
         label="peak memory", digits=0, least=0.0),
 }
 # fmt: on
-
-
-def _of_decoded(prefix: str, whose: str, source: str) -> dict[str, Metric]:
-    """The distances of decoded images to the originals, by the name of the metric of any two sets."""
-    titles = {
-        "kid": "KID of {}, not times 1,000",
-        "kd_effnet": "Kernel distance of {} (EfficientNet-lite0), not times 1,000",
-        "fid": "FID of {}",
-        "fd_effnet": "Frechet distance of {} (EfficientNet-lite0)",
-    }
-    made = {}
-    for name, title in titles.items():
-        row = METRICS[name]
-        label, original = (text and prefix + text for text in (row.label, row.stands_in_for))
-        row = replace(row, title=title.format(whose), between="")
-        reference = source.format(row.reference)
-        made[prefix + name] = replace(row, reference=reference, label=label, stands_in_for=original)
-    return made
 
 
 def _of_codes(
@@ -297,9 +291,38 @@ OF_CODES: dict[str, Metric] = {
 }
 # fmt: on
 METRICS |= OF_CODES | OF_EDITS
-METRICS |= _of_decoded("r", "reconstructions", "{}, to the originals of the same images")
-METRICS |= _of_decoded("i", "codes halfway to a training code", "Xu et al. 2026, arXiv 2603.05630")
-METRICS |= _of_decoded("p", "perturbed tokens", "Qiu et al. 2025, arXiv 2503.08354")
+
+
+def _of_decoded(name: str, prefix: str, title: str, source: str) -> Metric:
+    """The distance `name` of two sets, for decoded images and their originals; its name has a `prefix`."""
+    metric = METRICS[name]
+    return replace(
+        metric, title=title, reference=source, between="", label=metric.label and prefix + metric.label,
+        stands_in_for=metric.stands_in_for and prefix + metric.stands_in_for,
+    )  # fmt: skip
+
+
+KERNEL, FRECHET = "Binkowski et al. 2018", "Heusel et al. 2017; pytorch-fid"
+OTHER_KERNEL, OTHER_FRECHET = f"{KERNEL}, with a different network", "Heusel et al. 2017, eq. 6"
+TO_ORIGINALS = "to the originals of the same images"
+HALFWAY, MOVED = "Xu et al. 2026, arXiv 2603.05630", "Qiu et al. 2025, arXiv 2503.08354"
+IMAGES, CODES, TOKENS = "reconstructions", "codes halfway to a training code", "perturbed tokens"
+# fmt: off
+METRICS |= {
+    "rkid": _of_decoded("kid", "r", f"KID of {IMAGES}, not times 1,000", f"{KERNEL}, {TO_ORIGINALS}"),
+    "rkd_effnet": _of_decoded("kd_effnet", "r", f"Kernel distance of {IMAGES} (EfficientNet-lite0), not times 1,000", f"{OTHER_KERNEL}, {TO_ORIGINALS}"),
+    "rfid": _of_decoded("fid", "r", f"FID of {IMAGES}", f"{FRECHET}, {TO_ORIGINALS}"),
+    "rfd_effnet": _of_decoded("fd_effnet", "r", f"Frechet distance of {IMAGES} (EfficientNet-lite0)", f"{OTHER_FRECHET}, {TO_ORIGINALS}"),
+    "ikid": _of_decoded("kid", "i", f"KID of {CODES}, not times 1,000", HALFWAY),
+    "ikd_effnet": _of_decoded("kd_effnet", "i", f"Kernel distance of {CODES} (EfficientNet-lite0), not times 1,000", HALFWAY),
+    "ifid": _of_decoded("fid", "i", f"FID of {CODES}", HALFWAY),
+    "ifd_effnet": _of_decoded("fd_effnet", "i", f"Frechet distance of {CODES} (EfficientNet-lite0)", HALFWAY),
+    "pkid": _of_decoded("kid", "p", f"KID of {TOKENS}, not times 1,000", MOVED),
+    "pkd_effnet": _of_decoded("kd_effnet", "p", f"Kernel distance of {TOKENS} (EfficientNet-lite0), not times 1,000", MOVED),
+    "pfid": _of_decoded("fid", "p", f"FID of {TOKENS}", MOVED),
+    "pfd_effnet": _of_decoded("fd_effnet", "p", f"Frechet distance of {TOKENS} (EfficientNet-lite0)", MOVED),
+}
+# fmt: on
 
 # More networks that --features can choose, by the names of their weights, with their titles.
 FEATURE_NETWORKS = {
@@ -307,29 +330,42 @@ FEATURE_NETWORKS = {
     "dinov2_vitb14": "DINOv2 ViT-B/14",
     "clip_vitl14_336": "CLIP ViT-L/14 at 336 px",
 }
+# The metrics through these networks, each after the entry with EfficientNet-lite0 that it is like.
+THROUGH_OTHERS = {
+    "fd_effnet": ("fd_dinov2_vitl14", "fd_dinov2_vitb14", "fd_clip_vitl14_336"),
+    "kd_effnet": ("kd_dinov2_vitl14", "kd_dinov2_vitb14", "kd_clip_vitl14_336"),
+    "precision_effnet": ("precision_dinov2_vitl14", "precision_dinov2_vitb14", "precision_clip_vitl14_336"),
+    "recall_effnet": ("recall_dinov2_vitl14", "recall_dinov2_vitb14", "recall_clip_vitl14_336"),
+    "density_effnet": ("density_dinov2_vitl14", "density_dinov2_vitb14", "density_clip_vitl14_336"),
+    "coverage_effnet": ("coverage_dinov2_vitl14", "coverage_dinov2_vitb14", "coverage_clip_vitl14_336"),
+    "fd_effnet_seed_std": ("fd_dinov2_vitl14_seed_std", "fd_dinov2_vitb14_seed_std", "fd_clip_vitl14_336_seed_std"),
+    "nn_effnet": ("nn_dinov2_vitl14", "nn_dinov2_vitb14", "nn_clip_vitl14_336"),
+    "nn_ratio_effnet": ("nn_ratio_dinov2_vitl14", "nn_ratio_dinov2_vitb14", "nn_ratio_clip_vitl14_336"),
+    "rkd_effnet": ("rkd_dinov2_vitl14", "rkd_dinov2_vitb14", "rkd_clip_vitl14_336"),
+    "rfd_effnet": ("rfd_dinov2_vitl14", "rfd_dinov2_vitb14", "rfd_clip_vitl14_336"),
+    "ikd_effnet": ("ikd_dinov2_vitl14", "ikd_dinov2_vitb14", "ikd_clip_vitl14_336"),
+    "ifd_effnet": ("ifd_dinov2_vitl14", "ifd_dinov2_vitb14", "ifd_clip_vitl14_336"),
+    "pkd_effnet": ("pkd_dinov2_vitl14", "pkd_dinov2_vitb14", "pkd_clip_vitl14_336"),
+    "pfd_effnet": ("pfd_dinov2_vitl14", "pfd_dinov2_vitb14", "pfd_clip_vitl14_336"),
+}  # fmt: skip
 
 
-OF_LAYERS = ("pd_effnet", "ppl_effnet", "diversity_effnet")  # distances by several of its layers
+def _through(network: str, metric: Metric) -> Metric:
+    """A metric with the features of one of `FEATURE_NETWORKS` in place of EfficientNet-lite0's."""
+    title = metric.title.replace("EfficientNet-lite0", FEATURE_NETWORKS[network])
+    label = metric.label.replace("EfficientNet", FEATURE_NETWORKS[network])
+    return replace(
+        metric,
+        title=title.replace("effnet", network),
+        label=label.replace("effnet", network),
+        network=network,
+    )
 
 
-def _on_features(network: str, title: str) -> dict[str, Metric]:
-    """The metrics on the features of one more network: as those on EfficientNet-lite0's."""
-
-    def renamed(text: str) -> str:
-        text = text.replace("EfficientNet-lite0", title).replace("EfficientNet", title)
-        return text.replace("effnet", network)
-
-    return {
-        renamed(name): replace(
-            row, title=renamed(row.title), label=renamed(row.label), network=network
-        )
-        for name, row in METRICS.items()
-        if row.network == EFFNET and name not in OF_LAYERS
+for _number, _network in enumerate(FEATURE_NETWORKS):
+    METRICS |= {
+        names[_number]: _through(_network, METRICS[name]) for name, names in THROUGH_OTHERS.items()
     }
-
-
-for _network, _title in FEATURE_NETWORKS.items():
-    METRICS |= _on_features(_network, _title)
 
 SHIPPED = frozenset(METRICS)
 
