@@ -247,9 +247,7 @@ OF_EDITS: dict[str, Metric] = {
     "composition_l1": _of_edits("Mean absolute difference in grey levels after encoding and decoding again", "Melistas et al. 2024", "composition (L1)", LOWER, 255.0, least=0.0, of_images=True),
     "f1": _of_edits("F1 of a classifier on edited images, mean over batches", "Melistas et al. 2024", "F1", least=0.0),
 }
-# fmt: on
 
-# fmt: off
 _N: dict[str, Any] = {"depends_on_n": True}
 OF_CODES: dict[str, Metric] = {
     "knn": _of_codes("k-NN accuracy", "Cover and Hart 1967; of binary labels the balanced accuracy"),
