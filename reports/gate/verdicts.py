@@ -29,7 +29,7 @@ from diffae.system.errors import UserError
 from reports.records.differences import error_between
 from reports.records.estimate import Error, covariance, t_tail
 from reports.records.metric import Margin
-from reports.records.metrics import METRICS, is_of_sample
+from reports.records.metrics import METRICS, Metrics
 from reports.records.published import OF_N
 from reports.records.reading import grouped, short
 from reports.records.record import HIGHER, NEITHER, Record
@@ -135,6 +135,12 @@ def check_protocols(base: Run, new: Run, key: str) -> None:
                 f"the protocols differ in {short(field, 40)}: {_quoted(a.get(field))} in {base.folder}, "
                 f"{_quoted(b.get(field))} in {new.folder} ({_named(was)})"
             )
+
+
+def is_of_sample(number: Record, known: Metrics) -> bool:
+    """Whether another draw of as many images would change a number, and one direction is better."""
+    metric = known.get(number.metric)
+    return metric is not None and metric.depends_on_n and metric.direction != NEITHER
 
 
 def check_uncertainty(base: Run, new: Run, key: str) -> None:

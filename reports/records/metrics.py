@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from reports.records.metric import Margin, Metric
-from reports.records.record import HIGHER, LOWER, NEITHER, Record
+from reports.records.record import HIGHER, LOWER, NEITHER
 
 SETS, PAIRS = "sets", "pairs"
 Metrics = Mapping[str, Metric]
@@ -389,12 +389,6 @@ def seen_through(metric: str, network: str, known: Metrics = METRICS) -> str:
 def published_name(metric: str, known: Metrics = METRICS) -> str:
     """The metric that `metric` stands in for; itself if it stands in for none."""
     return (known[metric].stands_in_for if metric in known else "") or metric
-
-
-def is_of_sample(number: Record, known: Metrics = METRICS) -> bool:
-    """Whether another draw of as many images would change a number, and one direction is better."""
-    row = known.get(number.metric)
-    return row is not None and row.depends_on_n and row.direction != NEITHER
 
 
 def comparing(kind: str) -> tuple[str, ...]:
