@@ -20,8 +20,10 @@ def junit(findings: Findings) -> bytes:
     failed = {id(c) for c in findings.failing}
     ordered = sorted(findings.found, key=lambda c: c.record.benchmark)
     groups = groupby(ordered, key=lambda c: c.record.benchmark)
-    known = findings.known
-    return _xml({name: [_case(c, id(c) in failed, known) for c in group] for name, group in groups})
+    metrics = findings.metrics
+    return _xml(
+        {name: [_case(c, id(c) in failed, metrics) for c in group] for name, group in groups}
+    )
 
 
 def junit_of_refusal(reason: str) -> bytes:
@@ -31,12 +33,12 @@ def junit_of_refusal(reason: str) -> bytes:
     return _xml({"regression gate": [case]})
 
 
-def _case(c: Comparison, failed: bool, known: Metrics) -> Case:
+def _case(c: Comparison, failed: bool, metrics: Metrics) -> Case:
     r = c.record
     names = f"{r.benchmark}.{r.system}", joined(r.setting, steps_text(r), r.metric)
     if not failed:
         return (*names, "skipped" if c.verdict == NOT_COMPARED else "", c.note)
-    base, new, difference = change(c, known)
+    base, new, difference = change(c, metrics)
     message = f"{c.verdict}: {base} -> {new or 'no value'} ({difference}), margin {c.margin:.2g}, p {c.p:.2g} {c.note}"
     return (*names, "failure", joined(message.strip(), error_changed(c), by="; "))
 

@@ -40,19 +40,19 @@ Wrap = Callable[[str], str]
 class Findings:
     """The comparisons of two runs, those that fail with the worst first, and the names of the runs.
 
-    `known` defines the metrics.
+    `metrics` defines the metrics.
     """
 
     found: Sequence[verdicts.Comparison]
     failing: Sequence[verdicts.Comparison]
     base: str
     new: str
-    known: Metrics
+    metrics: Metrics
 
     @property
     def failures(self) -> list[str]:
         """The failures as sentences; a group of numbers is one entry."""
-        return [words.sentences(group, self.known) for group in words.groups(self.failing)]
+        return [words.sentences(group, self.metrics) for group in words.groups(self.failing)]
 
     @property
     def entries(self) -> list[str]:
@@ -65,7 +65,7 @@ def terminal(findings: Findings, everything: bool = False) -> str:
     entries = [_wrapped(entry) for entry in findings.entries]
     totals = accumulate(entry.count("\n") + 1 for entry in entries)
     fitting = len(entries) if everything else sum(total <= ENTRY_LINES for total in totals)
-    table = _table(ordered(findings.found), findings.known) if everything else ""
+    table = _table(ordered(findings.found), findings.metrics) if everything else ""
     if not everything and len(findings.found) > len(findings.failing):
         table = "--all lists every number."
     most = max(fitting, 1)  # always at least one
@@ -124,13 +124,13 @@ def ordered(found: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
     return sorted(found, key=lambda c: (place(c.verdict), _or_if_nan(c.p, 2.0), -_excess(c)))
 
 
-def change(c: verdicts.Comparison, known: Metrics) -> tuple[str, str, str]:
+def change(c: verdicts.Comparison, metrics: Metrics) -> tuple[str, str, str]:
     """The base's value, the new one and their difference ± its error, with the digits that the
     error justifies.
     """
 
     def text(value: float | None) -> str:
-        return "" if value is None else number_text(value, c.record.metric, known)
+        return "" if value is None else number_text(value, c.record.metric, metrics)
 
     if c.base is None or c.new is None or c.error is None:
         return text(c.base), text(c.new), ""
@@ -157,7 +157,7 @@ def _status(findings: Findings) -> str:
 
 def _remarks(findings: Findings) -> list[str]:
     """Remarks on numbers that did not fail, as a list in Markdown."""
-    found, known = findings.found, findings.known
+    found, metrics = findings.found, findings.metrics
     missing, changed, unresolved = (
         [c for c in found if c.verdict == verdict]
         for verdict in (verdicts.MISSING, verdicts.CHANGED, verdicts.UNRESOLVED)
@@ -178,8 +178,8 @@ def _remarks(findings: Findings) -> list[str]:
         )
     if allowed := len(missing) - sum(c.verdict == verdicts.MISSING for c in findings.failing):
         remarks.append(f"Missing, but ignored (--allow-missing): {allowed:,}.")
-    if seen := [c for c in changed if _printed_change(c, known)]:
-        text = escape(words.sentence(max(seen, key=lambda c: _printed_change(c, known)), known))
+    if seen := [c for c in changed if _printed_change(c, metrics)]:
+        text = escape(words.sentence(max(seen, key=lambda c: _printed_change(c, metrics)), metrics))
         count = f"{len(seen):,}"
         remarks.append(f"Changed, neither better nor worse: {count}; the largest change: {text}.")
     if open_ := [c for c in unresolved if _possible(c) > c.margin]:
@@ -197,10 +197,10 @@ def changed_errors(found: Sequence[verdicts.Comparison]) -> list[verdicts.Compar
     return sorted((c for c in found if c.errors), key=ratio, reverse=True)
 
 
-def _printed_change(c: verdicts.Comparison, known: Metrics) -> float:
+def _printed_change(c: verdicts.Comparison, metrics: Metrics) -> float:
     """The change as a share of the value; 0 if it does not show in print."""
     assert c.base is not None and c.new is not None
-    base, new = (number_text(value, c.record.metric, known) for value in (c.base, c.new))
+    base, new = (number_text(value, c.record.metric, metrics) for value in (c.base, c.new))
     return 0.0 if base == new else abs(c.new - c.base) / max(abs(c.base), abs(c.new))
 
 
@@ -233,16 +233,18 @@ def _folded_tables(findings: Findings) -> list[str]:
         shown = list(rows)
         some = f", the first {len(shown):,} of them" if len(shown) < counts[verdict] else ""
         head = f"<details><summary>{counts[verdict]:,} {WORDS[verdict]}{some}</summary>"
-        folds.append(f"{head}\n\n{_table(shown, findings.known)}\n\n</details>")
+        folds.append(f"{head}\n\n{_table(shown, findings.metrics)}\n\n</details>")
     return folds
 
 
-def _table(rows: Sequence[verdicts.Comparison], known: Metrics) -> str:
-    return tabulate([_row(c, known) for c in rows], HEADERS, tablefmt="pipe", disable_numparse=True)
+def _table(rows: Sequence[verdicts.Comparison], metrics: Metrics) -> str:
+    return tabulate(
+        [_row(c, metrics) for c in rows], HEADERS, tablefmt="pipe", disable_numparse=True
+    )
 
 
-def _row(c: verdicts.Comparison, known: Metrics) -> list[str]:
-    base, new, difference = change(c, known)
+def _row(c: verdicts.Comparison, metrics: Metrics) -> list[str]:
+    base, new, difference = change(c, metrics)
     judged = c.error is not None and c.verdict not in verdicts.NO_VERDICT
     margin, p = (f"{c.margin:.2g}", f"{c.p:.2g}") if judged else ("", "")
     how = "paired" if c.paired else "pairing lost" if c.pairing_lost else c.note

@@ -137,9 +137,9 @@ def check_protocols(base: Run, new: Run, key: str) -> None:
             )
 
 
-def is_of_sample(number: Record, known: Metrics) -> bool:
+def is_of_sample(number: Record, metrics: Metrics) -> bool:
     """Whether another draw of as many images would change a number, and one direction is better."""
-    metric = known.get(number.metric)
+    metric = metrics.get(number.metric)
     return metric is not None and metric.depends_on_n and metric.direction != NEITHER
 
 
@@ -184,7 +184,7 @@ def _quoted(value: object) -> str:
 
 def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Comparison:
     """The difference of one number and its error; without a verdict yet, unless none is possible."""
-    was, now, known = base.records[key], new.records[key], METRICS | new.metrics
+    was, now, metrics = base.records[key], new.records[key], METRICS | new.metrics
     found = Comparison(was, was.value, now.value)
     if was.value is None:
         return replace(found, verdict=SAME if now.value is None else NEW)
@@ -195,7 +195,7 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
     if not math.isfinite(now.value):  # in either direction: an infinite SSIM is no improvement
         note = "no longer a finite number"
         return replace(found, loss=math.inf, p=0.0, verdict=REGRESSION, note=note)
-    before, n = comparable_n(was, known), comparable_n(now, known)
+    before, n = comparable_n(was, metrics), comparable_n(now, metrics)
     if n != before:
         note = f"{n:,} images, {before:,} in the baseline: {was.metric} depends on the number of images"
         return replace(found, verdict=NOT_COMPARED, note=note)
@@ -221,7 +221,7 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
     if not same:
         note = "different seeds, and no uncertainty is known"
         return replace(found, verdict=NOT_COMPARED, note=note)
-    if loss and is_of_sample(was, known):
+    if loss and is_of_sample(was, metrics):
         note = "no uncertainty is known: the difference may be chance"
         return replace(found, verdict=NOT_COMPARED, note=note)
     return replace(found, error=Error(0.0, math.inf), paired=True)  # it is not due to chance

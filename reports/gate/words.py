@@ -30,11 +30,11 @@ def subject(record: Record) -> str:
     return joined(f"{system}: {kind} of {benchmark}", _where(record))
 
 
-def sentence(c: Comparison, known: Metrics = METRICS) -> str:
+def sentence(c: Comparison, metrics: Metrics = METRICS) -> str:
     """How a number changed, with the digits that show the change, and the error of the change."""
     assert c.base is not None  # a new number has no verdict that is told
     if c.new is None:
-        text, why = number_text(c.base, c.record.metric, known), short(c.note, 200)
+        text, why = number_text(c.base, c.record.metric, metrics), short(c.note, 200)
         return f"{subject(c.record)} is missing (was {text}){why and ': '}{why}"
     if not (math.isfinite(c.base) and math.isfinite(c.new)):
         return f"{subject(c.record)} went from {c.base:.4g} to {c.new:.4g}: {c.note}"
@@ -105,13 +105,13 @@ def groups(ordered: Iterable[Comparison]) -> list[list[Comparison]]:
     return list(grouped(ordered, of).values())
 
 
-def sentences(group: Sequence[Comparison], known: Metrics = METRICS) -> str:
+def sentences(group: Sequence[Comparison], metrics: Metrics = METRICS) -> str:
     """A group as one or two sentences: its first number, which is the worst, and where the others are."""
     first, *others = group
     if first.verdict == MISSING and others:
         return _missing(group)
     reason = because(first)
-    text = sentence(first, known) + (f": {reason}" if reason else "") + "."
+    text = sentence(first, metrics) + (f": {reason}" if reason else "") + "."
     if not others:
         return text
     names = few([_where(c.record) or "without a setting" for c in others], OTHERS)

@@ -27,30 +27,30 @@ from reports.tables.ranking import (
 Rows = list[tuple[str, list[Record]]]  # an aspect, and a number of it of every system and reference
 
 
-def panels_of(found: Merged, numbers: Numbers) -> View:
+def panels_of(merged: Merged, numbers: Numbers) -> View:
     """A panel for each system that has one of the numbers, and the markers of the references."""
-    rows = list(_rows(found))
+    rows = list(_rows(merged))
     every = [r for _, ours in rows for r in ours]
     names = dict.fromkeys(_name(r) for r in every if r.reference)
     marks = {name: 1 + i % (MARKERS - 1) for i, name in enumerate(names)}
     systems = dict.fromkeys(r.system for r in every if not r.reference)
-    panels = [_panel(system, rows, marks, found, numbers) for system in systems]
+    panels = [_panel(system, rows, marks, merged, numbers) for system in systems]
     return {"panels": panels, "references": marks}
 
 
-def _rows(found: Merged) -> Iterator[tuple[str, list[Record]]]:
+def _rows(merged: Merged) -> Iterator[tuple[str, list[Record]]]:
     """For each aspect of a table, one record of each system and reference, and all of real images: at
     the largest T, and of several settings at that of the table's headline, or the first.
 
     A pattern of settings has alternatives, of which a system is taken at the first that it has.
     """
-    for spec in sorted(found.specs, key=lambda spec: spec.order):
-        measured = at_largest_steps(numbers_of(found, spec.source))
-        told = of_headline(spec, measured, found.known)
-        first = first_metric(told, spec.headline, found.known)
+    for spec in sorted(merged.specs, key=lambda spec: spec.order):
+        measured = at_largest_steps(numbers_of(merged, spec.source))
+        told = of_headline(spec, measured, merged.metrics)
+        first = first_metric(told, spec.headline, merged.metrics)
         taken = {r.system: r.setting for r in own_best(r for r in told if r.metric == first)}
         for aspect, wanted, settings in spec.aspects:
-            metric = first_metric(measured, [wanted], found.known)
+            metric = first_metric(measured, [wanted], merged.metrics)
             ours = [r for r in measured if r.metric == metric]
             ours.sort(key=lambda r: r.setting != taken.get(r.system))
             chosen: dict[str, Record] = {}
@@ -61,16 +61,18 @@ def _rows(found: Merged) -> Iterator[tuple[str, list[Record]]]:
             yield aspect, [*chosen.values(), *filter(is_floor, ours)]
 
 
-def _panel(system: str, rows: Rows, marks: dict[str, int], found: Merged, numbers: Numbers) -> View:
+def _panel(
+    system: str, rows: Rows, marks: dict[str, int], merged: Merged, numbers: Numbers
+) -> View:
     aspects: dict[str, list[View]] = {aspect: [] for aspect, _ in rows}
     for aspect, ours in rows:
         for r in (r for r in ours if r.system == system):
             number = {"number": numbers.setdefault(r, len(numbers))}
-            aspects[aspect].append(_row(r, ours, marks, found) | number)
-    return {"system": system, "colour": colour_of(found, system) % COLOURS, "aspects": aspects}
+            aspects[aspect].append(_row(r, ours, marks, merged) | number)
+    return {"system": system, "colour": colour_of(merged, system) % COLOURS, "aspects": aspects}
 
 
-def _row(record: Record, ours: Sequence[Record], marks: Mapping[str, int], found: Merged) -> View:
+def _row(record: Record, ours: Sequence[Record], marks: Mapping[str, int], merged: Merged) -> View:
     """A number on its axis, with the others that were measured like it.
 
     Positions are in per cent of the axis: of the ends of its interval and its value, and of each
@@ -87,14 +89,14 @@ def _row(record: Record, ours: Sequence[Record], marks: Mapping[str, int], found
 
     return {
         "table": record.table,
-        "label": heading(record.metric, [record], found.known),
+        "label": heading(record.metric, [record], merged.metrics),
         "words": joined(record.setting, steps_text(record)),
-        "value": value_text(record, found.known),
-        "error": error_text(record, found.known),
+        "value": value_text(record, merged.metrics),
+        "error": error_text(record, merged.metrics),
         "at": [at(own.low), at(own.y), at(own.high)],
         "others": [(at(point(0, r).y), marks.get(_name(r), 0), _name(r)) for r in others],
         "ends": [f"{end:.3g}" for end in (worst, best)],
-        "against": _against(record, others, found),
+        "against": _against(record, others, merged),
     }
 
 
@@ -109,17 +111,17 @@ def _axis(record: Record, peers: Sequence[Record]) -> tuple[float, float]:
     return min(*ends, best), best
 
 
-def _against(record: Record, others: Sequence[Record], found: Merged) -> str:
+def _against(record: Record, others: Sequence[Record], merged: Merged) -> str:
     """The difference to the best reference; without one, to the best of the other systems of like codes."""
     alike = [r for r in others if has_inverted_noise(r) == has_inverted_noise(record)]
     rivals = [r for r in others if r.reference] or alike
     if not rivals:
         return ""
     rival = min(rivals, key=loss)
-    gap = gap_between(rival, record, found.known)
+    gap = gap_between(rival, record, merged.metrics)
     side = "behind" if gap.behind > 0 else "ahead of"
     doubt = "" if gap.is_clear else f", {gap.standing}"
-    return f"{gap_text(gap, found.known)} {side} {_name(rival)}{doubt}"
+    return f"{gap_text(gap, merged.metrics)} {side} {_name(rival)}{doubt}"
 
 
 def _name(record: Record) -> str:

@@ -38,9 +38,9 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
     numbers: Numbers = {}
     shown = [_group(i, group, numbers) for i, group in enumerate(groups)]
     ranked = [list(_contests(group, numbers)) for group in groups]
-    known = {name: m for group in groups[::-1] for name, m in group.known.items()}
+    metrics = {name: m for group in groups[::-1] for name, m in group.metrics.items()}
     data = {
-        "numbers": [details(record, known) for record in numbers],
+        "numbers": [details(record, metrics) for record in numbers],
         "groups": ranked,
         "sizes": [*map(metric_label, SIZES), CALLS],
     }
@@ -77,14 +77,14 @@ def _same(group: Merged, run: Run) -> bool:
     return a == b and group.suite == run.suite
 
 
-def _group(index: int, found: Merged, numbers: Numbers) -> View:
+def _group(index: int, merged: Merged, numbers: Numbers) -> View:
     """A group as the page shows it: its tables, and what its runs do not share."""
     return {
         "id": f"g{index}",
-        "title": tables_heading(found)[0],
-        "entries": [run.label for run in found.sources],
-        "remarks": found.remarks,
-        "tables": [table_view(table, numbers, f"g{index}") for table in found.tables[1:]],
+        "title": tables_heading(merged)[0],
+        "entries": [run.label for run in merged.sources],
+        "remarks": merged.remarks,
+        "tables": [table_view(table, numbers, f"g{index}") for table in merged.tables[1:]],
     }
 
 
@@ -120,8 +120,8 @@ def _contests(group: Merged, numbers: Numbers) -> Iterator[View]:
     sizes = [sizes_of_codes(group.rows, name) for name in SIZES]
     for spec in sorted(group.specs, key=lambda spec: spec.order):
         chosen = choose(spec, group.rows)
-        order = with_stand_ins(spec.in_order, group.known)
-        ours = contests(spec, chosen, group.known)
+        order = with_stand_ins(spec.in_order, group.metrics)
+        ours = contests(spec, chosen, group.metrics)
         ours.sort(key=lambda r: ((*order, r[0].metric).index(r[0].metric), -len(r)))
         for rivals in ours:
             everyone = [*rivals, *_references(rivals, chosen, group)]
@@ -139,7 +139,7 @@ def _contests(group: Merged, numbers: Numbers) -> Iterator[View]:
 
 def _name(rivals: Sequence[Record], group: Merged) -> str:
     """The metric of a contest, and what all of its numbers share."""
-    first, parts = rivals[0], [heading(rivals[0].metric, rivals, group.known)]
+    first, parts = rivals[0], [heading(rivals[0].metric, rivals, group.metrics)]
     if len({r.dataset for r in group.rows}) > 1:
         parts.append(first.dataset)
     if len({r.setting for r in rivals}) == 1:
@@ -153,11 +153,11 @@ def _references(rivals: Sequence[Record], chosen: Sequence[Record], group: Merge
     """The references that give a contest its scale, such as real images, of as many images."""
     same, first = attrgetter("metric", "dataset", "split"), rivals[0]
     settings, steps = {r.setting for r in rivals}, {r.steps for r in rivals} | {None}
-    n = comparable_n(first, group.known)
+    n = comparable_n(first, group.metrics)
     return [
         r
         for r in chosen
-        if r.reference and same(r) == same(first) and comparable_n(r, group.known) == n
+        if r.reference and same(r) == same(first) and comparable_n(r, group.metrics) == n
         if (r.setting in settings or len(settings) > 1) and r.steps in steps
     ]
 
@@ -172,15 +172,15 @@ def _rival(
         "reference": record.reference,
         "entry": record.run or group.sources[0].label,
         "n": record.n,
-        "text": value_text(record, group.known),
-        "error": error_text(record, group.known),
+        "text": value_text(record, group.metrics),
+        "error": error_text(record, group.metrics),
         "at": [place.low, place.y, place.high],
         "sizes": [*(size_of_code(record, by_code) for by_code in sizes), record.calls],
         "number": numbers.setdefault(record, len(numbers)),
     }
 
 
-def _pair(better: Record, other: Record, found: Merged) -> list[float | str]:
+def _pair(better: Record, other: Record, merged: Merged) -> list[float | str]:
     """A difference: its size, the size with its error, and how sure it is."""
-    gap = gap_between(better, other, found.known)
-    return [float(f"{gap.behind:.6g}"), gap_text(gap, found.known), how_sure(gap)]
+    gap = gap_between(better, other, merged.metrics)
+    return [float(f"{gap.behind:.6g}"), gap_text(gap, merged.metrics), how_sure(gap)]

@@ -17,29 +17,29 @@ MOST_NOTES = 4
 MEANINGLESS = "The profile {} only shows that everything runs: its numbers mean nothing{}."
 
 
-def facts(found: Merged) -> dict[str, str]:
+def facts(merged: Merged) -> dict[str, str]:
     """What was measured, by name: for several runs what they share, and what differs."""
 
     def shared(name: str) -> str:
-        return each(found, lambda run: dict(facts_of(run)).get(name, "none"))
+        return each(merged, lambda run: dict(facts_of(run)).get(name, "none"))
 
-    systems = ", ".join(map(_text, _systems(found))) or "none"
-    names = dict.fromkeys(name for run in found.sources for name, _ in facts_of(run))
+    systems = ", ".join(map(_text, _systems(merged))) or "none"
+    names = dict.fromkeys(name for run in merged.sources for name, _ in facts_of(run))
     return {"Systems": systems} | {name: shared(name) for name in names}
 
 
-def lede(found: Merged) -> str:
+def lede(merged: Merged) -> str:
     """The subject of the page in a sentence."""
-    systems, count = _systems(found), len({r.benchmark for r in found.records})
+    systems, count = _systems(merged), len({r.benchmark for r in merged.records})
     benchmarks = f"{count} benchmark{'s' * (count != 1)}"
-    n = counted(r for r in found.rows if not r.reference)
+    n = counted(r for r in merged.rows if not r.reference)
     said = f" Images or other units behind each number: {n}." if n else ""
     return f"{listed(systems) or 'No system'}, by {benchmarks}.{said}"
 
 
-def _systems(found: Merged) -> list[str]:
+def _systems(merged: Merged) -> list[str]:
     """The systems that compete: a reference that was not measured everywhere is none."""
-    return [name for name in found.systems if name not in found.references]
+    return [name for name in merged.systems if name not in merged.references]
 
 
 def facts_of(folder: Run) -> Iterator[tuple[str, str]]:
@@ -89,10 +89,10 @@ def _command(notes: Mapping[str, Any]) -> str:
 # Warnings
 
 
-def failures(found: Merged) -> tuple[str, ...]:
+def failures(merged: Merged) -> tuple[str, ...]:
     """Failures: systems that raised an error in a benchmark; of a run without any number, all obstacles."""
     where: dict[tuple[str, str, str], list[str]] = {}
-    for folder in found.folders:
+    for folder in merged.folders:
         failed = folder.notes.get("failed")
         for row in failed if isinstance(failed, list) else []:
             if isinstance(row, dict):
@@ -105,23 +105,23 @@ def failures(found: Merged) -> tuple[str, ...]:
     )
 
 
-def warnings(found: Merged) -> tuple[str, ...]:
+def warnings(merged: Merged) -> tuple[str, ...]:
     """Reasons for caution: a profile whose numbers mean nothing, models trained on these images,
     precision, caveats that many numbers share.
     """
-    said = [*said_of_profiles(found), *found.remarks]
-    for folder in found.folders:
+    said = [*said_of_profiles(merged), *merged.remarks]
+    for folder in merged.folders:
         seen = part_of(folder.notes, "seen_in_training")
         said += [f"{_text(system)}: {_text(text)}" for system, text in seen.items()]
         if folder.notes.get("precision") not in (None, "float32"):
             said.append(f"Measured in {_text(folder.notes['precision'])}, not in float32.")
-    return (*dict.fromkeys(said), *_caveats(found))
+    return (*dict.fromkeys(said), *_caveats(merged))
 
 
-def said_of_profiles(found: Merged) -> list[str]:
+def said_of_profiles(merged: Merged) -> list[str]:
     """That the numbers of runs of the profile `smoke`, or of one made from it, mean nothing."""
-    runs = [run for run in found.folders if _base(run.notes) == SMOKE]
-    named = f" ({listed([run.label for run in runs])})" if len(found.folders) > 1 else ""
+    runs = [run for run in merged.folders if _base(run.notes) == SMOKE]
+    named = f" ({listed([run.label for run in runs])})" if len(merged.folders) > 1 else ""
     return [MEANINGLESS.format(SMOKE, named)] if runs else []
 
 
@@ -131,9 +131,9 @@ def _base(notes: Mapping[str, Any]) -> object:
     return profile.get("base", profile.get("name"))
 
 
-def _caveats(found: Merged) -> Iterator[str]:
+def _caveats(merged: Merged) -> Iterator[str]:
     """The notes of systems' numbers, the most frequent first, with the benchmarks that have them."""
-    told = [r for r in found.records if r.value is not None and not r.reference and r.note]
+    told = [r for r in merged.records if r.value is not None and not r.reference and r.note]
     counts = Counter(r.note for r in told)
     for note, count in counts.most_common(MOST_NOTES):
         of = listed(list(dict.fromkeys(r.benchmark for r in told if r.note == note)))

@@ -25,29 +25,29 @@ FILES = ("records.csv", "samples.csv", "times.csv", "run.json", "tables/overview
 NUMBER = re.compile(r"((?:\bn = )?-?\d[\d.,]*(?:e[-+]\d+)?(?: ± \d[\d.]*(?:e[-+]\d+)?)?(?!\w))")
 
 
-def render(found: Merged, beside: Path) -> str:
+def render(merged: Merged, beside: Path) -> str:
     """The page of `found` as text; links to the run's files are relative to the folder `beside`."""
     numbers: view.Numbers = {}
-    overviews = [view.table_view(t, numbers) for t in found.tables if t.name in found.across]
-    pictures, left_out = pictures_of(found)
-    sections = view.sections_of(found, numbers, pictures)
+    overviews = [view.table_view(t, numbers) for t in merged.tables if t.name in merged.across]
+    pictures, left_out = pictures_of(merged)
+    sections = view.sections_of(merged, numbers, pictures)
     placed = {figure.id for section in sections for figure in section["figures"]}
     return filled(
         "page.html.j2",
         source("page.js"),
-        title=heading(found)[0],
-        lede=head.lede(found),
-        facts=head.facts(found).items(),
-        warnings=head.warnings(found),
-        failures=head.failures(found),
+        title=heading(merged)[0],
+        lede=head.lede(merged),
+        facts=head.facts(merged).items(),
+        warnings=head.warnings(merged),
+        failures=head.failures(merged),
         overviews=overviews,
         sections=sections,
-        kept=aspects.panels_of(found, numbers),
+        kept=aspects.panels_of(merged, numbers),
         other_figures=[figure for figure in pictures if figure.id not in placed],
         left_out=left_out,
-        protocols=view.protocols_of(found.records, found.protocols),
-        data=embedded({"numbers": [view.details(number, found.known) for number in numbers]}),
-        links=_links(found, beside),
+        protocols=view.protocols_of(merged.records, merged.protocols),
+        data=embedded({"numbers": [view.details(number, merged.metrics) for number in numbers]}),
+        links=_links(merged, beside),
     )
 
 
@@ -99,8 +99,8 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _links(found: Merged, beside: Path) -> list[str]:
+def _links(merged: Merged, beside: Path) -> list[str]:
     """The run's files next to the page; none of several runs."""
-    if len(found.folders) > 1 or found.folders[0].folder.resolve() != beside.resolve():
+    if len(merged.folders) > 1 or merged.folders[0].folder.resolve() != beside.resolve():
         return []
     return [name for name in FILES if (beside / name).exists()]

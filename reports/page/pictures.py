@@ -124,11 +124,11 @@ class FigureView:
         return sum(len(image["src"]) for row in self.images for image in row)
 
 
-def pictures_of(found: Merged) -> tuple[list[FigureView], list[str]]:
+def pictures_of(merged: Merged) -> tuple[list[FigureView], list[str]]:
     """The sheets of all folders in reading order, as large as the size limit allows, and a line for
     each file that is not shown.
     """
-    sheets, left_out = _sheets(found)
+    sheets, left_out = _sheets(merged)
     largest = max((sheet.cells["width"] for sheet, _ in sheets), default=0)
     for side in (SIDES[0], *(side for side in SIDES[1:] if side < largest)):
         figures = [_figure(f"f{i}", sheet, side) for i, (sheet, _) in enumerate(sheets)]
@@ -167,13 +167,13 @@ def strip_of(figures: Sequence[FigureView], whole: bool) -> dict[str, Any] | Non
     return {"rows": [figure.images[place] for place in places], "caption": caption}
 
 
-def _sheets(found: Merged) -> tuple[list[tuple[ReadSheet, str]], list[str]]:
+def _sheets(merged: Merged) -> tuple[list[tuple[ReadSheet, str]], list[str]]:
     """The sheets of all runs with the names of their files: by system, in the order of the tables, a
     system's worst reconstructions after its others. And a line for each picture that is not a sheet.
     """
     sheets, refused = [], []
-    for run in found.folders:
-        prefix = f"{run.label}: " if len(found.folders) > 1 else ""
+    for run in merged.folders:
+        prefix = f"{run.label}: " if len(merged.folders) > 1 else ""
         for path in sorted(run.folder.glob(f"{PICTURES}/*.png")):
             name = f"{prefix}{PICTURES}/{path.name}"
             try:
@@ -181,7 +181,7 @@ def _sheets(found: Merged) -> tuple[list[tuple[ReadSheet, str]], list[str]]:
                 sheets.append((replace(sheet, title=prefix + sheet.title), name))
             except UserError:
                 refused.append(f"{name}: no labelled sheet")
-    places = {name: i for i, name in enumerate(dict.fromkeys(r.system for r in found.records))}
+    places = {name: i for i, name in enumerate(dict.fromkeys(r.system for r in merged.records))}
 
     def place(named: tuple[ReadSheet, str]) -> tuple[int, bool, str]:
         sheet, name = named

@@ -54,28 +54,28 @@ class Line:
     code: str = ""
 
 
-def summary(found: Merged) -> list[str]:
+def summary(merged: Merged) -> list[str]:
     """The lines of the summary, without the locations of the files."""
-    parts = [lines for h in found.headlines if (lines := _lines(h, found))]
-    absent, about = _not_measured(found), said_of_profiles(found)
-    shown, hidden = _fitted(parts, LINES - FILES - len(absent) - len(about), found.known)
-    rows = [row for lines in shown for row in _block(lines, found.known)]
+    parts = [lines for h in merged.headlines if (lines := _lines(h, merged))]
+    absent, about = _not_measured(merged), said_of_profiles(merged)
+    shown, hidden = _fitted(parts, LINES - FILES - len(absent) - len(about), merged.metrics)
+    rows = [row for lines in shown for row in _block(lines, merged.metrics)]
     text = tabulate(rows, tablefmt="plain", disable_numparse=True).splitlines() if rows else []
     said = [f"and {hidden} more, in the tables"] if hidden else []
     return [line.rstrip()[:WIDTH] for line in [*about, *text, *said, *absent]]
 
 
-def _lines(headline: Headline, found: Merged) -> list[Line]:
+def _lines(headline: Headline, merged: Merged) -> list[Line]:
     """The headline of one benchmark: one line per system, then one per reference."""
     if headline.contests:
-        lines = list(_ranked(headline.contests[0], found.known))
+        lines = list(_ranked(headline.contests[0], merged.metrics))
     else:
-        metric = first_metric(headline.told, headline.spec.headline, found.known)
+        metric = first_metric(headline.told, headline.spec.headline, merged.metrics)
         lines = [Line(r, SCALE * r.reference) for r in headline.told if r.metric == metric]
-    return [replace(line, code=code_of(line.record, found.rows)) for line in lines]
+    return [replace(line, code=code_of(line.record, merged.rows)) for line in lines]
 
 
-def _ranked(held: Contest, known: Metrics) -> Iterator[Line]:
+def _ranked(held: Contest, metrics: Metrics) -> Iterator[Line]:
     """Systems with the best first; those whose difference to it may be chance are within noise, or not
     decided. Then references, those first that are better than a system.
     """
@@ -89,7 +89,7 @@ def _ranked(held: Contest, known: Metrics) -> Iterator[Line]:
     yield Line(held.best, word, must=True)
     for gap in held.others:
         doubt = "" if gap.is_clear else f", {gap.standing}"
-        yield Line(gap.record, f"{gap_text(gap, known, error=False)} behind{doubt}")
+        yield Line(gap.record, f"{gap_text(gap, metrics, error=False)} behind{doubt}")
     yield from (Line(r, f"not compared: n = {r.n:,}") for r in held.of_other_n)
     for apart in held.of_other_codes:
         noise = INVERTED if has_inverted_noise(apart) else f"no {INVERTED}"
@@ -98,7 +98,7 @@ def _ranked(held: Contest, known: Metrics) -> Iterator[Line]:
         yield Line(r.record, joined(SCALE, against(r, held)), must=bool(r.worse))
 
 
-def _fitted(parts: list[list[Line]], room: int, known: Metrics) -> tuple[list[list[Line]], int]:
+def _fitted(parts: list[list[Line]], room: int, metrics: Metrics) -> tuple[list[list[Line]], int]:
     """As many lines as fit, and the number left out: those that must be shown, the other systems in
     turns, then references.
     """
@@ -111,7 +111,7 @@ def _fitted(parts: list[list[Line]], room: int, known: Metrics) -> tuple[list[li
 
     for i, j in turns:
         shown[i].add(j)
-        is_full = sum(len(_block(lines, known)) for lines in picked()) > room
+        is_full = sum(len(_block(lines, metrics)) for lines in picked()) > room
         if is_full and not parts[i][j].must:
             shown[i].remove(j)
     return picked(), len(turns) - sum(map(len, shown))
@@ -122,7 +122,7 @@ def _urgency(line: Line, place: int, turn: int) -> tuple[bool, bool, int, int]:
     return turn > 0 and not line.must, line.record.reference, turn, place
 
 
-def _block(lines: Sequence[Line], known: Metrics) -> list[tuple[str, str, str, str]]:
+def _block(lines: Sequence[Line], metrics: Metrics) -> list[tuple[str, str, str, str]]:
     """The lines of a benchmark: its name, metric, and the setting, T and n that all lines share at
     the left, the systems beside them.
     """
@@ -130,7 +130,7 @@ def _block(lines: Sequence[Line], known: Metrics) -> list[tuple[str, str, str, s
         return []
     records = [line.record for line in lines]
     settings, steps = {r.setting for r in records}, {r.steps for r in records} - {None}
-    parts = [heading(records[0].metric, records, known)]
+    parts = [heading(records[0].metric, records, metrics)]
     parts += [setting for setting in settings if len(settings) == 1]
     parts += [f"T = {t}" for t in steps if len(steps) == 1]
     what = f"{records[0].benchmark}: {joined(*parts, counted(records))}"
@@ -141,20 +141,20 @@ def _block(lines: Sequence[Line], known: Metrics) -> list[tuple[str, str, str, s
     for line in lines:
         who = joined(line.record.system, how(line.record, records), line.code)
         name, *rest = wrap(short(who, LONGEST_NAME), SYSTEM) or [""]
-        right.append((name, with_error(line.record, known).strip(), line.judgement))
+        right.append((name, with_error(line.record, metrics).strip(), line.judgement))
         right += [(more, "", "") for more in rest]
     return [(a or "", *(b or ("", "", ""))) for a, b in zip_longest(left, right)]
 
 
-def _not_measured(found: Merged) -> list[str]:
+def _not_measured(merged: Merged) -> list[str]:
     """Systems that could not run, with their benchmarks, each once and without references.
 
     The notes of the tables say why.
     """
-    measured = {(r.benchmark, r.system) for r in found.records if is_measured(r)}
+    measured = {(r.benchmark, r.system) for r in merged.records if is_measured(r)}
     absent: dict[str, list[str]] = {}
-    for r in found.records:
-        if (r.benchmark, r.system) not in measured and r.system not in found.references:
+    for r in merged.records:
+        if (r.benchmark, r.system) not in measured and r.system not in merged.references:
             why = f"{r.system}: {r.note}" if r.system == "all systems" else r.system
             absent.setdefault(why, []).append(r.benchmark)
     systems = grouped(absent, lambda why: tuple(dict.fromkeys(absent[why])))

@@ -34,24 +34,24 @@ class Verdict:
     text: str
 
 
-def verdicts(found: Merged) -> list[Verdict]:
+def verdicts(merged: Merged) -> list[Verdict]:
     """One for each benchmark, in the order of the tables."""
-    said = {h.benchmark: Verdict(h.benchmark, h.kind, _text(h, found)) for h in found.headlines}
-    for record in found.records:
+    said = {h.benchmark: Verdict(h.benchmark, h.kind, _text(h, merged)) for h in merged.headlines}
+    for record in merged.records:
         plain = Verdict(record.benchmark, SAID, "Its numbers are in the tables.")
         said.setdefault(record.benchmark, plain)
     return list(said.values())
 
 
-def _text(headline: Headline, found: Merged) -> str:
+def _text(headline: Headline, merged: Merged) -> str:
     if headline.contests:
         first, *others = headline.contests
-        parts = [_best(first, headline.told, found), *_by_row(headline, found)]
-        parts += [*carried(first, found), *_by_others(first, others, found)]
-        parts += [*_beside(headline, first, found), *_not_compared(first, found)]
-        parts += _for_reference(first, found)
+        parts = [_best(first, headline.told, merged), *_by_row(headline, merged)]
+        parts += [*carried(first, merged), *_by_others(first, others, merged)]
+        parts += [*_beside(headline, first, merged), *_not_compared(first, merged)]
+        parts += _for_reference(first, merged)
     else:
-        parts = list(_listing(headline, found))
+        parts = list(_listing(headline, merged))
     if headline.absent:
         parts.append(f"Not measured: {listed(headline.absent)}.")
     return " ".join(parts)
@@ -61,15 +61,15 @@ def _text(headline: Headline, found: Merged) -> str:
 # Words
 
 
-def with_error(record: Record, known: Metrics) -> str:
-    return numbers.value_text(record, known) + numbers.error_text(record, known)
+def with_error(record: Record, metrics: Metrics) -> str:
+    return numbers.value_text(record, metrics) + numbers.error_text(record, metrics)
 
 
-def gap_text(gap: Gap, known: Metrics, error: bool = True) -> str:
+def gap_text(gap: Gap, metrics: Metrics, error: bool = True) -> str:
     """`0.0123 ± 0.0011`: the size of a difference, with its error if known."""
     size, to = abs(gap.behind), gap.stderr
     if not to:
-        return numbers.number_text(size, gap.record.metric, known)
+        return numbers.number_text(size, gap.record.metric, metrics)
     return numbers.to_error(size, to) + f" ± {numbers.to_error(to, to)}" * error
 
 
@@ -142,38 +142,40 @@ def counted(records: Iterable[Record]) -> str:
 # The sentence
 
 
-def _best(held: Contest, told: Sequence[Record], found: Merged) -> str:
+def _best(held: Contest, told: Sequence[Record], merged: Merged) -> str:
     """The best system, its value, and how far behind the next one is."""
-    best, known = held.best, found.known
-    label, n = _label(best.metric, told, found), _in_parentheses(counted([best]))
-    value = f"{label} {with_error(best, known)}{n}"
-    name = _name(best, told, found)
+    best, metrics = held.best, merged.metrics
+    label, n = _label(best.metric, told, merged), _in_parentheses(counted([best]))
+    value = f"{label} {with_error(best, metrics)}{n}"
+    name = _name(best, told, merged)
     if not held.others:
         is_only = not (held.of_other_n or held.of_other_codes or held.other_protocols)
         what = "was measured" if is_only else "can be compared with it"
         return f"{name} has {value}; no other system {what}."
-    gap, size = held.rival, gap_text(held.rival, known)
+    gap, size = held.rival, gap_text(held.rival, metrics)
     if held.standing == LEVEL:
-        level = listed([_name(one.record, told, found) for one in held.level])
+        level = listed([_name(one.record, told, merged) for one in held.level])
         most = "" if len(held.level) == 1 else "at most "
         behind = f"{most}{size} behind, within noise" if gap.behind else "the same"
         return f"{name} cannot be told apart from {level}: it has {value}, the other{'s' * bool(most)} {behind}."
-    rival = f"{_name(gap.record, told, found)} follows with {numbers.value_text(gap.record, known)}"
+    rival = (
+        f"{_name(gap.record, told, merged)} follows with {numbers.value_text(gap.record, metrics)}"
+    )
     if held.standing == UNDECIDED:
         not_best = f"It is not decided which system is best ({doubt(gap)})"
         return f"{not_best}: {name} has {value}. {rival}, {size} behind."
     return f"{_of_whom(held)}{name} is best: {value}. {rival}, {size} behind."
 
 
-def _label(metric: str, told: Sequence[Record], found: Merged) -> str:
+def _label(metric: str, told: Sequence[Record], merged: Merged) -> str:
     """The metric, with the setting that all numbers share: `AUROC (mean)`."""
     settings = {r.setting for r in told}
     shared = settings.pop() if len(settings) == 1 else ""
-    return numbers.metric_label(metric, found.known) + _in_parentheses(shared)
+    return numbers.metric_label(metric, merged.metrics) + _in_parentheses(shared)
 
 
-def _name(record: Record, told: Sequence[Record], found: Merged) -> str:
-    return record.system + _in_parentheses(joined(how(record, told), code_of(record, found.rows)))
+def _name(record: Record, told: Sequence[Record], merged: Merged) -> str:
+    return record.system + _in_parentheses(joined(how(record, told), code_of(record, merged.rows)))
 
 
 def _in_parentheses(text: str) -> str:
@@ -187,14 +189,14 @@ def _of_whom(held: Contest) -> str:
     return f"Of {those}, " if any(held.best in r.worse for r in held.scale) else ""
 
 
-def _by_row(headline: Headline, found: Merged) -> Iterator[str]:
+def _by_row(headline: Headline, merged: Merged) -> Iterator[str]:
     """In how many rows of a table by class, edit or the like each system is best."""
     spec, metric = headline.spec, headline.contests[0].best.metric
     if spec.rows != ("setting",):
         return
     ours = [r for r in headline.records if r.metric == metric]
     rows = ([r for r in ours if r.setting == s] for s in dict.fromkeys(r.setting for r in ours))
-    held = (contest(row, found.known) for row in rows)
+    held = (contest(row, merged.metrics) for row in rows)
     contests = list(filter(None, held))
     if len(contests) < 2:
         return
@@ -206,15 +208,15 @@ def _by_row(headline: Headline, found: Merged) -> Iterator[str]:
         yield f"Of {len(contests)} rows (by {spec.setting_header}), {listed(each)}."
 
 
-def _by_others(first: Contest, others: Sequence[Contest], found: Merged) -> Iterator[str]:
+def _by_others(first: Contest, others: Sequence[Contest], merged: Merged) -> Iterator[str]:
     """Which of the other headline metrics have a different best system."""
     for held in others:
         if held.best.system != first.best.system and held.others:
-            label = numbers.metric_label(held.best.metric, found.known)
-            yield f"By {label} it is {held.best.system} ({with_error(held.best, found.known)})."
+            label = numbers.metric_label(held.best.metric, merged.metrics)
+            yield f"By {label} it is {held.best.system} ({with_error(held.best, merged.metrics)})."
 
 
-def carried(held: Contest, found: Merged) -> Iterator[str]:
+def carried(held: Contest, merged: Merged) -> Iterator[str]:
     """If the difference to the next system depends on one image: its name if known, and what
     remains without it.
     """
@@ -226,27 +228,27 @@ def carried(held: Contest, found: Merged) -> Iterator[str]:
     one = carried_by_one(sign * gap.behind, base, gap.record.estimate)
     if one is None:
         return
-    name = _outlying_image(found, len(base.influences[0].values), held.best, gap.record)
+    name = _outlying_image(merged, len(base.influences[0].values), held.best, gap.record)
     which = f"image, {name}," if name else one.units.partition(":")[0].removesuffix("s")
     left = replace(gap, behind=sign * one.difference, stderr=one.error.stderr)
     side = "behind" if left.behind >= 0 else "ahead"
     yield (
         f"One {which} carries this difference: without it {gap.record.system} is "
-        f"{gap_text(left, found.known)} {side}, {'beyond' if one.is_shown else 'within'} noise."
+        f"{gap_text(left, merged.metrics)} {side}, {'beyond' if one.is_shown else 'within'} noise."
     )
 
 
-def _outlying_image(found: Merged, units: int, *pair: Record) -> str:
+def _outlying_image(merged: Merged, units: int, *pair: Record) -> str:
     """The image whose difference of scores is furthest from the mean difference, by the run's
     samples.csv.
 
     Empty if the file does not say, or if the number of its images is not that of the units of the
     difference.
     """
-    if len(found.folders) > 1:
+    if len(merged.folders) > 1:
         return ""
     try:
-        a, b = (dict(found.folders[0].scores_of(record)) for record in pair)
+        a, b = (dict(merged.folders[0].scores_of(record)) for record in pair)
     except UserError:
         return ""
     differences = {name: b[name] - a[name] for name in a if name in b}
@@ -256,36 +258,36 @@ def _outlying_image(found: Merged, units: int, *pair: Record) -> str:
     return short(max(differences, key=lambda name: abs(differences[name] - mean)))
 
 
-def _beside(headline: Headline, held: Contest, found: Merged) -> Iterator[str]:
+def _beside(headline: Headline, held: Contest, merged: Merged) -> Iterator[str]:
     """The table's numbers without a better direction at the settings of the systems, such as how far
     an edit moved its attribute.
     """
     for metric in headline.spec.beside:
         ours = [
-            f"{r.system} {with_error(r, found.known)}"
+            f"{r.system} {with_error(r, merged.metrics)}"
             for one in held.systems
             for r in headline.records
             if r.metric == metric and (r.system, r.setting) == (one.system, one.setting)
         ]
         if ours:
-            yield f"Beside it, {numbers.metric_label(metric, found.known)}: {listed(ours)}."
+            yield f"Beside it, {numbers.metric_label(metric, merged.metrics)}: {listed(ours)}."
 
 
-def _not_compared(held: Contest, found: Merged) -> Iterator[str]:
+def _not_compared(held: Contest, merged: Merged) -> Iterator[str]:
     """A sentence on systems that are not compared: those of a different n, code or protocol."""
     if held.of_other_n:
         counts = [f"{r.system} (n = {r.n:,})" for r in held.of_other_n]
-        metric, n = numbers.metric_label(held.best.metric, found.known), held.best.n
+        metric, n = numbers.metric_label(held.best.metric, merged.metrics), held.best.n
         yield f"Not compared, for {metric} depends on n, here {n:,}: {listed(counts)}."
     if held.of_other_codes:
-        names = listed([f"{r.system} {with_error(r, found.known)}" for r in held.of_other_codes])
+        names = listed([f"{r.system} {with_error(r, merged.metrics)}" for r in held.of_other_codes])
         has = "no inverted x_T" if has_inverted_noise(held.best) else "an inverted x_T"
         yield f"Not compared, for their codes hold {has}: {names}."
     if held.other_protocols:
         yield "Others were measured by a different protocol and are not compared."
 
 
-def _for_reference(held: Contest, found: Merged) -> Iterator[str]:
+def _for_reference(held: Contest, merged: Merged) -> Iterator[str]:
     """The values of references, such as real images: all that are better than one of the systems, and
     others up to `MOST_REFERENCES`.
     """
@@ -295,33 +297,34 @@ def _for_reference(held: Contest, found: Merged) -> Iterator[str]:
     each = []
     for r in [r for r in ordered if r in (*better, *others)]:
         word = _in_parentheses(against(r, held))
-        each.append(f"{r.record.system} {with_error(r.record, found.known)}{word}")
+        each.append(f"{r.record.system} {with_error(r.record, merged.metrics)}{word}")
     if each:
         yield f"For reference: {listed(each)}."
 
 
-def _listing(headline: Headline, found: Merged) -> Iterator[str]:
+def _listing(headline: Headline, merged: Merged) -> Iterator[str]:
     """The numbers of a headline by which nobody can be best."""
-    metric = first_metric(headline.told, headline.spec.headline, found.known)
+    metric = first_metric(headline.told, headline.spec.headline, merged.metrics)
     told = [r for r in headline.told if r.metric == metric]
     ours = [r for r in told if not r.reference]
     if not ours:
         yield "No system could be measured."
-    row = found.known.get(metric)
+    row = merged.metrics.get(metric)
     meaning = row.reference if row and row.neutral is not None else ""
     about = _in_parentheses(joined(counted(ours), meaning, by="; "))
     scale = [r for r in told if r.reference][:MOST_REFERENCES]
-    for lead, group in ((f"{_label(metric, told, found)}{about}", ours), ("For reference", scale)):
+    for lead, group in ((f"{_label(metric, told, merged)}{about}", ours), ("For reference", scale)):
         each = [
-            f"{_name(r, told, found)} {with_error(r, found.known)}{_side(r, found)}" for r in group
+            f"{_name(r, told, merged)} {with_error(r, merged.metrics)}{_side(r, merged)}"
+            for r in group
         ]
         if each:
             yield f"{lead}: {'; '.join(each)}."
 
 
-def _side(record: Record, found: Merged) -> str:
+def _side(record: Record, merged: Merged) -> str:
     """On which side of the neutral value of its metric a number is, such as 1 of a ratio."""
-    metric = found.known.get(record.metric)
+    metric = merged.metrics.get(record.metric)
     if metric is None or metric.neutral is None or record.ci_low is None or record.ci_high is None:
         return ""
     if record.ci_low > metric.neutral or record.ci_high < metric.neutral:

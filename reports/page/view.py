@@ -27,13 +27,13 @@ View = dict[str, Any]  # what the template shows, by the names that it uses
 Numbers = dict[Record, int]  # the numbers of the page whose details it has, by their index
 
 
-def sections_of(found: Merged, numbers: Numbers, pictures: Sequence[FigureView]) -> list[View]:
+def sections_of(merged: Merged, numbers: Numbers, pictures: Sequence[FigureView]) -> list[View]:
     """The part of the page on each benchmark, in the order of their first tables.
 
     The first with pictures is the `lead`, whose strip has more of them.
     """
-    said = {verdict.benchmark: verdict for verdict in verdicts(found)}
-    views = [table_view(t, numbers) for t in found.tables if t.name not in found.across]
+    said = {verdict.benchmark: verdict for verdict in verdicts(merged)}
+    views = [table_view(t, numbers) for t in merged.tables if t.name not in merged.across]
     tables = grouped(views, lambda view: view["table"].records[0].benchmark)
     sections: list[View] = []
     lead = next((name for name in tables if any(f.benchmark == name for f in pictures)), None)
@@ -45,7 +45,7 @@ def sections_of(found: Merged, numbers: Numbers, pictures: Sequence[FigureView])
                 "title": _title(name, ours[0]["table"].title),
                 "verdict": said[name],
                 "tables": ours,
-                "plots": plots_of(name, found),
+                "plots": plots_of(name, merged),
                 "figures": figures,
                 "strip": strip_of(figures, whole=name == lead),
                 "is_lead": name == lead,
@@ -113,15 +113,15 @@ def _sort(cell: Cell) -> str:
 # Details of numbers
 
 
-def details(record: Record, known: Metrics) -> dict[str, str]:
+def details(record: Record, metrics: Metrics) -> dict[str, str]:
     """All details of a number, for its dialog; `protocol` is the id of its protocol."""
-    r, metric = record, known.get(record.metric)
+    r, metric = record, metrics.get(record.metric)
     named = joined(r.system, r.setting, steps_text(r))
     has_interval = None not in (r.ci_low, r.ci_high)
-    published = published_text(r, known)
+    published = published_text(r, metrics)
     rows = {
-        "name": f"{metric_label(r.metric, known)}: {named}",
-        "value": with_error(r, known),
+        "name": f"{metric_label(r.metric, metrics)}: {named}",
+        "value": with_error(r, metrics),
         "in full": "" if r.value is None else repr(r.value),
         "unit": r.unit,
         "better": r.direction if r.direction != NEITHER else "",

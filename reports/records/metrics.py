@@ -368,27 +368,27 @@ for _number, _network in enumerate(FEATURE_NETWORKS):
 SHIPPED = frozenset(METRICS)
 
 
-def alternatives(metric: str, known: Metrics = METRICS) -> tuple[str, ...]:
+def alternatives(metric: str, metrics: Metrics = METRICS) -> tuple[str, ...]:
     """`metric`, then its stand-ins, in order of preference."""
-    return (metric, *(name for name, row in known.items() if row.stands_in_for == metric))
+    return (metric, *(name for name, row in metrics.items() if row.stands_in_for == metric))
 
 
-def with_stand_ins(metrics: Iterable[str], known: Metrics = METRICS) -> tuple[str, ...]:
-    """Each of `metrics`, followed by its stand-ins, without duplicates."""
-    return tuple(dict.fromkeys(name for metric in metrics for name in alternatives(metric, known)))
+def with_stand_ins(names: Iterable[str], metrics: Metrics = METRICS) -> tuple[str, ...]:
+    """Each of `names`, followed by its stand-ins, without duplicates."""
+    return tuple(dict.fromkeys(name for metric in names for name in alternatives(metric, metrics)))
 
 
-def seen_through(metric: str, network: str, known: Metrics = METRICS) -> str:
+def seen_through(metric: str, network: str, metrics: Metrics = METRICS) -> str:
     """`metric`, or its stand-in that uses `network`. Raises KeyError if there is none."""
-    for name in alternatives(metric, known):
-        if name in known and known[name].network == network:
+    for name in alternatives(metric, metrics):
+        if name in metrics and metrics[name].network == network:
             return name
     raise KeyError(f"no variant of {metric} uses {network}")
 
 
-def published_name(metric: str, known: Metrics = METRICS) -> str:
+def published_name(metric: str, metrics: Metrics = METRICS) -> str:
     """The metric that `metric` stands in for; itself if it stands in for none."""
-    return (known[metric].stands_in_for if metric in known else "") or metric
+    return (metrics[metric].stands_in_for if metric in metrics else "") or metric
 
 
 def comparing(kind: str) -> tuple[str, ...]:

@@ -56,24 +56,24 @@ def write_tables(
 def build_tables(
     records: Sequence[Record],
     specs: Iterable[TableSpec] = (),
-    known: Metrics = METRICS,
+    metrics: Metrics = METRICS,
     suite: str = "",
 ) -> list[Table]:
     """The overview, then each table of `records`, ready for any renderer: by `specs`, plain without
     one; that of the `suite` comes first, if all are of one data set.
 
-    `known` defines the metrics, and `uncertainty` gives what decides on bold type. Raises ValueError
+    `metrics` defines the metrics. Raises ValueError
     if two records claim one cell, or two tables one name.
     """
     specs = sorted(specs, key=lambda spec: spec.order)
     chosen = [(s, choose(s, records)) for s in (*specs, *other_specs(records, specs))]
-    overview = _overview([r for s, some in chosen for r in headlines(s, some, known)], known)
+    overview = _overview([r for s, some in chosen for r in headlines(s, some, metrics)], metrics)
     is_one = suite and len({r.dataset for r in overview.records}) == 1
-    columns = told_together(overview.records, specs, known) if is_one else []
+    columns = told_together(overview.records, specs, metrics) if is_one else []
     tables = [
         overview,
-        *([_of_suite(suite, columns, known)] if columns else []),
-        *(layout.build(s, some, known) for s, some in chosen if some),
+        *([_of_suite(suite, columns, metrics)] if columns else []),
+        *(layout.build(s, some, metrics) for s, some in chosen if some),
     ]
     names = [table.name for table in tables]
     if len(set(names)) < len(names):
@@ -116,8 +116,8 @@ def printed(table: Table) -> "pd.DataFrame":
 
 def other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[TableSpec]:
     """Plain tables of the records that none of `specs` shows."""
-    known = {spec.source for spec in specs}
-    others = dict.fromkeys(r.table for r in records if r.table not in known)
+    sources = {spec.source for spec in specs}
+    others = dict.fromkeys(r.table for r in records if r.table not in sources)
     return [
         TableSpec(
             name=re.sub(r"[^A-Za-z0-9._-]+", "_", source).strip("._-")[:100] or "other",
@@ -132,7 +132,7 @@ def other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[T
     ]
 
 
-def _overview(records: Sequence[Record], known: Metrics) -> Table:
+def _overview(records: Sequence[Record], metrics: Metrics) -> Table:
     """The table of the headlines of all benchmarks."""
     columns = ("benchmark", "dataset", "system", "setting", "steps", "solver", "calls")
     fields = layout.shown_fields(records, columns)
@@ -142,10 +142,10 @@ def _overview(records: Sequence[Record], known: Metrics) -> Table:
     for r in records:
         change = _detectable(r)
         left = [layout.field_text(r, field) for field in fields]
-        left.append(numbers.heading(r.metric, [r], known))
-        right = ["" if change is None else numbers.number_text(change, r.metric, known)]
+        left.append(numbers.heading(r.metric, [r], metrics))
+        right = ["" if change is None else numbers.number_text(change, r.metric, metrics)]
         right.append("" if r.n is None else f"{r.n:,}")
-        value, reference = layout.value(r, known), layout.reference(r, known)
+        value, reference = layout.value(r, metrics), layout.reference(r, metrics)
         texts = (*map(layout.label, left), value, *map(layout.label, right))
         rows.append((*texts, reference, layout.label(r.protocol)))
     caption = (
@@ -154,25 +154,25 @@ def _overview(records: Sequence[Record], known: Metrics) -> Table:
         "4 times in 5."
     )
     panel = layout.Panel("", tuple(headers), tuple(rows))
-    return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), known)
+    return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), metrics)
 
 
-def _of_suite(suite: str, columns: Sequence[Sequence[Record]], known: Metrics) -> Table:
+def _of_suite(suite: str, columns: Sequence[Sequence[Record]], metrics: Metrics) -> Table:
     """The table of a suite: a row for each system, a column for each of `columns`, the numbers of a metric."""
-    rivals = (some for column in columns for some in groups_of(column, (), known))
-    best = frozenset(r for some in rivals for r in leading(some, known))
+    rivals = (some for column in columns for some in groups_of(column, (), metrics))
+    best = frozenset(r for some in rivals for r in leading(some, metrics))
     headers, rows = ["system"], []
     for column in columns:
         settings = {r.setting for r in column if not r.reference}
         shared = settings.pop() if len(settings) == 1 else ""
-        metric = numbers.heading(column[0].metric, column, known)
+        metric = numbers.heading(column[0].metric, column, metrics)
         headers.append(joined(column[0].benchmark, shared, metric))
     for system in dict.fromkeys(r.system for column in columns for r in column):
         cells = (next((r for r in column if r.system == system), None) for column in columns)
-        rows.append((layout.label(system), *(layout.value(r, known, r in best) for r in cells)))
+        rows.append((layout.label(system), *(layout.value(r, metrics, r in best) for r in cells)))
     records = tuple(cell.record for row in rows for cell in row if cell.record)
     panel = layout.Panel("", tuple(headers), tuple(rows))
-    return Table(suite, f"Suite {suite}", OF_SUITE, (panel,), records, best, known)
+    return Table(suite, f"Suite {suite}", OF_SUITE, (panel,), records, best, metrics)
 
 
 def _detectable(record: Record) -> float | None:
@@ -195,7 +195,7 @@ def _difference(record: Record) -> float | None:
 class Merged:
     """The numbers of one or several runs for one set of tables and one page.
 
-    `rows` are those of the runs' records.csv, and `times` the numbers of the machine. `known`
+    `rows` are those of the runs' records.csv, and `times` the numbers of the machine. `metrics`
     defines their metrics. `remarks` are notes on the runs for the reader.
     """
 
@@ -203,7 +203,7 @@ class Merged:
     rows: tuple[Record, ...]
     times: tuple[Record, ...]
     specs: tuple[TableSpec, ...]
-    known: Metrics
+    metrics: Metrics
     remarks: tuple[str, ...]
 
     @cached_property
@@ -272,11 +272,11 @@ class Merged:
     @cached_property
     def headlines(self) -> list[Headline]:
         """What is told of each benchmark: who is best."""
-        return list(headlined(self.specs, self.records, self.known))
+        return list(headlined(self.specs, self.records, self.metrics))
 
     def tables_of(self, records: Sequence[Record]) -> list[Table]:
         """The overview and the tables of some of the records. Raises ValueError if none can be made."""
-        tables = build_tables(records, self.specs, self.known, self.across[1])
+        tables = build_tables(records, self.specs, self.metrics, self.across[1])
         return [self._with_sizes(table) for table in tables]
 
     def _with_sizes(self, table: Table) -> Table:
@@ -302,10 +302,10 @@ def merge(sources: Sequence[Run]) -> Merged:
 
     Raises UserError if one was given twice, or if runs of one name were not measured alike.
     """
-    groups, known, first = run_groups_of(sources), METRICS | merged_metrics(sources), sources[0]
+    groups, metrics, first = run_groups_of(sources), METRICS | merged_metrics(sources), sources[0]
     rows, times, specs = first.rows, first.times, first.specs
     if len(sources) > 1:
         named = {spec.name: spec for source in reversed(sources) for spec in source.specs}
         specs = tuple(named.values())
-        rows, times = (side_by_side(groups, what, known) for what in ("rows", "times"))
-    return Merged(groups, rows, times, specs, known, tuple(remarks(groups)))
+        rows, times = (side_by_side(groups, what, metrics) for what in ("rows", "times"))
+    return Merged(groups, rows, times, specs, metrics, tuple(remarks(groups)))

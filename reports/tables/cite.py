@@ -52,11 +52,11 @@ def keys_of(thing: Thing) -> list[str]:
     """
     kind, name = thing
     if kind == "dataset":
-        known = {n for work in works() for k, n in work.cited_for if k == kind}
-        begins = [n for n in known if re.match(rf"{re.escape(n)}(?![a-z])", name.lower())]
+        names = {n for work in works() for k, n in work.cited_for if k == kind}
+        begins = [n for n in names if re.match(rf"{re.escape(n)}(?![a-z])", name.lower())]
         name = max(begins, key=len, default=name)
-    for one in (name, published_name(name)):
-        if keys := [work.key for work in works() if (kind, one) in work.cited_for]:
+    for candidate in (name, published_name(name)):
+        if keys := [work.key for work in works() if (kind, candidate) in work.cited_for]:
             return keys
     return []
 
@@ -80,7 +80,7 @@ def _used(merged: Merged, records: Iterable[Record]) -> Iterator[Thing]:
         if any(r.system.startswith(title) for r in records):
             yield "system", name.partition(":")[0]
     for r in records:
-        row = merged.known.get(r.metric)
+        row = merged.metrics.get(r.metric)
         things = {"dataset": r.dataset, "metric": r.metric, "solver": r.solver.partition(":")[0]}
         things |= {"network": row.network if row else ""}
         yield from ((kind, name) for kind, name in things.items() if name)
@@ -120,7 +120,7 @@ def _paragraph(merged: Merged, records: Sequence[Record], used: list[Thing]) -> 
         told = facts([r for r in some if not r.reference] or some)
         at = joined(*(f"{name} = {told[name]}" for name in ("n", "T", "solver") if name in told))
         metrics = {
-            r.metric: _cited(metric_label(r.metric, merged.known), [("metric", r.metric)])
+            r.metric: _cited(metric_label(r.metric, merged.metrics), [("metric", r.metric)])
             for r in some
         }
         yield rf"\emph{{{escape(benchmark)}}} ({escape(at.replace('; ', ', '))}): {joined(*metrics.values())}."

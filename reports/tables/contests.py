@@ -24,38 +24,38 @@ ALONE, SAID, NOTHING, BEHIND = "alone", "described", "not measured", "behind a r
 # Settings
 
 
-def headlines(spec: TableSpec, chosen: Sequence[Record], known: Metrics) -> list[Record]:
+def headlines(spec: TableSpec, chosen: Sequence[Record], metrics: Metrics) -> list[Record]:
     """The records of a table that the overview repeats."""
-    metrics = with_stand_ins(spec.headline, known)
-    if not metrics:
+    names = with_stand_ins(spec.headline, metrics)
+    if not names:
         return []
     measured = {r.system for r in chosen if r.value is not None}
     # A system that could not run at all has a headline, by whichever metric its row names.
     ours = (
         r
         for r in ranking.at_largest_steps(chosen)
-        if r.metric in ("", *metrics) or (not r.setting and r.system not in measured)
+        if r.metric in ("", *names) or (not r.setting and r.system not in measured)
     )
     found = (r for r in ours if not r.setting or r.setting.startswith(spec.headline_settings))
-    return ranking.of_like_n(list(found), known)
+    return ranking.of_like_n(list(found), metrics)
 
 
-def first_metric(records: Iterable[Record], wanted: Iterable[str], known: Metrics) -> str:
+def first_metric(records: Iterable[Record], wanted: Iterable[str], metrics: Metrics) -> str:
     """The first of `wanted`, or of its stand-ins, that was measured; empty if none was."""
     measured = {record.metric for record in records}
-    names = with_stand_ins(filter(None, wanted), known)
+    names = with_stand_ins(filter(None, wanted), metrics)
     return next((name for name in names if name in measured), "")
 
 
-def of_headline(spec: TableSpec, records: Iterable[Record], known: Metrics) -> list[Record]:
+def of_headline(spec: TableSpec, records: Iterable[Record], metrics: Metrics) -> list[Record]:
     """The measured records of a table's headline metrics, in the first of its headline settings that
     its first metric was measured in.
 
     A setting such as "Male " begins the names of several strengths of an edit: the largest.
     """
-    metrics = with_stand_ins(spec.headline, known)
-    shown = [r for r in records if r.metric in metrics and ranking.is_measured(r)]
-    first = first_metric(shown, spec.headline, known)
+    names = with_stand_ins(spec.headline, metrics)
+    shown = [r for r in records if r.metric in names and ranking.is_measured(r)]
+    first = first_metric(shown, spec.headline, metrics)
     settings = dict.fromkeys(r.setting for r in shown if r.metric == first)
     for wanted in spec.headline_settings:
         if not wanted:
@@ -76,7 +76,7 @@ def _strength(setting: str) -> float:
 
 
 def own_headlines(
-    overview: Iterable[Record], specs: Iterable[TableSpec], known: Metrics
+    overview: Iterable[Record], specs: Iterable[TableSpec], metrics: Metrics
 ) -> list[Record]:
     """Of the records of the overview, each system's number by each metric at the setting at which it
     is taken.
@@ -86,12 +86,12 @@ def own_headlines(
     found: list[Record] = []
     for (table, _), records in groups.items():
         own = by_source.get(table)
-        found += ranking.own_best(of_headline(own, records, known) if own else records)
+        found += ranking.own_best(of_headline(own, records, metrics) if own else records)
     return found
 
 
 def told_together(
-    overview: Iterable[Record], specs: Iterable[TableSpec], known: Metrics
+    overview: Iterable[Record], specs: Iterable[TableSpec], metrics: Metrics
 ) -> list[list[Record]]:
     """The numbers of each headline metric, in the order of the specs and of their headlines.
 
@@ -99,12 +99,12 @@ def told_together(
     where it has them.
     """
     measured = list(filter(ranking.is_measured, overview))
-    own = grouped(own_headlines(measured, specs := list(specs), known), _column)
+    own = grouped(own_headlines(measured, specs := list(specs), metrics), _column)
     at = {(_column(r), r.system, r.setting): r for r in measured}
     columns: list[list[Record]] = []
     for spec in specs:
         taken: dict[str, str] = {}
-        for metric in with_stand_ins(spec.headline, known):
+        for metric in with_stand_ins(spec.headline, metrics):
             column = own.get((spec.source, metric), [])
             first = {r.system: taken.setdefault(r.system, r.setting) for r in column}
             columns.append([at.get((_column(r), r.system, first[r.system]), r) for r in column])
@@ -187,7 +187,7 @@ class Contest:
         return self.standing
 
 
-def contest(records: Iterable[Record], known: Metrics) -> Contest | None:
+def contest(records: Iterable[Record], metrics: Metrics) -> Contest | None:
     """The contest of these records of one metric.
 
     Only numbers of one class compete: codes with an inverted x_T, or those without, whichever are of
@@ -202,16 +202,16 @@ def contest(records: Iterable[Record], known: Metrics) -> Contest | None:
         return None
     inverted = _inverts([r for r in alike if not r.reference])
     rivals = [r for r in alike if not r.reference and has_inverted_noise(r) == inverted]
-    counts = Counter(n for n, _ in {(ranking.comparable_n(r, known), r.system) for r in rivals})
+    counts = Counter(n for n, _ in {(ranking.comparable_n(r, metrics), r.system) for r in rivals})
     n = max(counts, key=lambda n: (counts[n], n or 0))
-    ours = ranking.own_best(r for r in rivals if ranking.comparable_n(r, known) == n)
-    best, gaps = ranking.ranked(ours, known)
+    ours = ranking.own_best(r for r in rivals if ranking.comparable_n(r, metrics) == n)
+    best, gaps = ranking.ranked(ours, metrics)
     systems = [best, *(gap.record for gap in gaps)]
     present = {r.system for r in systems}
     of_other_n = ranking.own_best(r for r in rivals if r.system not in present)
     present |= {r.system for r in of_other_n}
     others = (r for r in alike if not r.reference and r.system not in present)
-    like = [r for r in alike if r.reference and ranking.comparable_n(r, known) == n]
+    like = [r for r in alike if r.reference and ranking.comparable_n(r, metrics) == n]
     scale = _at_setting_of(best, like)
     references = tuple(_reference(r, systems) for r in scale)
     return Contest(
@@ -275,7 +275,7 @@ class Headline:
 def headlined(
     specs: Iterable[TableSpec],
     records: Iterable[Record],
-    known: Metrics,
+    metrics: Metrics,
 ) -> Iterator[Headline]:
     """The headline of each benchmark that has one, at the largest T of each system."""
     records, seen = list(records), set[str]()
@@ -284,8 +284,8 @@ def headlined(
         if not ours or not spec.headline or ours[0].benchmark in seen:
             continue
         seen.add(ours[0].benchmark)
-        told = of_headline(spec, ours, known)
-        metrics = with_stand_ins(spec.headline, known)
-        by_metric = ([r for r in told if r.metric == metric] for metric in metrics)
-        contests = (contest(some, known) for some in by_metric)
+        told = of_headline(spec, ours, metrics)
+        names = with_stand_ins(spec.headline, metrics)
+        by_metric = ([r for r in told if r.metric == metric] for metric in names)
+        contests = (contest(some, metrics) for some in by_metric)
         yield Headline(spec, tuple(ours), tuple(told), tuple(filter(None, contests)))

@@ -52,18 +52,18 @@ def label(text: str) -> Cell:
     return Cell(LABEL, text)
 
 
-def value(record: Record | None, known: Metrics, best: bool = False) -> Cell:
+def value(record: Record | None, metrics: Metrics, best: bool = False) -> Cell:
     if record is None:
         return Cell(VALUE)
-    text, errors = numbers.value_text(record, known), numbers.error_texts(record, known)
+    text, errors = numbers.value_text(record, metrics), numbers.error_texts(record, metrics)
     return Cell(VALUE, text, *errors, numbers.value_note(record), record, best)
 
 
-def reference(record: Record | None, known: Metrics) -> Cell:
+def reference(record: Record | None, metrics: Metrics) -> Cell:
     if record is None:
         return Cell(REFERENCE)
-    note = numbers.reference_note(record, known)
-    return Cell(REFERENCE, numbers.reference_text(record, known), note=note, record=record)
+    note = numbers.reference_note(record, metrics)
+    return Cell(REFERENCE, numbers.reference_text(record, metrics), note=note, record=record)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Panel:
 class Table:
     """A table ready to be rendered.
 
-    `records` are all that it shows, in reading order, and `known` defines their metrics.
+    `records` are all that it shows, in reading order, and `metrics` defines their metrics.
 
     `absent` are records of systems whose column would have no number: why nothing was measured.
     """
@@ -90,14 +90,14 @@ class Table:
     panels: tuple[Panel, ...]
     records: tuple[Record, ...]
     best: frozenset[Record]
-    known: Metrics
+    metrics: Metrics
     absent: tuple[Record, ...] = ()
 
 
 def build(
     spec: TableSpec,
     chosen: Sequence[Record],
-    known: Metrics = METRICS,
+    metrics: Metrics = METRICS,
 ) -> Table:
     """Pivot the records that `choose` picked. Raises ValueError if two of them claim one cell."""
     shown, absent = list(chosen), list[Record]()
@@ -112,17 +112,17 @@ def build(
     blocks = ("metric",) * spec.panels
     records = _spread_missing(shown, (*blocks, *spec.columns))
     rows = _row_fields(spec, records)
-    metrics = with_stand_ins(spec.in_order, known)
-    ordered = _sort(records, (*blocks, *rows, *spec.columns), metrics)
-    rivals = groups_of(ordered, _apart(spec, rows), known)
-    best = frozenset(r for ours in rivals for r in leading(ours, known))
-    alike = of_like_n(ordered, known)
+    in_order = with_stand_ins(spec.in_order, metrics)
+    ordered = _sort(records, (*blocks, *rows, *spec.columns), in_order)
+    rivals = groups_of(ordered, _apart(spec, rows), metrics)
+    best = frozenset(r for ours in rivals for r in leading(ours, metrics))
+    alike = of_like_n(ordered, metrics)
     kept = frozenset(alike)
-    panels = [_panel(spec, part, rows, best, known) for part in _group(alike, blocks).values()]
+    panels = [_panel(spec, part, rows, best, metrics) for part in _group(alike, blocks).values()]
     if apart := [r for r in ordered if r not in kept]:
-        panels.append(replace(_panel(spec, apart, rows, best, known), heading=_of_n(apart)))
+        panels.append(replace(_panel(spec, apart, rows, best, metrics), heading=_of_n(apart)))
     every, named = (*ordered, *absent), (spec.name, spec.title, spec.caption)
-    return Table(*named, tuple(panels), every, best, known, tuple(absent))
+    return Table(*named, tuple(panels), every, best, metrics, tuple(absent))
 
 
 def shown_fields(records: Sequence[Record], fields: Sequence[str]) -> list[str]:
@@ -136,11 +136,11 @@ def field_text(record: Record, field: str) -> str:
     return "" if value is None else numbers.solver_name(value) if field == "solver" else str(value)
 
 
-def reference_header(records: Sequence[Record], known: Metrics = METRICS) -> str:
+def reference_header(records: Sequence[Record], metrics: Metrics = METRICS) -> str:
     """`published`, with the paper's metric if all of `records` are stand-ins for it."""
     pairs = {(r.published_metric or r.metric, r.metric) for r in records if r.published is not None}
     theirs, ours = pairs.pop() if len(pairs) == 1 else ("", "")
-    return "published" if theirs == ours else f"published {numbers.metric_label(theirs, known)}"
+    return "published" if theirs == ours else f"published {numbers.metric_label(theirs, metrics)}"
 
 
 def _panel(
@@ -148,29 +148,29 @@ def _panel(
     records: Sequence[Record],
     rows: Sequence[str],
     best: frozenset[Record],
-    known: Metrics,
+    metrics: Metrics,
 ) -> Panel:
     shown = shown_fields(records, rows)
     labels = FIELD_LABELS | {"setting": spec.setting_header}
     headers = [labels.get(field, field) for field in shown]
-    metrics = with_stand_ins(spec.in_order, known)
-    columns = _group(_sort(records, spec.columns, metrics), spec.columns)
+    in_order = with_stand_ins(spec.in_order, metrics)
+    columns = _group(_sort(records, spec.columns, in_order), spec.columns)
     with_reference = {_key(r, spec.columns) for r in records if r.published is not None}
     for key, column in columns.items():
-        headers.append(_column_header(spec, column, known))
+        headers.append(_column_header(spec, column, metrics))
         if key in with_reference:
-            headers.append(reference_header(column, known))
+            headers.append(reference_header(column, metrics))
     body = []
     for row in _group(records, rows).values():
         cells = _cells(spec, row)
         line = [label(text) for text in _labels(row[0], shown)]
         for key in columns:
             record = cells.get(key)
-            line.append(value(record, known, record in best))
+            line.append(value(record, metrics, record in best))
             if key in with_reference:
-                line.append(reference(record, known))
+                line.append(reference(record, metrics))
         body.append(tuple(line))
-    title = numbers.heading(records[0].metric, records, known) if spec.panels else ""
+    title = numbers.heading(records[0].metric, records, metrics) if spec.panels else ""
     return Panel(title, tuple(headers), tuple(body))
 
 
@@ -198,10 +198,10 @@ def _cells(spec: TableSpec, row: Sequence[Record]) -> dict[Key, Record]:
     return {key: record for key, (record, *_) in cells.items()}
 
 
-def _column_header(spec: TableSpec, column: Sequence[Record], known: Metrics) -> str:
+def _column_header(spec: TableSpec, column: Sequence[Record], metrics: Metrics) -> str:
     parts = [_part(column[0], field) for field in spec.columns if field != "metric"]
     if "metric" in spec.columns:
-        parts.append(numbers.heading(column[0].metric, column, known))
+        parts.append(numbers.heading(column[0].metric, column, metrics))
     return " ".join(part for part in parts if part)
 
 
@@ -227,9 +227,11 @@ def _row_fields(spec: TableSpec, records: Sequence[Record]) -> tuple[str, ...]:
     return rows
 
 
-def contests(spec: TableSpec, chosen: list[Record], known: Metrics = METRICS) -> list[list[Record]]:
+def contests(
+    spec: TableSpec, chosen: list[Record], metrics: Metrics = METRICS
+) -> list[list[Record]]:
     """The numbers of a table that compete with each other, in reading order."""
-    return groups_of(chosen, agreeing(spec, chosen), known)
+    return groups_of(chosen, agreeing(spec, chosen), metrics)
 
 
 def agreeing(spec: TableSpec, chosen: Sequence[Record]) -> tuple[str, ...]:

@@ -39,18 +39,20 @@ def table_of_differences(merged: Merged) -> Table | None:
         return None
     rows, records = zip(*made, strict=True)
     panel = Panel("", HEADERS, rows)
-    return Table(DIFFERENCES, "Differences", CAPTION, (panel,), records, frozenset(), merged.known)
+    return Table(
+        DIFFERENCES, "Differences", CAPTION, (panel,), records, frozenset(), merged.metrics
+    )
 
 
 def _compared_pairs(merged: Merged) -> Iterator[tuple[Record, Record]]:
     """Each number of a headline with the same one of an earlier run. Of those that no earlier run
     has, each system at its best setting with the first system at its own.
     """
-    name, known = merged.run_groups[0].name, merged.known
+    name, metrics = merged.run_groups[0].name, merged.metrics
     alone = (r for r in merged.rows if not r.pooled)
     records = [r if r.origin else replace(r, run=name, origin=record_key(r)) for r in alone]
     for spec in sorted(merged.specs, key=lambda spec: spec.order):
-        for rivals in contests(spec, headlines(spec, choose(spec, records), known), known):
+        for rivals in contests(spec, headlines(spec, choose(spec, records), metrics), metrics):
             first: dict[str, Record] = {}
             taken = own_best(rivals)
             for rival in rivals:
@@ -66,12 +68,12 @@ def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[Cell, ...], R
     B with A in its note.
     """
     assert a.value is not None and b.value is not None
-    value, known = b.value - a.value, merged.known
+    value, metrics = b.value - a.value, merged.metrics
     error = error_between(a, b)
     units = [{source.units for source in r.estimate.influences} for r in (a, b)]
     is_paired = a.estimate.is_paired_with(b.estimate)
     how = "paired" if is_paired else "partly" if units[0] & units[1] else "independent"
-    if gap_between(a, b, known).standing == UNDECIDED:
+    if gap_between(a, b, metrics).standing == UNDECIDED:
         how = f"{how}, {UNDECIDED}"
     n = min((r.n for r in (a, b) if r.n is not None), default=None)
     difference = Estimate(value, error=error, n=n)
@@ -80,11 +82,11 @@ def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[Cell, ...], R
         text, end, to = (_rounded(x, error.stderr) for x in (value, *ends))
         text, interval = f"{text} ± {_rounded(error.stderr, error.stderr)}", f"{end} to {to}"
     else:
-        text, interval = number_text(value, a.metric, known), ""
+        text, interval = number_text(value, a.metric, metrics), ""
     first, second = (joined(r.system, r.setting, steps_text(r)) for r in (a, b))
     if first == second:
         first, second = f"{first} ({a.run})", f"{second} ({b.run})"
-    number, sign = numbers.heading(a.metric, [a], known), "+" if value > 0 else ""
+    number, sign = numbers.heading(a.metric, [a], metrics), "+" if value > 0 else ""
     cells = (a.benchmark, number, first, second, sign + text, interval, how)
     record = replace(
         b, estimate=difference, published=None, published_metric="", published_source="", not_comparable="", note=f"minus {first}; {how}",

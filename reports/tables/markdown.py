@@ -82,11 +82,11 @@ def _cell(cell: Cell, notes: dict[str, int]) -> str:
 
 def legend(table: Table) -> str:
     """The meaning of bold type, ±, values below 0, differences and parentheses, as far as `table` has them."""
-    records, known = table.records, table.known
+    records, metrics = table.records, table.metrics
     alike = ", among those measured alike" if any(r.contest for r in records) else ""
     pooled = sorted({r.runs for r in records if r.pooled})
     several = " to ".join(dict.fromkeys(map(str, (*pooled[:1], *pooled[-1:]))))
-    signed = [r for r in records if r.metric in known and known[r.metric].unbiased]
+    signed = [r for r in records if r.metric in metrics and metrics[r.metric].unbiased]
     reasons = dict.fromkeys(named(r.system, value_note(r)) for r in table.absent)
     said = {
         f"Bold: the best of the systems measured here{alike}, and those that chance (95 %) may have put behind it; "
@@ -99,7 +99,7 @@ def legend(table: Table) -> str:
             any(r.value is not None and r.value < 0 for r in signed),
         f"With brackets: the mean of {several} runs ± the standard deviation between them, and in brackets the "
         "standard error of one run.": pooled,
-        "After a published value: ours minus it.": any(difference_text(r, known) for r in records),
+        "After a published value: ours minus it.": any(difference_text(r, metrics) for r in records),
         "In parentheses: published, not to be compared, for the reason in the note.":
             any(r.published is not None and r.not_comparable for r in records),
         f"Not measured: {'; '.join(reasons)}.": reasons,

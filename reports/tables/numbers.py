@@ -1,6 +1,6 @@
 """Formatting of numbers: digits by metric, errors, arrows. Plain text for every output format.
 
-`known` is the table of metrics: ours, or including those of plug-ins in a run folder.
+`metrics` is the table of metrics: ours, or including those of plug-ins in a run folder.
 """
 
 import math
@@ -16,18 +16,18 @@ Z_95, Z_80 = 1.959964, 0.841621  # of the normal distribution: two-sided 5 %, po
 ARROWS = {HIGHER: " ↑", LOWER: " ↓"}
 
 
-def metric_label(metric: str, known: Metrics = METRICS) -> str:
+def metric_label(metric: str, metrics: Metrics = METRICS) -> str:
     """The heading of `metric`: its usual spelling if there is one, else the name itself."""
     if not metric:
         return "any metric"
-    return (known[metric].label if metric in known else "") or metric
+    return (metrics[metric].label if metric in metrics else "") or metric
 
 
-def heading(metric: str, records: Iterable[Record], known: Metrics = METRICS) -> str:
+def heading(metric: str, records: Iterable[Record], metrics: Metrics = METRICS) -> str:
     """`metric_label` with the unit and the arrow that all measured ones of `records` share."""
     kinds = {(r.unit, r.direction) for r in records if r.value is not None}
     unit, direction = kinds.pop() if len(kinds) == 1 else ("", "")
-    return labelled(metric_label(metric, known), unit, direction)
+    return labelled(metric_label(metric, metrics), unit, direction)
 
 
 def labelled(label: str, unit: str, direction: str) -> str:
@@ -48,45 +48,45 @@ def solver_name(solver: str) -> str:
     return FAST if solver == FAST_SOLVER else solver
 
 
-def value_text(record: Record, known: Metrics = METRICS) -> str:
+def value_text(record: Record, metrics: Metrics = METRICS) -> str:
     """The value alone, `n/a` if there is none."""
-    return MISSING if record.value is None else number_text(record.value, record.metric, known)
+    return MISSING if record.value is None else number_text(record.value, record.metric, metrics)
 
 
-def error_text(record: Record, known: Metrics = METRICS) -> str:
+def error_text(record: Record, metrics: Metrics = METRICS) -> str:
     """` ± ` and the standard error; empty if there is none.
 
     For the mean of several runs: ` ± ` and the standard deviation between them, then in brackets
     the standard error of one.
     """
-    return joined_errors(*error_texts(record, known))
+    return joined_errors(*error_texts(record, metrics))
 
 
 def joined_errors(error: str, within: str) -> str:
     return (f" ± {error}" if error else "") + (f" [{within}]" if within else "")
 
 
-def error_texts(record: Record, known: Metrics = METRICS) -> tuple[str, str]:
+def error_texts(record: Record, metrics: Metrics = METRICS) -> tuple[str, str]:
     """The texts after ± and in brackets, in the notation of the value."""
     if record.value is None:
         return "", ""
     errors = (record.spread, record.stderr) if record.pooled else (record.stderr, None)
     value, metric = record.value, record.metric
-    error, within = ("" if e is None else error_digits(e, value, metric, known) for e in errors)
+    error, within = ("" if e is None else error_digits(e, value, metric, metrics) for e in errors)
     return error, within
 
 
-def published_text(record: Record, known: Metrics = METRICS) -> str:
+def published_text(record: Record, metrics: Metrics = METRICS) -> str:
     """The published value with the paper's usual decimals, more if it has more."""
     if record.published is None:
         return ""
-    digits = _published_digits(record, known)
+    digits = _published_digits(record, metrics)
     return f"{record.published:g}" if digits is None else f"{record.published:,.{digits}f}"
 
 
-def _published_digits(record: Record, known: Metrics) -> int | None:
+def _published_digits(record: Record, metrics: Metrics) -> int | None:
     """The decimals that the paper prints for this metric; None if this value has more."""
-    metric = known.get(record.published_metric or record.metric)
+    metric = metrics.get(record.published_metric or record.metric)
     if metric is None or record.published is None:
         return None
     digits = metric.digits if metric.paper_digits is None else metric.paper_digits
@@ -94,7 +94,7 @@ def _published_digits(record: Record, known: Metrics) -> int | None:
     return digits if exact else None
 
 
-def difference_text(record: Record, known: Metrics = METRICS) -> str:
+def difference_text(record: Record, metrics: Metrics = METRICS) -> str:
     """Ours minus the published value, with the paper's decimals.
 
     Empty if the two must not be compared, or if the metrics differ or have no better direction.
@@ -104,16 +104,16 @@ def difference_text(record: Record, known: Metrics = METRICS) -> str:
     is_other = record.published_metric not in ("", record.metric)
     if is_other or record.not_comparable or record.direction not in ARROWS:
         return ""
-    digits, difference = _published_digits(record, known), record.value - record.published
+    digits, difference = _published_digits(record, metrics), record.value - record.published
     return f"{difference:+.2g}" if digits is None else f"{difference:+,.{digits}f}"
 
 
-def reference_text(record: Record, known: Metrics = METRICS) -> str:
+def reference_text(record: Record, metrics: Metrics = METRICS) -> str:
     """The published value and the difference to it: `0.991, +0.005`.
 
     Without the difference, in parentheses, if the two must not be compared: `(0.991)`.
     """
-    text = joined(published_text(record, known), difference_text(record, known))
+    text = joined(published_text(record, metrics), difference_text(record, metrics))
     return f"({text})" if text and record.not_comparable else text
 
 
@@ -122,12 +122,12 @@ def value_note(record: Record) -> str:
     return record.note or ("no reason recorded" if record.value is None else "")
 
 
-def reference_note(record: Record, known: Metrics = METRICS) -> str:
+def reference_note(record: Record, metrics: Metrics = METRICS) -> str:
     """Why a published number must not be compared; empty if it may be."""
     if record.published is None or not record.not_comparable:
         return ""
     metric = record.published_metric or record.metric
-    name = "" if metric == record.metric else f"published {metric_label(metric, known)}: "
+    name = "" if metric == record.metric else f"published {metric_label(metric, metrics)}: "
     return name + record.not_comparable
 
 
@@ -136,7 +136,7 @@ def footnote(notes: dict[str, int], text: str) -> int:
     return notes.setdefault(text, len(notes) + 1)
 
 
-def number_text(number: float, metric: str, known: Metrics = METRICS) -> str:
+def number_text(number: float, metric: str, metrics: Metrics = METRICS) -> str:
     """`number` with the decimals of `metric`, scientific if they would show one digit or none and
     the metric is not `unbiased`, whose numbers near 0 are chance.
 
@@ -144,11 +144,11 @@ def number_text(number: float, metric: str, known: Metrics = METRICS) -> str:
     """
     if not math.isfinite(number):
         return str(number)
-    digits = _digits(metric, known)
+    digits = _digits(metric, metrics)
     if digits is None:
         whole = number == int(number) or abs(number) >= 1e4
         return f"{number:,.0f}" if whole and abs(number) < 1e15 else f"{number:.4g}"
-    if _is_scientific(number, metric, known):
+    if _is_scientific(number, metric, metrics):
         return f"{number:.2e}"
     return with_decimals(number, digits)
 
@@ -195,24 +195,24 @@ def detectable_change(stderr: float | None) -> float | None:
     return None if stderr is None else (Z_95 + Z_80) * math.sqrt(2) * stderr
 
 
-def _is_scientific(number: float, metric: str, known: Metrics) -> bool:
-    row = known.get(metric)
+def _is_scientific(number: float, metric: str, metrics: Metrics) -> bool:
+    row = metrics.get(metric)
     if row is None or not row.digits or row.unbiased:
         return False
     return 0 < abs(number) < 10 ** (1 - row.digits)
 
 
-def _digits(metric: str, known: Metrics) -> int | None:
-    return known[metric].digits if metric in known else None
+def _digits(metric: str, metrics: Metrics) -> int | None:
+    return metrics[metric].digits if metric in metrics else None
 
 
-def error_digits(stderr: float, value: float, metric: str, known: Metrics = METRICS) -> str:
-    digits = _digits(metric, known)
+def error_digits(stderr: float, value: float, metric: str, metrics: Metrics = METRICS) -> str:
+    digits = _digits(metric, metrics)
     if digits is None or not math.isfinite(stderr):
         return f"{stderr:.2g}"
-    if _is_scientific(value, metric, known):
+    if _is_scientific(value, metric, metrics):
         return f"{stderr:.1e}"
     is_lost = stderr and not float(f"{stderr:.{digits}f}")
-    if is_lost and not known[metric].unbiased:
+    if is_lost and not metrics[metric].unbiased:
         return f"{stderr:.0e}"
     return with_decimals(stderr, digits)

@@ -43,11 +43,11 @@ def render(
     measured = [r for r in records if r.value is not None]
     present = {r.system for r in records}
     rows = _chosen("systems", systems, [name for name in merged.systems if name in present])
-    names = (*with_stand_ins(spec.in_order, merged.known), *(r.metric for r in measured))
+    names = (*with_stand_ins(spec.in_order, merged.metrics), *(r.metric for r in measured))
     order = _chosen("columns", columns, dict.fromkeys(names))
-    wanted = order if columns else with_stand_ins(spec.headline or order, merged.known)
+    wanted = order if columns else with_stand_ins(spec.headline or order, merged.metrics)
     shown = [r for r in measured if r.system in rows and r.metric in wanted]
-    shown = sorted(of_like_n(shown, merged.known), key=lambda r: rows.index(r.system))
+    shown = sorted(of_like_n(shown, merged.metrics), key=lambda r: rows.index(r.system))
     seen = {name for r in shown for name in (r.system, r.metric)}
     left_out = [name for name in (*rows, *(order if columns else ())) if name not in seen]
     remarks = [f"{name} is left out: {_reason(name, merged, records)}" for name in left_out]
@@ -86,7 +86,7 @@ def _chosen(flag: str, words: Iterable[str], names: Iterable[str]) -> list[str]:
 def _reason(name: str, merged: Merged, records: Sequence[Record]) -> str:
     """Why a system or a metric is not in a table."""
     others = {r.metric for r in records if r.value is not None}
-    stand_ins = others.intersection(with_stand_ins([name], merged.known)) - {name}
+    stand_ins = others.intersection(with_stand_ins([name], merged.metrics)) - {name}
     notes = [r.note for r in records if name in (r.system, r.metric) and r.note]
     reasons = [*(f"{metric} was measured" for metric in stand_ins), *notes]
     return reasons[0] if reasons else "it has no number that can stand beside the others"
@@ -95,13 +95,13 @@ def _reason(name: str, merged: Merged, records: Sequence[Record]) -> str:
 def _panel(merged: Merged, spec: TableSpec, shown: Sequence[Record], errors: bool) -> Panel:
     """The table as cells: rows by system and whatever else differs, a column for each metric."""
     # Each metric stands for itself, so that the columns are in the order of the spec.
-    known = {name: replace(metric, stands_in_for="") for name, metric in merged.known.items()}
+    metrics = {name: replace(metric, stands_in_for="") for name, metric in merged.metrics.items()}
     several = [f for f in APART_BY if len({getattr(r, f) for r in shown} - {"", None}) > 1]
-    rivals = layout.contests(spec, list(shown), merged.known)
-    best = {r for some in rivals for r in leading(some, merged.known)}
+    rivals = layout.contests(spec, list(shown), merged.metrics)
+    best = {r for some in rivals for r in leading(some, merged.metrics)}
     spec = replace(spec, rows=("system", *several), columns=("metric",), headline=(), panels=False)
     with naming(f"--table {spec.name}", ValueError):
-        (panel,) = layout.build(spec, shown, known).panels
+        (panel,) = layout.build(spec, shown, metrics).panels
 
     def printed(cell: Cell) -> Cell:
         error = cell.error if errors else ""

@@ -28,19 +28,19 @@ def noted(
     names: Sequence[str],
     protocols: Sequence[Protocols],
     parts: Sequence[Sequence[Record]],
-    known: Metrics = METRICS,
+    metrics: Metrics = METRICS,
 ) -> Iterator[list[Record]]:
     """The records of each thing, by its name and protocols.
 
     Those measured differently from those of the first thing that has them have a note and a contest
     of their own.
     """
-    indices = [_instruments(*pair, known) for pair in zip(protocols, parts, strict=True)]
+    indices = [_instruments(*pair, metrics) for pair in zip(protocols, parts, strict=True)]
     yield list(parts[0])
     for j in range(1, len(names)):
         found = []
         for record in parts[j]:
-            ours = _measured_by(record, protocols[j], known)
+            ours = _measured_by(record, protocols[j], metrics)
             before = [(i, there) for i in range(j) if (there := _beside(indices[i], record))]
             if record.value is None or not before or ours in before[0][1]:
                 found.append(record)
@@ -53,13 +53,13 @@ def noted(
         yield found
 
 
-def _instruments(protocols: Protocols, part: Iterable[Record], known: Metrics) -> Instruments:
+def _instruments(protocols: Protocols, part: Iterable[Record], metrics: Metrics) -> Instruments:
     """The instruments of a thing's numbers, by what they are compared with."""
     found: Instruments = {}
     for record in part:
         if record.value is None:
             continue
-        ours = _measured_by(record, protocols, known)
+        ours = _measured_by(record, protocols, metrics)
         for level in LEVELS:
             there = found.setdefault(level(record), [])
             if ours not in there:
@@ -77,9 +77,9 @@ def _beside(found: Instruments, record: Record) -> list[dict[str, str]]:
     return next((place for place in places if place), [])
 
 
-def _measured_by(record: Record, protocols: Protocols, known: Metrics) -> dict[str, str]:
+def _measured_by(record: Record, protocols: Protocols, metrics: Metrics) -> dict[str, str]:
     """The instrument, and the number of images if numbers of different n are not comparable."""
-    n = comparable_n(record, known)
+    n = comparable_n(record, metrics)
     return instrument(record, protocols) | ({} if n is None else {"n": str(n)})
 
 

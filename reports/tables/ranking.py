@@ -33,9 +33,9 @@ def loss(record: Record) -> float:
     return -value if record.direction == HIGHER else value
 
 
-def comparable_n(number: Record, known: Metrics = METRICS) -> int | None:
+def comparable_n(number: Record, metrics: Metrics = METRICS) -> int | None:
     """The n that a number must have to be compared with this one; None if n does not matter."""
-    return number.n if number.metric in known and known[number.metric].depends_on_n else None
+    return number.n if number.metric in metrics and metrics[number.metric].depends_on_n else None
 
 
 def has_inverted_noise(record: Record) -> bool:
@@ -45,17 +45,17 @@ def has_inverted_noise(record: Record) -> bool:
     return INVERTED in record.setting
 
 
-def of_like_n(records: Sequence[Record], known: Metrics) -> list[Record]:
+def of_like_n(records: Sequence[Record], metrics: Metrics) -> list[Record]:
     """The records of a table without the references that no system can be held against: their metric
     depends on n, and no system has theirs.
     """
     counts: dict[str, set[int | None]] = {}
     for r in records:
         if not r.reference and r.value is not None:
-            counts.setdefault(r.metric, set()).add(comparable_n(r, known))
+            counts.setdefault(r.metric, set()).add(comparable_n(r, metrics))
 
     def is_alike(r: Record) -> bool:
-        n = comparable_n(r, known)
+        n = comparable_n(r, metrics)
         return not r.reference or n is None or n in counts.get(r.metric, {n})
 
     return list(filter(is_alike, records))
@@ -125,12 +125,12 @@ class Gap:
         return self.standing == CLEAR
 
 
-def gap_between(best: Record, other: Record, known: Metrics = METRICS) -> Gap:
+def gap_between(best: Record, other: Record, metrics: Metrics = METRICS) -> Gap:
     """How far `other` is behind `best`; negative if it is better."""
     behind = loss(other) - loss(best)
     if math.isnan(behind):  # both are infinite
         behind = 0.0
-    if _is_exact(best, known) and _is_exact(other, known):
+    if _is_exact(best, metrics) and _is_exact(other, metrics):
         return Gap(other, behind, None, 0.0)
     is_of_few = min(_units(best), _units(other)) < FEWEST
     error = error_between(best, other)
@@ -141,9 +141,9 @@ def gap_between(best: Record, other: Record, known: Metrics = METRICS) -> Gap:
     return Gap(other, behind, error.stderr, noise, is_paired, is_of_few)
 
 
-def _is_exact(record: Record, known: Metrics) -> bool:
+def _is_exact(record: Record, metrics: Metrics) -> bool:
     """Whether a number is counted, not estimated: then any difference is real."""
-    return record.metric in known and known[record.metric].is_exact
+    return record.metric in metrics and metrics[record.metric].is_exact
 
 
 def _units(record: Record) -> float:
@@ -159,10 +159,10 @@ def _units(record: Record) -> float:
     return math.inf if record.n is None else record.n
 
 
-def ranked(rivals: Iterable[Record], known: Metrics = METRICS) -> tuple[Record, list[Gap]]:
+def ranked(rivals: Iterable[Record], metrics: Metrics = METRICS) -> tuple[Record, list[Gap]]:
     """The best number, and how far each of the others is behind it, in this order."""
     best, *others = sorted(rivals, key=loss)
-    return best, [gap_between(best, other, known) for other in others]
+    return best, [gap_between(best, other, metrics) for other in others]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -170,13 +170,13 @@ def ranked(rivals: Iterable[Record], known: Metrics = METRICS) -> tuple[Record, 
 
 
 def groups_of(
-    records: Iterable[Record], fields: Sequence[str], known: Metrics
+    records: Iterable[Record], fields: Sequence[str], metrics: Metrics
 ) -> list[list[Record]]:
     """Records that agree in metric, data and `fields`, differ in the system, and may be compared."""
     apart = (field for field in fields if field != "system")
     same = attrgetter("contest", "metric", "dataset", "split", *apart)
     rivals = filter(_competes, records)
-    alike = grouped(rivals, lambda r: (same(r), comparable_n(r, known), has_inverted_noise(r)))
+    alike = grouped(rivals, lambda r: (same(r), comparable_n(r, metrics), has_inverted_noise(r)))
     return list(alike.values())
 
 
@@ -185,8 +185,8 @@ def _competes(record: Record) -> bool:
     return not record.reference and measured and record.direction in (HIGHER, LOWER)
 
 
-def leading(rivals: Sequence[Record], known: Metrics = METRICS) -> list[Record]:
+def leading(rivals: Sequence[Record], metrics: Metrics = METRICS) -> list[Record]:
     """The best number and those that are not clearly behind it; none if no number is."""
-    best, gaps = ranked(rivals, known)
+    best, gaps = ranked(rivals, metrics)
     level = [gap.record for gap in gaps if not gap.is_clear]
     return [best, *level] if len(level) < len(gaps) else []

@@ -111,8 +111,8 @@ def _mean(group: Sequence[Record], runs: int, run_group: RunGroup) -> Record:
     """
     measured = [r for r in group if r.value is not None]
     notes = [r.note for r in measured or group if r.note]
-    known = METRICS | run_group.sources[0].metrics
-    counts = {comparable_n(r, known) or 0 for r in measured}
+    metrics = METRICS | run_group.sources[0].metrics
+    counts = {comparable_n(r, metrics) or 0 for r in measured}
     if len(counts) > 1:
         several = ", ".join(f"{n:,}" for n in sorted(counts))
         notes = [f"no mean: the runs have {several} images, and it depends on how many"]
@@ -155,8 +155,10 @@ def _spread(values: Sequence[float], exact: bool) -> float | None:
 
 
 def _root_mean_square(errors: Sequence[float | None]) -> float | None:
-    known = [error for error in errors if error is not None]
-    return math.sqrt(fmean(e * e for e in known)) if known and len(known) == len(errors) else None
+    present = [error for error in errors if error is not None]
+    if not present or len(present) < len(errors):
+        return None
+    return math.sqrt(fmean(error * error for error in present))
 
 
 def _check_repeated(run_group: RunGroup) -> None:
@@ -202,12 +204,12 @@ def merged_metrics(sources: Sequence[Run]) -> dict[str, Metric]:
 # Systems of several runs
 
 
-def side_by_side(run_groups: Sequence[RunGroup], what: str, known: Metrics) -> tuple[Record, ...]:
+def side_by_side(run_groups: Sequence[RunGroup], what: str, metrics: Metrics) -> tuple[Record, ...]:
     """The records of all things (`what`: their rows or times), with distinct names and with notes on
     what was measured differently.
     """
     names, protocols = [t.name for t in run_groups], [t.protocols for t in run_groups]
-    parts = list(noted(names, protocols, [_pooled(group, what) for group in run_groups], known))
+    parts = list(noted(names, protocols, [_pooled(group, what) for group in run_groups], metrics))
     told, seen = _told_apart(parts), set()
     found: list[Record] = []
     for run_group, part in zip(run_groups, parts, strict=True):

@@ -137,16 +137,16 @@ class Results:
         Each model is taken at its best setting, as on the page. "-" means not measured; `frame`
         gives the reason.
         """
-        known = self.tables["overview"].known
+        metrics = self.tables["overview"].metrics
         headlines = self.tables["overview"].records
         systems = dict.fromkeys(record.system for record in headlines)
         columns: dict[str, dict[str, Record]] = {}
-        for record in own_headlines(headlines, self.specs, known):
+        for record in own_headlines(headlines, self.specs, metrics):
             rivals = columns.setdefault(f"{record.benchmark}: {record.metric}", {})
             rivals.setdefault(record.system, record)
-        headers = [_column(list(rivals.values()), known) for rivals in columns.values()]
+        headers = [_column(list(rivals.values()), metrics) for rivals in columns.values()]
         order = list(columns.values())
-        rows = [[system, *(_cell(of.get(system), known) for of in order)] for system in systems]
+        rows = [[system, *(_cell(of.get(system), metrics) for of in order)] for system in systems]
         return tabulate(rows, ["", *headers], disable_numparse=True)
 
     def table(self, name: str) -> "pd.DataFrame":
@@ -202,24 +202,24 @@ class Results:
         return Run(Path(called), rows, protocols, about, specs=self.specs, notes=notes)
 
 
-def _column(rivals: Sequence[Record], known: Metrics) -> str:
+def _column(rivals: Sequence[Record], metrics: Metrics) -> str:
     """The heading of a column of `summary`: the benchmark over the metric, with the T that all have."""
     steps = {record.steps for record in rivals if record.steps is not None}
     at = f", T = {steps.pop()}" if len(steps) == 1 else ""
     return f"{rivals[0].benchmark}\n{numbers.heading(rivals[0].metric, rivals, known)}{at}"
 
 
-def _cell(record: Record | None, known: Metrics) -> str:
+def _cell(record: Record | None, metrics: Metrics) -> str:
     if record is None:
         return "-"
-    return numbers.value_text(record, known) + numbers.error_text(record, known)
+    return numbers.value_text(record, metrics) + numbers.error_text(record, metrics)
 
 
 # ----------------------------------------------------------------------------------------------
 # The scores of single images
 
 # What tells the samples of one table apart; then come the image, its file and a column for each score.
-WHAT = ("benchmark", "system", "dataset", "split", "setting", "steps", "solver", "calls")
+PLACE = ("benchmark", "system", "dataset", "split", "setting", "steps", "solver", "calls")
 
 
 def frame_of(rows: Iterable[Record], dataset: Dataset) -> "pd.DataFrame":
@@ -235,16 +235,16 @@ def frame_of(rows: Iterable[Record], dataset: Dataset) -> "pd.DataFrame":
         if (of_images := row.estimate.scores) is not None:
             column = pd.Series(of_images.values, index=of_images.images)
             column = column + 0.0  # hits and misses are numbers
-            scores.setdefault(tuple(getattr(row, name) for name in WHAT), {})[row.metric] = column
+            scores.setdefault(tuple(getattr(row, name) for name in PLACE), {})[row.metric] = column
     parts = []
-    for what, columns in scores.items():
+    for key, columns in scores.items():
         part = pd.DataFrame(columns)
-        known = dict(zip(WHAT, what, strict=True)) | {"image": part.index}
+        place = dict(zip(PLACE, key, strict=True)) | {"image": part.index}
         names = [dataset.source.where(int(image)) for image in part.index]
-        parts.append(pd.DataFrame({**known, "file": names}, index=part.index).join(part))
-    none = pd.DataFrame(columns=[*WHAT, "image", "file"])
-    found = pd.concat(parts, ignore_index=True) if parts else none
-    return found.astype({"steps": "Int64", "calls": "Int64", "image": "int64"})
+        parts.append(pd.DataFrame({**place, "file": names}, index=part.index).join(part))
+    none = pd.DataFrame(columns=[*PLACE, "image", "file"])
+    frame = pd.concat(parts, ignore_index=True) if parts else none
+    return frame.astype({"steps": "Int64", "calls": "Int64", "image": "int64"})
 
 
 def write_samples(path: Path, rows: Iterable[Record], dataset: Dataset) -> None:

@@ -69,9 +69,9 @@ class Plot:
     lines: bool = False
 
 
-def numbers_of(found: Merged, table: str) -> list[Record]:
+def numbers_of(merged: Merged, table: str) -> list[Record]:
     """The records of `table` that can be drawn."""
-    return [r for r in found.records if r.table == table and is_drawable(r)]
+    return [r for r in merged.records if r.table == table and is_drawable(r)]
 
 
 def is_drawable(record: Record) -> bool:
@@ -89,13 +89,13 @@ def point(x: float, record: Record) -> Point:
     return Point(x, value, min(low, value), max(high, value))
 
 
-def colour_of(found: Merged, system: str) -> int:
+def colour_of(merged: Merged, system: str) -> int:
     """The index of a system among all on the page: it has the same colour in every plot."""
-    return found.systems.index(system)
+    return merged.systems.index(system)
 
 
 def series_of(
-    found: Merged, records: Sequence[Record], x: X, fields: Sequence[str] = ("system",)
+    merged: Merged, records: Sequence[Record], x: X, fields: Sequence[str] = ("system",)
 ) -> tuple[Series, ...]:
     """A series for each system, setting and solver, or the first of these `fields`; a record without an
     `x` is left out.
@@ -110,7 +110,7 @@ def series_of(
     settings, solvers = (list(dict.fromkeys(key[i : i + 1] for key in groups)) for i in (1, 2))
     made = []
     for key, points in groups.items():
-        own = colour_of(found, key[0])
+        own = colour_of(merged, key[0])
         setting, solver = settings.index(key[1:2]), solvers.index(key[2:3])
         marker = (own + own // COLOURS + 3 * solver + 5 * setting) % MARKERS
         distinct = dict.fromkeys(points)  # a number may be in two tables

@@ -34,66 +34,67 @@ LONGEST_NAME = 32
 MOST_UNORDERED, MOST_ROWS = 10, 80
 
 
-def plots_of(benchmark: str, found: Merged) -> list[Plot]:
+def plots_of(benchmark: str, merged: Merged) -> list[Plot]:
     """The plots of one benchmark, in the order of its tables."""
     plots: list[Plot] = []
-    for spec in sorted(found.specs, key=lambda spec: spec.order):
-        records = drawing.numbers_of(found, spec.source)
+    for spec in sorted(merged.specs, key=lambda spec: spec.order):
+        records = drawing.numbers_of(merged, spec.source)
         if records and records[0].benchmark == benchmark:
-            plots += _of_table(spec, choose(spec, records), found)
+            plots += _of_table(spec, choose(spec, records), merged)
     return plots
 
 
-def _of_table(spec: TableSpec, records: list[Record], found: Merged) -> list[Plot]:
+def _of_table(spec: TableSpec, records: list[Record], merged: Merged) -> list[Plot]:
     if spec.plots is not None:
-        return [p for pair in spec.plots for p in _plots(spec, records, found, *pair)]
-    known, metrics = found.known, spec.headline or spec.metrics
-    ranked = (m for m in metrics if m not in known or known[m].direction != NEITHER)
+        return [p for pair in spec.plots for p in _plots(spec, records, merged, *pair)]
+    metrics = merged.metrics
+    names = spec.headline or spec.metrics
+    ranked = (m for m in names if m not in metrics or metrics[m].direction != NEITHER)
     metric = next(ranked, "")
     numbers = [axis for axis in ("steps", "calls") if axis in (*spec.rows, *spec.columns)]
     columns = [axis for axis in numbers if axis in spec.columns]
     for axes in (columns, ["setting"], numbers, ["system"]):
-        if plots := [p for axis in axes for p in _plots(spec, records, found, metric, axis)]:
+        if plots := [p for axis in axes for p in _plots(spec, records, merged, metric, axis)]:
             return plots
     return []
 
 
 def _plots(
-    spec: TableSpec, records: Sequence[Record], found: Merged, wanted: str, axis: str
+    spec: TableSpec, records: Sequence[Record], merged: Merged, wanted: str, axis: str
 ) -> Iterator[Plot]:
     """The plots of one metric of a table, or of its first stand-in that was measured."""
-    metric = first_metric(records, [wanted], found.known)
-    ours = of_like_n([r for r in records if r.metric == metric], found.known)
+    metric = first_metric(records, [wanted], merged.metrics)
+    ours = of_like_n([r for r in records if r.metric == metric], merged.metrics)
     if axis == "setting" and (families := _families(ours)):
         for name, x in list(families.items())[:MOST_FAMILIES]:
             header = "" if spec.setting_header == "setting" else f"{spec.setting_header}: "
-            yield from against(found, spec, ours, header + name, _of_setting(x))
+            yield from against(merged, spec, ours, header + name, _of_setting(x))
     elif axis in ("setting", "system"):
         if axis == "system" or len({r.setting for r in ours}) > 1:
-            yield from in_rows(found, spec, at_largest_steps(ours), axis)
+            yield from in_rows(merged, spec, at_largest_steps(ours), axis)
     elif axis in ("steps", "calls"):
-        yield from against(found, spec, ours, LABELS[axis], attrgetter(axis), log=True)
+        yield from against(merged, spec, ours, LABELS[axis], attrgetter(axis), log=True)
     else:
-        asking = [s for s in found.specs if (wanted, axis) in (s.plots or ())]
-        of = {s: choose(s, drawing.numbers_of(found, s.source)) for s in asking}
+        asking = [s for s in merged.specs if (wanted, axis) in (s.plots or ())]
+        of = {s: choose(s, drawing.numbers_of(merged, s.source)) for s in asking}
         shared = [s for s in asking if of[s] and of[s][0].benchmark == records[0].benchmark]
         if spec == min(shared, key=lambda s: s.order):
-            yield from _plane(spec, [r for s in shared for r in of[s]], found, metric, axis)
+            yield from _plane(spec, [r for s in shared for r in of[s]], merged, metric, axis)
 
 
 def _plane(
-    spec: TableSpec, records: Sequence[Record], found: Merged, metric: str, axis: str
+    spec: TableSpec, records: Sequence[Record], merged: Merged, metric: str, axis: str
 ) -> Iterator[Plot]:
     """A metric against another of the same row, logarithmic if that is never negative, as sizes are not.
     Settings that differ in a number are a curve.
     """
-    ours = of_like_n([r for r in records if r.metric == metric], found.known)
-    label, x = metric_label(axis, found.known), _beside(records, axis)
-    log = axis not in found.known or found.known[axis].least is not None
+    ours = of_like_n([r for r in records if r.metric == metric], merged.metrics)
+    label, x = metric_label(axis, merged.metrics), _beside(records, axis)
+    log = axis not in merged.metrics or merged.metrics[axis].least is not None
     families = {"" if name == "…" else name: of for name, of in _families(ours).items()}
     curves = {s: name for name, numbers in families.items() for s in numbers}
     points = {replace(r, setting=curves.get(r.setting, r.setting)): x(r) for r in ours}
-    yield from against(found, spec, [*points], label, points.get, log=log, room=SIZE)
+    yield from against(merged, spec, [*points], label, points.get, log=log, room=SIZE)
 
 
 def _families(records: Iterable[Record]) -> dict[str, dict[str, float]]:
@@ -122,7 +123,7 @@ def _beside(records: Sequence[Record], metric: str) -> X:
 
 
 def against(
-    found: Merged,
+    merged: Merged,
     spec: TableSpec,
     records: Sequence[Record],
     xlabel: str,
@@ -135,14 +136,14 @@ def against(
     """
     is_plane = room == SIZE and not log
     fields = ("system", "setting", "solver") if log or is_plane else ("system",)
-    lines = drawing.series_of(found, records, x, fields)
+    lines = drawing.series_of(merged, records, x, fields)
     places = [{p.x for p in line.points} for line in lines]
     values = sorted(set().union(*places))
     if len(values) < 2 or (drawing.are_few(lines) and all(len(one) < 2 for one in places)):
         return
     floors = [r for r in records if is_floor(r) and x(r) is None]
     levels = {r.setting or r.system: r.value or 0.0 for r in floors}
-    ylabel = heading(records[0].metric, records, found.known)
+    ylabel = heading(records[0].metric, records, merged.metrics)
     dashed = "".join(f"; dashed: {name}" for name in levels)
     said = [drawing.in_words(lines, "{:g}".format), *(f"{k}: {v:.4g}." for k, v in levels.items())]
     log = log or (not is_plane and values[0] > 0 and values[-1] / values[0] >= WIDE)
@@ -184,20 +185,20 @@ def _decades(values: Sequence[float]) -> list[float]:
     return [10.0**power for power in range(first, last + 1)] if last - first >= 2 else []
 
 
-def in_rows(found: Merged, spec: TableSpec, records: list[Record], field: str) -> Iterator[Plot]:
+def in_rows(merged: Merged, spec: TableSpec, records: list[Record], field: str) -> Iterator[Plot]:
     """A plot of `records` of one metric with a row for each value of `field`, and a rule at the neutral
     value of the metric; none for few points, unless there is a rule.
     """
     if not records:
         return
-    known = found.known.get(records[0].metric)
-    mark = known.neutral if known else None
+    metric = merged.metrics.get(records[0].metric)
+    mark = metric.neutral if metric else None
     names = _names(records, field)
     rows = {name: float(i) for i, name in enumerate(names)}
-    lines = drawing.series_of(found, records, lambda r: rows.get(getattr(r, field)))
+    lines = drawing.series_of(merged, records, lambda r: rows.get(getattr(r, field)))
     if mark is None and drawing.are_few(lines):
         return
-    label = heading(records[0].metric, records, found.known)
+    label = heading(records[0].metric, records, merged.metrics)
     by = f" by {spec.setting_header}" if field == spec.rows[0] == "setting" else ""
     dashed = f"; dashed: {mark:g}" if mark is not None else ""
     short = [n if len(n) <= LONGEST_NAME else f"{n[: LONGEST_NAME - 1]}…" for n in names]

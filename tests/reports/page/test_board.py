@@ -316,11 +316,11 @@ def test_a_reference_of_a_ranking_was_measured_as_its_systems_were(settings, cha
     first = number(TABLE1, "rfid", 5.0, direction=LOWER, n=50, setting="s0", steps=10)
     rivals = [replace(first, setting=f"s{i % settings}", steps=10 * (i + 1)) for i in range(2)]
     reference = replace(first, **({"system": "real images", "reference": True} | changes))
-    found = _references(rivals, [*rivals, reference], SimpleNamespace(known=METRICS))
+    found = _references(rivals, [*rivals, reference], SimpleNamespace(metrics=METRICS))
     assert found == [reference] * (taken or (settings == 2 and "setting" in changes))
     if "n" in changes:  # which does not matter for a mean over images
         rivals, one = ([replace(r, metric="ssim") for r in part] for part in (rivals, [reference]))
-        assert _references(rivals, one, SimpleNamespace(known=METRICS)) == one
+        assert _references(rivals, one, SimpleNamespace(metrics=METRICS)) == one
 
 
 def test_a_ranking_is_named_by_what_its_numbers_share():
@@ -333,7 +333,7 @@ def test_a_ranking_is_named_by_what_its_numbers_share():
         ([at_ten], [], "rFID ↓, s, T = 10 by fast"),
         ([base, at_ten], [], "rFID ↓, s"),
     ):
-        assert _name(rivals, SimpleNamespace(known=METRICS, rows=[*rivals, *others])) == name
+        assert _name(rivals, SimpleNamespace(metrics=METRICS, rows=[*rivals, *others])) == name
 
 
 def test_rows_of_a_ranking_are_of_one_line(visited, tmp_path):
