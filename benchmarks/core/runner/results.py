@@ -206,7 +206,7 @@ def _column(rivals: Sequence[Record], metrics: Metrics) -> str:
     """The heading of a column of `summary`: the benchmark over the metric, with the T that all have."""
     steps = {record.steps for record in rivals if record.steps is not None}
     at = f", T = {steps.pop()}" if len(steps) == 1 else ""
-    return f"{rivals[0].benchmark}\n{numbers.heading(rivals[0].metric, rivals, known)}{at}"
+    return f"{rivals[0].benchmark}\n{numbers.heading(rivals[0].metric, rivals, metrics)}{at}"
 
 
 def _cell(record: Record | None, metrics: Metrics) -> str:
