@@ -1,12 +1,11 @@
 """The head of the page: what was measured, on which data, and warnings."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 from reports.page.verdicts import counted, listed
-from reports.records.reading import part_of, short
+from reports.records.reading import Fields, part_of, short
 from reports.records.run_folder import Run
 from reports.records.specs import SMOKE
 from reports.tables.build import Merged
@@ -58,7 +57,7 @@ def facts_of(folder: Run) -> Iterator[tuple[str, str]]:
     yield "Command", _command(notes)
 
 
-def _when(notes: Mapping[str, Any]) -> str:
+def _when(notes: Fields) -> str:
     """The date of the start, and the total time of all commands that worked on the run."""
     try:
         ends = [(run["started"], run["until"]) for run in notes["invocations"]]
@@ -72,13 +71,13 @@ def _when(notes: Mapping[str, Any]) -> str:
     return f"{start:%Y-%m-%d %H:%M} {start.tzname() or ''}".strip() + took
 
 
-def _commit(notes: Mapping[str, Any]) -> str:
+def _commit(notes: Fields) -> str:
     if commit := notes.get("commit"):
         return _text(commit)[:12] + " and uncommitted changes" * bool(notes.get("dirty"))
     return "none: an installed package"
 
 
-def _command(notes: Mapping[str, Any]) -> str:
+def _command(notes: Fields) -> str:
     arguments = notes.get("arguments")
     if not isinstance(arguments, list) or not arguments:
         return "from Python"
@@ -125,7 +124,7 @@ def said_of_profiles(merged: Merged) -> list[str]:
     return [MEANINGLESS.format(SMOKE, named)] if runs else []
 
 
-def _base(notes: Mapping[str, Any]) -> object:
+def _base(notes: Fields) -> object:
     """The built-in profile that a run's was made from."""
     profile = part_of(part_of(notes, "settings"), "profile")
     return profile.get("base", profile.get("name"))

@@ -7,7 +7,6 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from markupsafe import Markup
 
 from reports.page import aspects, head, view
 from reports.page.pictures import pictures_of
+from reports.records.reading import Fields
 from reports.tables.build import Merged
 from reports.tables.make_files import heading
 
@@ -75,7 +75,7 @@ def policy(styles: str, script: str) -> str:
     return f"default-src 'none'; img-src data:; {own}; base-uri 'none'; form-action 'none'"
 
 
-def embedded(content: Mapping[str, Any]) -> Markup:
+def embedded(content: Fields) -> Markup:
     """`content` as JSON for a script element, escaped so that no text in it can end the element."""
     text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
     for character in "<>&":

@@ -17,7 +17,7 @@ from PIL import Image
 
 from diffae.system.errors import UserError
 from diffae.system.files import read_file
-from reports.records.reading import joined
+from reports.records.reading import Fields, joined
 from reports.tables.build import Merged
 
 CHUNK = "sheet"
@@ -38,7 +38,7 @@ class ReadSheet:
     columns: tuple[str, ...]
     lengths: tuple[int, ...]
     notes: tuple[tuple[str, ...], ...]
-    about: Mapping[str, Any]
+    about: Fields
     cells: Mapping[str, int]
     picture: Image.Image
     strip: tuple[int, ...] = ()
@@ -69,7 +69,7 @@ def read_sheet(path: Path) -> ReadSheet:
         raise UserError(f"{path}: too large for a sheet of pictures") from None
 
 
-def _sheet(told: Mapping[str, Any], picture: Image.Image) -> ReadSheet:
+def _sheet(told: Fields, picture: Image.Image) -> ReadSheet:
     """Make a sheet from a picture and its description.
 
     Raises ValueError, KeyError or TypeError if the two do not match.

@@ -13,7 +13,7 @@ from reports.page.pictures import FigureView, strip_of
 from reports.page.plots.figures import plots_of
 from reports.page.verdicts import verdicts, with_error
 from reports.records.metrics import Metrics
-from reports.records.reading import field_text, flat, grouped, joined
+from reports.records.reading import Fields, field_text, flat, grouped, joined
 from reports.records.record import NEITHER, Record
 from reports.tables.build import Merged
 from reports.tables.layout import LABEL, REFERENCE, VALUE, Cell, Panel, Table
@@ -140,14 +140,14 @@ def details(record: Record, metrics: Metrics) -> dict[str, str]:
 
 
 def protocols_of(
-    records: Iterable[Record], protocols: Mapping[str, Mapping[str, Any]]
+    records: Iterable[Record], protocols: Mapping[str, Fields]
 ) -> dict[str, list[tuple[str, str]]]:
     """The rows of each protocol that one of the records has."""
     used = dict.fromkeys(r.protocol for r in records if r.protocol in protocols)
     return {name: _protocol_rows(protocols[name]) for name in used}
 
 
-def _protocol_rows(protocol: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _protocol_rows(protocol: Fields) -> list[tuple[str, str]]:
     """The fields of a protocol as names and texts; nested fields are named `field.name`."""
     rows = []
     for name, value in sorted(flat(protocol), key=itemgetter(0)):

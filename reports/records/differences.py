@@ -70,10 +70,10 @@ def carried_by_one(difference: float, base: Estimate, new: Estimate) -> WithoutO
     """
     if len(base.influences) != 1 or not base.is_paired_with(new):
         return None
-    (ours,), (theirs,) = new.influences, base.influences
-    if ours.units.startswith(NO_SINGLE):
+    (after,), (before,) = new.influences, base.influences
+    if after.units.startswith(NO_SINGLE):
         return None
-    u, k = np.subtract(ours.values, theirs.values, dtype=np.float64), len(ours.values)
+    u, k = np.subtract(after.values, before.values, dtype=np.float64), len(after.values)
     variance = sum_of_squares(u)
     if k < FEWEST or not variance:
         return None
@@ -81,7 +81,7 @@ def carried_by_one(difference: float, base: Estimate, new: Estimate) -> WithoutO
     square = u[place] ** 2
     left = difference - float(u[place]) * math.sqrt(k / (k - 1))
     rest = Error(math.sqrt(max(k / (k - 2) * (variance - square * k / (k - 1)), 0.0)), k - 2)
-    whole = WithoutOne(place, ours.units, difference, Error(math.sqrt(variance), k - 1))
+    whole = WithoutOne(place, after.units, difference, Error(math.sqrt(variance), k - 1))
     without = replace(whole, difference=left, error=rest)
     halved = abs(left - difference) > abs(difference) / 2
     decided = whole.is_shown or without.is_shown or square > variance / 2

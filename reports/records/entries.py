@@ -180,8 +180,8 @@ def _against_table(record: Record, run: Run) -> str:
     if metric is None:
         return "no such metric"
     for name in ("direction", "unit"):
-        if (ours := getattr(record, name)) != (theirs := getattr(metric, name)):
-            return f"{name} is {short(repr(ours))}, not {short(repr(theirs))}"
+        if (stated := getattr(record, name)) != (true := getattr(metric, name)):
+            return f"{name} is {short(repr(stated))}, not {short(repr(true))}"
     if record.value is None:
         return ""
     if not math.isfinite(record.value):
@@ -253,8 +253,9 @@ def _against_content(record: Record, run: Run) -> str:
 def _against_published(record: Record, run: Run) -> str:
     """What does not agree with the published numbers that ship."""
     bare = replace(record, published=None, not_comparable="")
-    theirs = attach(bare, run.protocols[record.protocol])
-    alike = (record.published, record.not_comparable) == (theirs.published, theirs.not_comparable)
+    attached = attach(bare, run.protocols[record.protocol])
+    ours, shipped = ((r.published, r.not_comparable) for r in (record, attached))
+    alike = ours == shipped
     if record.table not in TABLES:
         alike = record.published in {None, *PRINTED}
     return "" if alike else f"published is {record.published}, not as in the tables that ship"
@@ -294,8 +295,8 @@ def _against_scores(record: Record, scores: Floats) -> str:
     influences, of_scores = record.estimate.influences, influences_on_mean(scores, "images")
     if not (influences and of_scores) or len(influences[0].values) != len(scores):
         return ""
-    ours, theirs = np.sort(influences[0].values), np.sort(of_scores[0].values)
-    if not np.allclose(ours, theirs, rtol=0, atol=SAME_ERROR * np.abs(theirs).max()):
+    stated, computed = np.sort(influences[0].values), np.sort(of_scores[0].values)
+    if not np.allclose(stated, computed, rtol=0, atol=SAME_ERROR * np.abs(computed).max()):
         return f"the influences in {INFLUENCES} are not those of its scores"
     return ""
 

@@ -122,8 +122,8 @@ class Estimate:
 
     def is_paired_with(self, other: "Estimate") -> bool:
         """Whether both estimates share all of their units."""
-        ours, theirs = ({s.units for s in x.influences} for x in (self, other))
-        return bool(ours) and ours == theirs
+        units = {source.units for source in self.influences}
+        return bool(units) and units == {source.units for source in other.influences}
 
     def minus(self, other: "Estimate") -> "Estimate":
         """The difference from another estimate, paired over the units that both have.
@@ -144,11 +144,11 @@ class Estimate:
         return Estimate(difference, error=combined(sources))
 
 
-def _differences(ours: Sequence[Influence], theirs: Sequence[Influence]) -> Influences:
+def _differences(minuend: Influences, subtrahend: Influences) -> Influences:
     """The influences on the difference of two numbers, units that both have paired."""
-    unpaired = {source.units: source for source in theirs}
+    unpaired = {source.units: source for source in subtrahend}
     differences: list[Influence] = []
-    for source in ours:
+    for source in minuend:
         other = unpaired.pop(source.units, None)
         if other is None:
             differences.append(source)
@@ -164,8 +164,8 @@ def _differences(ours: Sequence[Influence], theirs: Sequence[Influence]) -> Infl
 
 def covariance(a: Estimate, b: Estimate) -> float:
     """The covariance of two estimates over the units that both have."""
-    theirs = {source.units: source.values for source in b.influences}
-    shared = [(s.values, theirs[s.units]) for s in a.influences if s.units in theirs]
+    of_b = {source.units: source.values for source in b.influences}
+    shared = [(s.values, of_b[s.units]) for s in a.influences if s.units in of_b]
     return sum(float(np.multiply(x, y, dtype=np.float64).sum()) for x, y in shared)
 
 

@@ -14,6 +14,9 @@ from diffae.system.settings import checked
 T = TypeVar("T")
 K = TypeVar("K")
 
+# Plain values by name, as JSON has them; what a file holds is checked where it is used.
+Fields = Mapping[str, Any]
+
 MEBIBYTE = 1 << 20
 LARGEST_TEXT = 16 * MEBIBYTE  # some 40,000 rows; parsed, it takes thirty times as much at worst
 
@@ -22,10 +25,10 @@ NONE_OR_ALL = dict.fromkeys(("temperature", "guard", "thresholds", "concepts", "
 NONE_OR_ALL |= {"most": "all", "neighbours": "chosen for each label"}
 
 
-def part_of(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+def part_of(content: Fields, name: str) -> dict[str, Any]:
     """The object `name` of a JSON object; empty if it has none."""
-    found = content.get(name)
-    return found if isinstance(found, dict) else {}
+    part = content.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def short(value: object, most: int = 80) -> str:

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -21,7 +21,7 @@ from diffae.system.errors import UserError, naming
 from diffae.system.files import hash_of, read_text
 from diffae.system.whole import write_whole
 from reports.records.estimate import Error, Estimate, t_quantile
-from reports.records.reading import LARGEST_TEXT, short
+from reports.records.reading import LARGEST_TEXT, Fields, short
 
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
 
@@ -66,7 +66,7 @@ class Record:
     reference: bool = False
     solver: str = ""
     calls: int | None = None
-    measured_by: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    measured_by: Fields = field(default_factory=dict, compare=False, repr=False)
     of_machine: bool = field(default=False, compare=False)
     failed: bool = field(default=False, compare=False)
     run: str = ""
@@ -129,7 +129,7 @@ def record_key(record: Record) -> str:
     return json.dumps([_one_line(v) if isinstance(v, str) else v for v in _identity(record)])
 
 
-def protocol_id(fields: Mapping[str, Any]) -> str:
+def protocol_id(fields: Fields) -> str:
     """The id of the protocol with these fields, which its records carry: the start of their hash."""
     return hash_of(fields)[:12]
 
@@ -250,9 +250,9 @@ def _parse(row: dict[str, str]) -> Record:
     cells: dict[str, Any] = {**row, "reference": row["reference"] == "True"}
     for name in (*_INTEGERS, *_FLOATS):
         cells[name] = _number(name, row[name]) if row[name] else None
-    for name, known in (("reference", ("", "True")), ("direction", (HIGHER, LOWER, NEITHER))):
-        if row[name] not in known:
-            raise _wrong(name, row[name], f"one of {', '.join(known)}")
+    for name, choices in (("reference", ("", "True")), ("direction", (HIGHER, LOWER, NEITHER))):
+        if row[name] not in choices:
+            raise _wrong(name, row[name], f"one of {', '.join(choices)}")
     numbers = {name: cells.pop(name) for name in OF_ESTIMATE}
     return Record(**cells, estimate=_estimate(**numbers))
 

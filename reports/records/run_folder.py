@@ -8,7 +8,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from reports.records.estimate import Estimate, Influences
 from reports.records.influences import read_influences
 from reports.records.metric import NAME, Margin, Metric
 from reports.records.metrics import METRICS, SHIPPED, Metrics
-from reports.records.reading import LARGEST_TEXT, from_plain, part_of, short, to_plain
+from reports.records.reading import LARGEST_TEXT, Fields, from_plain, part_of, short, to_plain
 from reports.records.record import Record, read_csv, read_records, record_key, safe_cell
 from reports.records.specs import NAME as SUITE
 from reports.records.specs import TableSpec, with_headlines
@@ -53,7 +53,7 @@ class Run:
     times: tuple[Record, ...] = ()
     specs: tuple[TableSpec, ...] = ()
     label: str = ""
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    notes: Fields = field(default_factory=dict)
 
     @cached_property
     def records(self) -> dict[str, Record]:
@@ -74,29 +74,29 @@ class Run:
         Raises UserError naming samples.csv if it is missing or damaged.
         """
         cells = (getattr(record, name) for name in SAMPLE)
-        what = tuple(str(safe_cell("" if cell is None else str(cell))) for cell in cells)
-        return self._scores.get((*what, record.metric), [])
+        place = tuple(str(safe_cell("" if cell is None else str(cell))) for cell in cells)
+        return self._scores.get((*place, record.metric), [])
 
     @cached_property
     def _scores(self) -> dict[tuple[str, ...], list[tuple[str, float]]]:
-        path, found = self.folder / SAMPLES, dict[tuple[str, ...], list[tuple[str, float]]]()
+        path, scores = self.folder / SAMPLES, dict[tuple[str, ...], list[tuple[str, float]]]()
         try:
             rows = csv.DictReader(io.StringIO(read_text(path), newline=""))
             refuse_duplicates(rows.fieldnames or (), path, "column")
             for row in rows:
-                what, file = [row.pop(name) for name in SAMPLE], row.pop("file")
+                place, file = [row.pop(name) for name in SAMPLE], row.pop("file")
                 for metric, score in row.items():
                     if score:
-                        found.setdefault((*what, metric), []).append((file, float(score)))
+                        scores.setdefault((*place, metric), []).append((file, float(score)))
         except (KeyError, ValueError, TypeError, csv.Error) as error:
             raise UserError(f"{path}: not the scores of a run: {short(error)}") from None
-        return found
+        return scores
 
 
-def check_schema(path: Path, notes: Mapping[str, Any]) -> None:
+def check_schema(path: Path, notes: Fields) -> None:
     """Raise UserError unless the run.json at `path`, which holds `notes`, has this schema version."""
-    if (found := notes.get("schema")) != SCHEMA:
-        version = "of no schema" if found is None else f"of schema {short(found, 40)}"
+    if (schema := notes.get("schema")) != SCHEMA:
+        version = "of no schema" if schema is None else f"of schema {short(schema, 40)}"
         raise UserError(f"{path}: {version}, and this version reads {SCHEMA}; measure again")
 
 
@@ -123,9 +123,9 @@ def read_run(folder: Path, label: str = "", finished: bool = True) -> Run:
     specs = with_headlines(specs, rows, protocols, part_of(settings, "profile").get("base"))
     times = tuple(read_records(folder / TIMES)) if os.path.lexists(folder / TIMES) else ()
     there = os.path.lexists(influences)
-    known = read_influences(influences) if there else {}
+    by_key = read_influences(influences) if there else {}
     rows = tuple(
-        _with_influences(influences, record, known.get(record_key(record), ())) for record in rows
+        _with_influences(influences, record, by_key.get(record_key(record), ())) for record in rows
     )
     return Run(folder, rows, protocols, settings, there, metrics, times, specs, label, notes)
 
@@ -159,9 +159,7 @@ def described(metrics: Iterable[str], tables: Iterable[TableSpec]) -> dict[str, 
     return {"metrics": rows, "tables": [to_plain(spec) for spec in tables]}
 
 
-def brought_in(
-    path: Path, notes: Mapping[str, Any]
-) -> tuple[dict[str, Metric], tuple[TableSpec, ...]]:
+def brought_in(path: Path, notes: Fields) -> tuple[dict[str, Metric], tuple[TableSpec, ...]]:
     """The metrics of plug-ins and the tables in the run.json at `path`, which holds `notes`; built-in
     metrics keep their definition. Raises UserError naming the file and what is wrong in it.
     """
@@ -197,16 +195,16 @@ def read_margins(
     ours = {name: row.margin for name, row in rows.items() if row.margin is not None}
     if path is None:
         return ours
-    found: dict[str, Margin] = {}
-    for (name, size, of, why), at in read_csv(path, ("metric", "margin", "of", "why")):
+    margins: dict[str, Margin] = {}
+    for (name, size, kind, why), at in read_csv(path, ("metric", "margin", "of", "why")):
         where = f"{path}, {at}"
-        if name in found:
+        if name in margins:
             raise UserError(f"{where}: {name} occurs twice")
         if name not in {*ours, *measured}:
             raise UserError(f"{where}: no metric {short(name, 40)!r} was measured")
         try:
-            found[name] = Margin(float(size), why, is_share=("value", "share").index(of) == 1)
+            margins[name] = Margin(float(size), why, is_share=("value", "share").index(kind) == 1)
         except ValueError:
-            said = "a margin is a number from 0 up, of 'value' or of 'share'"
-            raise UserError(f"{where}: {said}") from None
-    return found
+            rule = "a margin is a number from 0 up, of 'value' or of 'share'"
+            raise UserError(f"{where}: {rule}") from None
+    return margins

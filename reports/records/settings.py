@@ -1,15 +1,15 @@
 """Changed settings of two runs, as flags of the command line: from the settings in run.json."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from reports.records.reading import part_of, short
+from reports.records.reading import Fields, part_of, short
 
 FLAGS = ("data", "crop", "device", "precision", "attributes", "weights_dir")
 STEPS = ("reconstruction.steps", "cost.steps", "samples.steps")  # what --steps changes
 
 
-def changes(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def changes(base: Fields, new: Fields) -> Iterator[str]:
     """Each setting that affects how a number is measured and differs, new against base, e.g.
     `profile smoke against quick`.
 
@@ -23,7 +23,7 @@ def changes(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
             yield f"--{name.replace('_', '-')} {_text(new[name])} against {_text(base[name])}"
 
 
-def _of_profiles(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _of_profiles(base: Fields, new: Fields) -> Iterator[str]:
     """The names of the profiles if they differ, and what --set changed.
 
     For profiles of one name, every setting that differs; those that --steps changes together once.
@@ -43,14 +43,14 @@ def _of_profiles(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[st
         yield f"{flag}{_text(b.get(name))} against {_text(a.get(name))}"
 
 
-def settings_of(profile: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(profile: Fields) -> dict[str, Any]:
     """Every setting of a profile by `section.name`."""
     sections = part_of(profile, "sections")
     parts = {section: part_of(sections, section) for section in sections}
     return {f"{section}.{name}": part[name] for section, part in parts.items() for name in part}
 
 
-def _changed(profile: Mapping[str, Any]) -> list[str]:
+def _changed(profile: Fields) -> list[str]:
     """The settings that --set and --steps changed."""
     changed = profile.get("changed")
     return [name for name in changed if isinstance(name, str)] if isinstance(changed, list) else []

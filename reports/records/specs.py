@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from reports.records.metrics import alternatives
+from reports.records.reading import Fields
 from reports.records.record import COLUMNS, Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a file
@@ -15,7 +15,7 @@ PUBLISHED = "paper"  # the profile in which the published metrics lead
 SMOKE = "smoke"  # the profile that only shows that everything runs
 KERNEL = {"fid": "kid"}  # by what a Frechet distance is replaced
 
-Protocols = Mapping[str, Mapping[str, Any]]
+Protocols = Mapping[str, Fields]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _led(metric: str, measured: Sequence[Record], protocols: Protocols) -> str:
     return kernel if few or not frechet else metric
 
 
-def _is_of_few(record: Record, protocol: Mapping[str, Any]) -> bool:
+def _is_of_few(record: Record, protocol: Fields) -> bool:
     """Whether a Frechet distance is one of so few images that it is mostly bias."""
     dim = protocol.get("feature_dim")
     sides = [n for n in (record.n, protocol.get("reference_n")) if type(n) is int]

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diffae.system.errors import UserError
 from diffae.system.whole import write_whole
 from reports.records.metrics import METRICS, Metrics
-from reports.records.reading import joined, part_of, short
+from reports.records.reading import Fields, joined, part_of, short
 from reports.records.record import COLUMNS, Record, safe_cell
 from reports.records.run_folder import Run, read_run
 from reports.records.specs import TableSpec
@@ -255,7 +255,7 @@ class Merged:
         return tuple(found)
 
     @cached_property
-    def protocols(self) -> dict[str, Mapping[str, Any]]:
+    def protocols(self) -> dict[str, Fields]:
         return {key: fields for g in self.run_groups for key, fields in g.protocols.items()}
 
     @cached_property

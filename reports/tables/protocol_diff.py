@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any
 
 from reports.records.metrics import METRICS, Metrics
-from reports.records.reading import few, flat, joined, short
+from reports.records.reading import Fields, few, flat, joined, short
 from reports.records.record import Record
 from reports.tables.ranking import comparable_n
 
-Protocols = Mapping[str, Mapping[str, Any]]
+Protocols = Mapping[str, Fields]
 Instruments = dict[tuple[object, ...], list[dict[str, str]]]
 
 # Protocol fields of the system and of its images and noise, which do not describe the measurement.
