@@ -61,11 +61,11 @@ def _gate(args: argparse.Namespace) -> int:
     measured = {r.metric for run in (base, new) for r in run.records.values()}
     brought = new.metrics | base.metrics
     margins = read_margins(args.margins, measured, brought)
-    found = compare(base, new, margins, args.alpha)
-    failing = [c for c in ordered(found) if c.verdict in FAILING]
+    comparisons = compare(base, new, margins, args.alpha)
+    failing = [c for c in ordered(comparisons) if c.verdict in FAILING]
     if args.allow_missing:
         failing = [c for c in failing if c.verdict != MISSING]
-    findings = Findings(found, failing, str(args.base), str(args.new), METRICS | brought)
+    findings = Findings(comparisons, failing, str(args.base), str(args.new), METRICS | brought)
     with writing(Path("standard output"), "or give --page FILE"):
         print(terminal(findings, args.all), flush=True)
     _write(args, junit(findings), summary(findings), as_plain(findings))

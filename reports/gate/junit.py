@@ -18,7 +18,7 @@ Case = tuple[str, str, str, str]
 def junit(findings: Findings) -> bytes:
     """All comparisons as test cases; those that fail are failures."""
     failed = {id(c) for c in findings.failing}
-    ordered = sorted(findings.found, key=lambda c: c.record.benchmark)
+    ordered = sorted(findings.comparisons, key=lambda c: c.record.benchmark)
     groups = groupby(ordered, key=lambda c: c.record.benchmark)
     metrics = findings.metrics
     return _xml(

@@ -43,7 +43,7 @@ class Findings:
     `metrics` defines the metrics.
     """
 
-    found: Sequence[verdicts.Comparison]
+    comparisons: Sequence[verdicts.Comparison]
     failing: Sequence[verdicts.Comparison]
     base: str
     new: str
@@ -65,8 +65,8 @@ def terminal(findings: Findings, everything: bool = False) -> str:
     entries = [_wrapped(entry) for entry in findings.entries]
     totals = accumulate(entry.count("\n") + 1 for entry in entries)
     fitting = len(entries) if everything else sum(total <= ENTRY_LINES for total in totals)
-    table = _table(ordered(findings.found), findings.metrics) if everything else ""
-    if not everything and len(findings.found) > len(findings.failing):
+    table = _table(ordered(findings.comparisons), findings.metrics) if everything else ""
+    if not everything and len(findings.comparisons) > len(findings.failing):
         table = "--all lists every number."
     most = max(fitting, 1)  # always at least one
     return _page(findings, entries, most, "; --all has every one", _wrapped, [table])
@@ -96,32 +96,32 @@ def refusal(reason: str) -> str:
 def title(failing: Sequence[verdicts.Comparison]) -> str:
     missing = sum(c.verdict == verdicts.MISSING for c in failing)
     counts = {"worse": len(failing) - missing, "missing": missing}
-    told = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
-    return f"# Regression gate: {told or 'passed'}"
+    failures = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
+    return f"# Regression gate: {failures or 'passed'}"
 
 
 def as_plain(findings: Findings) -> dict[str, object]:
     """The verdict as JSON: failures as sentences, the worst first, and the count of numbers for
     each verdict.
     """
-    counts = Counter(c.verdict for c in findings.found)
+    counts = Counter(c.verdict for c in findings.comparisons)
     return {
         "passed": not findings.failing,
         "regressed": len(findings.failing),
-        "numbers": len(findings.found),
+        "numbers": len(findings.comparisons),
         "counts": {verdict: counts[verdict] for verdict in verdicts.VERDICTS},
         "failed": findings.failures,
-        "errors": [words.with_error(c) for c in changed_errors(findings.found)],
+        "errors": [words.with_error(c) for c in changed_errors(findings.comparisons)],
         "refused": "",
     }
 
 
-def ordered(found: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
+def ordered(comparisons: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
     """Comparisons sorted by verdict, then by p, then by the loss (of an improvement the gain) relative
     to margin and error, largest first.
     """
     place = verdicts.VERDICTS.index
-    return sorted(found, key=lambda c: (place(c.verdict), _or_if_nan(c.p, 2.0), -_excess(c)))
+    return sorted(comparisons, key=lambda c: (place(c.verdict), _or_if_nan(c.p, 2.0), -_excess(c)))
 
 
 def change(c: verdicts.Comparison, metrics: Metrics) -> tuple[str, str, str]:
@@ -149,7 +149,7 @@ def change(c: verdicts.Comparison, metrics: Metrics) -> tuple[str, str, str]:
 
 
 def _status(findings: Findings) -> str:
-    counts, total = Counter(c.verdict for c in findings.found), len(findings.found)
+    counts, total = Counter(c.verdict for c in findings.comparisons), len(findings.comparisons)
     each = (f"{counts[v]:,} {WORDS[v]}" for v in verdicts.VERDICTS if counts[v])
     counted = f"{total:,} numbers" if total != 1 else "1 number"
     return f"{escape(findings.new)} against {escape(findings.base)}: {counted}, {', '.join(each)}."
@@ -157,20 +157,20 @@ def _status(findings: Findings) -> str:
 
 def _remarks(findings: Findings) -> list[str]:
     """Remarks on numbers that did not fail, as a list in Markdown."""
-    found, metrics = findings.found, findings.metrics
+    comparisons, metrics = findings.comparisons, findings.metrics
     missing, changed, unresolved = (
-        [c for c in found if c.verdict == verdict]
+        [c for c in comparisons if c.verdict == verdict]
         for verdict in (verdicts.MISSING, verdicts.CHANGED, verdicts.UNRESOLVED)
     )
     remarks = []
-    if lost := [c for c in found if c.pairing_lost]:
+    if lost := [c for c in comparisons if c.pairing_lost]:
         names = few([escape(words.subject(c.record)) for c in lost], words.OTHERS)
         remarks.append(
             f"**The pairing is lost** for {len(lost):,} number{'s' * (len(lost) != 1)} ({'; '.join(names)}): both runs have "
             "the same protocol and seed, but one of them has no influences of the same images. Their errors are those "
             "of independent runs, and only a large loss is detected."
         )
-    if errors := changed_errors(found):
+    if errors := changed_errors(comparisons):
         names = few([escape(words.with_error(c)) for c in errors], words.OTHERS)
         remarks.append(
             f"**The standard error changed** by more than a quarter and beyond chance, at the same n, of {len(errors):,} "
@@ -187,14 +187,14 @@ def _remarks(findings: Findings) -> list[str]:
     return [f"- {remark}" for remark in remarks]
 
 
-def changed_errors(found: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
+def changed_errors(comparisons: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
     """The comparisons whose standard errors changed, the largest change first."""
 
     def ratio(c: verdicts.Comparison) -> float:
         assert c.errors is not None
         return max(c.errors) / min(c.errors) if min(c.errors) else math.inf
 
-    return sorted((c for c in found if c.errors), key=ratio, reverse=True)
+    return sorted((c for c in comparisons if c.errors), key=ratio, reverse=True)
 
 
 def _printed_change(c: verdicts.Comparison, metrics: Metrics) -> float:
@@ -228,11 +228,11 @@ def _possible(c: verdicts.Comparison) -> float:
 
 def _folded_tables(findings: Findings) -> list[str]:
     """A folded table for each verdict, of FOLDED rows in all."""
-    counts, folds = Counter(c.verdict for c in findings.found), []
-    for verdict, rows in groupby(ordered(findings.found)[:FOLDED], key=lambda c: c.verdict):
+    counts, folds = Counter(c.verdict for c in findings.comparisons), []
+    for verdict, rows in groupby(ordered(findings.comparisons)[:FOLDED], key=lambda c: c.verdict):
         shown = list(rows)
-        some = f", the first {len(shown):,} of them" if len(shown) < counts[verdict] else ""
-        head = f"<details><summary>{counts[verdict]:,} {WORDS[verdict]}{some}</summary>"
+        cut = f", the first {len(shown):,} of them" if len(shown) < counts[verdict] else ""
+        head = f"<details><summary>{counts[verdict]:,} {WORDS[verdict]}{cut}</summary>"
         folds.append(f"{head}\n\n{_table(shown, findings.metrics)}\n\n</details>")
     return folds
 
@@ -247,9 +247,18 @@ def _row(c: verdicts.Comparison, metrics: Metrics) -> list[str]:
     base, new, difference = change(c, metrics)
     judged = c.error is not None and c.verdict not in verdicts.NO_VERDICT
     margin, p = (f"{c.margin:.2g}", f"{c.p:.2g}") if judged else ("", "")
-    how = "paired" if c.paired else "pairing lost" if c.pairing_lost else c.note
-    how = joined(how, words.error_changed(c), by="; ")
-    return [c.verdict, escape(words.name(c.record)), base, new, difference, margin, p, escape(how)]
+    pairing = "paired" if c.paired else "pairing lost" if c.pairing_lost else c.note
+    remark = joined(pairing, words.error_changed(c), by="; ")
+    return [
+        c.verdict,
+        escape(words.name(c.record)),
+        base,
+        new,
+        difference,
+        margin,
+        p,
+        escape(remark),
+    ]
 
 
 def _excess(c: verdicts.Comparison) -> float:

@@ -101,12 +101,11 @@ def compare(
     for key in shared:
         check_protocols(base, new, key)
         check_uncertainty(base, new, key)
-    found = [_differ(base, new, key, margins) for key in shared]
-    found = judge(found, alpha)
+    comparisons = judge([_differ(base, new, key, margins) for key in shared], alpha)
     lost = [r for key, r in base.records.items() if key not in new.records and r.value is not None]
     fresh = [r for key, r in new.records.items() if key not in base.records and r.value is not None]
-    found += map(_lost, lost)
-    return found + [Comparison(r, None, r.value, verdict=NEW) for r in fresh]
+    added = [Comparison(r, None, r.value, verdict=NEW) for r in fresh]
+    return [*comparisons, *map(_lost, lost), *added]
 
 
 def _lost(record: Record) -> Comparison:
@@ -158,9 +157,9 @@ def check_uncertainty(base: Run, new: Run, key: str) -> None:
     lost_error = was.stderr is not None and now.stderr is None
     if lost_error or (was.estimate.influences and not now.estimate.influences):
         where = new.folder / "influences.npz"
-        what = "has no" if new.has_influences else "is missing, and with it the"
+        lacks = "has no" if new.has_influences else "is missing, and with it the"
         raise UserError(
-            f"{where}: {what} uncertainty of {_named(was)}, which {base.folder} has; give a complete run folder"
+            f"{where}: {lacks} uncertainty of {_named(was)}, which {base.folder} has; give a complete run folder"
             f"{_changed(base, new)}"
         )
 
@@ -170,8 +169,8 @@ def _folders(base: Run, new: Run) -> str:
 
 
 def _changed(base: Run, new: Run) -> str:
-    found = "; ".join(changes(base.settings, new.settings))
-    return f": {found}" if found else ""
+    changed = "; ".join(changes(base.settings, new.settings))
+    return f": {changed}" if changed else ""
 
 
 def _named(record: Record) -> str:
@@ -185,46 +184,40 @@ def _quoted(value: object) -> str:
 def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Comparison:
     """The difference of one number and its error; without a verdict yet, unless none is possible."""
     was, now, metrics = base.records[key], new.records[key], METRICS | new.metrics
-    found = Comparison(was, was.value, now.value)
+    comparison = Comparison(was, was.value, now.value)
     if was.value is None:
-        return replace(found, verdict=SAME if now.value is None else NEW)
+        return replace(comparison, verdict=SAME if now.value is None else NEW)
     if not math.isfinite(was.value):
-        return replace(found, verdict=NOT_COMPARED, note="not a finite number in the baseline")
+        note = "not a finite number in the baseline"
+        return replace(comparison, verdict=NOT_COMPARED, note=note)
     if now.value is None:
-        return replace(found, verdict=MISSING, note=now.note)
+        return replace(comparison, verdict=MISSING, note=now.note)
     if not math.isfinite(now.value):  # in either direction: an infinite SSIM is no improvement
         note = "no longer a finite number"
-        return replace(found, loss=math.inf, p=0.0, verdict=REGRESSION, note=note)
+        return replace(comparison, loss=math.inf, p=0.0, verdict=REGRESSION, note=note)
     before, n = comparable_n(was, metrics), comparable_n(now, metrics)
     if n != before:
         note = f"{n:,} images, {before:,} in the baseline: {was.metric} depends on the number of images"
-        return replace(found, verdict=NOT_COMPARED, note=note)
-    difference = now.value - was.value
-    loss = -difference if was.direction == HIGHER else difference
-    margin = margins.get(was.metric, NO_MARGIN).at(was.value)
+        return replace(comparison, verdict=NOT_COMPARED, note=note)
+    difference, is_paired = now.value - was.value, was.estimate.is_paired_with(now.estimate)
+    comparison = replace(
+        comparison, loss=-difference if was.direction == HIGHER else difference,
+        margin=margins.get(was.metric, NO_MARGIN).at(was.value), error=error_between(was, now),
+        paired=is_paired, errors=changed_errors(was, now),
+    )  # fmt: skip
     seeds = [run.protocols.get(r.protocol, {}).get("seed") for run, r in ((base, was), (new, now))]
-    same = seeds[0] == seeds[1]
-    between, errors = error_between(was, now), changed_errors(was, now)
-    found = replace(
-        found,
-        loss=loss,
-        margin=margin,
-        error=between,
-        paired=was.estimate.is_paired_with(now.estimate),
-    )
-    found = replace(found, errors=errors)
-    if between is not None:
-        has_influences = (
-            was.estimate.influences or now.estimate.influences or not base.has_influences
-        )
-        return replace(found, pairing_lost=bool(same and has_influences and not found.paired))
-    if not same:
+    same_seed = seeds[0] == seeds[1]
+    if comparison.error is not None:
+        influences = was.estimate.influences or now.estimate.influences
+        could_be_paired = same_seed and (influences or not base.has_influences)
+        return replace(comparison, pairing_lost=bool(could_be_paired and not is_paired))
+    if not same_seed:
         note = "different seeds, and no uncertainty is known"
-        return replace(found, verdict=NOT_COMPARED, note=note)
-    if loss and is_of_sample(was, metrics):
+        return replace(comparison, verdict=NOT_COMPARED, note=note)
+    if comparison.loss and is_of_sample(was, metrics):
         note = "no uncertainty is known: the difference may be chance"
-        return replace(found, verdict=NOT_COMPARED, note=note)
-    return replace(found, error=Error(0.0, math.inf), paired=True)  # it is not due to chance
+        return replace(comparison, verdict=NOT_COMPARED, note=note)
+    return replace(comparison, error=Error(0.0, math.inf), paired=True)  # it is not due to chance
 
 
 def changed_errors(was: Record, now: Record) -> tuple[float, float] | None:
@@ -251,15 +244,17 @@ def changed_errors(was: Record, now: Record) -> tuple[float, float] | None:
     return (a, b) if 2 * t_tail(apart, df) <= BY_CHANCE else None
 
 
-def judge(found: Sequence[Comparison], alpha: float) -> list[Comparison]:
+def judge(comparisons: Sequence[Comparison], alpha: float) -> list[Comparison]:
     """Set the p and the verdict of each comparison."""
-    judged = list(found)
-    tested = [i for i, c in enumerate(found) if c.verdict == SAME and c.error is not None]
-    families = grouped(tested, lambda i: found[i].family)
+    judged = list(comparisons)
+    tested = [i for i, c in enumerate(comparisons) if c.verdict == SAME and c.error is not None]
+    families = grouped(tested, lambda i: comparisons[i].family)
     for family in families.values():
-        worse, better = (holm([one_sided_p(found[i], sign) for i in family]) for sign in (1, -1))
+        worse, better = (
+            holm([one_sided_p(comparisons[i], sign) for i in family]) for sign in (1, -1)
+        )
         for i, p, q in zip(family, worse, better, strict=True):
-            judged[i] = _verdict(found[i], p, q, alpha / len(families))
+            judged[i] = _verdict(comparisons[i], p, q, alpha / len(families))
     return judged
 
 

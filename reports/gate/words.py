@@ -98,11 +98,11 @@ def two_digits(size: float) -> str:
 def groups(ordered: Iterable[Comparison]) -> list[list[Comparison]]:
     """Numbers grouped by metric, system and benchmark; missing ones by system and benchmark."""
 
-    def of(c: Comparison) -> tuple[str, ...]:
+    def group_of(c: Comparison) -> tuple[str, ...]:
         kind = (MISSING, c.note) if c.verdict == MISSING else (c.verdict, c.record.metric)
         return (c.record.benchmark, c.record.system, *kind)
 
-    return list(grouped(ordered, of).values())
+    return list(grouped(ordered, group_of).values())
 
 
 def sentences(group: Sequence[Comparison], metrics: Metrics = METRICS) -> str:
@@ -134,4 +134,4 @@ def _where(record: Record) -> str:
 
 def _tidy(text: str) -> str:
     """`2e-5` for `2e-05`."""
-    return re.sub(r"e([-+])0*(?=\d)", lambda found: "e" + found[1].strip("+"), text)
+    return re.sub(r"e([-+])0*(?=\d)", lambda match: "e" + match[1].strip("+"), text)
