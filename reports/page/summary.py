@@ -70,8 +70,8 @@ def _lines(headline: Headline, merged: Merged) -> list[Line]:
     if headline.contests:
         lines = list(_ranked(headline.contests[0], merged.metrics))
     else:
-        metric = first_metric(headline.told, headline.spec.headline, merged.metrics)
-        lines = [Line(r, SCALE * r.reference) for r in headline.told if r.metric == metric]
+        metric = first_metric(headline.shown, headline.spec.headline, merged.metrics)
+        lines = [Line(r, SCALE * r.reference) for r in headline.shown if r.metric == metric]
     return [replace(line, code=code_of(line.record, merged.rows)) for line in lines]
 
 

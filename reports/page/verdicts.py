@@ -46,7 +46,7 @@ def verdicts(merged: Merged) -> list[Verdict]:
 def _text(headline: Headline, merged: Merged) -> str:
     if headline.contests:
         first, *others = headline.contests
-        parts = [_best(first, headline.told, merged), *_by_row(headline, merged)]
+        parts = [_best(first, headline.shown, merged), *_by_row(headline, merged)]
         parts += [*carried(first, merged), *_by_others(first, others, merged)]
         parts += [*_beside(headline, first, merged), *_not_compared(first, merged)]
         parts += _for_reference(first, merged)
@@ -304,8 +304,8 @@ def _for_reference(held: Contest, merged: Merged) -> Iterator[str]:
 
 def _listing(headline: Headline, merged: Merged) -> Iterator[str]:
     """The numbers of a headline by which nobody can be best."""
-    metric = first_metric(headline.told, headline.spec.headline, merged.metrics)
-    told = [r for r in headline.told if r.metric == metric]
+    metric = first_metric(headline.shown, headline.spec.headline, merged.metrics)
+    told = [r for r in headline.shown if r.metric == metric]
     ours = [r for r in told if not r.reference]
     if not ours:
         yield "No system could be measured."

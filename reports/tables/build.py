@@ -25,7 +25,14 @@ from reports.tables import layout, markdown, numbers
 from reports.tables.contests import Headline, headlined, headlines, told_together
 from reports.tables.layout import Table
 from reports.tables.ranking import choose, groups_of, is_measured, leading
-from reports.tables.run_groups import RunGroup, merged_metrics, remarks, run_groups_of, side_by_side
+from reports.tables.run_groups import (
+    RunGroup,
+    merged_metrics,
+    pooled,
+    remarks,
+    run_groups_of,
+    side_by_side,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,18 +69,18 @@ def build_tables(
     """The overview, then each table of `records`, ready for any renderer: by `specs`, plain without
     one; that of the `suite` comes first, if all are of one data set.
 
-    `metrics` defines the metrics. Raises ValueError
-    if two records claim one cell, or two tables one name.
+    `metrics` defines the metrics. Raises ValueError if two records claim one cell, or two tables one name.
     """
     specs = sorted(specs, key=lambda spec: spec.order)
-    chosen = [(s, choose(s, records)) for s in (*specs, *other_specs(records, specs))]
-    overview = _overview([r for s, some in chosen for r in headlines(s, some, metrics)], metrics)
+    by_spec = [(s, choose(s, records)) for s in (*specs, *other_specs(records, specs))]
+    leading_records = [r for spec, chosen in by_spec for r in headlines(spec, chosen, metrics)]
+    overview = _overview(leading_records, metrics)
     is_one = suite and len({r.dataset for r in overview.records}) == 1
     columns = told_together(overview.records, specs, metrics) if is_one else []
     tables = [
         overview,
         *([_of_suite(suite, columns, metrics)] if columns else []),
-        *(layout.build(s, some, metrics) for s, some in chosen if some),
+        *(layout.build(spec, chosen, metrics) for spec, chosen in by_spec if chosen),
     ]
     names = [table.name for table in tables]
     if len(set(names)) < len(names):
@@ -159,8 +166,8 @@ def _overview(records: Sequence[Record], metrics: Metrics) -> Table:
 
 def _of_suite(suite: str, columns: Sequence[Sequence[Record]], metrics: Metrics) -> Table:
     """The table of a suite: a row for each system, a column for each of `columns`, the numbers of a metric."""
-    rivals = (some for column in columns for some in groups_of(column, (), metrics))
-    best = frozenset(r for some in rivals for r in leading(some, metrics))
+    groups = (rivals for column in columns for rivals in groups_of(column, (), metrics))
+    best = frozenset(r for rivals in groups for r in leading(rivals, metrics))
     headers, rows = ["system"], []
     for column in columns:
         settings = {r.setting for r in column if not r.reference}
@@ -229,8 +236,8 @@ class Merged:
     @property
     def suite(self) -> str:
         """The suite of all runs, as of `Run.suite`; empty without one."""
-        found = {run.suite for run in self.sources}
-        return found.pop() if len(found) == 1 else ""
+        suites = {run.suite for run in self.sources}
+        return suites.pop() if len(suites) == 1 else ""
 
     @property
     def across(self) -> tuple[str, str]:
@@ -245,14 +252,14 @@ class Merged:
     @cached_property
     def folders(self) -> tuple[Run, ...]:
         """The runs, labelled by their names on the page."""
-        found = []
+        runs = []
         for group in self.run_groups:
             for run in group.sources:
-                own = run.folder.resolve().name
-                name = group.name or own
-                alone = len(group.sources) == 1
-                found.append(replace(run, label=name if alone else f"{name}/{own}"))
-        return tuple(found)
+                folder = run.folder.resolve().name
+                name = group.name or folder
+                is_alone = len(group.sources) == 1
+                runs.append(replace(run, label=name if is_alone else f"{name}/{folder}"))
+        return tuple(runs)
 
     @cached_property
     def protocols(self) -> dict[str, Fields]:
@@ -271,7 +278,7 @@ class Merged:
 
     @cached_property
     def headlines(self) -> list[Headline]:
-        """What is told of each benchmark: who is best."""
+        """The headline of each benchmark: who is best."""
         return list(headlined(self.specs, self.records, self.metrics))
 
     def tables_of(self, records: Sequence[Record]) -> list[Table]:
@@ -307,5 +314,8 @@ def merge(sources: Sequence[Run]) -> Merged:
     if len(sources) > 1:
         named = {spec.name: spec for source in reversed(sources) for spec in source.specs}
         specs = tuple(named.values())
-        rows, times = (side_by_side(groups, what, metrics) for what in ("rows", "times"))
+        pooled_rows = [pooled(g, [run.rows for run in g.sources]) for g in groups]
+        pooled_times = [pooled(g, [run.times for run in g.sources]) for g in groups]
+        rows = side_by_side(groups, pooled_rows, metrics)
+        times = side_by_side(groups, pooled_times, metrics)
     return Merged(groups, rows, times, specs, metrics, tuple(remarks(groups)))

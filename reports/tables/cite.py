@@ -23,7 +23,7 @@ from reports.tables.ranking import is_measured
 HARNESS = "diffae_bench"
 START = "% diffae-bench: what to cite\n\n"  # by this a file is known for one of ours
 PIXELS = {"side in px": "transform.image_size", "crop": "transform.crop"}
-Thing = tuple[str, str]  # a kind (metric, network, system, solver, dataset) and a name
+Source = tuple[str, str]  # a kind (metric, network, system, solver, dataset) and a name
 
 
 class Work(NamedTuple):
@@ -31,26 +31,26 @@ class Work(NamedTuple):
 
     key: str
     text: str
-    cited_for: frozenset[Thing]
+    cited_for: frozenset[Source]
 
 
 @cache
 def works() -> tuple[Work, ...]:
     """Every work of the file, in its order."""
-    path, found = resources.files("reports").joinpath("published", "citations.bib"), []
+    path, entries = resources.files("reports").joinpath("published", "citations.bib"), []
     for block in path.read_text(encoding="utf-8").split("\n\n"):
         if entry := re.search(r"^@\w+\{(\w+),.*", block, re.M | re.S):
             lines = re.findall(r"^% (\w+): (.+)$", block, re.M)
             things = frozenset((kind, name) for kind, text in lines for name in text.split())
-            found.append(Work(entry[1], entry[0].strip(), things))
-    return tuple(found)
+            entries.append(Work(entry[1], entry[0].strip(), things))
+    return tuple(entries)
 
 
-def keys_of(thing: Thing) -> list[str]:
-    """The keys of the works that a thing is cited by. A metric of another network has those of its
+def keys_of(source: Source) -> list[str]:
+    """The keys of the works that are cited for a source. A metric of another network has those of its
     original, a data set those of the longest name that its own begins with.
     """
-    kind, name = thing
+    kind, name = source
     if kind == "dataset":
         names = {n for work in works() for k, n in work.cited_for if k == kind}
         begins = [n for n in names if re.match(rf"{re.escape(n)}(?![a-z])", name.lower())]
@@ -63,40 +63,40 @@ def keys_of(thing: Thing) -> list[str]:
 
 def appendix(merged: Merged) -> tuple[str, list[str]]:
     """BibTeX of all that runs used, then a paragraph in LaTeX that says how they were measured; and
-    a remark on each thing that no work is known for.
+    a remark on each source for which no work is known.
     """
     records = [r for r in merged.records if is_measured(r)]
     used = dict.fromkeys(_used(merged, records))
-    keys = {HARNESS, *(key for thing in used for key in keys_of(thing))}
+    keys = {HARNESS, *(key for source in used for key in keys_of(source))}
     entries = [work.text for work in works() if work.key in keys]
     text = "\n\n".join([*entries, "\n".join(_paragraph(merged, records, [*used]))])
     unknown = [f"{kind} {short(name)}" for kind, name in used if not keys_of((kind, name))]
-    return f"{START}{text}\n", [f"{what}: no work is known here; cite its own" for what in unknown]
+    return f"{START}{text}\n", [f"{name}: no work is known here; cite its own" for name in unknown]
 
 
-def _used(merged: Merged, records: Iterable[Record]) -> Iterator[Thing]:
+def _used(merged: Merged, records: Iterable[Record]) -> Iterator[Source]:
     """All that has a number."""
     for name, title in _titles(merged).items():
         if any(r.system.startswith(title) for r in records):
             yield "system", name.partition(":")[0]
     for r in records:
-        row = merged.metrics.get(r.metric)
-        things = {"dataset": r.dataset, "metric": r.metric, "solver": r.solver.partition(":")[0]}
-        things |= {"network": row.network if row else ""}
-        yield from ((kind, name) for kind, name in things.items() if name)
+        metric = merged.metrics.get(r.metric)
+        names = {"dataset": r.dataset, "metric": r.metric, "solver": r.solver.partition(":")[0]}
+        names |= {"network": metric.network if metric else ""}
+        yield from ((kind, name) for kind, name in names.items() if name)
 
 
 def _titles(merged: Merged) -> dict[str, str]:
     """The titles of the systems of all runs, by name; empty where a run does not say them."""
-    found: dict[str, str] = {}
+    titles: dict[str, str] = {}
     for run in merged.sources:
         names = run.settings.get("systems")
-        found |= dict.fromkeys(map(str, names if isinstance(names, list) else ()), "")
-        found |= {name: str(title) for name, title in part_of(run.notes, "titles").items()}
-    return found
+        titles |= dict.fromkeys(map(str, names if isinstance(names, list) else ()), "")
+        titles |= {name: str(title) for name, title in part_of(run.notes, "titles").items()}
+    return titles
 
 
-def _paragraph(merged: Merged, records: Sequence[Record], used: list[Thing]) -> Iterator[str]:
+def _paragraph(merged: Merged, records: Sequence[Record], used: list[Source]) -> Iterator[str]:
     """Its sentences, a line each."""
     fields: dict[str, dict[str, None]] = {}  # the values of each field of a protocol
     for protocol in (merged.protocols.get(r.protocol, {}) for r in records):
@@ -104,39 +104,43 @@ def _paragraph(merged: Merged, records: Sequence[Record], used: list[Thing]) -> 
             fields.setdefault(name, {})[str(value)] = None
     data, run = facts(records), heading(merged)[1]
 
-    def named(kind: str) -> list[Thing]:
-        return [thing for thing in used if thing[0] == kind]
+    def named(kind: str) -> list[Source]:
+        return [source for source in used if source[0] == kind]
 
     run |= {"suite": merged.suite} if merged.suite else {}
-    how = joined(*(f"{name} {run[name]}" for name in ("suite", "profile", "seed") if name in run))
-    yield rf"\paragraph{{Evaluation.}} All numbers were measured with diffae-bench~\cite{{{HARNESS}}} ({escape(how)})."
-    pixels = (f"{what} {joined(*fields[f])}" for what, f in PIXELS.items() if f in fields)
+    settings = joined(
+        *(f"{name} {run[name]}" for name in ("suite", "profile", "seed") if name in run)
+    )
+    yield rf"\paragraph{{Evaluation.}} All numbers were measured with diffae-bench~\cite{{{HARNESS}}} ({escape(settings)})."
+    pixels = (f"{label} {joined(*fields[f])}" for label, f in PIXELS.items() if f in fields)
     where = joined(f"Data: {data.get('data set')}", *pixels, f"split {data.get('split', 'none')}")
     yield _cited(where.replace("; ", ", "), named("dataset")) + "."
     titles = _titles(merged)
     systems = (_cited(titles.get(name) or name, [(kind, name)]) for kind, name in named("system"))
     yield f"Systems: {joined(*systems)}."
-    for benchmark, some in grouped(records, lambda r: r.benchmark).items():
-        told = facts([r for r in some if not r.reference] or some)
-        at = joined(*(f"{name} = {told[name]}" for name in ("n", "T", "solver") if name in told))
+    for benchmark, numbers in grouped(records, lambda r: r.benchmark).items():
+        shared = facts([r for r in numbers if not r.reference] or numbers)
+        at = joined(
+            *(f"{name} = {shared[name]}" for name in ("n", "T", "solver") if name in shared)
+        )
         metrics = {
             r.metric: _cited(metric_label(r.metric, merged.metrics), [("metric", r.metric)])
-            for r in some
+            for r in numbers
         }
         yield rf"\emph{{{escape(benchmark)}}} ({escape(at.replace('; ', ', '))}): {joined(*metrics.values())}."
     if networks := [
         text for name, texts in fields.items() if name.endswith("_network") for text in texts
     ]:
         yield _cited(f"Networks: {joined(*networks, by='; ')}", named("network")) + "."
-    sources = (source for r in records for source in r.estimate.influences)
-    units = dict.fromkeys(re.split("[:,]| of | with ", source.units)[0] for source in sources)
+    influences = (x for r in records for x in r.estimate.influences)
+    units = dict.fromkeys(re.split("[:,]| of | with ", x.units)[0] for x in influences)
     yield escape(
         f"Errors (±) are one standard error over independent units ({joined(*units) or 'not known'}), intervals are of "
         "95 % by Student's t, and two systems are compared in pairs over the units that both share."
     )
 
 
-def _cited(text: str, things: Iterable[Thing]) -> str:
+def _cited(text: str, sources: Iterable[Source]) -> str:
     """A text with citations of works other than the harness, which is cited once."""
-    keys = dict.fromkeys(key for thing in things for key in keys_of(thing) if key != HARNESS)
+    keys = dict.fromkeys(key for source in sources for key in keys_of(source) if key != HARNESS)
     return escape(text) + (rf"~\cite{{{','.join(keys)}}}" if keys else "")

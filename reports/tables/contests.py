@@ -36,8 +36,8 @@ def headlines(spec: TableSpec, chosen: Sequence[Record], metrics: Metrics) -> li
         for r in ranking.at_largest_steps(chosen)
         if r.metric in ("", *names) or (not r.setting and r.system not in measured)
     )
-    found = (r for r in ours if not r.setting or r.setting.startswith(spec.headline_settings))
-    return ranking.of_like_n(list(found), metrics)
+    repeated = [r for r in ours if not r.setting or r.setting.startswith(spec.headline_settings)]
+    return ranking.of_like_n(repeated, metrics)
 
 
 def first_metric(records: Iterable[Record], wanted: Iterable[str], metrics: Metrics) -> str:
@@ -62,8 +62,8 @@ def of_headline(spec: TableSpec, records: Iterable[Record], metrics: Metrics) ->
             return shown
         named = [wanted] if wanted in settings else [s for s in settings if s.startswith(wanted)]
         if named:
-            told = max(named, key=_strength)
-            return [r for r in shown if r.setting == told]
+            largest = max(named, key=_strength)
+            return [r for r in shown if r.setting == largest]
     return shown
 
 
@@ -83,11 +83,11 @@ def own_headlines(
     """
     by_source = {spec.source: spec for spec in reversed([*specs])}
     groups = grouped(filter(ranking.is_measured, overview), lambda r: (r.table, r.metric))
-    found: list[Record] = []
+    headlines: list[Record] = []
     for (table, _), records in groups.items():
-        own = by_source.get(table)
-        found += ranking.own_best(of_headline(own, records, metrics) if own else records)
-    return found
+        spec = by_source.get(table)
+        headlines += ranking.own_best(of_headline(spec, records, metrics) if spec else records)
+    return headlines
 
 
 def told_together(
@@ -246,13 +246,13 @@ def _reference(record: Record, systems: Sequence[Record]) -> Reference:
 
 @dataclass(frozen=True)
 class Headline:
-    """What is told of a benchmark, of the first of its tables that has a headline: `told`, the numbers
-    of its headline metrics at one setting, and the contest of each metric that has one.
+    """The headline of a benchmark, from the first of its tables that has one: the numbers that are `shown`,
+    which are those of its headline metrics at one setting, and the contest of each metric that has one.
     """
 
     spec: TableSpec
     records: tuple[Record, ...]
-    told: tuple[Record, ...]
+    shown: tuple[Record, ...]
     contests: tuple[Contest, ...]
 
     @property
@@ -263,7 +263,7 @@ class Headline:
     def kind(self) -> str:
         if self.contests:
             return self.contests[0].kind
-        return SAID if any(not r.reference for r in self.told) else NOTHING
+        return SAID if any(not r.reference for r in self.shown) else NOTHING
 
     @property
     def absent(self) -> list[str]:
@@ -284,8 +284,8 @@ def headlined(
         if not ours or not spec.headline or ours[0].benchmark in seen:
             continue
         seen.add(ours[0].benchmark)
-        told = of_headline(spec, ours, metrics)
+        shown = of_headline(spec, ours, metrics)
         names = with_stand_ins(spec.headline, metrics)
-        by_metric = ([r for r in told if r.metric == metric] for metric in names)
-        contests = (contest(some, metrics) for some in by_metric)
-        yield Headline(spec, tuple(ours), tuple(told), tuple(filter(None, contests)))
+        by_metric = ([r for r in shown if r.metric == metric] for metric in names)
+        contests = (contest(rivals, metrics) for rivals in by_metric)
+        yield Headline(spec, tuple(ours), tuple(shown), tuple(filter(None, contests)))

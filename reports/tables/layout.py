@@ -6,7 +6,6 @@ Cells keep the records themselves, so a renderer only decides how a number is fo
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from reports.records.metrics import METRICS, Metrics, with_stand_ins
 from reports.records.reading import grouped
@@ -19,7 +18,8 @@ FIELD_LABELS = {"steps": "T", "dataset": "data set"}
 # Fields that distinguish records if a table's own keys do not, in the order in which they are tried.
 DISTINGUISHING = ("setting", "steps", "solver", "protocol")
 
-Key = tuple[object, ...]
+Field = str | int | float | bool | None  # the value of a record's field
+Key = tuple[Field, ...]
 
 
 # Kinds of cells.
@@ -121,8 +121,8 @@ def build(
     panels = [_panel(spec, part, rows, best, metrics) for part in _group(alike, blocks).values()]
     if apart := [r for r in ordered if r not in kept]:
         panels.append(replace(_panel(spec, apart, rows, best, metrics), heading=_of_n(apart)))
-    every, named = (*ordered, *absent), (spec.name, spec.title, spec.caption)
-    return Table(*named, tuple(panels), every, best, metrics, tuple(absent))
+    heading, all_records = (spec.name, spec.title, spec.caption), (*ordered, *absent)
+    return Table(*heading, tuple(panels), all_records, best, metrics, tuple(absent))
 
 
 def shown_fields(records: Sequence[Record], fields: Sequence[str]) -> list[str]:
@@ -139,8 +139,10 @@ def field_text(record: Record, field: str) -> str:
 def reference_header(records: Sequence[Record], metrics: Metrics = METRICS) -> str:
     """`published`, with the paper's metric if all of `records` are stand-ins for it."""
     pairs = {(r.published_metric or r.metric, r.metric) for r in records if r.published is not None}
-    theirs, ours = pairs.pop() if len(pairs) == 1 else ("", "")
-    return "published" if theirs == ours else f"published {numbers.metric_label(theirs, metrics)}"
+    published, measured = pairs.pop() if len(pairs) == 1 else ("", "")
+    if published == measured:
+        return "published"
+    return f"published {numbers.metric_label(published, metrics)}"
 
 
 def _panel(
@@ -192,9 +194,11 @@ def _labels(record: Record, fields: Sequence[str]) -> list[str]:
 
 def _cells(spec: TableSpec, row: Sequence[Record]) -> dict[Key, Record]:
     cells = _group(row, spec.columns)
-    for some in cells.values():
-        if len(some) > 1:
-            raise ValueError(f"{spec.name}: two records for one cell: {some[0]} and {some[1]}")
+    for records in cells.values():
+        if len(records) > 1:
+            raise ValueError(
+                f"{spec.name}: two records for one cell: {records[0]} and {records[1]}"
+            )
     return {key: record for key, (record, *_) in cells.items()}
 
 
@@ -277,13 +281,13 @@ def _sort(records: Sequence[Record], fields: Sequence[str], metrics: Sequence[st
     return sorted(records, key=lambda r: [ranks[field][getattr(r, field)] for field in fields])
 
 
-def _ranks(values: Sequence[Any], field: str, metrics: Sequence[str]) -> dict[Any, int]:
+def _ranks(values: Sequence[Field], field: str, metrics: Sequence[str]) -> dict[Field, int]:
     """The order of values: T by size, metrics as listed, everything else by appearance."""
     distinct = list(dict.fromkeys(values))
     if field in ("steps", "calls"):
-        distinct.sort(key=lambda count: -1 if count is None else count)
+        distinct.sort(key=lambda count: count if isinstance(count, int) else -1)
     if field == "metric":
-        distinct.sort(key=lambda metric: (*metrics, metric).index(metric))
+        distinct.sort(key=lambda metric: (*metrics, str(metric)).index(str(metric)))
     return {value: rank for rank, value in enumerate(distinct)}
 
 

@@ -72,9 +72,9 @@ def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[Cell, ...], R
     error = error_between(a, b)
     units = [{source.units for source in r.estimate.influences} for r in (a, b)]
     is_paired = a.estimate.is_paired_with(b.estimate)
-    how = "paired" if is_paired else "partly" if units[0] & units[1] else "independent"
+    pairing = "paired" if is_paired else "partly" if units[0] & units[1] else "independent"
     if gap_between(a, b, metrics).standing == UNDECIDED:
-        how = f"{how}, {UNDECIDED}"
+        pairing = f"{pairing}, {UNDECIDED}"
     n = min((r.n for r in (a, b) if r.n is not None), default=None)
     difference = Estimate(value, error=error, n=n)
     ends = difference.interval()
@@ -87,9 +87,9 @@ def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[Cell, ...], R
     if first == second:
         first, second = f"{first} ({a.run})", f"{second} ({b.run})"
     number, sign = numbers.heading(a.metric, [a], metrics), "+" if value > 0 else ""
-    cells = (a.benchmark, number, first, second, sign + text, interval, how)
+    cells = (a.benchmark, number, first, second, sign + text, interval, pairing)
     record = replace(
-        b, estimate=difference, published=None, published_metric="", published_source="", not_comparable="", note=f"minus {first}; {how}",
+        b, estimate=difference, published=None, published_metric="", published_source="", not_comparable="", note=f"minus {first}; {pairing}",
     )  # fmt: skip
     return tuple(map(label, cells)), record
 
@@ -119,8 +119,8 @@ def write_files(folder: Path, merged: Merged) -> int:
             f"a benchmark has a table {DIFFERENCES!r}, which is the name of one of this command's"
         )
         raise UserError(f"{merged.where}: {taken}")
-    if found := table_of_differences(merged):
-        tables.append(found)
+    if differences := table_of_differences(merged):
+        tables.append(differences)
     title, context = heading(merged)
     write_tables(tables, folder / TABLES, title, context)
     write_latex(folder / LATEX, tables, title, context)
@@ -131,15 +131,15 @@ def heading(merged: Merged) -> tuple[str, dict[str, str]]:
     """The text above the tables, and the facts below them."""
     datasets = ", ".join(dict.fromkeys(r.dataset for r in merged.records if r.dataset))
     profiles = each(merged, profile_of)
-    found = {
+    facts = {
         "run": each(merged, lambda source: str(source.folder)),
         "profile": profiles,
         "seed": each(merged, lambda source: str(source.settings.get("seed", ""))),
         "not alike": "; ".join(merged.remarks),
     }
-    what = f"suite {merged.suite}" if merged.suite else profiles and f"profile {profiles}"
-    title = joined(datasets, what)
-    return title, {name: text for name, text in found.items() if text}
+    settings = f"suite {merged.suite}" if merged.suite else profiles and f"profile {profiles}"
+    title = joined(datasets, settings)
+    return title, {name: text for name, text in facts.items() if text}
 
 
 def profile_of(run: Run) -> str:
@@ -147,13 +147,15 @@ def profile_of(run: Run) -> str:
     profile = part_of(run.settings, "profile")
     limit, changed = profile.get("limit"), profile.get("changed")
     limited = "" if limit is None else f"counts limited to {limit}"
-    what = ", ".join(map(str, changed)) if isinstance(changed, list) else ""
-    return short(joined(str(profile.get("name", "")), limited, what and f"changed: {what}"), 200)
+    names = ", ".join(map(str, changed)) if isinstance(changed, list) else ""
+    return short(joined(str(profile.get("name", "")), limited, names and f"changed: {names}"), 200)
 
 
-def each(merged: Merged, what: Callable[[Run], str]) -> str:
+def each(merged: Merged, describe: Callable[[Run], str]) -> str:
     """A value that all runs share, or the value of each: `A: 0, 1; B: 0`."""
-    texts = [list(dict.fromkeys(map(what, run_group.sources))) for run_group in merged.run_groups]
+    texts = [
+        list(dict.fromkeys(map(describe, run_group.sources))) for run_group in merged.run_groups
+    ]
     if all(text == texts[0] for text in texts):
         return ", ".join(texts[0])
     pairs = zip(merged.run_groups, texts, strict=True)

@@ -27,8 +27,8 @@ def render(table: Table, title: str, context: Mapping[str, str]) -> str:
         parts.append(grid(panel, notes))
     listed = "\n".join(f"{number}. {escape(text)}" for text, number in notes.items())
     shared = {**facts(table.records), **context}.items()
-    told = "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in shared)
-    return joined(*parts, listed, legend(table), told, by="\n\n") + "\n"
+    context_lines = "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in shared)
+    return joined(*parts, listed, legend(table), context_lines, by="\n\n") + "\n"
 
 
 def facts(records: Sequence[Record]) -> dict[str, str]:
@@ -88,7 +88,7 @@ def legend(table: Table) -> str:
     several = " to ".join(dict.fromkeys(map(str, (*pooled[:1], *pooled[-1:]))))
     signed = [r for r in records if r.metric in metrics and metrics[r.metric].unbiased]
     reasons = dict.fromkeys(named(r.system, value_note(r)) for r in table.absent)
-    said = {
+    sentences = {
         f"Bold: the best of the systems measured here{alike}, and those that chance (95 %) may have put behind it; "
         "none where chance may explain all differences.": table.best,
         f"{FAST}: the solver of that name (diffae-bench docs solvers), {FAST_SOLVER} in CSV files.":
@@ -104,7 +104,7 @@ def legend(table: Table) -> str:
             any(r.published is not None and r.not_comparable for r in records),
         f"Not measured: {'; '.join(reasons)}.": reasons,
     }  # fmt: skip
-    return " ".join(text for text, holds in said.items() if holds)
+    return " ".join(text for text, holds in sentences.items() if holds)
 
 
 def _listed(texts: Iterable[str]) -> str:

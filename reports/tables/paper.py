@@ -97,8 +97,8 @@ def _panel(merged: Merged, spec: TableSpec, shown: Sequence[Record], errors: boo
     # Each metric stands for itself, so that the columns are in the order of the spec.
     metrics = {name: replace(metric, stands_in_for="") for name, metric in merged.metrics.items()}
     several = [f for f in APART_BY if len({getattr(r, f) for r in shown} - {"", None}) > 1]
-    rivals = layout.contests(spec, list(shown), merged.metrics)
-    best = {r for some in rivals for r in leading(some, merged.metrics)}
+    groups = layout.contests(spec, list(shown), merged.metrics)
+    best = {r for rivals in groups for r in leading(rivals, merged.metrics)}
     spec = replace(spec, rows=("system", *several), columns=("metric",), headline=(), panels=False)
     with naming(f"--table {spec.name}", ValueError):
         (panel,) = layout.build(spec, shown, metrics).panels

@@ -10,7 +10,7 @@ from reports.records.record import Record
 from reports.tables.ranking import comparable_n
 
 Protocols = Mapping[str, Fields]
-Instruments = dict[tuple[object, ...], list[dict[str, str]]]
+Instruments = dict[tuple[str | bool, ...], list[dict[str, str]]]
 
 # Protocol fields of the system and of its images and noise, which do not describe the measurement.
 OF_SYSTEM = frozenset(
@@ -37,42 +37,42 @@ def noted(
     indices = [_instruments(*pair, metrics) for pair in zip(protocols, parts, strict=True)]
     yield list(parts[0])
     for j in range(1, len(names)):
-        found = []
+        records = []
         for record in parts[j]:
             ours = _measured_by(record, protocols[j], metrics)
             before = [(i, there) for i in range(j) if (there := _beside(indices[i], record))]
             if record.value is None or not before or ours in before[0][1]:
-                found.append(record)
+                records.append(record)
                 continue
-            (first, theirs), *others = before
-            why = f"measured otherwise than in {names[first]}: {_difference(ours, theirs)}"
+            (first, instruments), *others = before
+            why = f"measured otherwise than in {names[first]}: {_difference(ours, instruments)}"
             alike = next((i for i, there in others if ours in there), j)
             note = joined(record.note, why, by="; ")
-            found.append(replace(record, contest=names[alike], note=note))
-        yield found
+            records.append(replace(record, contest=names[alike], note=note))
+        yield records
 
 
 def _instruments(protocols: Protocols, part: Iterable[Record], metrics: Metrics) -> Instruments:
     """The instruments of a thing's numbers, by what they are compared with."""
-    found: Instruments = {}
+    instruments: Instruments = {}
     for record in part:
         if record.value is None:
             continue
         ours = _measured_by(record, protocols, metrics)
         for level in LEVELS:
-            there = found.setdefault(level(record), [])
+            there = instruments.setdefault(level(record), [])
             if ours not in there:
                 there.append(ours)
-    return found
+    return instruments
 
 
-def _beside(found: Instruments, record: Record) -> list[dict[str, str]]:
+def _beside(instruments: Instruments, record: Record) -> list[dict[str, str]]:
     """The instruments in the same position; if there are none, those of the same metric.
 
     A reference has no others.
     """
     levels = LEVELS[:1] if record.reference else LEVELS
-    places = (found.get(level(record), []) for level in levels)
+    places = (instruments.get(level(record), []) for level in levels)
     return next((place for place in places if place), [])
 
 
@@ -93,18 +93,18 @@ def instrument(
 def _difference(ours: Mapping[str, str], beside: Iterable[Mapping[str, str]]) -> str:
     """The fields in which a number differs from the nearest one."""
 
-    def fields(theirs: Mapping[str, str]) -> list[str]:
-        names = sorted(ours.keys() | theirs.keys())
-        return [_field(k, ours, theirs) for k in names if ours.get(k) != theirs.get(k)]
+    def fields(other: Mapping[str, str]) -> list[str]:
+        names = sorted(ours.keys() | other.keys())
+        return [_field(k, ours, other) for k in names if ours.get(k) != other.get(k)]
 
     return ", ".join(few(min(map(fields, beside), key=len), MOST_FIELDS))
 
 
-def _field(name: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
+def _field(name: str, ours: Mapping[str, str], other: Mapping[str, str]) -> str:
     words = name.split(".")[-1].replace("_", " ")
     if name == "data_sha256":
         return "other images"
     if name.endswith("_sha256"):
         return f"a different {words.removesuffix(' sha256')} network"
-    a, b = (short(fields.get(name, "none"), 40) for fields in (ours, theirs))
+    a, b = (short(fields.get(name, "none"), 40) for fields in (ours, other))
     return f"{words} {a} against {b}"

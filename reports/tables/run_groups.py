@@ -28,7 +28,7 @@ from reports.tables.protocol_diff import instrument, noted
 from reports.tables.ranking import comparable_n
 
 Key = tuple[str, str]  # a table, and the key of a record
-Number = tuple[object, ...]  # all that makes two numbers the same
+Number = tuple[float | int | str | None, ...]  # all that makes two numbers the same
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,13 @@ def _common_name(group: Sequence[Run]) -> str:
 # Means
 
 
-def _pooled(run_group: RunGroup, what: str) -> list[Record]:
-    """The records of a thing, each once: unchanged for one run, means for several."""
-    by_run: list[list[Record]] = [list(getattr(source, what)) for source in run_group.sources]
+def pooled(run_group: RunGroup, by_run: Sequence[Sequence[Record]]) -> list[Record]:
+    """The records of a group of runs, each once: unchanged for one run, means for several."""
     if len(by_run) == 1:
         return [replace(r, run=run_group.name, origin=record_key(r)) for r in by_run[0]]
     _check_repeated(run_group)
-    every = (record for records in by_run for record in records)
-    groups = grouped(every, lambda record: (record.table, record_key(record)))
+    all_records = (record for records in by_run for record in records)
+    groups = grouped(all_records, lambda record: (record.table, record_key(record)))
     _check_alike(run_group, groups.values())
     try:
         return [_mean(group, len(by_run), run_group) for group in groups.values()]
@@ -179,9 +178,9 @@ def _check_alike(run_group: RunGroup, groups: Iterable[Sequence[Record]]) -> Non
     """
     for group in groups:
         measured = [r for r in group if r.value is not None]
-        ways = [instrument(r, run_group.protocols, without=("model",)) for r in measured]
-        for theirs in ways[1:]:
-            if differing := {key for key, _ in ways[0].items() ^ theirs.items()}:
+        first, *others = (instrument(r, run_group.protocols, without=("model",)) for r in measured)
+        for other in others:
+            if differing := {key for key, _ in first.items() ^ other.items()}:
                 folders = " and ".join(str(source.folder) for source in run_group.sources[:2])
                 raise UserError(
                     f"{folders}: no seeds of one thing, their protocols differ in {short(min(differing), 40)} "
@@ -191,41 +190,43 @@ def _check_alike(run_group: RunGroup, groups: Iterable[Sequence[Record]]) -> Non
 
 def merged_metrics(sources: Sequence[Run]) -> dict[str, Metric]:
     """The metrics of plug-ins in all runs. Raises UserError if two define one name differently."""
-    found: dict[str, Metric] = {}
+    metrics: dict[str, Metric] = {}
     for source in sources:
         for name, metric in source.metrics.items():
-            if found.setdefault(name, metric) != metric:
-                what = f"metric {name} is defined differently in an earlier run"
-                raise UserError(f"{source.folder}: {what}")
-    return found
+            if metrics.setdefault(name, metric) != metric:
+                reason = f"metric {name} is defined differently in an earlier run"
+                raise UserError(f"{source.folder}: {reason}")
+    return metrics
 
 
 # ----------------------------------------------------------------------------------------------
 # Systems of several runs
 
 
-def side_by_side(run_groups: Sequence[RunGroup], what: str, metrics: Metrics) -> tuple[Record, ...]:
-    """The records of all things (`what`: their rows or times), with distinct names and with notes on
-    what was measured differently.
+def side_by_side(
+    run_groups: Sequence[RunGroup], records: Sequence[Sequence[Record]], metrics: Metrics
+) -> tuple[Record, ...]:
+    """The `records` of all groups of runs, with distinct names of systems and with notes on what was
+    measured differently.
     """
-    names, protocols = [t.name for t in run_groups], [t.protocols for t in run_groups]
-    parts = list(noted(names, protocols, [_pooled(group, what) for group in run_groups], metrics))
-    told, seen = _told_apart(parts), set()
-    found: list[Record] = []
+    names, protocols = [g.name for g in run_groups], [g.protocols for g in run_groups]
+    parts = list(noted(names, protocols, records, metrics))
+    ambiguous, seen = _ambiguous_systems(parts), set()
+    kept: list[Record] = []
     for run_group, part in zip(run_groups, parts, strict=True):
         for record in part:
-            if record.system in told:
+            if record.system in ambiguous:
                 record = replace(record, system=f"{record.system} ({run_group.name})")
             key = (record.table, record_key(record))
             if key not in seen:
-                found.append(record)
+                kept.append(record)
             seen.add(key)
-    return tuple(found)
+    return tuple(kept)
 
 
-def _told_apart(parts: Sequence[Sequence[Record]]) -> set[str]:
-    """The systems that several things have, with different numbers or with none in common."""
-    told: set[str] = set()
+def _ambiguous_systems(parts: Sequence[Sequence[Record]]) -> set[str]:
+    """The systems that several groups of runs have, with different numbers or with none in common."""
+    ambiguous: set[str] = set()
     first: dict[str, dict[Key, Number]] = {}
     for part in parts:
         ours: dict[str, dict[Key, Number]] = {}
@@ -233,17 +234,17 @@ def _told_apart(parts: Sequence[Sequence[Record]]) -> set[str]:
             number = (r.value, r.stderr, r.n, r.contest)
             ours.setdefault(r.system, {})[r.table, record_key(r)] = number
         for system, numbers in ours.items():
-            theirs = first.setdefault(system, numbers)
-            if theirs is not numbers and not _agree(theirs, numbers):
-                told.add(system)
-    return told
+            earlier = first.setdefault(system, numbers)
+            if earlier is not numbers and not _agree(earlier, numbers):
+                ambiguous.add(system)
+    return ambiguous
 
 
-def _agree(theirs: Mapping[Key, Number], ours: Mapping[Key, Number]) -> bool:
+def _agree(earlier: Mapping[Key, Number], ours: Mapping[Key, Number]) -> bool:
     """Whether all numbers that both have are the same, and there are some."""
-    shared = [key for key in theirs if key in ours]
-    is_measured = any(theirs[key][0] is not None for key in shared)
-    return is_measured and all(theirs[key] == ours[key] for key in shared)
+    shared = [key for key in earlier if key in ours]
+    is_measured = any(earlier[key][0] is not None for key in shared)
+    return is_measured and all(earlier[key] == ours[key] for key in shared)
 
 
 def remarks(run_groups: Sequence[RunGroup]) -> Iterator[str]:
@@ -251,8 +252,8 @@ def remarks(run_groups: Sequence[RunGroup]) -> Iterator[str]:
     first = run_groups[0].sources[0].settings
     for run_group in run_groups[1:]:
         other = run_group.sources[0].settings
-        found = list(changes(first, other))
-        if not found and first.get("data_sha256") != other.get("data_sha256"):
-            found.append("other images")
-        if found:
-            yield f"{run_group.name} is not measured as {run_groups[0].name}: {'; '.join(found)}"
+        differences = list(changes(first, other))
+        if not differences and first.get("data_sha256") != other.get("data_sha256"):
+            differences.append("other images")
+        if differences:
+            yield f"{run_group.name} is not measured as {run_groups[0].name}: {'; '.join(differences)}"
