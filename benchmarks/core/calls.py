@@ -56,33 +56,35 @@ class CountingStore(MemoryStore):
         super().__init__()
         self.counts = counts
 
-    def read(self, of: Computation) -> Arrays:
-        return _repeated(self._one(of), of.count)
+    def read(self, computation: Computation) -> Arrays:
+        return _repeated(self._one(computation), computation.count)
 
-    def stretch(self, of: Computation, start: int) -> Arrays:
-        every = replace(of, count=of.count * self.counts.units)
-        return _repeated(self._one(every), of.count)
+    def stretch(self, computation: Computation, start: int) -> Arrays:
+        every = replace(computation, count=computation.count * self.counts.units)
+        return _repeated(self._one(every), computation.count)
 
-    def chunks(self, of: Computation) -> Iterator[Arrays]:
-        yield self.read(of)
+    def chunks(self, computation: Computation) -> Iterator[Arrays]:
+        yield self.read(computation)
 
     def once(self, key: dict[str, Any], compute: Once, unfitted: Once | None = None) -> Arrays:
         return self._one(Computation(key["work"], key, 1, lambda _: (unfitted or compute)()))
 
-    def _one(self, of: Computation) -> Arrays:
+    def _one(self, computation: Computation) -> Arrays:
         """The arrays of one unit of a computation."""
-        path, counts = self._path(of, (0, 1)), self.counts
-        known = counts.work.get(of.folder)
+        path, counts = self._path(computation, (0, 1)), self.counts
+        known = counts.work.get(computation.folder)
         if known is None:
-            with counts.one_of(of.count):
+            with counts.one_of(computation.count):
                 # the last unit: the first one brings a preview, which is no part of every unit
-                self._kept[path] = of.compute(np.array([max(of.count - 1, 0)]))
+                self._kept[path] = computation.compute(np.array([max(computation.count - 1, 0)]))
                 size = sum(array.nbytes for array in self._kept[path].values())
-                what = of.what + by_solver(of.key.get("solver"))
-                real = "system" not in of.key
-                shared = of.shared or (of.what if real else "")
-                known = Work(what, 0, counts.calls, of.steps, size, shared, real)
-        counts.work[of.folder] = replace(known, images=max(of.count, known.images))
+                what = computation.what + by_solver(computation.key.get("solver"))
+                real = "system" not in computation.key
+                shared = computation.shared or (computation.what if real else "")
+                known = Work(what, 0, counts.calls, computation.steps, size, shared, real)
+        counts.work[computation.folder] = replace(
+            known, images=max(computation.count, known.images)
+        )
         return self._kept[path]
 
 

@@ -115,66 +115,68 @@ class Store:
         with suppress(OSError):
             fcntl.flock(self._in_use, fcntl.LOCK_SH)  # until this process ends
 
-    def chunks(self, of: Computation) -> Iterator[Arrays]:
+    def chunks(self, computation: Computation) -> Iterator[Arrays]:
         """Yield the chunks of a computation in order. The ranks divide the missing ones among them;
         then every rank reads all, one by one.
         """
-        pieces, ranks = _pieces(0, of.count, of.chunk), distributed.world()
+        pieces, ranks = _pieces(0, computation.count, computation.chunk), distributed.world()
         size = min(self.together, -(-len(pieces) // ranks))  # so that every process has some
         mine = _neighbours(pieces, size)[distributed.rank() :: ranks]
-        todo = [group for some in mine for group in self._missing(of, some)]
-        with _agreeing(), self._bar(of, todo) as bar:
+        todo = [group for some in mine for group in self._missing(computation, some)]
+        with _agreeing(), self._bar(computation, todo) as bar:
             for group in todo:
                 distributed.check()
-                self._file_chunks(of, group)
+                self._file_chunks(computation, group)
                 bar.update(group[-1][1] - group[0][0])
-        self._renewed |= {self._path(of, piece) for piece in pieces}
+        self._renewed |= {self._path(computation, piece) for piece in pieces}
         for piece in pieces:
-            yield self._chunk(of, piece)
+            yield self._chunk(computation, piece)
 
-    def _bar(self, of: Computation, todo: list[list[Piece]]) -> Any:
-        named = [of.key[name] for name in ("work", "system", "steps") if name in of.key]
-        title, unit = " ".join(map(str, named)), "part" if of.chunk else "image"
+    def _bar(self, computation: Computation, todo: list[list[Piece]]) -> Any:
+        named = [
+            computation.key[name] for name in ("work", "system", "steps") if name in computation.key
+        ]
+        title, unit = " ".join(map(str, named)), "part" if computation.chunk else "image"
         total = sum(group[-1][1] - group[0][0] for group in todo)
         off = not (todo and distributed.is_main())
         return tqdm(total=total, desc=title, unit=unit, leave=False, disable=off or None)
 
-    def _missing(self, of: Computation, pieces: list[Piece]) -> list[list[Piece]]:
+    def _missing(self, computation: Computation, pieces: list[Piece]) -> list[list[Piece]]:
         """Those of the chunks that have no file, in groups of neighbours to be computed together."""
-        missing = [piece for piece in pieces if not self._has(self._path(of, piece))]
+        missing = [piece for piece in pieces if not self._has(self._path(computation, piece))]
         return _neighbours(missing, self.together)
 
-    def stretch(self, of: Computation, start: int) -> Arrays:
+    def stretch(self, computation: Computation, start: int) -> Arrays:
         """The arrays of the `of.count` positions from `start` on, joined, for use in another
         computation. They must begin with a chunk, and end with one or be the last of all.
         """
-        pieces = _pieces(start, start + of.count)
-        for group in self._missing(of, pieces):
-            self._file_chunks(of, group)
-        first, *rest = (self._chunk(of, piece) for piece in pieces)
+        pieces = _pieces(start, start + computation.count)
+        for group in self._missing(computation, pieces):
+            self._file_chunks(computation, group)
+        first, *rest = (self._chunk(computation, piece) for piece in pieces)
         if not rest:
             return first
         return {name: np.concatenate([first[name], *(c[name] for c in rest)]) for name in first}
 
-    def _chunk(self, of: Computation, piece: Piece) -> Arrays:
+    def _chunk(self, computation: Computation, piece: Piece) -> Arrays:
         """The arrays of one chunk, read from its file; computed and stored first if there is none."""
-        path = self._path(of, piece)
+        path = self._path(computation, piece)
         arrays = self._get(path) if self._has(path) else None
         if arrays is None:
-            self._file_chunks(of, [piece])
+            self._file_chunks(computation, [piece])
             # not what was computed: what is read has one memory layout, whoever computed it
             arrays = self._get(path)
         if arrays is None:
             raise UserError(f"{path}: cannot be read back; check the disk, {ELSEWHERE}")
         return self.overshoot.unpack(arrays)
 
-    def _file_chunks(self, of: Computation, group: list[Piece]) -> None:
+    def _file_chunks(self, computation: Computation, group: list[Piece]) -> None:
         """Compute neighbouring chunks together and store each in its file."""
         positions = np.arange(group[0][0], group[-1][1])
-        computed = self.overshoot.beside(lambda: of.compute(positions))
+        computed = self.overshoot.beside(lambda: computation.compute(positions))
         for piece, arrays in zip(group, _apart(computed, group), strict=True):
-            path = self._path(of, piece)
-            self._put(path, arrays, of.key)
+            path = self._path(computation, piece)
+            self._put(path, arrays, computation.key)
             self._renewed.add(path)
 
     def _put(self, path: Path, arrays: Arrays, key: Mapping[str, Any]) -> None:
@@ -204,18 +206,18 @@ class Store:
         of = Computation(key["work"], key, count, compute, key.get("steps"), (name,))
         return self.read(of)[name]
 
-    def read(self, of: Computation) -> Arrays:
+    def read(self, computation: Computation) -> Arrays:
         """The arrays of all chunks, joined; what is missing is computed. Memory holds the result and
         one more chunk.
         """
         found: Arrays = {}
         filled: dict[str, int] = {}
-        pieces = _pieces(0, of.count, of.chunk)
-        for (start, stop), arrays in zip(pieces, self.chunks(of), strict=True):
-            for name in [n for n in of.names or arrays if n not in of.without]:
+        pieces = _pieces(0, computation.count, computation.chunk)
+        for (start, stop), arrays in zip(pieces, self.chunks(computation), strict=True):
+            for name in [n for n in computation.names or arrays if n not in computation.without]:
                 part = arrays[name]
                 if start == 0:  # a preview has rows for the first positions only
-                    rows = of.count if len(part) == stop else len(part)
+                    rows = computation.count if len(part) == stop else len(part)
                     found[name], filled[name] = np.empty((rows, *part.shape[1:]), part.dtype), 0
                 place = found[name][filled[name] : filled[name] + len(part)]
                 if (place.shape, place.dtype) != (part.shape, part.dtype):
@@ -236,8 +238,8 @@ class Store:
         """Whether there is a file that may be read instead of computing."""
         return path.exists() and (not self.fresh or path in self._renewed)
 
-    def _path(self, of: Computation, piece: Piece) -> Path:
-        return self.root / of.folder / "{:08d}-{:08d}.npz".format(*piece)
+    def _path(self, computation: Computation, piece: Piece) -> Path:
+        return self.root / computation.folder / "{:08d}-{:08d}.npz".format(*piece)
 
 
 class MemoryStore(Store):
