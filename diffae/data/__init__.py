@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffae.data.dataset import Dataset
-from diffae.data.factors.combinations import part_of, part_with_combinations
+from diffae.data.factors.combinations import subset_of, subset_with_combinations
 from diffae.data.factors.reader import is_factors, open_factors
 from diffae.data.prepared import is_prepared, open_prepared
 from diffae.data.readers.celeba import is_celeba, is_celebahq, open_celeba, open_celebahq
@@ -132,11 +132,11 @@ def open_combinations(data: Dataset, most: int) -> Dataset | None:
     if data.drawing is not None:
         place = data.drawing.combinations(most)
         if isinstance(place, int):  # of a dry run: others as many
-            return part_of(data, np.arange(place))
+            return subset_of(data, np.arange(place))
         if place is None:
             return None
         data = open_dataset(place, data.image_size)
-    return part_with_combinations(data, most)
+    return subset_with_combinations(data, most)
 
 
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
@@ -148,6 +148,6 @@ def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
     from diffae.data import portraits
 
     folder = portraits.ensure(count, max(PORTRAIT_SIZE, image_size), seed)
-    drawing = portraits.Drawing(seed, max(PORTRAIT_SIZE, image_size))
+    drawing = portraits.PortraitDrawing(seed, max(PORTRAIT_SIZE, image_size))
     data = open_dataset(folder, image_size, seed=seed)
     return replace(data, name="portraits", drawing=drawing, truth=drawing)

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from diffae.data.dataset import Dataset
-from diffae.data.factors.combinations import Part, part_of
+from diffae.data.factors.combinations import Subset, subset_of
 from diffae.data.names import Names
 from diffae.data.readers.label_files import csv_rows
 from diffae.data.tables import MISSING
@@ -71,11 +71,11 @@ class Pairs:
         """
         rows = self.before[positions]
         source = _Counterfactuals(self.dataset.source, rows, self.picture)
-        return replace(part_of(self.dataset, rows), source=source).batch(range(len(rows)))
+        return replace(subset_of(self.dataset, rows), source=source).batch(range(len(rows)))
 
 
 @dataclass(frozen=True)
-class _Counterfactuals(Part):
+class _Counterfactuals(Subset):
     picture: Callable[[int], Image.Image]
 
     def read(self, index: int) -> Image.Image:
@@ -179,7 +179,7 @@ def with_pairs(whole: Dataset, rows: Rows) -> Dataset:
     kept = np.setdiff1d(np.arange(len(whole)), [*extra])
     told = [f"images that are only `after` in {PAIRS}: {len(extra):,}"] * bool(extra)
     truth = PairTable(whole, kept, rows, tuple(dict.fromkeys(a for _, a, _ in rows)))
-    return replace(part_of(whole, kept), truth=truth, left_out=(*whole.left_out, *told))
+    return replace(subset_of(whole, kept), truth=truth, left_out=(*whole.left_out, *told))
 
 
 def people_of(rows: Rows, count: int, known: np.ndarray | None) -> np.ndarray | None:

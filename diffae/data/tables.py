@@ -49,7 +49,7 @@ Column = tuple[str, Sequence[Cell]]  # with its name
 Places = Callable[[str], Collection[int]]  # of the images that a name may mean
 
 
-class Table(NamedTuple):
+class LabelTable(NamedTuple):
     """What a file says of its rows: columns by their role, which is one of ROLES or FILES, and labels
     by name.
     """
@@ -60,7 +60,7 @@ class Table(NamedTuple):
     labels: dict[str, list[Cell]]
     left_out: list[str]
 
-    def take(self, places: Sequence[int]) -> "Table":
+    def take(self, places: Sequence[int]) -> "LabelTable":
         """The rows at these places, in this order."""
         roles = {name: [cells[row] for row in places] for name, cells in self.roles.items()}
         labels = {name: [cells[row] for row in places] for name, cells in self.labels.items()}
@@ -94,7 +94,7 @@ class Label(NamedTuple):
 # Columns and their roles
 
 
-def read_table(path: Path, lines: list[list[str]], places: Places) -> Table:
+def read_table(path: Path, lines: list[list[str]], places: Places) -> LabelTable:
     """The table in the `lines` of a CSV file; `places` are of the images, where these are known.
 
     Raises UserError for a damaged table, and for what `table_of` refuses.
@@ -110,14 +110,14 @@ def read_table(path: Path, lines: list[list[str]], places: Places) -> Table:
     return table_of(path, columns, len(rows), _names_column(path, dict(columns), places))
 
 
-def table_of(path: Path, columns: Sequence[Column], rows: int, key: str | None) -> Table:
+def table_of(path: Path, columns: Sequence[Column], rows: int, key: str | None) -> LabelTable:
     """A table of columns with their names, of which `key` has the names of the images.
 
     Raises UserError for two columns of one meaning, and for a missing cell; its row is named by its
     line, or by its place in an array.
     """
-    refuse_duplicates([said_of(name)[0] for name, _ in columns], path, "the column")
-    table = Table(path, rows, {}, {}, [])
+    refuse_duplicates([split_kind(name)[0] for name, _ in columns], path, "the column")
+    table = LabelTable(path, rows, {}, {}, [])
     for name, cells in columns:
         role = FILES if name == key else ROLES.get(name.lower())
         if role in table.roles:
@@ -136,7 +136,7 @@ def table_of(path: Path, columns: Sequence[Column], rows: int, key: str | None) 
 
 def _names_column(path: Path, columns: dict[str, tuple[str, ...]], places: Places) -> str | None:
     """The column of the names of the images, if there is one."""
-    free = [name for name in columns if name.lower() not in ROLES and not said_of(name)[1]]
+    free = [name for name in columns if name.lower() not in ROLES and not split_kind(name)[1]]
     free.sort(key=lambda name: [*KEYS, name.lower()].index(name.lower()))
     counts = {name: _images_named(columns[name], places) for name in free}
     best = [name for name in free if counts[name] == max(counts.values()) > 0]
@@ -185,7 +185,7 @@ def _refuse_missing(path: Path, name: str, cells: Sequence[Cell], role: str | No
     """Raise UserError for a missing cell. Names of images, and what is said to be classes, may be any
     text.
     """
-    bare, kind = said_of(name)
+    bare, kind = split_kind(name)
     missing = {""} if role == FILES or kind == "classes" else MISSING
     odd = {cell for cell in {*cells} if str(cell).lower() in missing}
     if odd:
@@ -213,7 +213,7 @@ def kind_of(distinct: Collection[Cell]) -> str:
     return "classes" if few and all(float(value).is_integer() for value in numbers) else "real"
 
 
-def said_of(column: str) -> tuple[str, str]:
+def split_kind(column: str) -> tuple[str, str]:
     """The name of a column, and the kind that is said after it, if any."""
     name, _, kind = (part.strip() for part in column.rpartition(":"))
     return (name, kind.lower()) if name and kind.lower() in KINDS.values() else (column, "")
@@ -226,7 +226,7 @@ def label_of(path: Path, column: str, cells: Sequence[Cell]) -> Label:
 
     `1` and `1.0` are one value. So are `No` and `no` if there is but one other, which is binary.
     """
-    name, said = said_of(column)
+    name, said = split_kind(column)
     keys = {cell: key_of(cell) for cell in {*cells}}
     texts = {cell: key for cell, key in keys.items() if isinstance(key, str)}
     lower = keys | {cell: key.lower() for cell, key in texts.items()}

@@ -14,7 +14,7 @@ from diffae.data.fingerprint import Survey, digest_parts, survey
 
 
 @dataclass(frozen=True)
-class Part(ImageSource):
+class Subset(ImageSource):
     """Some images of a source, in their order there."""
 
     whole: ImageSource
@@ -54,7 +54,7 @@ def spread(size: int, count: int) -> np.ndarray:
     return np.linspace(0, size - 1, count).round().astype(int)
 
 
-def part_with_combinations(data: Dataset, most: int) -> Dataset | None:
+def subset_with_combinations(data: Dataset, most: int) -> Dataset | None:
     """The images of all combinations of some values of the data's discrete factors, at most `most`.
 
     Values are evenly spread among those that there are. An image of each combination is taken, or
@@ -78,11 +78,11 @@ def part_with_combinations(data: Dataset, most: int) -> Dataset | None:
     if len(first) < prod(counts):
         return None
     kept_rows = rows if len(rows) <= most else rows[np.sort(first)]
-    return part_of(replace(data, columns=table[names]), kept_rows)
+    return subset_of(replace(data, columns=table[names]), kept_rows)
 
 
-def part_of(data: Dataset, rows: np.ndarray) -> Dataset:
+def subset_of(data: Dataset, rows: np.ndarray) -> Dataset:
     """These images of a data set, as one of their own."""
     labels = {name: getattr(data, name) for name in LABEL_FIELDS}
     own: dict[str, Any] = {k: None if v is None else v[rows] for k, v in labels.items()}
-    return replace(data, source=Part(data.source, rows), truth=None, **own)
+    return replace(data, source=Subset(data.source, rows), truth=None, **own)

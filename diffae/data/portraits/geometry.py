@@ -8,7 +8,7 @@ CENTRE = 100.0
 
 
 @dataclass(frozen=True)
-class Face:
+class FaceGeometry:
     """Measures of a face that looks straight ahead; `yaw` is the sideways shift of its features."""
 
     top: float
@@ -38,7 +38,7 @@ class Face:
         return self.chin - 22
 
 
-def measure(portrait: Portrait) -> Face:
+def measure(portrait: Portrait) -> FaceGeometry:
     a, look = portrait.attributes, portrait.look
     half_width = 43 + 8 * look.width + 9 * a["Chubby"] - 6 * a["Oval_Face"]
     chin = 162 + 6 * look.length + 8 * a["Oval_Face"]
@@ -47,7 +47,7 @@ def measure(portrait: Portrait) -> Face:
     eye_y = 97 + 5 * look.eye_height
     eye_size = 1 + 0.25 * look.eye_size + 0.22 * a["Attractive"]
     nose_y = eye_y + 24 + 5 * look.nose_length
-    return Face(
+    return FaceGeometry(
         top=34.0,
         chin=chin,
         half_width=half_width,

@@ -202,8 +202,8 @@ _portrait = cache(portrait)
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """How the portraits that ship are drawn: `Drawing` and `Truth` of diffae.data.dataset."""
+class PortraitDrawing:
+    """How the portraits that ship are drawn: the `Drawing` and `Truth` of a `Dataset`."""
 
     seed: int
     size: int  # px
@@ -250,7 +250,7 @@ def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
         attribute_names=tuple(ATTRIBUTES),
         attributes=np.array([[p.attributes[name] for name in ATTRIBUTES] for p in portraits]),
         identities=np.array([p.identity + 1 for p in portraits], np.int64),
-        drawing=(drawing := Drawing(seed, image_size, dry=True)),
+        drawing=(drawing := PortraitDrawing(seed, image_size, dry=True)),
         truth=drawing,
     )
 

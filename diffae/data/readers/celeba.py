@@ -31,7 +31,7 @@ from PIL import Image
 from diffae.data.dataset import SPLITS, Dataset
 from diffae.data.readers import label_files
 from diffae.data.readers.folder import ImageFiles, counted, find_files, without
-from diffae.data.readers.label_files import Labels
+from diffae.data.readers.label_files import CelebaLabels
 from diffae.data.readers.sources import seeded
 from diffae.data.transforms import ALIGNED_CELEBA, Transform, decode
 from diffae.system.errors import UserError, refuse_duplicates
@@ -59,7 +59,9 @@ def open_celeba(path: Path, image_size: int, crop: str | None, seed: int) -> Dat
     return labelled(path, folder, read_celeba_labels(path, seed), image_size, crop)
 
 
-def labelled(path: Path, folder: Path, labels: Labels, size: int, crop: str | None) -> Dataset:
+def labelled(
+    path: Path, folder: Path, labels: CelebaLabels, size: int, crop: str | None
+) -> Dataset:
     """The data set of the files in `folder` that `labels` lists."""
     names = label_files.names_on_disk(folder, labels)
     transform = Transform(size, crop or default_crop(decode(folder / names[0])))
@@ -78,12 +80,12 @@ def default_crop(first_image: Image.Image) -> str:
     return "d2c" if first_image.size == ALIGNED_CELEBA else "center"
 
 
-def read_celeba_labels(folder: Path, seed: int) -> Labels:
+def read_celeba_labels(folder: Path, seed: int) -> CelebaLabels:
     """The labels of `folder`, which has an attribute file: the first of `files`."""
     files = label_files.files_of(folder, (ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE))
     names, fields = label_files.read_attributes(files[0])
     people = read_people(folder, names, seed, only=ATTRIBUTE_FILE)
-    return Labels(names, files, fields | people, ("celeba", CELEBA_IMAGES))
+    return CelebaLabels(names, files, fields | people, ("celeba", CELEBA_IMAGES))
 
 
 def read_people(
@@ -134,7 +136,7 @@ def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> D
     return labelled(path, path / HQ_IMAGE_FOLDER, labels, image_size, crop or "center")
 
 
-def read_celebahq_labels(folder: Path, seed: int) -> Labels:
+def read_celebahq_labels(folder: Path, seed: int) -> CelebaLabels:
     """Labels of `folder`'s files; identities and CelebA's partition only through the mapping."""
     known = (HQ_ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE)
     files = label_files.files_of(folder, known)
@@ -148,7 +150,7 @@ def read_celebahq_labels(folder: Path, seed: int) -> Labels:
         people = {"identities": None, "partition": partition, "partition_source": source}
     if people["identities"] is None and people["partition_source"].startswith("seeded"):
         people["partition_source"] += "; identities unknown, a person may be in several splits"
-    return Labels(names, files, fields | people, ("celeba-hq", CELEBAHQ_IMAGES))
+    return CelebaLabels(names, files, fields | people, ("celeba-hq", CELEBAHQ_IMAGES))
 
 
 def read_originals(path: Path, names: list[str]) -> list[str]:

@@ -83,7 +83,7 @@ def nothing_in(path: Path, kind: str, left_out: Iterable[str]) -> str:
 # Which files count
 
 
-class Found(NamedTuple):
+class FolderListing(NamedTuple):
     """The images below a folder, by relative path, sorted, and what else is there.
 
     All other files, and the errors of folders that cannot be listed.
@@ -100,7 +100,7 @@ class Found(NamedTuple):
         return (*left_out_of(self.others), *([closed] if self.closed else []))
 
 
-def find_images(root: Path) -> Found:
+def find_images(root: Path) -> FolderListing:
     """The images below `root`.
 
     Raises UserError if there are none, or if a folder cannot be listed.
@@ -115,7 +115,7 @@ def find_images(root: Path) -> Found:
     return found
 
 
-def find_files(root: Path) -> Found:
+def find_files(root: Path) -> FolderListing:
     """As `find_images`, but there may be no images, and folders that cannot be listed."""
     closed: list[OSError] = []
     images: list[str] = []
@@ -124,7 +124,7 @@ def find_files(root: Path) -> Found:
         place = folder.relative_to(root).as_posix()
         for name in files if place == "." else (f"{place}/{file}" for file in files):
             (images if is_image(name) else others).append(name)
-    return Found(tuple(sorted(images)), tuple(others), tuple(closed))
+    return FolderListing(tuple(sorted(images)), tuple(others), tuple(closed))
 
 
 def beside(path: Path, own: Iterable[Path], most: int | None = None) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ CELEBA_ATTRIBUTES = "list_attr_celeba.txt"
 LONGEST_NUMBER = 18  # digits: less than 2^63
 
 
-class Labels(NamedTuple):
+class CelebaLabels(NamedTuple):
     """The labels of N images.
 
     Their `names` as the attribute file lists them, the files that were read, those `fields` of
@@ -150,7 +150,7 @@ def files_of(folder: Path, names: Iterable[str]) -> tuple[Path, ...]:
     return tuple(path for name in names if (path := find_label_file(folder, name)))
 
 
-def names_on_disk(folder: Path, labels: Labels) -> tuple[str, ...]:
+def names_on_disk(folder: Path, labels: CelebaLabels) -> tuple[str, ...]:
     """The file of each listed image, with any suffix: CelebA's PNG edition is listed as jpg."""
     listed, attribute_file = labels.names, labels.files[0].name
     if not folder.is_dir():

@@ -13,7 +13,7 @@ import numpy as np
 from diffae.data.names import Names
 from diffae.data.readers.classes import Classes, read_classes
 from diffae.data.readers.label_files import csv_rows
-from diffae.data.tables import FILES, PERSONS, Label, Table, few_enough, label_of, read_table
+from diffae.data.tables import FILES, PERSONS, Label, LabelTable, few_enough, label_of, read_table
 from diffae.system.cli import printable
 from diffae.system.errors import refuse_duplicates
 
@@ -39,7 +39,7 @@ def read_labels(root: Path, images: tuple[str, ...]) -> Classes:
     return found._replace(left_out=(*found.left_out, *told))
 
 
-def _labelled(table: Table, images: tuple[str, ...], names: Names) -> Classes:
+def _labelled(table: LabelTable, images: tuple[str, ...], names: Names) -> Classes:
     """The images that a table lists, its labels as fields of `Dataset`, and its splits."""
     path = table.path
     places = np.array([names.only(name, str(path)) for name in table.roles.get(FILES, ())])

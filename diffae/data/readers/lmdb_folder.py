@@ -139,7 +139,7 @@ def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
                 found = cursor.next()
 
 
-def find_labels(folder: Path, count: int, seed: int) -> label_files.Labels | None:
+def find_labels(folder: Path, count: int, seed: int) -> label_files.CelebaLabels | None:
     """Labels from a file in `folder` that lists `count` images."""
     for file, read in (
         (celeba.HQ_ATTRIBUTE_FILE, read_celebahq_labels),

@@ -30,7 +30,7 @@ BLOCK = tarfile.BLOCKSIZE
 LARGEST_NOTE = 1 << 20  # bytes of a name, or of a label
 
 
-class Entry(NamedTuple):
+class ShardEntry(NamedTuple):
     """A file in a shard: its name, and the position of its bytes."""
 
     shard: Path
@@ -53,7 +53,7 @@ class Entry(NamedTuple):
 class Sample(NamedTuple):
     """An image and its class, -1 without one."""
 
-    image: Entry
+    image: ShardEntry
     label: int
 
 
@@ -88,7 +88,7 @@ class ShardImages(EncodedImages):
         yield from ((shards.name_in(path, self.root), path) for path in self.shards)
 
 
-def read_entry(entry: Entry) -> bytes:
+def read_entry(entry: ShardEntry) -> bytes:
     try:
         with entry.shard.open("rb") as file:
             content = os.pread(file.fileno(), entry.size, entry.start)
@@ -130,7 +130,7 @@ def read_shard(path: Path) -> tuple[list[Sample], list[str]]:
     """The samples of a tar file, in its order, and the names of files that are not read."""
     files, others = [], []
     for member in read_members(path):
-        entry = Entry(path, member.name, member.offset_data, member.size)
+        entry = ShardEntry(path, member.name, member.offset_data, member.size)
         if member.isreg() and (folder.is_image(entry.name) or entry.is_label):
             files.append(entry)
         elif not member.isdir():
@@ -150,7 +150,7 @@ def read_shard(path: Path) -> tuple[list[Sample], list[str]]:
     return samples, others
 
 
-def read_label(entries: list[Entry]) -> int:
+def read_label(entries: list[ShardEntry]) -> int:
     """The class of a sample, -1 without one."""
     for entry in entries:
         if entry.is_label:
