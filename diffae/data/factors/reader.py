@@ -1,4 +1,4 @@
-"""Open a data set of known factors: a file of one of the formats, or a folder with it."""
+"""Open a data set of known factors: a file of one of the formats, or the folder that holds it."""
 
 from math import prod
 from pathlib import Path
@@ -20,7 +20,7 @@ WHOLE = {"shapes3d": 480_000, "dsprites": 737_280, "cars3d": 17_568}
 
 
 def _files(path: Path) -> list[tuple[Format, Path]]:
-    """The file `path`, or the files in it, that are of a format, each with that."""
+    """The files at or in `path` that are of a format, each after its format."""
     return [
         (form, file)
         for file in (path.iterdir() if path.is_dir() else [path])
@@ -36,8 +36,8 @@ def is_factors(path: Path) -> bool:
 def open_factors(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
     """Open Shapes3D, dSprites, MPI3D or Cars3D, with its factors as columns; the split is seeded.
 
-    Raises UserError for two sets in a folder, and unless each combination of the factors' values
-    occurs once.
+    Raises UserError if a folder holds two data sets, or if a combination of the factors' values does
+    not occur exactly once.
     """
     files = _files(path)
     if len(files) > 1:
