@@ -92,12 +92,8 @@ class Transform:
     def describe(self) -> dict[str, str | int | bool | None]:
         """All that two runs must share to use the same pixels: every field, and the resampler."""
         crop = CROPS[self.crop]
-        return {
-            **asdict(self),
-            "filter": crop.filter,
-            "resampler": crop.resampler,
-            "antialias": crop.antialias,
-        }
+        resampling = dict(filter=crop.filter, resampler=crop.resampler, antialias=crop.antialias)
+        return {**asdict(self), **resampling}
 
 
 def require(fits: bool, image: Image.Image, where: str, requirement: str) -> None:
@@ -215,9 +211,8 @@ def center_tensor(image: Image.Image, size: int, antialias: bool = True) -> np.n
     from torchvision.transforms import functional as F
 
     resized = F.resize(F.to_tensor(image), [size], antialias=antialias)
-    scaled = (
-        F.center_crop(resized, [size]) - 0.5
-    ) / 0.5 * 127.5 + 128  # in the script's order of operations, which decides ties
+    # The operations are in the script's order, which decides ties.
+    scaled = (F.center_crop(resized, [size]) - 0.5) / 0.5 * 127.5 + 128
     return scaled.clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
 

@@ -55,9 +55,8 @@ def _read_hdf5(file: Path, name: str, read: Callable[["h5py.Dataset"], T]) -> T:
     """
     h5py = needed("h5py", file, "factors")
     try:
-        with h5py.File(
-            file, "r"
-        ) as arrays:  # opened for each read: processes must not share a handle
+        # The file is opened for each read, since processes must not share a handle.
+        with h5py.File(file, "r") as arrays:
             is_here = isinstance(arrays.get(name, getlink=True), h5py.HardLink)
             if not is_here or arrays[name].is_virtual or arrays[name].external:
                 raise ValueError("no array, or one of another file; copy its data into this one")

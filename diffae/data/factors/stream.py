@@ -5,16 +5,13 @@ import zipfile
 import zlib
 from math import prod
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from diffae.data import npz
 from diffae.data.readers.zip_archive import start_of
 from diffae.system.errors import UserError
-
-if TYPE_CHECKING:
-    from zlib import _Decompress as Decompressor
 
 PIECE = 1 << 16  # compressed bytes that are unpacked at once
 STEP = 1 << 22  # unpacked bytes of a block
@@ -38,11 +35,8 @@ class Stream:
         self._number, self._block = -1, b""  # the block that was unpacked last
 
     def __reduce__(self) -> tuple[type["Stream"], tuple[Path, int, bool]]:
-        return Stream, (
-            self.path,
-            self.start,
-            self.deflated,
-        )  # other processes unpack for themselves
+        # Other processes unpack the file themselves.
+        return Stream, (self.path, self.start, self.deflated)
 
     def read(self, offset: int, size: int) -> bytes:
         """`size` bytes, or fewer at the end of the file. Raises UserError if the file is damaged."""
@@ -74,8 +68,8 @@ class Stream:
 
 
 def _unpack(
-    file: IO[bytes], place: int, state: "Decompressor"
-) -> tuple[bytes, int, "Decompressor"]:
+    file: IO[bytes], place: int, state: "zlib._Decompress"
+) -> tuple[bytes, int, "zlib._Decompress"]:
     """At most STEP unpacked bytes from `place` of a file, and the place and state after them."""
     file.seek(place)
     unpacked = bytearray()

@@ -1,8 +1,8 @@
-"""Procedural portraits: faces drawn as SVG that stand in for CelebA where there is no data at all.
+"""Procedural portraits: faces drawn as SVG, which take the place of CelebA where there is no data.
 
-All 40 CelebA attributes exist and can be seen; an identity is a set of geometry and colour
-parameters with several pictures; everything is a function of (seed, index). Written to disk they
-have CelebA's own layout.
+They have all 40 attributes of CelebA, and each is visible. A person is a set of parameters of geometry
+and colour, and has several pictures. Everything is a function of (seed, index). On disk the portraits
+have the layout of CelebA.
 """
 
 from diffae.data.portraits.attributes import ATTRIBUTES as ATTRIBUTES

@@ -1,4 +1,4 @@
-"""The drawing: one small function per part, from back to front."""
+"""Draw a portrait as SVG, part by part from back to front."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -13,7 +13,7 @@ SIZE = 200
 
 
 def to_svg(portrait: Portrait) -> str:
-    """The portrait as SVG text. `Blurry` is not part of it: `render` blurs the pixels."""
+    """The portrait as SVG text. `Blurry` changes nothing here, since `render` blurs the pixels."""
     face, scene = measure(portrait), portrait.scene
     place = (
         f"translate({11 * scene.shift_x:.2f} {-7 + 8 * scene.shift_y:.2f}) "
@@ -30,7 +30,7 @@ def to_svg(portrait: Portrait) -> str:
 
 
 Draw = Callable[[Portrait, FaceGeometry], str]
-# What is drawn only of a portrait that has the attribute.
+# Parts that are drawn only if a portrait has the attribute.
 BELOW = {"Wearing_Necklace": features.necklace, "Wearing_Necktie": features.necktie}
 ON_SKIN = {
     "5_o_Clock_Shadow": features.shadow,
@@ -41,8 +41,8 @@ ABOVE = {"Wearing_Earrings": features.earrings, "Eyeglasses": features.glasses, 
 
 
 def _having(portrait: Portrait, face: FaceGeometry, parts: Mapping[str, Draw]) -> str:
-    a = portrait.attributes
-    return "".join(draw(portrait, face) for name, draw in parts.items() if a[name])
+    present = (draw for name, draw in parts.items() if portrait.attributes[name])
+    return "".join(draw(portrait, face) for draw in present)
 
 
 def _parts(portrait: Portrait, face: FaceGeometry) -> Iterator[str]:
@@ -67,7 +67,7 @@ def _parts(portrait: Portrait, face: FaceGeometry) -> Iterator[str]:
 
 
 def head(face: FaceGeometry) -> str:
-    """Skull, cheeks, jaw and chin as one closed curve."""
+    """The outline of the head: skull, cheeks, jaw and chin as one closed curve."""
     w, j, top, jaw, chin = face.half_width, face.half_jaw, face.top, face.jaw_y, face.chin
     skull = curve("M", 100 - w, 92, "C", 100 - w, top + 12, 100 - w * 0.62, top, 100, top)
     skull = curve(skull, "C", 100 + w * 0.62, top, 100 + w, top + 12, 100 + w, 92)

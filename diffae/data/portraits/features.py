@@ -1,6 +1,6 @@
-"""Parts of the face and accessories: each function draws one, with the attributes that show in it.
+"""Draw the parts of the face and accessories, each with the attributes that are visible in it.
 
-`draw` says which of them are drawn only with an attribute.
+`draw` decides which of them are drawn only if the portrait has an attribute.
 """
 
 from functools import partial
@@ -8,7 +8,7 @@ from functools import partial
 from diffae.data.portraits.attributes import Portrait
 from diffae.data.portraits.geometry import FaceGeometry
 from diffae.data.portraits.palette import IRIS, along, darker, hair, hue, lighter, lips, mix, skin
-from diffae.data.portraits.svg import both, circle, curve, ellipse, path, rect
+from diffae.data.portraits.svg import Style, both, circle, curve, ellipse, path, rect
 
 
 def eyes(portrait: Portrait, face: FaceGeometry) -> str:
@@ -98,7 +98,7 @@ def mouth(portrait: Portrait, face: FaceGeometry) -> str:
 
 
 def _crescent(x: float, y: float, half: float, above: float, below: float, fill: str) -> str:
-    """What lies between two curves that meet at x - half and x + half."""
+    """The area between two curves that meet at x - half and x + half."""
     left, right = x - half, x + half
     return path("M", left, y, "Q", x, above, right, y, "Q", x, below, left, y, "Z", fill=fill)
 
@@ -114,7 +114,7 @@ def _dimples(portrait: Portrait, x: float, y: float, half: float) -> str:
 
 
 def shadow(portrait: Portrait, face: FaceGeometry) -> str:
-    """A 5 o'clock shadow: cheeks, upper lip and jaw darkened."""
+    """A 5 o'clock shadow, which darkens cheeks, upper lip and jaw."""
     x, y = face.x, face.nose_y + 3
     tone = mix(darker(skin(portrait), 0.45), "#46505f", 0.5)
     left = curve("M", 40, y - 10, "Q", x - 26, y + 8, x - 12, y, "H", x + 12)
@@ -140,7 +140,7 @@ def rosy_cheeks(portrait: Portrait, face: FaceGeometry) -> str:
 
 
 def wrinkles(portrait: Portrait, face: FaceGeometry) -> str:
-    """Lines of age: forehead, outer corners of the eyes, from nose to mouth."""
+    """Wrinkles on the forehead, at the outer corners of the eyes, and from the nose to the mouth."""
     if portrait.attributes["Young"]:
         return ""
     x, y, eye_y = face.x, face.brow_y - 9, face.eye_y
@@ -166,7 +166,7 @@ def double_chin(portrait: Portrait, face: FaceGeometry) -> str:
 def glasses(portrait: Portrait, face: FaceGeometry) -> str:
     frame = along(("#15151a", "#5a2a18", "#20356a"), portrait.scene.accessory)
     x, y, dx = face.x, face.eye_y, face.eye_dx
-    glass = {"rx": 9, "fill_opacity": 0.35, "stroke": frame, "stroke_width": 4}
+    glass: dict[str, Style] = {"rx": 9, "fill_opacity": 0.35, "stroke": frame, "stroke_width": 4}
 
     def arm(side: int) -> str:
         end = 100 + side * (face.half_width + 3)
@@ -179,14 +179,15 @@ def glasses(portrait: Portrait, face: FaceGeometry) -> str:
 
 def earrings(portrait: Portrait, face: FaceGeometry) -> str:
     colour = along(("#ffd23f", "#3fe0ff", "#ff5fa8"), portrait.scene.accessory)
-    x, edge = face.half_width + 2, {"stroke": "#fff", "stroke_width": 1.6}
+    edge: dict[str, Style] = {"stroke": "#fff", "stroke_width": 1.6}
+    x = face.half_width + 2
     return both(lambda side: circle(100 + side * x, 125, 6.5, colour, **edge))
 
 
 def necklace(portrait: Portrait, face: FaceGeometry) -> str:
     colour = along(("#ffe9a0", "#fff6f0", "#ffd23f"), portrait.scene.makeup)
     beads = [(-27, 170), (-20, 178), (-11, 184), (-1, 186), (9, 184), (18, 178), (25, 170)]
-    edge = {"stroke": "#8a6414", "stroke_width": 1}
+    edge: dict[str, Style] = {"stroke": "#8a6414", "stroke_width": 1}
     return "".join(circle(101 + x, y, 5.4, colour, **edge) for x, y in beads)
 
 

@@ -1,4 +1,4 @@
-"""The geometry of a face: positions and sizes, in units of a drawing of 200 x 200."""
+"""The geometry of a face: positions and sizes of its parts, in a drawing of 200 x 200 units."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ CENTRE = 100.0
 
 @dataclass(frozen=True)
 class FaceGeometry:
-    """Measures of a face that looks straight ahead; `yaw` is the sideways shift of its features."""
+    """Measures of a face from the front. `yaw` shifts its features sideways."""
 
     top: float
     chin: float
@@ -26,7 +26,7 @@ class FaceGeometry:
 
     @property
     def x(self) -> float:
-        """The middle of the features."""
+        """The horizontal middle of the features."""
         return CENTRE + self.yaw
 
     @property

@@ -7,7 +7,7 @@ from diffae.data.portraits.svg import both, circle, curve, ellipse, path, rect
 
 
 def back_hair(portrait: Portrait, face: FaceGeometry) -> str:
-    """The hair behind the head: long for women, with a straight, wavy or round edge."""
+    """The hair behind the head: only women have it, with a straight, wavy or round edge."""
     a, look = portrait.attributes, portrait.look
     if a["Male"] or a["Bald"]:
         return ""
@@ -38,7 +38,7 @@ def _waves(x: float, start: float, end: float, side: int) -> str:
 
 
 def front_hair(portrait: Portrait, face: FaceGeometry) -> str:
-    """The cap of hair on the skull, its hairline and fringe."""
+    """The hair on the skull, with the hairline and a fringe."""
     a, look = portrait.attributes, portrait.look
     if a["Bald"]:
         return ellipse(face.x - 12, 52, 14, 8, "#fff", opacity=0.5)
@@ -61,7 +61,7 @@ def front_hair(portrait: Portrait, face: FaceGeometry) -> str:
 
 
 def _hairline(portrait: Portrait, face: FaceGeometry, y: float) -> str:
-    """From the right temple to the left, above the forehead."""
+    """The edge of the hair above the forehead, from the right temple to the left."""
     inner = face.half_width - 3
     left, right = 100 - inner, 100 + inner
     if portrait.attributes["Receding_Hairline"]:  # bare temples around a lock in the middle
@@ -106,7 +106,7 @@ def _bangs(face: FaceGeometry, half: float, tone: str) -> str:
 
 
 def facial_hair(portrait: Portrait, face: FaceGeometry) -> str:
-    """A beard along the jaw unless No_Beard; goatee, moustache and sideburns on top of it."""
+    """A beard along the jaw, with goatee, moustache and sideburns; nothing with No_Beard."""
     a = portrait.attributes
     if a["No_Beard"]:
         return ""

@@ -18,12 +18,7 @@ from diffae.system.cli import printable
 from diffae.system.errors import refuse_duplicates
 
 TABLES = ("labels.csv", "metadata.csv")
-HAS = (
-    "1",
-    "1.0",
-    "yes",
-    "true",
-)  # values of a binary column that mean that an image has the attribute
+HAS = ("1", "1.0", "yes", "true")  # in a binary column: the image has the attribute
 
 
 def read_labels(root: Path, images: tuple[str, ...]) -> Classes:

@@ -18,12 +18,9 @@ from diffae.system.free_memory import fits
 
 ENCRYPTED, UTF8 = 0x1, 0x800  # bits of an entry's flags
 HEADER = struct.Struct("<26xHH")  # of an entry: the lengths of its name and of its extra field
-LOCAL, END = (
-    b"PK\x03\x04",
-    b"PK\x05\x06",
-)  # the first bytes of an entry, and of the record at the end
+LOCAL, END = b"PK\x03\x04", b"PK\x05\x06"  # how an entry and the record at the end begin
 MANY = 0xFFFF  # the number of entries in that record if it is too large for the field
-LONG_END = b"PK\x06\x06"  # the first bytes of the record that has the number then
+LONG_END = b"PK\x06\x06"  # how the record begins that has the number then
 
 # zipfile raises RuntimeError for a password and, as NotImplementedError, for a rare compression, and
 # OverflowError for a position that is beyond any file.
