@@ -174,14 +174,10 @@ def _minimise(
     u[-1] = odds / scale[-1]
     u.requires_grad_()
     two_classes = (labels != labels[0]).any(0)
+    limits = {"max_iter": max_iter, "max_eval": 2 * max_iter, "tolerance_change": 0}
+    smallest = tol * float(scale.min())
     optimizer = torch.optim.LBFGS(
-        [u],
-        max_iter=max_iter,
-        max_eval=2 * max_iter,
-        tolerance_grad=tol * float(scale.min()),
-        tolerance_change=0,
-        history_size=10,
-        line_search_fn="strong_wolfe",
+        [u], tolerance_grad=smallest, history_size=10, line_search_fn="strong_wolfe", **limits
     )
 
     @torch.no_grad()

@@ -60,6 +60,5 @@ def places_of_unnamed(names: Sequence[str]) -> tuple[list[int], str] | None:
 
 def _by_number(name: str) -> list[tuple[str, int]]:
     """A key that sorts img9 before img10."""
-    return [
-        (text, int(number or -1)) for text, number in re.findall(r"([^0-9]*)([0-9]{0,18})", name)
-    ]
+    pieces = re.findall(r"([^0-9]*)([0-9]{0,18})", name)
+    return [(text, int(number or -1)) for text, number in pieces]

@@ -106,11 +106,10 @@ class PreparedImages:
     def read(self, index: int) -> Image.Image:
         side = self.header.side
         size = side * side * 3
-        place = range(len(self))[index]  # also for a negative index, which counts from the end
+        # The range also accepts a negative index, which counts from the end.
+        offset = self.start + range(len(self))[index] * size
         try:
-            pixels = np.fromfile(
-                self.root / PIXELS, np.uint8, size, offset=self.start + place * size
-            )
+            pixels = np.fromfile(self.root / PIXELS, np.uint8, size, offset=offset)
         except OSError as error:
             raise UserError(f"{self.where(index)}: cannot be read ({error.strerror})") from error
         if len(pixels) < size:

@@ -140,9 +140,8 @@ def _names_column(path: Path, columns: dict[str, tuple[str, ...]], places: Place
     best = best or [name for name in free if name.lower() in KEYS]
     best = best or [name for name in free if _mostly_different_texts(columns[name])]
     if len(best) > 1 and best[0].lower() not in KEYS:
-        raise UserError(
-            f"{path}: {best[0]} or {best[1]} may name the images; call one of them file"
-        )
+        candidates = f"{best[0]} or {best[1]}"
+        raise UserError(f"{path}: {candidates} may name the images; call one of them file")
     return best[0] if best else None
 
 

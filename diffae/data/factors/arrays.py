@@ -108,9 +108,8 @@ def _black_and_white(images: StoredArray, index: int) -> np.ndarray:
     """An image of zeros and ones, times 255."""
     row = images.row(index)
     if row.max() > 1:
-        raise UserError(
-            f"{images.stream.path}: image {index} has {row.max()}, not 0 and 1; {AGAIN}"
-        )
+        path = images.stream.path
+        raise UserError(f"{path}: image {index} has {row.max()}, not 0 and 1; {AGAIN}")
     return row * np.uint8(255)
 
 

@@ -49,10 +49,8 @@ def open_factors(path: Path, image_size: int, crop: str | None, seed: int) -> Da
     places = np.ravel_multi_index([values.astype(int) for values in factors.values()], sizes)
     count = len(source)
     if count != prod(sizes) or len(np.unique(places)) != count:
-        problem = (
-            f"{count:,} images are not all combinations of {' x '.join(map(str, sizes))} values"
-        )
-        raise UserError(f"{path}: {problem}; download it again")
+        combinations = f"all combinations of {' x '.join(map(str, sizes))} values"
+        raise UserError(f"{path}: {count:,} images are not {combinations}; download it again")
     title = honest_name(name, WHOLE.get(name, count) == count, path.resolve().stem)
     transform, left_out = Transform(image_size, crop or "center"), beside(path, source.own)
     split, labels = seeded(count, seed), fields_of(factors)

@@ -38,6 +38,8 @@ ON_SKIN = {
     "Rosy_Cheeks": features.rosy_cheeks,
 }
 ABOVE = {"Wearing_Earrings": features.earrings, "Eyeglasses": features.glasses, "Wearing_Hat": hat}
+# Parts that are drawn on the face of every portrait.
+ON_FACE = (features.eyes, features.brows, features.nose, facial_hair, features.mouth, front_hair)
 
 
 def _having(portrait: Portrait, face: FaceGeometry, parts: Mapping[str, Draw]) -> str:
@@ -54,14 +56,7 @@ def _parts(portrait: Portrait, face: FaceGeometry) -> Iterator[str]:
     yield _having(portrait, face, {"Double_Chin": features.double_chin})
     yield path(head(face), fill=skin(portrait))
     yield f'<g clip-path="url(#head)">{_on_skin(portrait, face)}</g>'
-    for draw in (
-        features.eyes,
-        features.brows,
-        features.nose,
-        facial_hair,
-        features.mouth,
-        front_hair,
-    ):
+    for draw in ON_FACE:
         yield draw(portrait, face)
     yield _having(portrait, face, ABOVE)
 

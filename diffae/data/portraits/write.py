@@ -151,21 +151,18 @@ def _claim(out: Path, settings: Settings) -> None:
 
 def _check_levels(levels: Mapping[str, int], count: int) -> None:
     """Raise UserError for factors that do not exist or exclude each other, or impossible levels."""
-    for name, count_of_levels in levels.items():
-        if name not in (*FACTORS, *ATTRIBUTES):
-            raise UserError(
-                f"--factors: no factor {name!r}{did_you_mean(name, (*FACTORS, *ATTRIBUTES))}"
-            )
-        if count_of_levels < 2 or (name in ATTRIBUTES and count_of_levels > 2):
-            raise UserError(
-                f"--factors: {name} takes {'2' if name in ATTRIBUTES else '2 or more'} levels"
-            )
+    names = (*FACTORS, *ATTRIBUTES)
+    for name, level_count in levels.items():
+        if name not in names:
+            raise UserError(f"--factors: no factor {name!r}{did_you_mean(name, names)}")
+        if level_count < 2 or (name in ATTRIBUTES and level_count > 2):
+            allowed = "2" if name in ATTRIBUTES else "2 or more"
+            raise UserError(f"--factors: {name} takes {allowed} levels")
         for other in levels.keys() & excluded_by(name):
             raise UserError(f"--factors: {name} and {other} exclude each other; leave out one")
-    if count % (combinations := prod(levels.values())):
-        raise UserError(
-            f"--count {count}: must be a multiple of the {combinations:,} combinations of --factors"
-        )
+    if count % prod(levels.values()):
+        combinations = f"{prod(levels.values()):,} combinations of --factors"
+        raise UserError(f"--count {count}: must be a multiple of the {combinations}")
 
 
 def _write_table(out: Path, portraits: list[Portrait], levels: Mapping[str, int]) -> None:

@@ -146,8 +146,8 @@ def read_celebahq_labels(folder: Path, seed: int) -> CelebaLabels:
     if identities is None and source.startswith("seeded"):
         source += "; identities unknown, a person may be in several splits"
     fields["identities"] = identities
-    split = (partition, source)
-    return CelebaLabels(names, files, fields, split, ("celeba-hq", CELEBAHQ_IMAGES))
+    whole = ("celeba-hq", CELEBAHQ_IMAGES)
+    return CelebaLabels(names, files, fields, (partition, source), whole)
 
 
 def read_originals(path: Path, names: list[str]) -> list[str]:

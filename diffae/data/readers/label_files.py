@@ -134,9 +134,8 @@ def read_column(
     rows = read_rows(path)
     first = 1 if is_csv(path) and rows and not rows[0][-1].isdecimal() else 0
     listed, values = read_values(path, rows, first, 1, allowed)
-    numbers = {
-        name: whole_number(v, f"{path}: {name}") for name, [v] in zip(listed, values, strict=True)
-    }
+    rows_by_name = zip(listed, values, strict=True)
+    numbers = {name: whole_number(text, f"{path}: {name}") for name, [text] in rows_by_name}
     refuse_difference(path, "has no row for", set(names) - set(numbers))
     if only:
         refuse_difference(path, f"lists what {only} does not:", set(numbers) - set(names))

@@ -147,11 +147,12 @@ def image_column(path: Path, schema: pyarrow.Schema) -> str:
     columns = list(columns_of_images(schema))
     if not columns:
         raise UserError(f"{path}: no column of images (there are: {', '.join(schema.names)})")
-    if len(columns) > 1 and IMAGE not in columns:
-        raise UserError(
-            f"{path}: several columns of images ({', '.join(columns)}); call one {IMAGE}"
-        )
-    return columns[0] if len(columns) == 1 else IMAGE
+    if IMAGE in columns:
+        return IMAGE
+    if len(columns) == 1:
+        return columns[0]
+    names = ", ".join(columns)
+    raise UserError(f"{path}: several columns of images ({names}); call one {IMAGE}")
 
 
 def read_attributes(

@@ -41,12 +41,11 @@ def leaf_of_bytes(field: pyarrow.Field) -> str | None:
     """The leaf of the schema with the bytes of a column of images; None for other columns."""
     kind, leaf = field.type, field.name
     if str(kind).startswith("struct<"):
-        inside = [
-            kind.field(i).type for i in range(kind.num_fields) if kind.field(i).name == "bytes"
-        ]
-        if len(inside) != 1:
+        fields = [kind.field(i) for i in range(kind.num_fields)]
+        types = [field.type for field in fields if field.name == "bytes"]
+        if len(types) != 1:
             return None
-        kind, leaf = inside[0], f"{leaf}.bytes"
+        kind, leaf = types[0], f"{leaf}.bytes"
     return leaf if str(kind) in ("binary", "large_binary") else None
 
 

@@ -149,9 +149,8 @@ def partition_of(
     valid, or with `spread` every tenth image, so that each class has some. A part without images does
     not count.
     """
-    split_of_each: list[int | None] = []
-    for split, count in zip(splits, counts, strict=True):
-        split_of_each += [split] * count
+    parts = zip(splits, counts, strict=True)
+    split_of_each = [split for split, count in parts for _ in range(count)]
     different = {*split_of_each}
     if None in different or len(different) < 2:
         return seeded(len(split_of_each), seed, people)
