@@ -47,7 +47,7 @@ def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) ->
             sweep(out.glob("*.partial"))  # they may take the room that is needed
             state = state_of(data.source)
             if os.path.lexists(out / HEADER):
-                header = finished(data, out, state, strict)
+                header = read_finished(data, out, state, strict)
             else:
                 header = _finish(data, out, *_copy(data, out, workers, strict), state)
                 write_whole(out / HEADER, header.to_bytes())
@@ -64,7 +64,7 @@ def refuse_place(data: Dataset, out: Path) -> None:
         raise UserError(f"{out}: exists and holds something else; choose another folder")
 
 
-def finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
+def read_finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
     """The header of a finished copy of `data`.
 
     Raises UserError if `out` holds the copy of something else, or with `strict` a copy without some

@@ -29,7 +29,7 @@ from PIL import Image
 from diffae.data import npz
 from diffae.data.dataset import Dataset
 from diffae.data.fingerprint import Survey, sealed, unsealed
-from diffae.data.readers.folder import beside, counted
+from diffae.data.readers.folder import counted, describe_others
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError, naming
 from diffae.system.files import LOCK, read_file, sha256
@@ -203,7 +203,7 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
         damaged = counted(len(header.skipped), "damaged image")
         left_out.append(f"{damaged} that the copy is without: {', '.join(examples)}")
     own = [path / name for name in (HEADER, PIXELS, LABELS, NAMES, PORTRAITS_NOTE, LOCK)]
-    left_out += beside(path, own)
+    left_out += describe_others(path, own)
     with naming(path):
         transform = PreparedTransform(image_size, made.crop, made.pad_to, header.side)
     source = PreparedImages(path, header, names, start)

@@ -16,8 +16,8 @@ from diffae.data.factors.images import (
     FactorImages,
     FactorSet,
     Format,
-    in_order,
-    numbered,
+    encode_factors,
+    grid_factors,
 )
 from diffae.data.factors.stream import AGAIN, StoredArray, array_in
 from diffae.system.errors import UserError, needed
@@ -96,7 +96,7 @@ def _shapes3d(root: Path, file: Path) -> FactorSet:
     if not np.isfinite(values).all():
         raise UserError(f"{file}: labels {labels} are not {images[0]} x 6 finite numbers; {AGAIN}")
     source = FactorImages(root, (file,), images[0], partial(_rows, file, "images"))
-    return "shapes3d", source, numbered(values, SHAPES3D)
+    return "shapes3d", source, encode_factors(values, SHAPES3D)
 
 
 def _names_in(path: Path) -> set[str]:
@@ -125,7 +125,7 @@ def _dsprites(root: Path, file: Path) -> FactorSet:
         shapes = f"imgs {images.shape} and latents_classes {classes.shape}"
         raise UserError(f"{file}: {shapes} are not those of dSprites")
     source = FactorImages(root, (file,), len(classes), partial(_black_and_white, images))
-    return "dsprites", source, numbered(classes, DSPRITES)
+    return "dsprites", source, encode_factors(classes, DSPRITES)
 
 
 def _mpi3d(root: Path, file: Path) -> FactorSet:
@@ -137,7 +137,7 @@ def _mpi3d(root: Path, file: Path) -> FactorSet:
     file_name = file.name.lower()
     version = next((title for part, title in VERSIONS.items() if part in file_name), "unnamed")
     source = FactorImages(root, (file,), images.shape[0], images.row)
-    return f"mpi3d-{version}", source, in_order(sizes, MPI3D)
+    return f"mpi3d-{version}", source, grid_factors(sizes, MPI3D)
 
 
 FORMATS = (

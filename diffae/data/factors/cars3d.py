@@ -7,7 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from diffae.data.factors.images import CLASSES, ORDERED, FactorImages, FactorSet, Format, in_order
+from diffae.data.factors.images import (
+    CLASSES,
+    ORDERED,
+    FactorImages,
+    FactorSet,
+    Format,
+    grid_factors,
+)
 from diffae.data.factors.stream import AGAIN
 from diffae.system.errors import UserError, refuse_duplicates
 from diffae.system.files import read_file, read_text
@@ -62,7 +69,7 @@ def _cars3d(root: Path, list_file: Path) -> FactorSet:
     refuse_duplicates([car.stem for car in cars], list_file, "car")
     sizes = (len(cars), *CAR_SHAPE[:2:-1])
     source = FactorImages(root, tuple(own), prod(sizes), partial(_image, cars))
-    return "cars3d", source, in_order(sizes, CARS)
+    return "cars3d", source, grid_factors(sizes, CARS)
 
 
 FORMAT = Format((LIST,), lambda path: bool([*path.parent.glob("car_*.mat")]), _cars3d)

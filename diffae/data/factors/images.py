@@ -67,7 +67,7 @@ class Format(NamedTuple):
     read: Callable[[Path, Path], FactorSet]
 
 
-def numbered(columns: np.ndarray, kinds: Kinds) -> FactorColumns:
+def encode_factors(columns: np.ndarray, kinds: Kinds) -> FactorColumns:
     """The factors in columns [n, K] of any values, such as angles or hues. Constant columns are left out."""
     factors = dict[str, np.ndarray]()
     for (name, kind), values in zip(kinds.items(), columns.T, strict=True):
@@ -77,6 +77,6 @@ def numbered(columns: np.ndarray, kinds: Kinds) -> FactorColumns:
     return factors
 
 
-def in_order(sizes: tuple[int, ...], kinds: Kinds) -> FactorColumns:
+def grid_factors(sizes: tuple[int, ...], kinds: Kinds) -> FactorColumns:
     """The factors of images that are in the order of all combinations; the last factor varies fastest."""
-    return numbered(np.indices(sizes, np.int16).reshape(len(sizes), prod(sizes)).T, kinds)
+    return encode_factors(np.indices(sizes, np.int16).reshape(len(sizes), prod(sizes)).T, kinds)

@@ -8,7 +8,7 @@ import numpy as np
 from diffae.data.dataset import Dataset
 from diffae.data.factors import arrays, cars3d
 from diffae.data.factors.images import Format
-from diffae.data.readers.folder import beside
+from diffae.data.readers.folder import describe_others
 from diffae.data.readers.label_files import honest_name
 from diffae.data.readers.label_table import fields_of
 from diffae.data.readers.sources import seeded
@@ -52,6 +52,7 @@ def open_factors(path: Path, image_size: int, crop: str | None, seed: int) -> Da
         combinations = f"all combinations of {' x '.join(map(str, sizes))} values"
         raise UserError(f"{path}: {count:,} images are not {combinations}; download it again")
     title = honest_name(name, WHOLE.get(name, count) == count, path.resolve().stem)
-    transform, left_out = Transform(image_size, crop or "center"), beside(path, source.own)
+    transform = Transform(image_size, crop or "center")
+    left_out = describe_others(path, source.own)
     split, labels = seeded(count, seed), fields_of(factors)
     return Dataset(title, path, source, transform, *split, left_out=left_out, **labels)

@@ -120,13 +120,11 @@ def is_of_a_set(path: Path) -> bool:
     return path.parent.name == IMAGE_FOLDER and (path.parents[1] / NOTE).is_file()
 
 
-def _draw(
-    images: Path, size: int, make_portrait: Callable[[int], Portrait], indices: list[int]
-) -> int:
+def _draw(images: Path, size: int, make: Callable[[int], Portrait], indices: list[int]) -> int:
     """Draw the portraits of these indices; returns their number."""
     for i in indices:
         png = io.BytesIO()
-        _image(make_portrait(i), size).save(png, format="PNG")
+        _image(make(i), size).save(png, format="PNG")
         write_whole(images / _name(i), png.getvalue())
     return len(indices)
 

@@ -29,7 +29,7 @@ from PIL import Image
 
 from diffae.data.dataset import SPLITS, Dataset, Split
 from diffae.data.readers import label_files
-from diffae.data.readers.folder import ImageFiles, counted, find_files, without
+from diffae.data.readers.folder import ImageFiles, counted, find_files, names_without
 from diffae.data.readers.label_files import CelebaLabels
 from diffae.data.readers.sources import seeded
 from diffae.data.transforms import ALIGNED_CELEBA, Transform, decode
@@ -64,14 +64,14 @@ def labelled(
     """The data set of the files in `folder` that `labels` lists."""
     names = label_files.names_on_disk(folder, labels)
     transform = Transform(size, crop or default_crop(decode(folder / names[0])))
-    left_out = unlisted(path, [folder / name for name in names], labels.files[0].name)
+    left_out = describe_unlisted(path, [folder / name for name in names], labels.files[0].name)
     source, name = ImageFiles(folder, names, labels.files), labels.title(path.resolve().name)
     return Dataset(name, path, source, transform, *labels.split, left_out=left_out, **labels.fields)
 
 
-def unlisted(path: Path, listed: list[Path], file: str) -> tuple[str, ...]:
+def describe_unlisted(path: Path, listed: list[Path], file: str) -> tuple[str, ...]:
     """E.g. "3 images that list_attr_celeba.txt does not list"; empty if there are none."""
-    count = len(list(without(find_files(path).names, path, listed)))
+    count = len(list(names_without(find_files(path).names, path, listed)))
     return (f"{counted(count, 'image')} that {file} does not list",) if count else ()
 
 

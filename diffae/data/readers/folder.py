@@ -67,7 +67,7 @@ def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) 
     spread = bool(labels.fields)
     split = partition_of_folders(images, seed, root, spread, labels.splits, people)
     source = ImageFiles(path, images, label_files)
-    left_out = (*left_out_of(without(listing.others, path, label_files)), *labels.left_out)
+    left_out = (*left_out_of(names_without(listing.others, path, label_files)), *labels.left_out)
     fields = labels.fields | {"identities": people}
     data = dataset_of(path, source, image_size, crop, split, left_out, **fields)
     test_images = [images[index] for index in data.indices("test")]
@@ -132,7 +132,7 @@ def find_files(root: Path) -> FolderListing:
     return FolderListing(tuple(sorted(images)), tuple(others), tuple(closed))
 
 
-def beside(path: Path, own: Iterable[Path], most: int | None = None) -> tuple[str, ...]:
+def describe_others(path: Path, own: Iterable[Path], most: int | None = None) -> tuple[str, ...]:
     """Lines of text on the files in a folder that are not the data set's files, `own`.
 
     Raises UserError if there are more than `most` image files among them.
@@ -144,14 +144,14 @@ def beside(path: Path, own: Iterable[Path], most: int | None = None) -> tuple[st
     if most is not None and count > most:
         problem = f"{count:,} image files lie beside files that hold {most:,} images"
         raise UserError(f"{path}: {problem}; move one kind to another folder")
-    others = listing._replace(others=tuple(without(listing.others, path, own)))
+    others = listing._replace(others=tuple(names_without(listing.others, path, own)))
     if not count:
         return others.left_out
     images = f"{counted(count, 'image file')} beside the files that hold the images"
     return (images, *others.left_out)
 
 
-def without(names: Iterable[str], root: Path, own: Iterable[Path]) -> Iterator[str]:
+def names_without(names: Iterable[str], root: Path, own: Iterable[Path]) -> Iterator[str]:
     """The `names`, relative to `root`, without those of the data set's files, `own`.
 
     A folder may have several names, because of links.

@@ -17,7 +17,7 @@ from PIL import Image
 
 from diffae.data.dataset import TEST, TRAIN, Dataset
 from diffae.data.fingerprint import Survey, digest_parts
-from diffae.data.readers.folder import beside
+from diffae.data.readers.folder import describe_others
 from diffae.data.readers.sources import partition_of
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
@@ -83,7 +83,7 @@ def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
     name = "fashion-mnist" if fashion else path.resolve().name
     names = FASHION_CLASSES if fashion else tuple(f"class {i}" for i in range(CLASSES))
     source, attributes = IdxImages(path, pixels, labels), labels[:, None] == np.arange(CLASSES)
-    others = beside(path, path.glob("t*-ubyte*"))
+    others = describe_others(path, path.glob("t*-ubyte*"))
     return Dataset(name, path, source, transform, *split, names, attributes, left_out=others)
 
 

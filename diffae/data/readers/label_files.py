@@ -154,13 +154,10 @@ def names_on_disk(folder: Path, labels: CelebaLabels) -> tuple[str, ...]:
         raise UserError(f"{folder}: no such folder; the images of {attribute_file} belong there")
     present = set(os.listdir(folder))
     by_stem = {os.path.splitext(name)[0]: name for name in sorted(present)}
-    files, missing = [], []
-    for name in listed:
-        file = name if name in present else by_stem.get(os.path.splitext(name)[0])
-        if file is None:
-            missing.append(name)
-        else:
-            files.append(file)
+    stems = [os.path.splitext(name)[0] for name in listed]
+    pairs = list(zip(listed, stems, strict=True))
+    files = [name if name in present else by_stem.get(stem, "") for name, stem in pairs]
+    missing = [name for name, file in zip(listed, files, strict=True) if not file]
     if missing:
         count = f"{len(missing)} of {len(listed)} listed images"
         raise UserError(f"{folder}: {count} missing, first {missing[0]}")

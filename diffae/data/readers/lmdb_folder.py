@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from diffae.data.dataset import Dataset, LabelFields
 from diffae.data.readers import celeba, label_files
 from diffae.data.readers.celeba import default_crop, read_celeba_labels, read_celebahq_labels
-from diffae.data.readers.folder import beside, counted
+from diffae.data.readers.folder import counted, describe_others
 from diffae.data.readers.sources import EncodedImages, seeded
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError, needed
@@ -93,12 +93,12 @@ def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Datas
         source = replace(source, label_files=labels.files)
     if crop is None:
         crop = default_crop(source.read(0)) if source.resolution == "None" else "center"
-    transform, left_out = Transform(image_size, crop), unread(source)
-    left_out += beside(path, [path / DATA_FILE, path / LOCK_FILE])
+    transform, left_out = Transform(image_size, crop), describe_unread(source)
+    left_out += describe_others(path, [path / DATA_FILE, path / LOCK_FILE])
     return Dataset(name, path, source, transform, *split, left_out=left_out, **fields)
 
 
-def unread(source: LmdbImages) -> tuple[str, ...]:
+def describe_unread(source: LmdbImages) -> tuple[str, ...]:
     """A line of text on images of other sizes, and on those beyond the `length` of the file."""
     with reading(source.root, "the keys") as transaction:
         entries = transaction.stat()["entries"]

@@ -22,7 +22,7 @@ import numpy as np
 
 from diffae.data.dataset import Dataset, LabelFields
 from diffae.data.readers import parquet_files
-from diffae.data.readers.folder import beside
+from diffae.data.readers.folder import describe_others
 from diffae.data.readers.shards import classes_as_attributes, find_shards, name_in
 from diffae.data.readers.sources import EncodedImages, dataset_of, partition_of, split_of
 from diffae.system.errors import UserError, refuse_duplicates
@@ -131,7 +131,7 @@ def open_parquet(path: Path, image_size: int, crop: str | None, seed: int) -> Da
     source = TableImages(path, tuple(groups), length, columns[column], digest.hexdigest())
     reason = f"may hold images too, and those of {column} are read"
     left_out += [f"the column {name}: {reason}" for name in columns if name != column]
-    left_out += beside(path, files, most=length)
+    left_out += describe_others(path, files, most=length)
     split = partition_of(list(map(split_of, files)), list(counts.values()), seed)
     return dataset_of(path, source, image_size, crop, split, left_out, **labels)
 

@@ -113,7 +113,7 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
     labels = np.array([sample.label for sample in samples], np.int64)
     classes = shards.classes_as_attributes(labels)
     left_out = [*folder.left_out_of(name for _, others in indexed for name in others)]
-    left_out += folder.beside(path, files, most=len(samples))
+    left_out += folder.describe_others(path, files, most=len(samples))
     if isinstance(classes, str):
         if labels.max() >= 0:
             left_out.append(f"the classes: {classes}")
