@@ -1,4 +1,4 @@
-"""Measuring what a code contains: features -> linear classifiers -> scores.
+"""Measure what a code contains: fit linear classifiers to features, and score them.
 
 `linear` fits one logistic regression per attribute on frozen features (z_sem, pixels, another
 network's code), `scores` measures the fits with standard errors, and `fewshot` trains the small

@@ -16,7 +16,7 @@ from torch import Tensor
 from probes import linear
 from probes.linear import LinearProbe
 
-# The authors repeat the labelled images to this length and shuffle the whole.
+# The length of an epoch: the authors repeat the labelled images to this length, then shuffle them.
 BINARY_EPOCH = 100_000
 
 Indices = NDArray[np.int64]
@@ -29,9 +29,9 @@ class FewShotSplit(NamedTuple):
     negatives: Indices
 
 
-def _draw(pool: Indices, count: int, rng: np.random.Generator, what: str) -> Indices:
+def _draw(pool: Indices, count: int, rng: np.random.Generator, kind: str) -> Indices:
     if len(pool) < count:
-        raise ValueError(f"{count} {what} images needed, but there are {len(pool)}")
+        raise ValueError(f"{count} {kind} images needed, but there are {len(pool)}")
     return rng.choice(pool, count, replace=False)
 
 
@@ -50,8 +50,8 @@ def pu_split(
 ) -> FewShotSplit:
     """Positives at random from boolean labels [N], and unlabelled images from all that remain.
 
-    The unlabelled ones hold further positives at their natural rate; there may be fewer than
-    requested if fewer remain. Raises ValueError if there are too few positives or nothing remains.
+    Some of the unlabelled images are positive too, at the natural rate. There are fewer than requested
+    if fewer remain. Raises ValueError if there are too few positives or nothing remains.
     """
     rng = np.random.default_rng(seed)
     positives = _draw(np.flatnonzero(labels), n_positive, rng, "positive")
@@ -63,11 +63,11 @@ def pu_split(
 
 
 class Fit(TypedDict, total=False):
-    """How either classifier is fitted.
+    """The options of `fit_binary` and `fit_pu`.
 
     Features are normalised by `moments`, mean and deviation [d], by default those of all features.
-    With `ema_decay` (the authors': 0.9999) the result is the moving average of the weights. It
-    still holds 0.9999^steps of the random initial weights: 0.86 of them after 1,562 steps.
+    With `ema_decay` (the authors use 0.9999) the moving average of the weights is returned. The initial
+    weights, which are random, contribute 0.9999^steps to it: 0.86 after 1,562 steps.
     """
 
     seed: Required[int]
@@ -94,10 +94,10 @@ def fit_binary(
 def fit_pu(
     features: Tensor, positives: Indices, unlabeled: Indices, steps: int = 3125, **fit: Unpack[Fit]
 ) -> LinearProbe:
-    """As `fit_binary`, from positives and unlabelled rows taken as negatives.
+    """As `fit_binary`, from positives and from unlabelled rows that are taken as negatives.
 
-    Each step has a batch of both, so the classes are balanced. The authors count
-    only one of the two batches: 100,000 samples are 3,125 steps, the 600,000 of their long run 18,750.
+    Each step has a batch of both, so the classes are balanced. The authors count only one of the two
+    batches: 100,000 samples are 3,125 steps, and the 600,000 of their long run are 18,750.
     """
     counts = len(positives), len(unlabeled)
 
@@ -124,7 +124,7 @@ def _fit(
 
 
 # Acceptance: p is the classifier's probability of the wanted class (1 - p for the negative class),
-# u is uniform in [0, 1). It is not known which rule Table 3 was made with.
+# u is uniform in [0, 1). It is not known which rule the authors used for Table 3.
 
 
 def accept_threshold(p: Tensor, u: Tensor) -> Tensor:

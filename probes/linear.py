@@ -1,16 +1,15 @@
 """Linear probes: one logistic regression per attribute, on frozen and z-normalised features.
 
-There are two ways to fit the same model. `fit_lbfgs` minimises scikit-learn's objective for all
+There are two functions that fit the same model. `fit_lbfgs` minimises scikit-learn's objective for all
 attributes at once and converges. `fit_adam_paper` repeats the recipe of DiffAE (Preechakul et al.,
-CVPR 2022, Section 5.3), whose fixed number of Adam steps does not converge, so there the recipe is
-part of the number.
+CVPR 2022, Section 5.3). Its fixed number of Adam steps does not converge, so its scores depend on the
+recipe.
 """
 
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +21,12 @@ from probes.scores import auroc
 
 FLOAT32_EPS = torch.finfo(torch.float32).eps
 GRID = (1e-2, 1e-1, 1.0, 10.0)  # of C, for all probes of benchmarks
-BATCH, LEARNING_RATE = 32, 1e-3  # the authors', of Adam
-WIDEST_ROTATED = 1024  # features; the principal axes of more take longer than they save
+BATCH, LEARNING_RATE = 32, 1e-3  # those of the authors, for Adam
+WIDEST_ROTATED = 1024  # with more features, computing principal axes takes longer than it saves
 
 
 def normalise(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """(features - mean) / std for features [N, d]; a constant feature is centred, not divided."""
+    """(features - mean) / std for features [N, d]; a constant feature is only centred."""
     constant = std <= FLOAT32_EPS * mean.abs()
     return (features - mean) / torch.where(constant, torch.ones_like(std), std)
 
@@ -53,9 +52,9 @@ class LinearProbe:
 
     @classmethod
     def unfitted(cls, features: int, attributes: int) -> "LinearProbe":
-        """A probe of the right form that was fitted to nothing, for counting what uses one."""
-        ones = torch.ones(features)
-        return cls(torch.ones(attributes, features), torch.zeros(attributes), 0 * ones, ones)
+        """A probe with the right shapes that was not fitted, to count the operations of using one."""
+        weight, bias = torch.ones(attributes, features), torch.zeros(attributes)
+        return cls(weight, bias, mean=torch.zeros(features), std=torch.ones(features))
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits [N, A] of raw features [N, d]."""
@@ -83,10 +82,9 @@ class LinearProbe:
         return (normal / torch.linalg.vector_norm(normal)).float()
 
     def move(self, attribute_index: int, amount: Tensor) -> Tensor:
-        """The change of raw features [N, d] by an edit of strength `amount` [N] (the authors'
-        `manipulate.ipynb`).
+        """The change of raw features [N, d] by an edit of strength `amount` [N].
 
-        On normalised features it is s sqrt(d) w / |w|. Raises ValueError as `direction` does.
+        On normalised features it is s sqrt(d) w / |w|, as in the authors' `manipulate.ipynb`. Raises ValueError as `direction` does.
         """
         direction = self.direction(attribute_index)
         step = amount[:, None] * math.sqrt(len(direction)) * direction
@@ -94,7 +92,7 @@ class LinearProbe:
 
 
 def check_features(features: Tensor) -> None:
-    """Raise ValueError unless features are [N, d] and finite, and float32 holds them."""
+    """Raise ValueError unless features are [N, d], finite, and precise enough in float32."""
     if features.ndim != 2:
         raise ValueError(f"features must be [N, d], not {list(features.shape)}")
     if not torch.isfinite(features).all():
@@ -104,10 +102,7 @@ def check_features(features: Tensor) -> None:
 
 
 def check_labels(labels: Tensor, n_features: int) -> Tensor:
-    """Labels [N, A] as float32 zeros and ones.
-
-    Raises ValueError for others (CelebA's files hold -1 and 1).
-    """
+    """Labels [N, A] as float32 zeros and ones. Raises ValueError for others, such as CelebA's -1 and 1."""
     if labels.ndim != 2 or len(labels) != n_features:
         raise ValueError(f"labels must be [{n_features}, A], not {list(labels.shape)}")
     if not ((labels == 0) | (labels == 1)).all():
@@ -118,7 +113,7 @@ def check_labels(labels: Tensor, n_features: int) -> Tensor:
 # L-BFGS ------------------------------------------------------------------------------------------
 
 
-# Of weights [d + 1, A], features [N, d], labels [N, A] and the penalty: the loss, and its gradient.
+# From weights [d + 1, A], features [N, d], labels [N, A] and the penalty to the loss and its gradient.
 Loss = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
 
 
@@ -135,7 +130,7 @@ def logistic_loss(
     w, b = weights[:-1], weights[-1]
     logits = torch.addmm(b, features, w)
     residual = (torch.sigmoid(logits) - labels) / len(features)
-    # A float32 total would drown the last decreases that the line search compares.
+    # In float32 the total would lose the last decreases, which the line search compares.
     log_loss = (softplus(logits) - labels * logits).sum(dtype=torch.float64) / len(features)
     value = log_loss + penalty / 2 * w.double().square().sum()
     return value, gradient_of(weights, features, residual, penalty)
@@ -143,13 +138,13 @@ def logistic_loss(
 
 def gradient_of(weights: Tensor, features: Tensor, residual: Tensor, penalty: float) -> Tensor:
     """Gradient [d + 1, A] of a penalised loss whose gradient by the logits is `residual` [N, A]."""
-    of_logits = torch.cat([features.T @ residual, residual.sum(0, keepdim=True)])
-    of_logits[:-1] += penalty * weights[:-1]
-    return of_logits
+    gradient = torch.cat([features.T @ residual, residual.sum(0, keepdim=True)])
+    gradient[:-1] += penalty * weights[:-1]
+    return gradient
 
 
 def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Variances [d] of centred features [N, d] along their principal axes [d, d], its columns."""
+    """The variances [d] of centred features [N, d] along principal axes, and these axes [d, d], as columns."""
     x = features.double()
     variances, axes = torch.linalg.eigh(x.T @ x / len(x))
     return variances.clamp(min=0).to(features.dtype), axes.to(features.dtype)
@@ -160,18 +155,18 @@ def _minimise(
 ) -> Tensor:
     """The minimiser [d + 1, A] of a loss, from zero weights and a bias of the log odds.
 
-    L-BFGS is slow on correlated features and rare or frequent attributes. It works on u
-    instead, w = axes (scale * u): along principal axes, which leaves the penalty unchanged, and
-    scaled so that every attribute's Hessian at the start is the identity.
+    L-BFGS is slow on correlated features and on rare or frequent attributes. So it works on u, where
+    w = axes (scale * u). The principal axes leave the penalty unchanged, and with this scale the Hessian
+    of every attribute is the identity at the start.
     """
     d = features.shape[1]
     if d <= WIDEST_ROTATED:
         variances, axes = (x[..., -len(features) :] for x in principal_axes(features))
-        features = features @ axes  # of fewer images than features, only those that vary
+        features = features @ axes  # with fewer images than features, only those axes that vary
     else:
         variances, axes = features.square().mean(0), None
     positives = labels.sum(0)
-    # with half an image added to both classes, to keep them finite
+    # Half an image is added to both classes, so that the odds are finite.
     odds = torch.log((positives + 0.5) / (len(labels) - positives + 0.5))
     slope = torch.sigmoid(odds) * torch.sigmoid(-odds)
     scale = torch.cat([variances[:, None] * slope + penalty, slope[None]]).rsqrt()
@@ -179,9 +174,11 @@ def _minimise(
     u[-1] = odds / scale[-1]
     u.requires_grad_()
     two_classes = (labels != labels[0]).any(0)
-    ends: dict[str, Any] = {"max_iter": max_iter, "max_eval": 2 * max_iter, "tolerance_change": 0}
-    ends["tolerance_grad"] = tol * float(scale.min())
-    optimizer = torch.optim.LBFGS([u], history_size=10, line_search_fn="strong_wolfe", **ends)
+    limits = {"max_iter": max_iter, "max_eval": 2 * max_iter, "tolerance_change": 0}
+    smallest = tol * float(scale.min())
+    optimizer = torch.optim.LBFGS(
+        [u], tolerance_grad=smallest, history_size=10, line_search_fn="strong_wolfe", **limits
+    )
 
     @torch.no_grad()
     def loss() -> Tensor:
@@ -192,9 +189,9 @@ def _minimise(
     optimizer.step(loss)
     loss()  # the line search may have evaluated a different point last
     assert u.grad is not None
-    # of each axis as a feature of unit variance; float32 cannot make the gradient of a wider axis smaller
-    spread = torch.cat([variances.clamp(min=1).sqrt(), variances.new_ones(1)])[:, None]
-    worst = float((u.grad / scale / spread).abs().max())
+    # A wide axis counts as one of unit variance: in float32 its gradient cannot become as small.
+    width = torch.cat([variances.clamp(min=1).sqrt(), variances.new_ones(1)])[:, None]
+    worst = float((u.grad / scale / width).abs().max())
     if not worst <= 10 * tol:  # a smaller gradient may be out of reach in float32
         stopped = f"L-BFGS stopped at gradient {worst:.1e}, tol is {tol:.1e}"
         warnings.warn(f"{stopped}: the classifier is not fitted to the end", stacklevel=3)
@@ -216,11 +213,11 @@ def fit_lbfgs(
 
     Minimises C * sum of log losses + |w|^2 / 2 for each attribute, with an unpenalised intercept,
     on `features` [N, d] normalised by their own moments: scikit-learn's `LogisticRegression(C=C)`
-    on the same normalised features. `labels` [N, A] are boolean or 0/1. `tol` bounds the largest
-    gradient of the objective divided by C * N, as there, along the features' principal axes;
-    float32 may end slightly above 1e-5, float64 near 1e-7, and a gradient above 10 * tol, for an axis
-    of unit variance, gives a warning. `dtype=torch.float64` computes in double precision. `softmax.softmax_loss` is another
-    `loss`.
+    on the same normalised features. `labels` [N, A] are boolean or 0/1. As in scikit-learn, `tol` bounds
+    the largest gradient of the objective divided by C * N, here along the features' principal axes.
+    float32 may end slightly above 1e-5, float64 near 1e-7. There is a warning if the gradient is above
+    10 * tol, for an axis of unit variance. With `dtype=torch.float64` all is computed in double
+    precision. `softmax.softmax_loss` is another `loss`.
 
     An attribute with a single class in `labels` has no finite optimum: its weight is zero and its
     bias the log odds of its counts plus a half.
@@ -234,7 +231,7 @@ def fit_lbfgs(
 
 
 def mean_auroc(probe: LinearProbe, features: Tensor, labels: Tensor) -> float:
-    """Mean AUROC over the attributes with both classes in `labels` [N, A]; there must be at least one."""
+    """Mean AUROC over the attributes that have both classes in `labels` [N, A], at least one."""
     logits, truth = probe.logits(features).cpu().numpy(), labels.bool().cpu().numpy()
     values = [auroc(logits[:, a], truth[:, a]) for a in range(truth.shape[1])]
     defined = [value for value in values if not math.isnan(value)]
@@ -250,11 +247,10 @@ def fit_best(
     loss: Loss = logistic_loss,
     score: Callable[[LinearProbe, Tensor, Tensor], float] = mean_auroc,
 ) -> tuple[LinearProbe, float]:
-    """Fit with each C of `grid`; return the probe with the best `score` (mean AUROC) on the
-    validation split, and its C.
+    """Fit with each C of `grid`. Return the probe with the best `score` on validation data, and its C.
 
-    Attributes with one class among the validation labels are skipped; of equal values the first
-    wins. Raises ValueError if no attribute has both.
+    The score is the mean AUROC by default, which skips attributes with one class among the validation
+    labels. Of equal scores the first counts. Raises ValueError if no attribute has both.
     """
     truth = check_labels(valid_labels, len(valid_features))
     if not (truth != truth[:1]).any():
@@ -269,9 +265,9 @@ def fit_best(
 def shuffled_batches(
     n: int, steps: int, generator: np.random.Generator, epoch: int | None = None
 ) -> Tensor:
-    """Indices [steps, BATCH] into n examples: shuffled epochs, one after another.
+    """Indices [steps, BATCH] into n examples, in shuffled epochs, one after another.
 
-    An epoch is the n examples repeated to a length of `epoch` (default n) and shuffled whole.
+    In an epoch the n examples are repeated to the length `epoch` (default n), then shuffled.
     """
     length = epoch or n
     epochs = math.ceil(steps * BATCH / length)
@@ -288,8 +284,8 @@ def initial_weights(d: int, n_attributes: int, generator: np.random.Generator) -
 def _gather(x: Tensor, y: Tensor, batches: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """The rows of each batch, gathered 64 batches at a time.
 
-    One gather per batch would wake torch's threads for every step, which on a busy machine costs
-    milliseconds each time.
+    To gather each batch would start torch's threads at every step, which takes milliseconds on a busy
+    machine.
     """
     for chunk in batches.split(64):
         yield from zip(x[chunk], y[chunk], strict=True)
@@ -305,7 +301,7 @@ def adam_logistic(
     """Weights [A, d + 1] after one Adam step (Kingma & Ba, 2015) per batch, or their moving average.
 
     `features` [N, d] are normalised, `labels` [N, A] zeros and ones, `batches` [steps, B] indices
-    into them. The loss is the binary cross-entropy averaged over batch and attributes. The moving
+    into their rows. The loss is the binary cross-entropy averaged over batch and attributes. The moving
     average starts at the given weights, without bias correction.
     """
     beta1, beta2, eps = 0.9, 0.999, 1e-8
@@ -332,9 +328,9 @@ def fit_adam_paper(
 
     Binary cross-entropy averaged over batch and attributes, Adam without weight decay, 300,000
     samples in batches of 32, from `torch.nn.Linear`'s initial weights. `features` [N, d] are
-    normalised by their own moments (the authors': by those of FFHQ). `labels` [N, A] are boolean or
-    0/1; a single class is allowed and is learned as far as the steps allow. The authors also flip
-    images at random: here a code is encoded once, unflipped.
+    normalised by their own moments, where the authors use those of FFHQ. `labels` [N, A] are boolean or
+    0/1, and may have a single class. The authors also flip images at random; here the codes are those of
+    images that are not flipped.
     """
     check_features(features)
     y = check_labels(labels, len(features))
@@ -355,7 +351,7 @@ def adam_probe(
 ) -> LinearProbe:
     """The probe that `adam_logistic` trains on features [N, d], normalised by `moments` [d].
 
-    The weights that it begins with are drawn by a generator of `seed`, then the `batches`.
+    A generator of `seed` draws the initial weights, and after them the `batches`.
     """
     generator = np.random.default_rng(seed)
     start = initial_weights(features.shape[1], labels.shape[1], generator)

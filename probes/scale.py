@@ -1,7 +1,7 @@
-"""Features that rounding to float32 would lose, and the same at a scale that it holds.
+"""Find features that rounding to float32 would destroy, and rescale them so that it does not.
 
-It loses a feature whose mean is large beside its deviation, or whose numbers are too large or too small
-for it. Subtracting the middle and scaling by a power of two, both in float64, keeps the feature.
+float32 loses a feature if its mean is much larger than its deviation, or if its numbers are too large or
+too small. Subtracting the middle and scaling by a power of two, both in float64, keeps the feature.
 """
 
 from typing import NamedTuple
@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-PRECISE = 1e-3  # of a deviation, by which rounding may move a feature
-SMALL = 1e-3  # a deviation; trees of scikit-learn take numbers that differ by 1e-7 as equal
-OVER = (0, 2)  # rows and places of a map
+PRECISE = 1e-3  # part of its deviation by which rounding may move a feature
+SMALL = 1e-3  # deviations below are scaled: scikit-learn's trees take numbers 1e-7 apart as equal
+OVER = (0, 2)  # the axes of images and of positions in a map
 
 
 class Spread(NamedTuple):
-    """Of C channels [n, C, T]: those that float32 would lose, their deviations, and the middle [C, 1]
-    between the smallest and the largest number.
+    """Of C channels [n, C, T]: which float32 would lose, deviations [C], and middles [C, 1].
+
+    The middle is that between the smallest and the largest number.
     """
 
     lost: NDArray[np.bool_]
@@ -27,7 +28,7 @@ class Spread(NamedTuple):
 
 
 def spread(x: Floats) -> Spread:
-    """The spread of channels [n, C, T]: neither tiny nor huge numbers overflow here."""
+    """The spread of channels [n, C, T]. Tiny or huge numbers do not overflow."""
     low, high = x.min(axis=OVER)[:, None], x.max(axis=OVER)[:, None]
     middle, half = low / 2 + high / 2, high / 2 - low / 2
     unit = np.where(half > 0, half, 1)
@@ -40,10 +41,11 @@ def spread(x: Floats) -> Spread:
 
 
 def held(x: Floats, common: bool = False) -> Floats:
-    """Channels [n, C, T], of which those that float32 would lose are centred.
+    """Channels [n, C, T], rescaled where float32 would lose them.
 
-    These, and those of a small deviation, are scaled to a deviation of about 1; all others stay as
-    they are. With a `common` scale all are scaled by that of the largest deviation, if one is lost.
+    Those that it would lose are centred. They, and those of a small deviation, are scaled to a deviation
+    of about 1. All others are unchanged. With a `common` scale, all are scaled by the factor of the
+    largest deviation, if one would be lost.
     """
     lost, deviations, middle = spread(x)
     varied = deviations > 0

@@ -1,9 +1,9 @@
 """Scores of binary classifiers and their standard errors.
 
-AUROC, average precision and accuracy are scikit-learn's. A standard error of AUROC is DeLong's
-(DeLong et al., 1988), extended to attributes with labels of their own so that the mean over
-correlated attributes has one too. AUROC and average precision are nan where only one class occurs.
-scikit-learn takes a second to import, so it is imported where it is used.
+AUROC, average precision and accuracy are scikit-learn's. The standard error of AUROC is DeLong's
+(DeLong et al., 1988), extended to attributes with different labels, so that the mean over correlated
+attributes has an error too. AUROC and average precision are nan if there is only one class.
+scikit-learn takes a second to import, so the functions that need it import it.
 """
 
 import math
@@ -36,7 +36,7 @@ def average_precision(scores: Floats, labels: Bools) -> float:
 
 
 def accuracy(logits: Floats, labels: Bools) -> float:
-    """Fraction of logits [N] on their label's side of 0 (0 itself is negative)."""
+    """Fraction of logits [N] whose sign agrees with the label; 0 counts as negative."""
     return float(np.mean((logits > 0) == labels))
 
 
@@ -45,8 +45,8 @@ def auc_influence(scores: Floats, labels: Bools) -> tuple[float, NDArray[np.floa
 
     With m positives and n negatives, the structural components of DeLong are V10, for a positive
     the fraction of negatives with a lower score, and V01, for a negative the fraction of positives
-    with a higher score; equal scores count half. The influence is (V10 - AUC) / sqrt(m (m - 1)) or (V01 - AUC) / sqrt(n (n - 1)), so that its
-    sum of squares is S10 / m + S01 / n, DeLong's variance.
+    with a higher score; equal scores count half. The influence is (V10 - AUC) / sqrt(m (m - 1)) or
+    (V01 - AUC) / sqrt(n (n - 1)), so that its sum of squares is S10 / m + S01 / n, DeLong's variance.
     """
     m, n = int(labels.sum()), int((~labels).sum())
     if m == 0 or n == 0:
@@ -62,7 +62,7 @@ def auc_influence(scores: Floats, labels: Bools) -> tuple[float, NDArray[np.floa
 
 
 def _lower(scores: Floats, than: Floats) -> NDArray[np.float64]:
-    """How many of the scores are lower than each of others; equal ones count half."""
+    """For each score in `than`, the number of `scores` that are lower; equal scores count half."""
     ordered = np.sort(scores)
     return (np.searchsorted(ordered, than) + np.searchsorted(ordered, than, "right")) / 2
 
@@ -83,20 +83,18 @@ def ap_influence(scores: Floats, labels: Bools) -> tuple[float, NDArray[np.float
         return math.nan, np.full(len(labels), math.nan)
     _, level = np.unique(-scores, return_inverse=True)  # 0 is the highest score; ties share a level
     positives = np.bincount(level, weights=labels)
-    found, taken = np.cumsum(positives), np.cumsum(np.bincount(level))
-    precision = found / taken
+    retrieved = np.cumsum(np.bincount(level))
+    precision = np.cumsum(positives) / retrieved
     ap = float(precision @ positives / m)
-    # Sums over the levels from k's own downwards.
-    hits = np.cumsum((positives / taken)[::-1])[::-1]
-    misses = np.cumsum((positives * precision / taken)[::-1])[::-1]
+    # Sums over the levels from that of image k downwards.
+    hits = np.cumsum((positives / retrieved)[::-1])[::-1]
+    misses = np.cumsum((positives * precision / retrieved)[::-1])[::-1]
     own = np.where(labels, precision[level] - ap + hits[level], 0.0)
     return ap, (own - misses[level]) / m
 
 
 def accuracy_influence(logits: Floats, labels: Bools) -> tuple[float, NDArray[np.float64]]:
-    """Accuracy of logits [N] and the influence [N] of each image on it: (correct - accuracy) /
-    sqrt(N (N - 1)).
-    """
+    """Accuracy of logits [N], and the influence [N] of each image: (correct - accuracy) / sqrt(N (N - 1))."""
     n = len(labels)
     value = accuracy(logits, labels)
     if n < 2:
@@ -107,19 +105,19 @@ def accuracy_influence(logits: Floats, labels: Bools) -> tuple[float, NDArray[np
 def influences(logits: Floats, labels: Bools) -> dict[str, NDArray[np.float64]]:
     """Influence [N, A] of each image on "auroc", "ap" and "accuracy" of A attributes; nan if undefined.
 
-    The variance of a score is the sum of its squared influences over images drawn independently,
-    and the influence on a (weighted) mean of scores is the same mean of influences. The covariance
-    of two attributes is the sum of products: DeLong's own if their labels are the same, else the
-    same first-order (infinitesimal jackknife) estimate, as an image may be a positive of one and a
-    negative of the other. Perfect separation has variance 0. Raises ValueError for logits that are
+    If images are drawn independently, the variance of a score is the sum of its squared influences, and
+    the influence on a (weighted) mean of scores is the same mean of influences. The covariance of two
+    attributes is the sum of products. That is DeLong's covariance if their labels are the same. Otherwise,
+    as an image may be a positive of one and a negative of the other, it is the same first-order
+    (infinitesimal jackknife) estimate. Perfect separation has variance 0. Raises ValueError for logits that are
     not finite.
     """
     _check(logits, labels)
-    parts = {"auroc": auc_influence, "ap": ap_influence, "accuracy": accuracy_influence}
-    columns = range(logits.shape[1])
+    functions = {"auroc": auc_influence, "ap": ap_influence, "accuracy": accuracy_influence}
+    columns = list(zip(logits.T, labels.T, strict=True))
     return {
-        name: np.stack([part(logits[:, a], labels[:, a])[1] for a in columns], axis=1)
-        for name, part in parts.items()
+        name: np.stack([influence(s, y)[1] for s, y in columns], axis=1)
+        for name, influence in functions.items()
     }
 
 
@@ -138,9 +136,9 @@ class AttributeScore:
 class Summary:
     """Scores by attribute and their means.
 
-    The means of AUROC and average precision leave out the attributes `excluded`, which have one
-    class only; the mean accuracy is over all. `weighted_auroc` weighs by prevalence in the images
-    scored.
+    The means of AUROC and average precision are without the attributes `excluded`, which have only one
+    class. The mean accuracy is over all. `weighted_auroc` is weighted by the prevalence of the attributes
+    in these images.
     """
 
     attributes: list[AttributeScore]
@@ -163,9 +161,7 @@ def _check(scores: Floats, labels: Bools) -> None:
 def summarise(logits: Floats, labels: Bools, names: Sequence[str]) -> Summary:
     """Scores of logits [N, A] for boolean labels [N, A] of A names, and their means.
 
-    Means over no attribute are nan.
-
-    Raises ValueError for logits that are not finite.
+    A mean over no attribute is nan. Raises ValueError for logits that are not finite.
     """
     _check(logits, labels)
     attributes = []

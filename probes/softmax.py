@@ -1,7 +1,7 @@
-"""Multinomial logistic regression: one linear classifier of exclusive classes, by its top-k accuracy.
+"""Multinomial logistic regression: a linear classifier of exclusive classes, and its top-k accuracy.
 
-Labels are one-hot, [N, A] with one true value in each row, as the binary probes of the same
-attributes have them.
+Labels are one-hot, [N, A] with one true value in each row. They have the form of the labels of binary
+probes of the same attributes.
 """
 
 from collections.abc import Sequence
@@ -61,9 +61,9 @@ def fit_best_softmax(
     valid_labels: Tensor,
     grid: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0),
 ) -> tuple[LinearProbe, float]:
-    """As `fit_best`, of exclusive classes, with the C of the best top-1 accuracy.
+    """As `fit_best`, for exclusive classes. C is the one with the best top-1 accuracy.
 
-    scikit-learn's `LogisticRegression(C=C)` on the same normalised features and several classes. A
-    class without images in `labels` has zero weight, and the bias of half an image.
+    The probe is scikit-learn's `LogisticRegression(C=C)` for several classes, on the same normalised
+    features. A class without images in `labels` has zero weight, and the bias of half an image.
     """
     return fit_best(features, labels, valid_features, valid_labels, grid, softmax_loss, top1)

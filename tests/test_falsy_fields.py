@@ -121,8 +121,8 @@ KINDS = {
         by_training,
     ),
     "prepared.json": Kind(
-        Header(1, "faces", 10, 8, 16, asdict(Transform(16)), "seeded", ["Male"], ["x"], {"a": "b"},
-               2, asdict(Survey("ab", 10, 1, 1)), "st", {"pixels.npy": "a", "labels.npz": "b", "names.json": "c"}),
+        Header(1, "faces", 10, 8, 16, Transform(16), "seeded", ["Male"], ["x"], {"a": "b"},
+               2, Survey("ab", 10, 1, 1), "st", {"pixels.npy": "a", "labels.npz": "b", "names.json": "c"}),
         by_header, "version transform survey sha256",
     ),
     "config.json": Kind(

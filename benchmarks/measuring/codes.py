@@ -27,7 +27,7 @@ from diffae.data import npz
 from diffae.data.dataset import KINDS, SPLITS
 from diffae.data.names import Names, places_of_unnamed
 from diffae.data.readers.label_files import csv_rows
-from diffae.data.tables import FILES, PERSONS, SPLIT, Table, label_of, read_table, table_of
+from diffae.data.tables import FILES, PERSONS, SPLIT, LabelTable, label_of, read_table, table_of
 from diffae.system.cli import printable
 from diffae.system.errors import UserError, refuse_duplicates
 from reports.records.reading import few
@@ -86,7 +86,7 @@ def _name(path: Path) -> str | None:
         return only if header.dtype.kind == "f" else None
 
 
-def _codes(path: Path) -> tuple[Floats, Table, tuple[int, int, int] | None]:
+def _codes(path: Path) -> tuple[Floats, LabelTable, tuple[int, int, int] | None]:
     """The codes of a file, n x d, what it says of the images, and C x H x W of maps."""
     if (name := _name(path)) is None:
         how = "save them by np.savez(FILE.npz, codes=...)"
@@ -102,11 +102,11 @@ def _codes(path: Path) -> tuple[Floats, Table, tuple[int, int, int] | None]:
     if len(odd := np.flatnonzero(~np.isfinite(values).all(axis=1))):
         first = f"the first in row {odd[0]}, from 0; take these images out"
         raise UserError(f"{path}: {len(odd):,} of {n:,} codes are not finite, {first}")
-    table = _of_npz(path, name) if name else Table(path, n, {}, {}, [])
+    table = _of_npz(path, name) if name else LabelTable(path, n, {}, {}, [])
     return values, table, (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
 
 
-def _of_npz(path: Path, first: str) -> Table:
+def _of_npz(path: Path, first: str) -> LabelTable:
     there = npz.names(path)
     if first not in there:
         raise UserError(f"{path}: no array `{first}`; save np.savez(FILE.npz, {first}=...)")
@@ -138,7 +138,7 @@ def _of_npz(path: Path, first: str) -> Table:
     return table_of(path, cells, n, FILES)
 
 
-def _matched(path: Path, of: Path, own: Table) -> tuple[Table, str]:
+def _matched(path: Path, of: Path, own: LabelTable) -> tuple[LabelTable, str]:
     """Labels of a file in the order of the codes `of` another, and how they were matched."""
     wanted = own.roles.get(FILES)
     if path.suffix == ".npz":

@@ -139,7 +139,7 @@ def count_in(path: Path) -> int:
         return _shape(path, header)[0]
 
 
-def _shape(path: Path, header: npz.Header) -> tuple[int, ...]:
+def _shape(path: Path, header: npz.ArrayHeader) -> tuple[int, ...]:
     shape = header.shape
     if header.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or not prod(shape):
         raise UserError(f"{path}: {ARRAY} is {header}, not images: uint8 N x H x W x 3")

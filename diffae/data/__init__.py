@@ -1,7 +1,7 @@
 """Data sets: `open_dataset(path, image_size)` detects the format and returns a `Dataset`.
 
-A format is one module with a test (does this folder look like it?) and an opener, and one line in
-`READERS`.
+A format is a module with two functions, one that recognises a path and one that opens it, and a line
+in `READERS`.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffae.data.dataset import Dataset
-from diffae.data.factors.combinations import part_of, part_with_combinations
+from diffae.data.factors.combinations import subset_of, subset_with_combinations
 from diffae.data.factors.reader import is_factors, open_factors
 from diffae.data.prepared import is_prepared, open_prepared
 from diffae.data.readers.celeba import is_celeba, is_celebahq, open_celeba, open_celebahq
@@ -39,14 +39,14 @@ __all__ = [
 
 
 class Reader(NamedTuple):
-    """A format: its name, whether a path looks like it, and how to open it."""
+    """A format: its name, the test whether a path is of this format, and the function that opens it."""
 
     title: str
     recognises: Callable[[Path], bool]
     open: Callable[[Path, int, str | None, int], Dataset]
 
 
-# The first that recognises the path opens it.
+# The first reader that recognises a path opens it.
 READERS: tuple[Reader, ...] = (
     Reader("prepared copy", is_prepared, open_prepared),
     Reader("CelebA-HQ", is_celebahq, open_celebahq),
@@ -66,11 +66,11 @@ PORTRAIT_SIZE = 64
 def open_dataset(
     path: str | Path, image_size: int, crop: str | None = None, seed: int = 0
 ) -> Dataset:
-    """Open a prepared copy, CelebA's or CelebA-HQ's layout, the authors' LMDB, IDX, a folder, a zip.
+    """Open the data set at `path`, which may be of any format in `READERS`.
 
-    `image_size` is the side of the square images that come out; `crop` is "center", "d2c", "none",
-    or None for the default of the format; `seed` makes the split if the data has none. Raises
-    `UserError` if the data is faulty.
+    `image_size` is the side of the square images that a `Dataset` returns. `crop` is one of `CROPS`
+    (`diffae.data.transforms`), or None for the default of the format. `seed` makes the split if the
+    data has none. Raises `UserError` if the data is faulty.
     """
     try:
         dataset = find_reader(Path(path)).open(Path(path), image_size, crop, seed)
@@ -82,9 +82,9 @@ def open_dataset(
 def open_for_model(
     path: str | Path, image_size: int, crop: str | None = None, model: str = "model"
 ) -> Dataset:
-    """`open_dataset` for a model of `image_size` px: `UserError` if it would see enlarged images.
+    """As `open_dataset`, for a model of `image_size` px. Raises `UserError` if the images are smaller.
 
-    Only the first image that can be read is checked. `model` is what a message calls the model.
+    Only the first image that can be read is checked. A message calls the model by the text `model`.
     """
     dataset = open_dataset(path, image_size, crop)
     native = native_side(dataset)
@@ -96,7 +96,7 @@ def open_for_model(
 def native_side(dataset: Dataset) -> int:
     """Side in px, before resizing, of the square that is cut out of the first readable image.
 
-    Raises UserError if none can.
+    Raises UserError if no image can be read.
     """
     first: UserError | None = None
     for index in range(len(dataset)):
@@ -108,11 +108,11 @@ def native_side(dataset: Dataset) -> int:
 
 
 def find_reader(path: Path) -> Reader:
-    """The format of `path`; `UserError` if it is not known."""
+    """The reader for the format of `path`; `UserError` if no reader recognises it."""
     if not path.exists():
         raise UserError(f"{path}: no such folder or zip file")
     if path.is_dir():
-        try:  # otherwise the first file looked for in it would be reported
+        try:  # a reader would name the first file that it looks for, not the folder
             os.listdir(path)
             os.stat(f"{path}/.")
         except PermissionError:
@@ -126,28 +126,29 @@ def find_reader(path: Path) -> Reader:
 
 
 def open_combinations(data: Dataset, most: int) -> Dataset | None:
-    """Images of all combinations of known factors, at most `most`: of the data itself, or of how it is
-    drawn. None if there are none.
+    """Images of all combinations of known factors, at most `most`: drawn ones, or those of the data.
+
+    None if the data has no known factors, or not all their combinations.
     """
     if data.drawing is not None:
-        place = data.drawing.combinations(most)
-        if isinstance(place, int):  # of a dry run: others as many
-            return part_of(data, np.arange(place))
-        if place is None:
+        drawn = data.drawing.combinations(most)
+        if drawn is None:
             return None
-        data = open_dataset(place, data.image_size)
-    return part_with_combinations(data, most)
+        if isinstance(drawn, int):  # in a dry run, this many images of the data stand in
+            return subset_of(data, np.arange(drawn))
+        data = open_dataset(drawn, data.image_size)
+    return subset_with_combinations(data, most)
 
 
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
     """`count` procedural portraits, drawn on first use, with 40 attributes, factors and identities.
 
-    Several helper processes draw; a script needs no `if __name__ == "__main__":` for this. Raises
-    UserError if one dies.
+    Several processes draw them. A script needs no `if __name__ == "__main__":` for this. Raises
+    UserError if a process dies.
     """
     from diffae.data import portraits
 
     folder = portraits.ensure(count, max(PORTRAIT_SIZE, image_size), seed)
-    drawing = portraits.Drawing(seed, max(PORTRAIT_SIZE, image_size))
+    drawing = portraits.PortraitDrawing(seed, max(PORTRAIT_SIZE, image_size))
     data = open_dataset(folder, image_size, seed=seed)
     return replace(data, name="portraits", drawing=drawing, truth=drawing)

@@ -1,4 +1,4 @@
-"""Look at a data set, or make one: see USAGE."""
+"""The command line `python -m diffae.data`: look at a data set, or make one. USAGE lists the commands."""
 
 import os
 import sys
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     command, *rest = arguments or ["--help"]
     if command in ("-h", "--help"):
-        print(USAGE.format(prog=cli.prog("diffae.data")))  # no docstring: python -OO has none
+        print(USAGE.format(prog=cli.prog("diffae.data")))  # python -OO removes docstrings
     elif command in COMMANDS:
         COMMANDS[command](rest)
     else:
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def check_dataset(arguments: list[str]) -> None:
-    """Print the format of a data set, decode a sample, and read all files: status 2 if one is damaged."""
+    """Print the format of a data set, decode a sample, and read all files. The status is 2 if one is damaged."""
     parser = _parser("check", check_dataset)
     add = parser.add_argument
     add("path", type=cli.path, help="folder or zip file, as for --data")
@@ -109,7 +109,7 @@ def make_portraits(arguments: list[str]) -> None:
 
 
 def levels_of(text: str) -> dict[str, int]:
-    """The levels of factors, "turn=5,Smiling=2". Raises UserError for anything else."""
+    """The levels of factors in a text such as "turn=5,Smiling=2". Raises UserError for other texts."""
     parts = [part.partition("=") for part in text.split(",") if text]
     if not all(name and count.isdecimal() and len(count) < 10 for name, _, count in parts):
         raise UserError(f"--factors {text:.80}: takes NAME=LEVELS,..., such as turn=5,Smiling=2")
@@ -131,15 +131,15 @@ DECODED = 256
 SHEET_SIDE = 8
 SEED = 0
 LABEL_WIDTH = 13
-NAMED = 10  # damaged images that a copy is without, at most
+NAMED = 10  # damaged images whose names are printed, at most
 LINE_WIDTH = 100
 LABELS = "none; labels are read from class folders, labels.csv and CelebA's files (`diffae-bench docs data`)"
-LISTED = 40  # attributes, at most: CelebA's
-MARK = "sheet"  # a text in the PNG file
+LISTED = 40  # attributes that are all printed, at most; CelebA has 40
+MARK = "sheet"  # the name of a text in the PNG file
 
 
 def describe(data: Dataset, format_title: str) -> Iterator[str]:
-    """Lines of text about a data set; the first image is read for it."""
+    """Lines of text about a data set. The first image is read."""
     yield row("format", format_title)
     yield row("name", data.name)
     yield row("images", str(len(data)))
@@ -160,9 +160,9 @@ def describe(data: Dataset, format_title: str) -> Iterator[str]:
 
 
 def describe_prepared(header: Header) -> Iterator[str]:
-    """Lines of text: what `prepare` copied, and what it left out and why."""
+    """Lines of text on the images that `prepare` copied, and on those that it left out."""
     yield row("copied", f"{header.images:,} of {header.of:,} images, {header.side} x {header.side}")
-    yield row("crop", header.transform["crop"])
+    yield row("crop", header.transform.crop)
     yield row("skipped", f"{len(header.skipped):,} damaged" if header.skipped else "nothing")
     for name, why in list(header.skipped.items())[:NAMED]:
         yield row("", f"{name}: {why}")
@@ -170,24 +170,25 @@ def describe_prepared(header: Header) -> Iterator[str]:
         yield row("", f"and {len(header.skipped) - NAMED:,} more, all named in {HEADER}")
     yield row("enlarged", f"{header.enlarged:,} smaller ones" if header.enlarged else "nothing")
     yield row("left out", "; ".join(header.left_out) or "nothing")
-    yield row("fingerprint", header.survey["fingerprint"])
+    yield row("fingerprint", header.survey.fingerprint)
 
 
 def describe_column(name: str, column: np.ndarray) -> str:
-    """A column of labels with its kind, and how many classes or values."""
+    """The name of a column of labels, its kind, and the number of classes or ordered values."""
     kind = KINDS[column.dtype.kind]
-    return (
-        f"{name} ({kind})"
-        if kind in ("binary", "real")
-        else f"{name} ({kind}, {len(np.unique(column))})"
-    )
+    if kind in ("classes", "ordered"):
+        kind += f", {len(np.unique(column))}"
+    return f"{name} ({kind})"
 
 
 def describe_crop(transform: Transform) -> str:
-    padded = f"padded to {transform.pad_to}, " if transform.pad_to else ""
-    between = isinstance(transform, PreparedTransform) and transform.prepared
-    sizes = dict.fromkeys([between or transform.image_size, transform.image_size])
-    return f"{padded}{transform.crop}" + "".join(f", then {size} x {size}" for size in sizes)
+    steps = [transform.crop]
+    if transform.pad_to:
+        steps.insert(0, f"padded to {transform.pad_to}")
+    sizes = [transform.image_size]
+    if isinstance(transform, PreparedTransform) and transform.prepared != transform.image_size:
+        sizes.insert(0, transform.prepared)
+    return ", ".join([*steps, *(f"then {size} x {size}" for size in sizes)])
 
 
 def row(label: str, text: str) -> str:
@@ -197,7 +198,7 @@ def row(label: str, text: str) -> str:
 
 
 def describe_attributes(data: Dataset) -> str:
-    """Their number, and the share of images that have each; of many, the rarest and the commonest."""
+    """The number of attributes, and the share of images with each; of many, the rarest and commonest."""
     names = data.attribute_names
     if data.attributes is not None:
         counts = data.attributes.sum(axis=0)
@@ -216,7 +217,7 @@ def describe_attributes(data: Dataset) -> str:
 
 
 def describe_identities(data: Dataset) -> str:
-    """The number of people, and of those who are in more than one split."""
+    """The number of people, and the number of those who are in more than one split."""
     if data.identities is None:
         return "none"
     pairs = np.unique(np.stack([data.identities, data.partition]), axis=1)
@@ -234,7 +235,7 @@ def describe_copies(pixels: np.ndarray) -> str:
 
 
 def sample_indices(count: int) -> np.ndarray:
-    """Up to 256 indices of `count`, int64, ascending, the same ones every time."""
+    """Up to 256 of the indices below `count`, int64, ascending. They are the same every time."""
     return np.sort(np.random.default_rng(SEED).permutation(count)[:DECODED])
 
 
@@ -248,7 +249,7 @@ def is_sheet(path: Path) -> bool:
 
 def save_sheet(path: Path, data: Dataset, indices: np.ndarray) -> None:
     """Write a sheet of 64 of these images, evenly spread, eight per row, as a model sees them."""
-    from diffae import sheet  # here, since it needs PyTorch
+    from diffae import sheet  # imported here, since it needs PyTorch
 
     spread = np.linspace(0, len(indices) - 1, min(len(indices), SHEET_SIDE**2))
     images = data.batch(indices[spread.round().astype(int)]).split(SHEET_SIDE)

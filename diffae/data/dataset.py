@@ -1,7 +1,7 @@
 """`Dataset`: images by index, their labels and their split, whatever the format on disk.
 
 A reader (one module for each format) builds a `Dataset` from an `ImageSource`, which only fetches
-single images. Nothing is decoded before it is asked for.
+single images. An image is decoded when it is needed, not before.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 from PIL import Image
@@ -28,14 +28,25 @@ if TYPE_CHECKING:
 TRAIN, VALID, TEST = 0, 1, 2
 SPLITS = {"train": TRAIN, "valid": VALID, "test": TEST}
 WORKERS, CHUNK = 2, 64  # threads that read, and images that each reads at once
-KEPT = 32 << 20  # bytes of images in memory; benchmarks read each several times
+KEPT = 32 << 20  # bytes of images that stay in memory, since benchmarks read each several times
 SEEDED_FRACTIONS = (0.6, 0.1, 0.3)
-# Of `Dataset`, of N rows.
+# The fields of `Dataset` that are arrays of N rows.
 LABEL_FIELDS = ("partition", "attributes", "classes", "identities", "columns")
-# Of labels, by the kind of dtype.
+# Kinds of labels, by the kind of the dtype of their column.
 KINDS = {"b": "binary", "U": "classes", "u": "classes", "i": "ordered", "f": "real"}
 
 Indices = Sequence[int] | np.ndarray
+Split = tuple[np.ndarray, str]  # `partition` and `partition_source` of a `Dataset`
+
+
+class LabelFields(TypedDict, total=False):
+    """Fields of a `Dataset` that a reader of labels may fill."""
+
+    attribute_names: tuple[str, ...]
+    attributes: np.ndarray
+    classes: np.ndarray
+    identities: np.ndarray | None
+    columns: np.ndarray
 
 
 class ImageSource(Surveyed, Protocol):
@@ -51,11 +62,11 @@ class ImageSource(Surveyed, Protocol):
 
 
 class Factors(NamedTuple):
-    """Labels of B images as numbers.
+    """Labels of B images as numbers: `values` is float64 B x K, and each column is of one of `kinds`.
 
-    `values` is float64 B x K. A column of `kinds` "binary" holds 0 and 1, one of "classes" the place
-    of the class among the sorted classes of the whole data set, one of "ordered" the place of a value
-    among those that are evenly spaced, and one of "real" any numbers.
+    A "binary" column holds 0 and 1, and a "real" column any numbers. A column of "classes" holds the
+    index of the class among the sorted classes of the whole data set, and an "ordered" column the
+    index of the value among all values, which are evenly spaced.
     """
 
     values: np.ndarray
@@ -64,15 +75,16 @@ class Factors(NamedTuple):
 
 
 class Truth(Protocol):
-    """What images would be with one attribute changed: their counterfactuals."""
+    """The counterfactuals of images: the same images with one attribute changed."""
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """The attributes that some counterfactual changes on purpose."""
+        """The attributes for which there are counterfactuals."""
 
     def changes(self, index: int, attribute: str, on: bool) -> dict[str, bool] | None:
-        """The attributes that differ in the counterfactual of image `index`, with their values there,
-        `attribute` among them; None if it is not known, or would be the image itself.
+        """All attributes that the counterfactual of image `index` changes, with their new values.
+
+        None if the counterfactual is not known, or would be the image itself.
         """
 
     def picture(self, index: int, attribute: str, on: bool) -> Image.Image:
@@ -83,11 +95,12 @@ class Drawing(Protocol):
     """How images of known factors are drawn."""
 
     def factors(self, indices: Indices) -> Factors:
-        """Factors of images that no file beside them holds."""
+        """The factors of images, beyond those in the label files."""
 
     def combinations(self, most: int) -> Path | int | None:
-        """A data set of all combinations of some factors, at most `most`: its path, or in a dry run
-        how many images it would have; None if these are too few.
+        """The path of a data set of all combinations of some factors, at most `most` images.
+
+        In a dry run, the number of images that it would have. None if `most` is too small.
         """
 
 
@@ -95,15 +108,16 @@ class Drawing(Protocol):
 class Dataset:
     """N images with optional labels, and the split that they are evaluated by.
 
-    `attributes` is bool N x A with the columns of `attribute_names`, or instead `classes` is int N,
-    the column of the only one that an image has (1,000 of a million images would fill the memory);
-    `labels` reads either. `columns` is a structured array of N rows, the columns of a table of labels
-    as they were read: bool, texts of classes or their numbers from 0 (unsigned), places of ordered
-    values from 0 (signed), or float64; `factors` reads it, or the attributes where there is no table. `identities` is int64 N, `partition` int8 N (0 train, 1 valid, 2 test);
-    `partition_source` says where that comes from.
-    `left_out` names, one line each, files of the folder that are not part of the data set.
-    `drawing` says how the images are drawn, and `truth` has their counterfactuals, where these are
-    known.
+    - `partition` is int8 N (0 train, 1 valid, 2 test), and `partition_source` says where it comes from.
+    - `attributes` is bool N x A, with a column for each of `attribute_names`. Where each image has
+      exactly one of them, `classes` (int N) may hold the index of that column instead, because 1,000
+      columns for a million images would fill the memory. `labels` reads either.
+    - `identities` is int64 N.
+    - `columns` is a structured array of N rows: the columns of a table of labels. They are bool, texts
+      of classes or their numbers from 0 (unsigned), ranks of ordered values from 0 (signed), or
+      float64. `factors` reads them, or the attributes where there is no table.
+    - `left_out` has a line of text for each kind of file in the folder that is not part of the data set.
+    - `drawing` says how the images are drawn, and `truth` has their counterfactuals; None if unknown.
     """
 
     name: str
@@ -147,17 +161,17 @@ class Dataset:
 
     @cached_property
     def survey(self) -> Survey:
-        """The survey of every byte; it is stored, and made again when a file has changed."""
+        """The survey of every byte of the data. It is stored, and renewed when a file has changed."""
         return survey(self.source)
 
     def refuse_unreadable(self) -> None:
-        """Raise UserError, naming it, if a file of any split is no image."""
+        """Raise a UserError that names the file if a file of any split is no image."""
         if (index := self.survey.unreadable) is not None:
             getattr(self.source, "whole", self.source).read(index)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of names, labels and all content, independent of path and modification time."""
+        """SHA-256 of names, labels and all content. Path and modification times do not matter."""
         return self.survey.fingerprint
 
     def name_of(self, index: int) -> str:
@@ -178,32 +192,25 @@ class Dataset:
         return self.classes[np.asarray(indices), None] == np.arange(len(self.attribute_names))
 
     def factors(self, indices: Indices) -> Factors:
-        """The labels of images as numbers, and factors of the `drawing`; K = 0 without any.
+        """The labels of images as numbers, followed by the factors of the `drawing`; K may be 0.
 
-        Attributes of which every image of the data set has exactly one are one column of classes.
+        If every image of the data set has exactly one attribute, these are one column of classes.
         """
-        own = self._labels_as_numbers(np.asarray(indices))
+        rows = np.asarray(indices)
+        if self.columns is None:
+            labels = self._attributes_as_numbers(rows)
+        else:
+            labels = _columns_as_numbers(self.columns, rows)
         if self.drawing is None:
-            return own
-        more = self.drawing.factors(indices)
-        values = np.hstack([own.values, more.values])
-        return Factors(values, own.names + more.names, own.kinds + more.kinds)
+            return labels
+        drawn = self.drawing.factors(indices)
+        values = np.hstack([labels.values, drawn.values])
+        return Factors(values, labels.names + drawn.names, labels.kinds + drawn.kinds)
 
-    def _labels_as_numbers(self, place: np.ndarray) -> Factors:
-        table, each = self.columns, self.attributes
-        if table is not None:
-            names = table.dtype.names or ()
-            kinds = tuple(KINDS[table[name].dtype.kind] for name in names)
-            values = np.empty((len(place), len(names)))
-            for k, name in enumerate(names):
-                column = table[name]
-                if column.dtype.kind == "U":
-                    column = np.unique(column, return_inverse=True)[1]
-                values[:, k] = column[place]
-            return Factors(values, names, kinds)
+    def _attributes_as_numbers(self, rows: np.ndarray) -> Factors:
         names = self.attribute_names if self.labelled else ()
-        values = self.labels(place) if names else np.empty((len(place), 0))
-        exclusive = each is None or (each.sum(axis=1) == 1).all()
+        values = self.labels(rows) if names else np.empty((len(rows), 0))
+        exclusive = self.attributes is None or (self.attributes.sum(axis=1) == 1).all()
         if len(names) > 1 and exclusive:
             values, names = values.argmax(axis=1)[:, None], ("class",)
             return Factors(values.astype(np.float64), names, ("classes",))
@@ -218,7 +225,7 @@ class Dataset:
         return np.flatnonzero(self.partition == SPLITS[split])
 
     def ordered(self, split: str, seed: int) -> np.ndarray:
-        """`indices` in the order of a run with this seed."""
+        """`indices`, shuffled as a run with this seed uses them."""
         return np.random.default_rng(stream(split, seed)).permutation(self.indices(split))
 
     def images(self, indices: Indices) -> np.ndarray:
@@ -240,18 +247,31 @@ class Dataset:
         return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
     def load_all(self, indices: Indices) -> np.ndarray:
-        """`images(indices)` by several threads, while their progress is shown."""
+        """`images(indices)`, read by several threads, with a progress bar."""
         count, size = len(indices), self.image_size
         return load_all(lambda part: self.images(indices[part]), count, size, self.name)
 
     def _pixels(self, index: int) -> np.ndarray:
-        """Image `index`; those that are read first are kept, up to `KEPT` bytes."""
+        """The pixels of image `index`. The first ones stay in memory, up to `KEPT` bytes."""
         pixels = self._kept.get(index)
         if pixels is None:
             pixels = self.transform.apply(self.source.read(index), self.source.where(index))
             if (len(self._kept) + 1) * pixels.nbytes <= KEPT:
                 self._kept[index] = pixels
         return pixels
+
+
+def _columns_as_numbers(columns: np.ndarray, rows: np.ndarray) -> Factors:
+    """Some rows of the `columns` of a `Dataset`. A text becomes its index among the sorted texts."""
+    names = columns.dtype.names or ()
+    kinds = tuple(KINDS[columns[name].dtype.kind] for name in names)
+    values = np.empty((len(rows), len(names)))
+    for k, name in enumerate(names):
+        column = columns[name]
+        if column.dtype.kind == "U":
+            column = np.unique(column, return_inverse=True)[1]
+        values[:, k] = column[rows]
+    return Factors(values, names, kinds)
 
 
 def stream(split: str, seed: int) -> int | list[int]:
@@ -265,9 +285,9 @@ def stream(split: str, seed: int) -> int | list[int]:
 
 
 def load_all(read: Callable[[slice], np.ndarray], count: int, size: int, name: str) -> np.ndarray:
-    """Images, uint8 `count` x size x size x 3, which `read` gives in parts.
+    """Images, uint8 `count` x size x size x 3. `read` returns the images of a slice of indices.
 
-    They are read in threads (Pillow releases the GIL while decoding).
+    It is called in threads, since Pillow releases the GIL while it decodes.
     """
     out = np.empty((count, size, size, 3), np.uint8)
     parts = [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]

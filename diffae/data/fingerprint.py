@@ -1,9 +1,9 @@
 """Survey every byte of a data set: its fingerprint, and images that other readers read differently.
 
-The first survey reads everything. Its result is kept under $DIFFAE_CACHE/fingerprints, one small
-file for each data set, together with name, size, times and inode of all of its files: as long as
-those do not change, the next survey costs one `stat` per file. `forget` makes the next one read
-everything again.
+The first survey reads everything and is stored under $DIFFAE_CACHE/fingerprints, in one small file
+for each data set. The name of that file depends on name, size, times and inode of all files of the
+data: as long as these do not change, the next survey costs one `stat` per file. `forget` makes the
+next survey read everything again.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ from diffae.system.files import cache_root, file_state, hash_of, read_file
 from diffae.system.progress import shown
 from diffae.system.whole import write_whole
 
-VERSION = "2"  # of the survey: a change invalidates those that are stored
+VERSION = "2"  # of the survey; a new version invalidates the surveys that are stored
 WORKERS, CHUNK = 4, 64
 # Seconds: a file that was changed later may change again within one tick of its clock.
 SETTLED = 2.0
-LARGEST_NOTE = 4096  # bytes of a kept survey
+LARGEST_NOTE = 4096  # bytes of a stored survey
 
 
 class Oddity(NamedTuple):
@@ -58,27 +58,25 @@ class Survey:
     @property
     def note(self) -> str:
         """E.g. "3 of 600 images have transparency, laid on white"; empty if none."""
-        told = {
+        counts = {
             "have transparency, laid on white": self.transparent,
             "have 16 bits per channel, scaled to 8": self.deep,
         }
-        return "; ".join(f"{n} of {self.images} images {what}" for what, n in told.items() if n)
+        total = f"of {self.images} images"
+        return "; ".join(f"{count} {total} {oddity}" for oddity, count in counts.items() if count)
 
 
 class Surveyed(Protocol):
     """The part of an `ImageSource` that a survey needs."""
 
     def files(self) -> Iterable[tuple[str, Path]]:
-        """Every file of the data set, labels included, by its name.
+        """Name and path of every file of the data set, label files included.
 
-        Empty if the source is in memory, so that `look` costs nothing.
+        Empty if the source is in memory: then `look` costs little, and is not stored.
         """
 
     def look(self) -> Survey:
-        """Read everything, labels included.
-
-        The result does not depend on the machine or the copy.
-        """
+        """Read everything, labels included. The survey is the same on any machine."""
 
 
 def survey(source: Surveyed) -> Survey:
@@ -97,7 +95,7 @@ def survey(source: Surveyed) -> Survey:
 
 
 def forget(source: Surveyed) -> None:
-    """Make the next survey read everything; of a part of a data set, all of it."""
+    """Make the next survey read everything. For a subset, this forgets the whole data set."""
     path = _note_of(getattr(source, "whole", source))
     if path is not None:
         with suppress(OSError):
@@ -107,14 +105,14 @@ def forget(source: Surveyed) -> None:
 def state_of(source: Surveyed) -> str:
     """A value that changes when a file of `source` is written to, moved or replaced.
 
-    For a source in memory it is its content.
+    For a source in memory it is the fingerprint of its content.
     """
     path = _note_of(source)
     return source.look().fingerprint if path is None else path.stem
 
 
 def note_of_files(paths: Iterable[Path]) -> str:
-    """The note on image files that belong to no data set; unreadable ones count as plain."""
+    """The note on image files that belong to no data set. Unreadable files are not mentioned."""
     seen = [oddity(path) for path in paths]
     return _survey_of("", seen).note
 
@@ -126,31 +124,34 @@ def _survey_of(fingerprint: str, seen: list[Oddity]) -> Survey:
 
 
 # ----------------------------------------------------------------------------------------------
-# Looking
+# Reading every image
 
 
 def look_at(
     title: str, heading: Iterable[bytes], count: int, fetch: Callable[[int], tuple[bytes, bytes]]
 ) -> Survey:
-    """Survey `count` images in threads; `fetch` gives name and content of each."""
+    """Survey `count` images in threads; `fetch` returns name and content of an image."""
 
-    def look_at_some(start: int) -> list[tuple[bytes, Oddity]]:
-        named = map(fetch, range(start, min(start + CHUNK, count)))
-        digest = hashlib.sha256
-        return [(_framed(n) + digest(c).digest(), oddity(io.BytesIO(c))) for n, c in named]
+    def look_at_image(index: int) -> tuple[bytes, Oddity]:
+        name, content = fetch(index)
+        return _framed(name) + hashlib.sha256(content).digest(), oddity(io.BytesIO(content))
 
-    sha, odd = hashlib.sha256(b"".join(map(_framed, heading))), []
+    def look_at_chunk(start: int) -> list[tuple[bytes, Oddity]]:
+        return [look_at_image(index) for index in range(start, min(start + CHUNK, count))]
+
+    sha = hashlib.sha256(b"".join(map(_framed, heading)))
+    oddities = []
     with ThreadPoolExecutor(WORKERS) as pool:
-        parts = pool.map(look_at_some, range(0, count, CHUNK))
-        for seen in shown(parts, f"fingerprint of {title}", "images", count, len):
-            for part, found in seen:
-                sha.update(part)
-                odd.append(found)
-    return _survey_of(sha.hexdigest(), odd)
+        chunks = pool.map(look_at_chunk, range(0, count, CHUNK))
+        for chunk in shown(chunks, f"fingerprint of {title}", "images", count, len):
+            for name_and_digest, image_oddity in chunk:
+                sha.update(name_and_digest)
+                oddities.append(image_oddity)
+    return _survey_of(sha.hexdigest(), oddities)
 
 
 def digest_parts(parts: Iterable[bytes]) -> str:
-    """SHA-256 of byte strings, each preceded by its length, so that boundaries count."""
+    """SHA-256 of byte strings, each after its length, so that it matters where one ends."""
     return hashlib.sha256(b"".join(map(_framed, parts))).hexdigest()
 
 
@@ -159,15 +160,15 @@ def _framed(part: bytes) -> bytes:
 
 
 def oddity(file: io.BytesIO | Path) -> Oddity:
-    """The oddity in an image file's header, without decoding it.
+    """The oddity of an image file by its header, without decoding the image.
 
-    A file that is damaged behind its first bytes is plain here and refused where it is decoded.
+    A file that is damaged after its header counts as plain here, and is refused when it is decoded.
     """
     if isinstance(file, Path) and not file.is_file():  # a pipe would block
         return Oddity()
     try:
         with Image.open(file, formats=FORMATS) as image:
-            # Pillow says "RGB" of a coloured PNG of 16 bits, but its decoder is set to "RGB;16B".
+            # For a 16-bit colour PNG, Pillow's mode is "RGB", but the mode of its decoder "RGB;16B".
             deep = image.format == "PNG" and any(str(t.args).endswith(";16B") for t in image.tile)
             return Oddity(image.has_transparency_data, deep)
     except DECODING_ERRORS:
@@ -175,14 +176,11 @@ def oddity(file: io.BytesIO | Path) -> Oddity:
 
 
 # ----------------------------------------------------------------------------------------------
-# Keeping
+# Storing surveys
 
 
 def _note_of(source: Surveyed) -> Path | None:
-    """The file that keeps the survey of the files as they are now.
-
-    None if nothing is to be kept.
-    """
+    """The file that stores the survey of the files as they are now; None for a source in memory."""
     states = list(_states(source))
     if not states:
         return None
@@ -207,7 +205,7 @@ def _settled(source: Surveyed) -> bool:
 
 
 def _read(path: Path) -> Survey | None:
-    """The survey that was kept, or None if it does not exist, is damaged or not ours."""
+    """The survey that is stored, or None if it does not exist, is damaged or not ours."""
     try:
         kept = Survey(**unsealed(read_file(path, LARGEST_NOTE)))
         return kept if re.fullmatch("[0-9a-f]{64}", kept.fingerprint) else None
@@ -216,12 +214,12 @@ def _read(path: Path) -> Survey | None:
 
 
 def sealed(content: dict[str, Any]) -> bytes:
-    """JSON that carries the SHA-256 of its own content."""
+    """JSON of `content` together with its SHA-256."""
     return (json.dumps({"content": content, "sha256": hash_of(content)}, indent=1) + "\n").encode()
 
 
 def unsealed(data: bytes) -> dict[str, Any]:
-    """The content of `sealed`. Raises ValueError if a byte of it has changed."""
+    """The content that `sealed` wrote. Raises ValueError if a byte of it has changed."""
     try:
         whole = json.loads(data)
         content: dict[str, Any] = whole["content"]

@@ -1,4 +1,4 @@
-"""Files by name, however much of the path is written; and the order of files whose names are not known."""
+"""Find files by name, with or without their folders, and match rows that have no names with files."""
 
 import re
 from collections import defaultdict
@@ -9,35 +9,41 @@ from diffae.system.errors import UserError
 
 
 class Names:
-    """The places of some files, found by name: as it is, or with more or fewer folders before it."""
+    """The indices of files by name. A name may be written with more or fewer folders before it."""
 
     def __init__(self, files: Sequence[str]):
         self._places = {name: place for place, name in enumerate(files)}
-        self._alike = defaultdict[str, list[str]](list)
+        self._by_base_name = defaultdict[str, list[str]](list)
         for name in files:
-            self._alike[name.rpartition("/")[2]].append(name)
+            self._by_base_name[name.rpartition("/")[2]].append(name)
 
     def places(self, name: str) -> list[int]:
-        """Where the file is: one place, none, or several if too few folders are written."""
+        """The indices of the files that `name` may mean: several if it has too few folders."""
         if name in self._places:
             return [self._places[name]]
-        alike, end = self._alike.get(name.rpartition("/")[2], []), f"/{name}"
-        return [self._places[a] for a in alike if f"/{a}".endswith(end) or end.endswith(f"/{a}")]
+        end = f"/{name}"
+        return [
+            self._places[file]
+            for file in self._by_base_name.get(name.rpartition("/")[2], [])
+            if f"/{file}".endswith(end) or end.endswith(f"/{file}")
+        ]
 
     def only(self, name: str, where: str, hint: str = "") -> int:
-        """The place of a file. Raises UserError that begins with `where` unless there is just one."""
-        found = self.places(name)
-        if len(found) != 1:
-            what = "several of the images; add its folder" if found else f"none of the images{hint}"
-            raise UserError(f"{where}: {name} is {what}")
-        return found[0]
+        """The index of a file. Unless there is just one, raises UserError that begins with `where`."""
+        places = self.places(name)
+        if len(places) > 1:
+            raise UserError(f"{where}: {name} is several of the images; add its folder")
+        if not places:
+            raise UserError(f"{where}: {name} is none of the images{hint}")
+        return places[0]
 
 
 def places_of_unnamed(names: Sequence[str]) -> tuple[list[int], str] | None:
-    """Where each of as many rows without names is among different `names`, and how this was decided.
+    """Match rows that have no names with as many files: the index in `names` of the file of each row.
 
-    Names that count from 0, such as 000012.png, match the rows by their number. Other names match in
-    order if they ascend, as texts or by the numbers in them. None if no order is certain.
+    Also returns how this was decided, for a note. Names that count from 0, such as 000012.png, match
+    the row of that number. Other names match in their order if they ascend, as texts or by the numbers
+    in them. None if no order is certain. The names must differ.
     """
     counts = [re.fullmatch(r"(.*?)([0-9]{1,18})(\.\w+)?", name) for name in names]
     prefixes = {count and count[1] for count in counts}
@@ -54,6 +60,5 @@ def places_of_unnamed(names: Sequence[str]) -> tuple[list[int], str] | None:
 
 def _by_number(name: str) -> list[tuple[str, int]]:
     """A key that sorts img9 before img10."""
-    return [
-        (text, int(number or -1)) for text, number in re.findall(r"([^0-9]*)([0-9]{0,18})", name)
-    ]
+    pieces = re.findall(r"([^0-9]*)([0-9]{0,18})", name)
+    return [(text, int(number or -1)) for text, number in pieces]

@@ -1,7 +1,8 @@
-"""Images and their counterfactuals: the same with one attribute added or removed.
+"""Images and their counterfactuals: the same images with one attribute added or removed.
 
-Portraits are drawn again (`diffae.data.portraits`). A folder of images may have a table of others
-beside them, pairs.csv; `after` is `before` with the attribute added (`on` is 1) or removed (0):
+The counterfactuals of portraits are drawn (`diffae.data.portraits`). Those of a folder of images are
+listed in a table beside the images, pairs.csv. There `after` is `before` with the attribute added
+(`on` is 1) or removed (`on` is 0):
 
     before,after,attribute,on,person
     a.png,edited/a-hat.png,Wearing_Hat,1,ada
@@ -22,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from diffae.data.dataset import Dataset
-from diffae.data.factors.combinations import Part, part_of
+from diffae.data.factors.combinations import Subset, subset_of
 from diffae.data.names import Names
 from diffae.data.readers.label_files import csv_rows
 from diffae.data.tables import MISSING
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 PAIRS, COLUMNS, PERSON = "pairs.csv", ("before", "after", "attribute", "on"), "person"
 
-# The rows of a table: by image, attribute and state, the place of the counterfactual and the person.
+# The rows of a table: (image, attribute, on) to the counterfactual and the person, images as indices.
 Rows = dict[tuple[int, str, bool], tuple[int, str]]
 
 
@@ -42,10 +43,11 @@ Rows = dict[tuple[int, str, bool], tuple[int, str]]
 class Pairs:
     """n images of a data set, each with its counterfactual.
 
-    `attribute` is added if `on`, else removed. `before` is int64 [n], indices into `dataset`;
-    `people` int64 [n], the identity of each, or its index where identities are unknown.
-    `others_changed` is bool [n, A] over `dataset.attribute_names`: which other attributes the
-    counterfactual changes too. `picture` gives that of an image by its index, before the transform.
+    `attribute` is added if `on`, else removed. `before` is int64 [n], indices into `dataset`.
+    `people` is int64 [n], the identity of each image, or its index where identities are unknown.
+    `others_changed` is bool [n, A]: the other attributes, of `dataset.attribute_names`, that the
+    counterfactual changes too. `picture` returns the counterfactual of the image of an index, before
+    the transform.
     """
 
     attribute: str
@@ -61,7 +63,7 @@ class Pairs:
 
     @property
     def column(self) -> int:
-        """The place of the attribute among those of the data set."""
+        """The index of the attribute among those of the data set."""
         return self.dataset.attribute_names.index(self.attribute)
 
     def after(self, positions: np.ndarray) -> torch.Tensor:
@@ -71,11 +73,11 @@ class Pairs:
         """
         rows = self.before[positions]
         source = _Counterfactuals(self.dataset.source, rows, self.picture)
-        return replace(part_of(self.dataset, rows), source=source).batch(range(len(rows)))
+        return replace(subset_of(self.dataset, rows), source=source).batch(range(len(rows)))
 
 
 @dataclass(frozen=True)
-class _Counterfactuals(Part):
+class _Counterfactuals(Subset):
     picture: Callable[[int], Image.Image]
 
     def read(self, index: int) -> Image.Image:
@@ -85,10 +87,11 @@ class _Counterfactuals(Part):
 def pairs_of(
     dataset: Dataset, attribute: str, on: bool, count: int, seed: int, split: str = "test"
 ) -> Pairs:
-    """The first `count` images of a split, in the order of `seed`, that have not the state `on` yet
-    and whose counterfactual is known; or all if there are fewer.
+    """The first `count` images of a split, in the order of `seed`, whose counterfactual is known.
 
-    Raises UserError where the data has no counterfactuals, or none of `attribute`.
+    Images that have the state `on` already have none. There may be fewer than `count`.
+
+    Raises UserError if the data has no counterfactuals, or none of `attribute`.
     """
     truth, names = dataset.truth, dataset.attribute_names
     if truth is None:
@@ -97,13 +100,14 @@ def pairs_of(
         near = did_you_mean(attribute, truth.attributes)
         raise UserError(f"{dataset.name}: no counterfactuals of {attribute!r:.60}{near}")
     changes = ((i, truth.changes(i, attribute, on)) for i in dataset.ordered(split, seed).tolist())
-    found = dict(islice((pair for pair in changes if pair[1]), count))
-    before = np.array([*found], np.int64)
-    others = [[b in changed and b != attribute for b in names] for changed in found.values()]
-    changed = np.array(others, bool).reshape(len(found), len(names))
+    pairs = list(islice(((i, changed) for i, changed in changes if changed), count))
+    before = np.array([index for index, _ in pairs], np.int64)
+    others_changed = np.zeros((len(pairs), len(names)), bool)
+    for row, (_, changed) in enumerate(pairs):
+        others_changed[row] = [name in changed and name != attribute for name in names]
     people = before if dataset.identities is None else dataset.identities[before]
     picture = partial(truth.picture, attribute=attribute, on=on)
-    return Pairs(attribute, on, before, people, changed, dataset, picture)
+    return Pairs(attribute, on, before, people, others_changed, dataset, picture)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -112,9 +116,9 @@ def pairs_of(
 
 @dataclass(frozen=True)
 class PairTable:
-    """`diffae.data.dataset.Truth` by the rows of a table.
+    """The `Truth` of a data set (`diffae.data.dataset`) by the rows of a table.
 
-    `whole` has the counterfactuals too; image `index` of the data set is image `kept[index]` of it.
+    `whole` contains the counterfactuals too: image `index` of the data set is its image `kept[index]`.
     """
 
     whole: Dataset
@@ -123,18 +127,19 @@ class PairTable:
     attributes: tuple[str, ...]
 
     def changes(self, index: int, attribute: str, on: bool) -> dict[str, bool] | None:
-        """The attribute, and others in which the labels differ.
+        """The attribute, and all others in which the labels of the two images differ.
 
-        Raises UserError if labels contradict the row, or the images have different sizes.
+        Raises UserError if the labels contradict the row, or the images differ in size.
         """
         data, before = self.whole, int(self.kept[index])
         if (before, attribute, on) not in self.rows:
             return None
         pair = before, self.rows[before, attribute, on][0]
         where = f"{data.root / PAIRS}: {' and '.join(map(data.name_of, pair))}"
-        (a, b), (c, d) = (data.source.read(k).size for k in pair)
-        if (a, b) != (c, d):
-            raise UserError(f"{where}: the images have {a} x {b} and {c} x {d} pixels")
+        (width, height), size_after = (data.source.read(k).size for k in pair)
+        if (width, height) != size_after:
+            sizes = f"{width} x {height} and {size_after[0]} x {size_after[1]}"
+            raise UserError(f"{where}: the images have {sizes} pixels")
         labels = data.labels(pair) if data.labelled else np.empty((2, 0), bool)
         was, now = (dict(zip(data.attribute_names, row.tolist(), strict=True)) for row in labels)
         if was.get(attribute, not on) == on or now.get(attribute, on) != on:
@@ -142,15 +147,15 @@ class PairTable:
         return {name: now[name] for name in now if now[name] != was[name]} | {attribute: on}
 
     def picture(self, index: int, attribute: str, on: bool) -> Image.Image:
-        """The image of the row."""
+        """The counterfactual that the row names."""
         return self.whole.source.read(self.rows[int(self.kept[index]), attribute, on][0])
 
 
 def read_pairs(path: Path, images: Sequence[str]) -> Rows:
-    """The rows of a table of pairs of images, by their places.
+    """The rows of pairs.csv; `images` are the names of the images.
 
-    Empty without such a file, or if it lists other things, as LFW's does. Raises UserError for a row
-    that is no pair.
+    Empty if there is no such file, or if it lists other things, as the pairs.csv of LFW does. Raises
+    UserError for a row that is not a pair of images.
     """
     names, rows = Names(images), Rows()
     header, *lines = (csv_rows(path) if os.path.lexists(path) else []) or [[]]
@@ -174,26 +179,33 @@ def read_pairs(path: Path, images: Sequence[str]) -> Rows:
 
 
 def with_pairs(whole: Dataset, rows: Rows) -> Dataset:
-    """A data set without those images that are only counterfactuals, and with the pairs of `rows`."""
-    extra = {after for after, _ in rows.values()} - {before for before, _, _ in rows}
-    kept = np.setdiff1d(np.arange(len(whole)), [*extra])
-    told = [f"images that are only `after` in {PAIRS}: {len(extra):,}"] * bool(extra)
+    """The data set with the pairs of `rows`, without the images that are only counterfactuals."""
+    only_after = {after for after, _ in rows.values()} - {before for before, _, _ in rows}
+    kept = np.setdiff1d(np.arange(len(whole)), [*only_after])
+    left_out = whole.left_out
+    if only_after:
+        left_out += (f"images that are only `after` in {PAIRS}: {len(only_after):,}",)
     truth = PairTable(whole, kept, rows, tuple(dict.fromkeys(a for _, a, _ in rows)))
-    return replace(part_of(whole, kept), truth=truth, left_out=(*whole.left_out, *told))
+    return replace(subset_of(whole, kept), truth=truth, left_out=left_out)
 
 
-def people_of(rows: Rows, count: int, known: np.ndarray | None) -> np.ndarray | None:
-    """The person of each of `count` images, int64: the same in a pair, in rows of one `person`, and
-    where identities are `known` to be equal. What is known, without rows.
+def people_of(rows: Rows, count: int, identities: np.ndarray | None) -> np.ndarray | None:
+    """The person of each of `count` images, int64; without `rows` the `identities` of the labels.
+
+    Images show the same person if they are a pair, if their rows have the same `person`, or if their
+    `identities` are equal.
     """
     if not rows:
-        return known
+        return identities
     from scipy.cluster.hierarchy import DisjointSet
 
-    linked, first = DisjointSet(range(count)), dict[object, int]()
+    same_person = DisjointSet(range(count))
+    first_image = dict[
+        str | int, int
+    ]()  # by the `person` of a row, a text, or by the identity, an int
     for (before, _, _), (after, person) in rows.items():
-        linked.merge(before, after)
-        linked.merge(before, first.setdefault(person, before))
-    for index, person in enumerate(() if known is None else known.tolist()):
-        linked.merge(index, first.setdefault(person, index))
-    return np.array([linked[index] for index in range(count)], np.int64)
+        same_person.merge(before, after)
+        same_person.merge(before, first_image.setdefault(person, before))
+    for index, identity in enumerate(() if identities is None else identities.tolist()):
+        same_person.merge(index, first_image.setdefault(identity, index))
+    return np.array([same_person[index] for index in range(count)], np.int64)

@@ -1,7 +1,7 @@
-"""Make a prepared copy of a data set (`prepared.py` describes it), in several processes.
+"""Make a prepared copy of a data set, in several processes. `prepared.py` describes its files.
 
-The header, which makes the folder a copy, is written last. A run that was killed starts from the
-beginning.
+The header is written last, and a folder without one is not a finished copy. If the command was killed,
+it starts again from the beginning.
 """
 
 import io
@@ -9,7 +9,6 @@ import json
 import math
 import os
 import shutil
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -27,16 +26,16 @@ from diffae.system.progress import shown
 from diffae.system.whole import sweep, whole_file, write_whole
 
 CHUNK, CHUNK_BYTES = 64, 1 << 24
-WORTH_PROCESSES = 4  # chunks: fewer are read before other processes have started
+WORTH_PROCESSES = 4  # chunks; fewer are read sooner than processes have started
 DEAD_PROCESS = "prepare: a process that reads images died; use fewer --workers, then run it again"
 
 
 def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) -> Header:
-    """Copy `data`, after its transform, to the folder `out`; or find it copied.
+    """Copy the images of `data`, after its transform, to the folder `out`, unless that has been done.
 
-    A damaged image is skipped, or with `strict` a UserError. Raises UserError too if `out` is
-    inside the data, holds anything else or the copy of something else, if no image can be read, or
-    if files of `data` change meanwhile.
+    A damaged image is skipped, or with `strict` a UserError. Raises UserError too if `out` is inside
+    the data or holds anything else, also the copy of something else, if no image can be read, or if
+    files of `data` change meanwhile.
     """
     refuse_place(data, out)
     if (native := native_side(data)) < data.image_size:
@@ -45,10 +44,10 @@ def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) ->
     with files.writing(out, "or choose another folder"):
         out.mkdir(parents=True, exist_ok=True)
         with files.lock_folder(out, "preparing data"):
-            sweep(out.glob("*.partial"))  # which may take the room that is needed
+            sweep(out.glob("*.partial"))  # they may take the room that is needed
             state = state_of(data.source)
             if os.path.lexists(out / HEADER):
-                header = finished(data, out, state, strict)
+                header = read_finished(data, out, state, strict)
             else:
                 header = _finish(data, out, *_copy(data, out, workers, strict), state)
                 write_whole(out / HEADER, header.to_bytes())
@@ -57,7 +56,7 @@ def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) ->
 
 
 def refuse_place(data: Dataset, out: Path) -> None:
-    """Raise UserError if `out` is within the data, or holds anything but a copy of ours."""
+    """Raise UserError if `out` is inside the data, or holds anything but a prepared copy."""
     if isinstance(data.transform, prepared.PreparedTransform):
         raise UserError(f"{data.root}: a prepared copy already; give what it was made of")
     files.refuse_outputs([files.Target("OUT", out, Path.is_dir)], [data.root])
@@ -65,14 +64,14 @@ def refuse_place(data: Dataset, out: Path) -> None:
         raise UserError(f"{out}: exists and holds something else; choose another folder")
 
 
-def finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
+def read_finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
     """The header of a finished copy of `data`.
 
-    Raises UserError if `out` holds the copy of something else, or, with `strict`, a copy that left
-    out damaged images.
+    Raises UserError if `out` holds the copy of something else, or with `strict` a copy without some
+    damaged images.
     """
     header = Header.read(out)
-    if header.transform != asdict(data.transform) or header.state != state:
+    if header.transform != data.transform or header.state != state:
         raise UserError(f"{out}: a copy of other data, or at another size or crop; choose another")
     if strict and header.skipped:
         name, reason = next(iter(header.skipped.items()))
@@ -84,7 +83,7 @@ def finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
 # Copying
 
 
-# Pixels, the skipped images (index: reason), and how many were enlarged.
+# Of a chunk: pixels, the skipped images (index: reason), and the number of enlarged images.
 Copied = tuple[np.ndarray, dict[int, str], int]
 
 
@@ -107,15 +106,19 @@ def _copied(data: Dataset, strict: bool, chunk: int, start: int) -> Copied:
 
 
 def _copy(data: Dataset, out: Path, workers: int, strict: bool) -> tuple[dict[int, str], int]:
-    """Write all pixels, in `workers` processes. Raises UserError if the disk is full."""
+    """Write all pixels, read by `workers` processes.
+
+    Returns the skipped images (index: reason), and the number of enlarged images. Raises UserError if
+    the disk is full.
+    """
     count, shape = len(data), (data.image_size, data.image_size, 3)
-    each = math.prod(shape)
-    needed, free = count * each, shutil.disk_usage(out).free
+    image_bytes = math.prod(shape)
+    needed, free = count * image_bytes, shutil.disk_usage(out).free
     if free < needed:
         have = f"{files.amount(needed)} are needed, and {files.amount(free)} are free"
         raise UserError(f"{out}: {have}; make room or choose another folder")
     (out / UNFINISHED).touch()
-    chunk = max(1, min(CHUNK, CHUNK_BYTES // each))
+    chunk = max(1, min(CHUNK, CHUNK_BYTES // image_bytes))
     starts = range(0, count, chunk)
     job = partial(_copied, data, strict, chunk)
     workers = workers if len(starts) >= WORTH_PROCESSES else 1
@@ -134,7 +137,7 @@ def _copy(data: Dataset, out: Path, workers: int, strict: bool) -> tuple[dict[in
             file.write(pixels.tobytes())
             skipped |= damaged
             enlarged += small
-        file.seek(0)  # the header is as long for any number of images
+        file.seek(0)  # the header has the same length for any number of images
         write_array_header_1_0(file, {**header, "shape": (count - len(skipped), *shape)})
         file.flush()
         os.fsync(file.fileno())
@@ -146,9 +149,9 @@ def _copy(data: Dataset, out: Path, workers: int, strict: bool) -> tuple[dict[in
 
 
 def _finish(data: Dataset, out: Path, damaged: dict[int, str], enlarged: int, state: str) -> Header:
-    """Write the other files; returns the header.
+    """Write labels and names, and return the header.
 
-    Raises UserError unless the data set, opened again, has the same, unchanged files.
+    Raises UserError unless the data set, when it is opened again, has the same, unchanged files.
     """
     kept = np.setdiff1d(np.arange(len(data)), list(damaged))
     columns = {name: getattr(data, name) for name in LABEL_FIELDS}
@@ -158,36 +161,39 @@ def _finish(data: Dataset, out: Path, damaged: dict[int, str], enlarged: int, st
     names = [data.name_of(int(index)) for index in kept]
     write_whole(out / NAMES, json.dumps(names).encode())
     digests = {name: files.sha256(out / name) for name in (LABELS, NAMES, PIXELS)}
-    seen = _survey_of(data, digests) if damaged else data.survey
+    survey = _survey_of(data, digests) if damaged else data.survey
     if state_of(open_dataset(data.root, data.image_size, data.transform.crop).source) != state:
         raise UserError(f"{data.root}: its files changed meanwhile; run the same command again")
     note = Path(data.root) / prepared.PORTRAITS_NOTE
     if note.is_file():
         write_whole(out / prepared.PORTRAITS_NOTE, note.read_bytes())
+    left_out = list(data.left_out)
+    if data.truth is not None:
+        left_out.append("the pairs of pairs.csv")
     return Header(
         version=prepared.VERSION,
         name=f"{data.name}-subset" if damaged else data.name,
         of=len(data),
         images=len(kept),
         side=data.image_size,
-        transform=asdict(data.transform),
+        transform=data.transform,
         partition_source=data.partition_source,
         attribute_names=list(data.attribute_names),
-        left_out=[*data.left_out, *["the pairs of pairs.csv"] * (data.truth is not None)],
+        left_out=left_out,
         skipped={data.name_of(index): reason for index, reason in damaged.items()},
         enlarged=enlarged,
-        survey=asdict(seen),
+        survey=survey,
         state=state,
         sha256=digests,
     )
 
 
 def _survey_of(data: Dataset, digests: dict[str, str]) -> Survey:
-    """A survey with a fingerprint of a copy that left images out."""
+    """The survey of a copy without some images: its fingerprint is that of the files of the copy."""
     parts = [b"prepared", *(digests[name].encode() for name in sorted(digests))]
     parts += [json.dumps([data.partition_source, data.attribute_names]).encode()]
     try:
-        seen = data.survey
-    except UserError:  # of a damaged zip entry, which is skipped here
-        seen = Survey("", len(data))
-    return Survey(digest_parts(parts), len(data), seen.transparent, seen.deep)
+        survey = data.survey
+    except UserError:  # for a damaged entry of a zip file, which is skipped here
+        survey = Survey("", len(data))
+    return Survey(digest_parts(parts), len(data), survey.transparent, survey.deep)

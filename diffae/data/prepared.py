@@ -5,13 +5,12 @@
     names.json              the name of each image in the data set that was copied
     diffae-prepared.json    what the copy is, and the SHA-256 of the other files: written last
 
-At its own size a copy equals its data set: the same pixels to the bit, labels, split, names,
-transform and fingerprint, so the same protocol. Where images were left out it is another data set,
-with a fingerprint of its own; and at a smaller size its images are resampled twice, which
-`describe` says.
+At its own size a copy equals its data set: it has the same pixels to the bit, labels, split, names,
+transform and fingerprint, hence the same protocol. If images were left out, it is another data set
+with a fingerprint of its own. At a smaller size its images are resampled twice, and `describe` says so.
 
-An image is read, not mapped: if the file was cut short or lost during the run, the read is an error
-that can be reported, and a mapped file would end the process (SIGBUS).
+Images are read from the file, which is not mapped into memory: if the file is cut short or lost during
+a run, a read is an error that can be reported, but with a mapped file the process would end (SIGBUS).
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -31,7 +29,7 @@ from PIL import Image
 from diffae.data import npz
 from diffae.data.dataset import Dataset
 from diffae.data.fingerprint import Survey, sealed, unsealed
-from diffae.data.readers.folder import beside, counted
+from diffae.data.readers.folder import counted, describe_others
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError, naming
 from diffae.system.files import LOCK, read_file, sha256
@@ -40,18 +38,19 @@ from diffae.system.free_memory import fits
 VERSION = 1
 HEADER, UNFINISHED = "diffae-prepared.json", "diffae-unfinished"
 PIXELS, LABELS, NAMES = "pixels.npy", "labels.npz", "names.json"
-PORTRAITS_NOTE = "portraits.json"  # by which a training recognises portraits
+PORTRAITS_NOTE = "portraits.json"  # the file by which a training recognises portraits
 LARGEST_HEADER, LARGEST_PART = 1 << 26, 1 << 31  # bytes
 AGAIN = "prepare it again in another folder"
 
 
 @dataclass(frozen=True)
 class Header:
-    """The header of a copy: `images` of `of` images, `side` px, by the `transform` of their data set.
+    """The header of a copy, which has `images` of the `of` images of the data set, of `side` px.
 
-    `survey` is that of the data set, or the copy's own where images were `skipped` (name: reason);
-    `enlarged` counts those that were smaller than `side`. `state` is that of the source's files, to
-    notice changes; `sha256` is that of each file beside this one.
+    `transform` and `survey` are those of the data set, but if images were `skipped` (name: reason) the
+    copy has a survey of its own. `enlarged` is the number of images that were smaller than `side`.
+    `state` is that of the data set's files, by which changes are noticed. `sha256` has the digest of
+    each file beside this one.
     """
 
     version: int
@@ -59,13 +58,13 @@ class Header:
     of: int
     images: int
     side: int
-    transform: dict[str, Any]
+    transform: Transform
     partition_source: str
     attribute_names: list[str]
     left_out: list[str]
     skipped: dict[str, str]
     enlarged: int
-    survey: dict[str, Any]
+    survey: Survey
     state: str
     sha256: dict[str, str]
 
@@ -82,6 +81,9 @@ class Header:
             raise UserError(f"{path}: damaged, or not ours; {AGAIN}") from None
         if content.get("version") != VERSION or content.keys() != Header.__annotations__.keys():
             raise UserError(f"{path}: written by a different version; {AGAIN}")
+        with naming(path):
+            content["transform"] = Transform(**content["transform"])
+        content["survey"] = Survey(**content["survey"])
         return Header(**content)
 
 
@@ -91,7 +93,7 @@ class Header:
 
 @dataclass(frozen=True)
 class PreparedImages:
-    """An `ImageSource`: the squares of a copy, which begin at `start` of the file."""
+    """An `ImageSource` of the images of a copy. The first one begins at byte `start` of the file."""
 
     root: Path
     header: Header
@@ -104,11 +106,10 @@ class PreparedImages:
     def read(self, index: int) -> Image.Image:
         side = self.header.side
         size = side * side * 3
-        place = range(len(self))[index]  # of a negative index too, counted from the end
+        # The range also accepts a negative index, which counts from the end.
+        offset = self.start + range(len(self))[index] * size
         try:
-            pixels = np.fromfile(
-                self.root / PIXELS, np.uint8, size, offset=self.start + place * size
-            )
+            pixels = np.fromfile(self.root / PIXELS, np.uint8, size, offset=offset)
         except OSError as error:
             raise UserError(f"{self.where(index)}: cannot be read ({error.strerror})") from error
         if len(pixels) < size:
@@ -123,17 +124,17 @@ class PreparedImages:
             yield name, self.root / name
 
     def look(self) -> Survey:
-        """The survey of the data set that was copied, after checking the pixels' SHA-256."""
+        """The survey of the data set that was copied, after the pixels' SHA-256 has been checked."""
         if sha256(self.root / PIXELS) != self.header.sha256[PIXELS]:
             raise UserError(f"{self.root / PIXELS}: damaged (checksum does not match); {AGAIN}")
-        return Survey(**self.header.survey)
+        return self.header.survey
 
 
 @dataclass(frozen=True)
 class PreparedTransform(Transform):
-    """The transform of a copy whose side is `prepared`.
+    """The transform of a copy whose images have `prepared` px.
 
-    It says what was done to its images, and does what is left to do.
+    It describes how they were made from the data set, and only resizes them.
     """
 
     prepared: int = 0
@@ -145,18 +146,18 @@ class PreparedTransform(Transform):
             raise UserError(f"{sizes}; prepare one with --size {self.image_size}")
 
     def apply(self, image: Image.Image, where: str) -> np.ndarray:
-        """The stored square itself, or scaled down."""
+        """The image of the copy, scaled down if `image_size` is smaller."""
         return Transform(self.image_size, "none").apply(image, where)
 
     def native_side(self, width: int, height: int) -> int:
         return self.prepared
 
     def describe(self) -> dict[str, str | int | bool | None]:
-        """The description of the data set's transform, with the copy's size if it is another."""
-        told = super().describe()
+        """The description of the data set's transform, and the size of the copy if that is different."""
+        description = super().describe()
         if self.image_size == self.prepared:
-            del told["prepared"]
-        return told
+            del description["prepared"]
+        return description
 
 
 # ----------------------------------------------------------------------------------------------
@@ -164,57 +165,55 @@ class PreparedTransform(Transform):
 
 
 def is_prepared(path: Path) -> bool:
-    """Whether `path` is a copy, finished or not.
+    """Whether `path` is a copy, finished or not: an unfinished one is no folder without images.
 
-    An unfinished one must not pass for a folder without images. The header is looked for last:
-    another process that finishes the copy writes it before it removes the other file.
+    The header is looked for last. Another process that finishes the copy writes the header before it
+    removes the mark of an unfinished copy, so one of the two files is always seen.
     """
     return any(os.path.lexists(path / name) for name in (UNFINISHED, HEADER))
 
 
 def own_side(path: Path) -> int | None:
-    """Pixels a side of a finished copy; None for anything else."""
+    """The side in pixels of the images of a finished copy; None for anything else."""
     return Header.read(path).side if os.path.lexists(path / HEADER) else None
 
 
 def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Open a copy: everything but `root` is as in the data set.
+    """Open a copy. Everything but `root` is as in the data set; the split is stored, so `seed` is not used.
 
-    `seed` is not used, the split is stored.
-
-    Raises UserError for a copy that is not finished, damaged, smaller than `image_size`, or cut
-    otherwise than `crop`.
+    Raises UserError if the copy is unfinished or damaged, if its images are smaller than `image_size`,
+    or if they were cut by another crop than `crop`.
     """
     if not os.path.lexists(path / HEADER):
         raise UserError(f"{path}: a copy that is not finished; run its `prepare` again")
     header = Header.read(path)
-    if crop not in (None, header.transform["crop"]):
-        own = header.transform["crop"]
-        raise UserError(f"{path}: its images were cut with crop {own}; leave out --crop {crop}")
+    made = header.transform
+    if crop not in (None, made.crop):
+        problem = f"its images were cut with crop {made.crop}"
+        raise UserError(f"{path}: {problem}; leave out --crop {crop}")
     with npz.opened_npy(path / PIXELS) as (_, pixels):
         start = pixels.tell()
     with np.load(io.BytesIO(part(path, LABELS, header)), allow_pickle=False) as columns:
         fits(sum(entry.file_size for entry in columns.zip.infolist()), path / LABELS)
         labels = dict(columns)
     names = tuple(json.loads(part(path, NAMES, header)))
-    skipped: tuple[str, ...] = ()
+    left_out = list(header.left_out)
     if header.skipped:
-        some = ", ".join(list(header.skipped)[:3]) + (", ..." if len(header.skipped) > 3 else "")
+        examples = [*list(header.skipped)[:3], *(["..."] if len(header.skipped) > 3 else [])]
         damaged = counted(len(header.skipped), "damaged image")
-        skipped = (f"{damaged} that the copy is without: {some}",)
+        left_out.append(f"{damaged} that the copy is without: {', '.join(examples)}")
     own = [path / name for name in (HEADER, PIXELS, LABELS, NAMES, PORTRAITS_NOTE, LOCK)]
-    settings = header.transform | {"image_size": image_size, "prepared": header.side}
+    left_out += describe_others(path, own)
     with naming(path):
-        transform = PreparedTransform(**settings)
+        transform = PreparedTransform(image_size, made.crop, made.pad_to, header.side)
     source = PreparedImages(path, header, names, start)
     labels |= {"attribute_names": tuple(header.attribute_names)}
     labels |= {"partition_source": header.partition_source}
-    told = (*header.left_out, *skipped, *beside(path, own))
-    return Dataset(header.name, path, source, transform, left_out=told, **labels)
+    return Dataset(header.name, path, source, transform, left_out=tuple(left_out), **labels)
 
 
 def part(path: Path, name: str, header: Header) -> bytes:
-    """Read a small file of the copy. Raises UserError unless it is the one that was written."""
+    """Read a small file of the copy. Raises UserError unless it has the content that was written."""
     content = read_file(path / name, LARGEST_PART)
     if hashlib.sha256(content).hexdigest() != header.sha256[name]:
         raise UserError(f"{path / name}: damaged (checksum does not match); {AGAIN}")

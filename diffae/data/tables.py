@@ -1,23 +1,21 @@
-"""Tables of labels: labels.csv and metadata.csv beside images, and the labels of codes.
+"""Tables of labels: labels.csv or metadata.csv beside images, and the labels of codes.
 
     file,smiling,colour,age,split,person
     a.png,1,red,31.5,train,ada
 
-Cells are separated by commas, semicolons or tabs. Columns are in any order, their names in any case:
+Cells are separated by commas, semicolons or tabs. Columns are in any order, and their names in upper
+or lower case:
 
-- the names of the images: where the images are known, the column whose cells name most of them, and
-  of several the first of KEYS. Where they are not known, the first of KEYS, else a column of texts of
-  which most differ. Other columns of KEYS are left out;
-- `split` (train, valid, test, or 0, 1, 2) and `person` or `identity`;
-- labels, by name, or by name and kind: "count:real", "id:classes", "turn:ordered".
+- The names of the images. If the images are known, this is the column whose cells name most of them,
+  and of several such columns the first in the order of KEYS. Otherwise it is the first column of KEYS,
+  or else a column of texts most of which differ. Other columns of KEYS are left out.
+- `split` (train, valid, test, or 0, 1, 2), and `person` or `identity`.
+- Labels. The name of the column may end in a kind: "count:real", "id:classes", "turn:ordered".
 
-A cell is missing if it is empty, NA, N/A, NaN, null, None, unknown or "?", in any case, or infinite:
-
-    names of images                   an empty cell is refused; others are names
-    split, persons                    refused
-    binary, ordered and real labels   refused, and so is a text where half of the cells are numbers
-    classes, not said                 refused
-    said to be classes (id:classes)   an empty cell is refused; others are classes
+A cell is missing if it is empty, infinite, or NA, N/A, NaN, null, None, unknown or "?" in upper or
+lower case. Missing cells are refused with a message, with two exceptions: in the names of images and
+in columns that end in ":classes" only empty cells are refused, and all others are names or classes.
+In a column of numbers a text is refused too, if half of the cells or more are numbers.
 
 No row is dropped, and no label is masked.
 """
@@ -36,38 +34,38 @@ from diffae.data.readers.sources import NAMES as PARTS
 from diffae.system.cli import printable
 from diffae.system.errors import UserError, refuse_duplicates
 
-# Of the column of the names of images; pandas calls its index "Unnamed: 0", and writes it as "".
+# Names of the column of images. pandas writes its index as "", and reads it as "Unnamed: 0".
 KEYS = *"file files file_name filename image image_id id index".split(), "unnamed: 0", ""
 FILES, SPLIT, PERSONS = "files", "split", "persons"
 ROLES = {SPLIT: SPLIT, PERSONS: PERSONS, "person": PERSONS, "identity": PERSONS}
 MISSING = {"", *"na n/a #n/a <na> nan -nan null none unknown ? inf -inf".split()}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-MANY = 40  # classes that are read of any number of images
+MANY = 40  # a column may have this many classes, however few rows it has
 
-Cell = str | int | float  # of a CSV file a text, of an array what it holds
-Column = tuple[str, Sequence[Cell]]  # with its name
-Places = Callable[[str], Collection[int]]  # of the images that a name may mean
+Value = str | int | float  # of a cell: a text in a CSV file, or an entry of an array
+Column = tuple[str, Sequence[Value]]  # name and cells
+Places = Callable[
+    [str], Collection[int]
+]  # from a name to the indices of the images that it may mean
 
 
-class Table(NamedTuple):
-    """What a file says of its rows: columns by their role, which is one of ROLES or FILES, and labels
-    by name.
-    """
+class LabelTable(NamedTuple):
+    """The columns of a file: those with a role, which is FILES or one of ROLES, and labels by name."""
 
     path: Path
     rows: int
     roles: dict[str, list[str]]
-    labels: dict[str, list[Cell]]
+    labels: dict[str, list[Value]]
     left_out: list[str]
 
-    def take(self, places: Sequence[int]) -> "Table":
-        """The rows at these places, in this order."""
+    def take(self, places: Sequence[int]) -> "LabelTable":
+        """The rows of these indices, in this order."""
         roles = {name: [cells[row] for row in places] for name, cells in self.roles.items()}
         labels = {name: [cells[row] for row in places] for name, cells in self.labels.items()}
         return self._replace(rows=len(places), roles=roles, labels=labels)
 
     def split(self) -> np.ndarray | None:
-        """The part of each row as int64, None without. Raises UserError for a cell that is none."""
+        """The split of each row as int64, or None without such a column. Raises UserError for other cells."""
         if SPLIT not in self.roles:
             return None
         parts = PARTS | {str(part): part for part in PARTS.values()}
@@ -79,9 +77,9 @@ class Table(NamedTuple):
 
 
 class Label(NamedTuple):
-    """A label of n rows as float64 `values`: numbers, or of what is binary or classes, places from 0.
+    """A label of n rows as float64 `values`.
 
-    `classes` are the texts of these places.
+    Real and ordered labels are numbers. Others are indices into `classes`, the texts of the classes.
     """
 
     name: str
@@ -94,10 +92,10 @@ class Label(NamedTuple):
 # Columns and their roles
 
 
-def read_table(path: Path, lines: list[list[str]], places: Places) -> Table:
-    """The table in the `lines` of a CSV file; `places` are of the images, where these are known.
+def read_table(path: Path, lines: list[list[str]], places: Places) -> LabelTable:
+    """The table in the `lines` of a CSV file. `places` finds images; it finds none if they are not known.
 
-    Raises UserError for a damaged table, and for what `table_of` refuses.
+    Raises UserError for a damaged table, and as `table_of` does.
     """
     header, *rows = lines or [[""]]
     for line, row in enumerate(rows, 2):
@@ -110,14 +108,13 @@ def read_table(path: Path, lines: list[list[str]], places: Places) -> Table:
     return table_of(path, columns, len(rows), _names_column(path, dict(columns), places))
 
 
-def table_of(path: Path, columns: Sequence[Column], rows: int, key: str | None) -> Table:
-    """A table of columns with their names, of which `key` has the names of the images.
+def table_of(path: Path, columns: Sequence[Column], rows: int, key: str | None) -> LabelTable:
+    """A table of columns; that of the name `key` has the names of the images.
 
-    Raises UserError for two columns of one meaning, and for a missing cell; its row is named by its
-    line, or by its place in an array.
+    Raises UserError for two columns of one meaning, and for a missing cell.
     """
-    refuse_duplicates([said_of(name)[0] for name, _ in columns], path, "the column")
-    table = Table(path, rows, {}, {}, [])
+    refuse_duplicates([split_kind(name)[0] for name, _ in columns], path, "the column")
+    table = LabelTable(path, rows, {}, {}, [])
     for name, cells in columns:
         role = FILES if name == key else ROLES.get(name.lower())
         if role in table.roles:
@@ -136,21 +133,20 @@ def table_of(path: Path, columns: Sequence[Column], rows: int, key: str | None) 
 
 def _names_column(path: Path, columns: dict[str, tuple[str, ...]], places: Places) -> str | None:
     """The column of the names of the images, if there is one."""
-    free = [name for name in columns if name.lower() not in ROLES and not said_of(name)[1]]
+    free = [name for name in columns if name.lower() not in ROLES and not split_kind(name)[1]]
     free.sort(key=lambda name: [*KEYS, name.lower()].index(name.lower()))
     counts = {name: _images_named(columns[name], places) for name in free}
     best = [name for name in free if counts[name] == max(counts.values()) > 0]
     best = best or [name for name in free if name.lower() in KEYS]
     best = best or [name for name in free if _mostly_different_texts(columns[name])]
     if len(best) > 1 and best[0].lower() not in KEYS:
-        raise UserError(
-            f"{path}: {best[0]} or {best[1]} may name the images; call one of them file"
-        )
+        candidates = f"{best[0]} or {best[1]}"
+        raise UserError(f"{path}: {candidates} may name the images; call one of them file")
     return best[0] if best else None
 
 
 def _images_named(cells: Sequence[str], places: Places) -> int:
-    """How many images a column names; none if it is of numbers, and they are few for its rows."""
+    """The number of images that a column names. A column of numbers that names few does not count."""
     distinct = {*cells}
     named = {place for cell in distinct for place in places(cell)}
     few = 2 * len(named) < len(cells)
@@ -163,7 +159,7 @@ def _mostly_different_texts(cells: Sequence[str]) -> bool:
 
 
 def few_enough(classes: int, rows: int) -> bool:
-    """Whether so many different texts are the classes of a label."""
+    """Whether this number of different texts is small enough for the classes of a label."""
     return classes <= min(MOST_CLASSES, max(MANY, rows // 2))
 
 
@@ -171,8 +167,8 @@ def few_enough(classes: int, rows: int) -> bool:
 # Cells
 
 
-def key_of(cell: Cell) -> Cell:
-    """The exact number that a cell is, a whole one as int; else, and if it is too large, its text."""
+def key_of(cell: Value) -> Value:
+    """The exact number in a cell, an int if it is whole. The text of a cell without a finite number."""
     if isinstance(cell, str) and not NUMBER.fullmatch(cell):
         return cell
     value = float(cell)
@@ -181,11 +177,12 @@ def key_of(cell: Cell) -> Cell:
     return int(cell if str(cell).lstrip("+-").isdecimal() else value)
 
 
-def _refuse_missing(path: Path, name: str, cells: Sequence[Cell], role: str | None) -> None:
-    """Raise UserError for a missing cell. Names of images, and what is said to be classes, may be any
-    text.
+def _refuse_missing(path: Path, name: str, cells: Sequence[Value], role: str | None) -> None:
+    """Raise UserError, with the line or the index of the row, for a missing cell.
+
+    Names of images, and cells of a column that ends in ":classes", may be any text.
     """
-    bare, kind = said_of(name)
+    bare, kind = split_kind(name)
     missing = {""} if role == FILES or kind == "classes" else MISSING
     odd = {cell for cell in {*cells} if str(cell).lower() in missing}
     if odd:
@@ -200,11 +197,11 @@ def _refuse_missing(path: Path, name: str, cells: Sequence[Cell], role: str | No
 # Labels and their kinds
 
 
-def kind_of(distinct: Collection[Cell]) -> str:
-    """What the different values of a column are: "binary", "classes" or "real".
+def kind_of(distinct: Collection[Value]) -> str:
+    """The kind of a column by its different values: "binary", "classes" or "real".
 
-    One or two values are binary. Texts are classes, and so are whole numbers if they are few, or if they
-    are 0, 1, 2 ... without a gap.
+    One or two values are binary. Texts are classes. Whole numbers are classes if there are few of them,
+    or if they are 0, 1, 2 ... without a gap.
     """
     if len(distinct) <= 2:
         return "binary"
@@ -213,26 +210,26 @@ def kind_of(distinct: Collection[Cell]) -> str:
     return "classes" if few and all(float(value).is_integer() for value in numbers) else "real"
 
 
-def said_of(column: str) -> tuple[str, str]:
-    """The name of a column, and the kind that is said after it, if any."""
+def split_kind(column: str) -> tuple[str, str]:
+    """The name of a column without the kind after it, and that kind, "" if there is none."""
     name, _, kind = (part.strip() for part in column.rpartition(":"))
     return (name, kind.lower()) if name and kind.lower() in KINDS.values() else (column, "")
 
 
-def label_of(path: Path, column: str, cells: Sequence[Cell]) -> Label:
+def label_of(path: Path, column: str, cells: Sequence[Value]) -> Label:
     """A column as a label. Raises UserError for values that are not of its kind.
 
-    Where half of the cells are numbers, the kind is real, unless another is said.
+    If the name has no kind, and half of the cells or more are numbers among texts, the kind is real.
 
-    `1` and `1.0` are one value. So are `No` and `no` if there is but one other, which is binary.
+    `1` and `1.0` are one value. So are `No` and `no` in a binary column.
     """
-    name, said = said_of(column)
+    name, stated_kind = split_kind(column)
     keys = {cell: key_of(cell) for cell in {*cells}}
     texts = {cell: key for cell, key in keys.items() if isinstance(key, str)}
     lower = keys | {cell: key.lower() for cell, key in texts.items()}
     distinct, needs = {*lower.values()}, ""
     mixed = texts and 2 * sum(cell in texts for cell in cells) <= len(cells)
-    kind = said or ("real" if mixed else kind_of(distinct))
+    kind = stated_kind or ("real" if mixed else kind_of(distinct))
     numeric = kind in ("real", "ordered")
     if kind == "binary" and len(distinct) > 2:
         needs = f"binary labels have two values, not {len(distinct):,}"
@@ -246,7 +243,7 @@ def label_of(path: Path, column: str, cells: Sequence[Cell]) -> Label:
         return Label(name, kind, np.array([float(keys[cell]) for cell in cells]))
     keys = lower if kind == "binary" else keys
     order = sorted({*keys.values()}, key=lambda key: (isinstance(key, str), key))
-    place = {key: k for k, key in enumerate(order)}
-    spelt = {keys[cell]: str(cell) for cell in sorted(keys, key=str, reverse=True)}
-    values = np.array([place[keys[cell]] for cell in cells], np.float64)
-    return Label(name, kind, values, tuple(spelt[key] for key in order))
+    index = {key: k for k, key in enumerate(order)}
+    spelling = {keys[cell]: str(cell) for cell in sorted(keys, key=str, reverse=True)}
+    values = np.array([index[keys[cell]] for cell in cells], np.float64)
+    return Label(name, kind, values, tuple(spelling[key] for key in order))

@@ -1,8 +1,8 @@
 """From an image file to square RGB pixels.
 
-The authors of DiffAE train on torchvision's `Resize` (bilinear, antialiased) then `CenterCrop`, and
-on CelebA64 with the crop of D2C; others cut otherwise (`CROPS`). The choice moves a published
-number, so `Transform.describe()` goes into the protocol.
+The authors of DiffAE train with torchvision's `Resize` (bilinear, antialiased) and `CenterCrop`, and
+for CelebA64 with the crop of D2C. Other evaluations use other crops (`CROPS`). The choice changes
+published numbers, so `Transform.describe()` is part of the protocol.
 """
 
 import io
@@ -24,9 +24,9 @@ from diffae.system.free_memory import fits
 ALIGNED_CELEBA = (178, 218)
 D2C_BOX = (25, 57, 153, 185)
 SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
-LARGEST_IMAGE = 1 << 28  # bytes of a file: a small archive may unpack to any size
-PER_PIXEL = 20  # bytes that a pixel takes at once, while it is decoded or resized
-# What is decoded, whatever a file's suffix: Pillow would also run Ghostscript on PostScript.
+LARGEST_IMAGE = 1 << 28  # bytes of an image file, since a small archive may unpack to any size
+PER_PIXEL = 20  # bytes of memory for each pixel while an image is decoded or resized
+# Formats that are decoded, whatever the suffix of a file. Pillow would also run Ghostscript on PostScript.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -40,7 +40,7 @@ UPRIGHT = {
 
 DECODING_ERRORS = (
     OSError,
-    SyntaxError,  # Pillow's word for a broken PNG
+    SyntaxError,  # Pillow raises it for a broken PNG
     ValueError,
     EOFError,
     struct.error,
@@ -51,12 +51,12 @@ DECODING_ERRORS = (
 
 @dataclass(frozen=True)
 class Transform:
-    """Any image to `image_size` x `image_size` pixels: pad, crop, resize.
+    """Pad, crop and resize any image to `image_size` x `image_size` pixels.
 
     `pad_to` puts the image in the middle of a black square of that many pixels. `crop` is one of
-    `CROPS`: "d2c" is the 128 x 128 face of a 178 x 218 aligned CelebA image, then resized
-    (Sinha et al., NeurIPS 2021), "none" an image that is square already, the others resize the
-    shorter side to `image_size` and cut out the middle. An image of the right size is not resampled.
+    `CROPS`. "d2c" resizes the 128 x 128 face of a 178 x 218 aligned CelebA image (Sinha et al.,
+    NeurIPS 2021), and "none" an image that is square already. All others resize the shorter side to
+    `image_size` and cut out the middle. An image that has the right size is not resampled.
     """
 
     image_size: int
@@ -70,7 +70,7 @@ class Transform:
             raise UserError(f"image size {self.image_size}: use {SMALLEST_SIZE} to {LARGEST_SIZE}")
 
     def apply(self, image: Image.Image, where: str) -> np.ndarray:
-        """RGB image to uint8 S x S x 3; `UserError` naming `where` if the crop does not fit it."""
+        """The RGB image as uint8 S x S x 3. Raises a `UserError` that names `where` if it cannot be cut."""
         if self.pad_to is not None:
             image = pad(image, self.pad_to)
         if self.crop == "d2c":
@@ -78,7 +78,7 @@ class Transform:
             image = image.crop(D2C_BOX)
         elif self.crop == "none":
             require(image.width == image.height, image, where, "crop none needs square images")
-        # The shorter side becomes `image_size`, and that of a strip, such as 1 x 1,000,000, much longer.
+        # The longer side of a strip, such as 1 x 1,000,000, becomes much longer than `image_size`.
         fits(PER_PIXEL * self.image_size**2 * max(image.size) // min(image.size), where)
         return CROPS[self.crop].cut(image, self.image_size)
 
@@ -90,16 +90,16 @@ class Transform:
         return max(min(width, height), self.pad_to or 0)
 
     def describe(self) -> dict[str, str | int | bool | None]:
-        """Everything that two runs must share to see the same pixels: every field, and the resampler."""
-        how = CROPS[self.crop]
-        told = {"filter": how.filter, "resampler": how.resampler, "antialias": how.antialias}
-        return {**asdict(self), **told}
+        """All that two runs must share to use the same pixels: every field, and the resampler."""
+        crop = CROPS[self.crop]
+        resampling = dict(filter=crop.filter, resampler=crop.resampler, antialias=crop.antialias)
+        return {**asdict(self), **resampling}
 
 
-def require(fits: bool, image: Image.Image, where: str, what: str) -> None:
+def require(fits: bool, image: Image.Image, where: str, requirement: str) -> None:
     if not fits:
         size = f"{image.width} x {image.height}"
-        raise UserError(f"{where}: {what}, this image is {size}; try crop center")
+        raise UserError(f"{where}: {requirement}, this image is {size}; try crop center")
 
 
 def pad(image: Image.Image, size: int) -> Image.Image:
@@ -110,9 +110,9 @@ def pad(image: Image.Image, size: int) -> Image.Image:
 
 
 def decode(path: Path) -> Image.Image:
-    """Read an image file as 8-bit RGB, upright; a damaged file is a `UserError` that names it.
+    """Read an image file as upright 8-bit RGB; of an animation, the first frame.
 
-    For an animation: the first frame.
+    Raises a `UserError` that names the file if it is damaged.
     """
     return _open(read_file(path, LARGEST_IMAGE), str(path), to_rgb)
 
@@ -126,19 +126,16 @@ def decode_plainly(path: Path) -> Image.Image:
 
 
 def decode_bytes(content: bytes, where: str) -> Image.Image:
-    """`decode` of the bytes of an image file; `where` names their place in messages."""
+    """As `decode`, from the bytes of an image file. Messages begin with `where`."""
     return _open(content, where, to_rgb)
 
 
 def _open(content: bytes, where: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """The result of `convert` on an image file.
-
-    `UserError` naming `where` if it cannot be decoded.
-    """
+    """Decode an image file and `convert` the image. Raises a `UserError` that names `where`."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            # 16-bit grey takes more.
-            fits((2 if image.mode[0] == "I" else 1) * PER_PIXEL * image.width * image.height, where)
+            per_pixel = 2 * PER_PIXEL if image.mode[0] == "I" else PER_PIXEL  # "I" is 16-bit grey
+            fits(per_pixel * image.width * image.height, where)
             image.load()
             return convert(image)
     except DECODING_ERRORS as error:
@@ -146,7 +143,7 @@ def _open(content: bytes, where: str, convert: Callable[[Image.Image], Image.Ima
 
 
 def reason(error: Exception) -> str:
-    """Pillow's message without the path, which the caller names."""
+    """Pillow's message without the path, which the caller adds."""
     if isinstance(error, UnidentifiedImageError):
         return f"damaged, or none of {', '.join(FORMATS)}"
     return getattr(error, "strerror", None) or str(error)
@@ -168,9 +165,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def narrow(image: Image.Image) -> Image.Image:
-    """16-bit grey divided by 257, with alpha if one grey is transparent.
+    """16-bit grey as 8 bits, divided by 257, with alpha if one grey is transparent.
 
-    Pillow would clip it and lose the alpha.
+    Pillow would clip the values and lose the alpha.
     """
     wide = np.asarray(image).astype(np.int64)
     grey = np.rint(wide / 257).clip(0, 255).astype(np.uint8)
@@ -182,10 +179,10 @@ def narrow(image: Image.Image) -> Image.Image:
 
 
 # ----------------------------------------------------------------------------------------------
-# Crops: an RGB image as its middle square, as public evaluation codes cut it
+# Crops: the middle square of an RGB image, as public evaluation code cuts it
 #
 # Each function takes an image of any size and returns uint8 size x size x 3. They differ in the
-# filter, and so in every metric of reconstruction: `CROPS` names them for `--crop`.
+# filter, which changes every metric of reconstruction. `CROPS` has their names for `--crop`.
 
 BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 
@@ -198,31 +195,32 @@ def center(image: Image.Image, size: int) -> np.ndarray:
 def center_bicubic(image: Image.Image, size: int) -> np.ndarray:
     """torchvision's `Resize(size, BICUBIC)` and `CenterCrop(size)` of a PIL image.
 
-    The evaluation of bytedance/1d-tokenizer@942a96f (TiTok).
+    This is the crop of bytedance/1d-tokenizer@942a96f (TiTok).
     """
     return np.asarray(center_crop(resize_shorter_side(image, size, BICUBIC), size))
 
 
 def center_tensor(image: Image.Image, size: int, antialias: bool = True) -> np.ndarray:
-    """torchvision's `ToTensor`, `Resize(size)` (bilinear) and `CenterCrop(size)`; before torchvision
-    0.17 this resize had no antialiasing.
+    """torchvision's `ToTensor`, `Resize(size)` (bilinear) and `CenterCrop(size)`.
 
-    hustvl/LightningDiT@2725fed evaluate_tokenizer.py lines 59-61. The floats are rounded half up,
-    as that script rounds its reference images; its model sees them before rounding, which moves
-    an input by 1/510 at most.
+    Before torchvision 0.17 this resize had no antialiasing. This is the crop of
+    hustvl/LightningDiT@2725fed, evaluate_tokenizer.py lines 59-61. The floats are rounded half up, as
+    that script rounds its reference images. The inputs of its model are not rounded, and differ by
+    1/510 at most.
     """
     from torchvision.transforms import functional as F
 
     resized = F.resize(F.to_tensor(image), [size], antialias=antialias)
-    scaled = (F.center_crop(resized, [size]) - 0.5) / 0.5 * 127.5 + 128  # in its order: ties count
+    # The operations are in the script's order, which decides ties.
+    scaled = (F.center_crop(resized, [size]) - 0.5) / 0.5 * 127.5 + 128
     return scaled.clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
 
 def adm(image: Image.Image, size: int) -> np.ndarray:
     """The crop of openai/guided-diffusion@22e0df8 (`center_crop_arr` of image_datasets.py).
 
-    Halved by a box filter while the shorter side is at least 2 `size`, then bicubic, with the
-    longer side rounded to the nearest pixel.
+    The image is halved by a box filter while its shorter side is at least 2 `size`, then resized with
+    a bicubic filter. The longer side is rounded to the nearest pixel.
     """
     while min(image.size) >= 2 * size:
         image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
@@ -234,8 +232,8 @@ def adm(image: Image.Image, size: int) -> np.ndarray:
 def opencv(image: Image.Image, size: int) -> np.ndarray:
     """albumentations' `SmallestMaxSize(size)` and `CenterCrop(size, size)`: bilinear, no antialiasing.
 
-    CompVis/taming-transformers@3ba01b2 taming/data/base.py; `round` takes ties to the even side,
-    as albumentations does. Raises UserError without OpenCV.
+    This is the crop of CompVis/taming-transformers@3ba01b2, taming/data/base.py. `round` takes ties to
+    the even number, as albumentations does. Raises UserError without OpenCV.
     """
     cv2 = needed("cv2", "crop cv2", "opencv-python-headless")
     scale = size / min(image.size)
@@ -244,7 +242,7 @@ def opencv(image: Image.Image, size: int) -> np.ndarray:
 
 
 def resize_shorter_side(image: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
-    """torchvision's `Resize(size)`: shorter side to `size`, the longer side rounded down."""
+    """torchvision's `Resize(size)`: the shorter side becomes `size`, the longer one is rounded down."""
     shorter = min(image.size)
     width, height = (int(size * side / shorter) for side in image.size)
     if (width, height) == image.size:
@@ -259,13 +257,13 @@ def center_crop(image: Image.Image, size: int) -> Image.Image:
 
 
 def middle(pixels: np.ndarray, size: int) -> np.ndarray:
-    """The middle square of pixels H x W x 3, an odd margin being smaller at the top and the left."""
+    """The middle square of pixels H x W x 3. An odd margin is smaller at the top and the left."""
     top, left = ((side - size) // 2 for side in pixels.shape[:2])
     return pixels[top : top + size, left : left + size]
 
 
 class Crop(NamedTuple):
-    """A crop and how it resamples, in words for protocols."""
+    """A crop, and the words for its resampling in protocols."""
 
     cut: Callable[[Image.Image, int], np.ndarray]
     filter: str = "bilinear"
@@ -276,7 +274,7 @@ class Crop(NamedTuple):
 ON_FLOATS = "torchvision on floats, rounded half up"
 CROPS = {
     "center": Crop(center),
-    "d2c": Crop(center),  # of the face that `Transform` cuts out first
+    "d2c": Crop(center),  # of the face, which `Transform` has cut out
     "none": Crop(center),  # of an image that is square already
     "center-bicubic": Crop(center_bicubic, "bicubic"),
     "center-tensor": Crop(center_tensor, resampler=ON_FLOATS),

@@ -266,7 +266,9 @@ def test_a_label_file_that_is_no_file_is_refused_by_name(folder, capsys, name, k
 
 
 def test_only_all_of_celeba_is_called_celeba():
-    labels = label_files.Labels(["a.jpg"] * 202_599, (), {}, ("celeba", celeba.CELEBA_IMAGES))
+    split = (np.zeros(202_599, np.int8), "")
+    whole = ("celeba", celeba.CELEBA_IMAGES)
+    labels = label_files.CelebaLabels(["a.jpg"] * 202_599, (), {}, split, whole)
     assert labels.title("faces") == "celeba"
     subset = labels._replace(names=["a.jpg"])
     assert [subset.title(folder) for folder in ("faces", "celeba")] == ["faces", "celeba-subset"]

@@ -13,7 +13,7 @@ from diffae.data import find_reader, open_dataset
 from diffae.data.__main__ import main
 from diffae.data.dataset import TEST, TRAIN, VALID
 from diffae.data.factors import arrays, stream
-from diffae.data.factors.combinations import part_of, part_with_combinations, spread
+from diffae.data.factors.combinations import spread, subset_of, subset_with_combinations
 from diffae.data.factors.stream import DEFLATE, Stream, array_in
 from diffae.system.errors import UserError
 
@@ -114,7 +114,7 @@ def test_classes_that_are_texts_have_combinations_too(tmp_path):
     data = open_dataset(factor_files.dsprites(tmp_path / "dsprites.npz"), 64)
     names = data.columns.dtype.names
     texts = np.rec.fromarrays([data.columns[name].astype("U1") for name in names], names=names)
-    some, same = (part_with_combinations(one, 80) for one in (data, replace(data, columns=texts)))
+    some, same = (subset_with_combinations(one, 80) for one in (data, replace(data, columns=texts)))
     assert len(same) == 72
     assert same.factors([0]).kinds == ("classes",) * 5
     assert [some.name_of(i) for i in range(72)] == [same.name_of(i) for i in range(72)]
@@ -131,8 +131,8 @@ def test_values_that_are_kept_are_spread_from_the_first_to_the_last(size, count)
 def test_of_several_images_of_a_combination_the_first_is_kept(tmp_path):
     """Each image twice, one after the other, of at most as many as there are combinations."""
     data = open_dataset(factor_files.dsprites(tmp_path / "dsprites.npz"), 64)
-    twice = part_of(data, np.repeat(np.arange(len(data)), 2))
-    kept, once = (part_with_combinations(some, len(data)) for some in (twice, data))
+    twice = subset_of(data, np.repeat(np.arange(len(data)), 2))
+    kept, once = (subset_with_combinations(some, len(data)) for some in (twice, data))
     names = [[some.name_of(i) for i in range(len(some))] for some in (kept, once)]
     assert names[0] == names[1]
 

@@ -43,8 +43,9 @@ pd.DataFrame({"texts": ["a"]})  # whose memory pyarrow maps now, not within a li
 def read_attributes(folder: Path) -> None:
     labels = read_celeba_labels(folder, seed=0)
     count, fields = len(set(labels.names)), labels.fields
+    partition, _ = labels.split
     assert fields["attributes"].shape == (count, len(set(fields["attribute_names"]))) and count > 0
-    assert fields["partition"].shape == (count,) and set(fields["partition"]) <= {0, 1, 2}
+    assert partition.shape == (count,) and set(partition) <= {0, 1, 2}
     assert fields["identities"] is None or fields["identities"].shape == (count,)
 
 

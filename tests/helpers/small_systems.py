@@ -22,7 +22,7 @@ from benchmarks.core.registry import REGISTRY
 from benchmarks.metrics.networks.chosen import DISTANCES, FEATURES
 from benchmarks.plugin import Code, Part, System
 from diffae.data import Dataset
-from diffae.data.portraits import Drawing, write_dataset
+from diffae.data.portraits import PortraitDrawing, write_dataset
 from diffae.diffusion import noise
 from diffae.diffusion.scheme import find
 
@@ -92,7 +92,7 @@ def with_truth(patch) -> None:
 
     def known(self) -> None:
         made(self)
-        object.__setattr__(self, "truth", Drawing(0, LARGER))
+        object.__setattr__(self, "truth", PortraitDrawing(0, LARGER))
 
     patch.setattr(Dataset, "__post_init__", known)
 

@@ -1,10 +1,9 @@
-"""Images of all combinations of factors, for numbers that need them."""
+"""Subsets of a data set, such as the images of all combinations of its factors."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,7 +13,7 @@ from diffae.data.fingerprint import Survey, digest_parts, survey
 
 
 @dataclass(frozen=True)
-class Part(ImageSource):
+class Subset(ImageSource):
     """Some images of a source, in their order there."""
 
     whole: ImageSource
@@ -30,7 +29,7 @@ class Part(ImageSource):
         return self.whole.where(int(self.places[index]))
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        return iter(())  # the survey of all is kept
+        return iter(())  # only the survey of the whole source is stored
 
     def look(self) -> Survey:
         whole = survey(self.whole)
@@ -39,9 +38,10 @@ class Part(ImageSource):
 
 
 def counts_within(sizes: Sequence[int], most: int) -> list[int] | None:
-    """How many values to take of factors with so many, for at most `most` combinations.
+    """The number of values to use of each factor so that there are at most `most` combinations.
 
-    The factor with most values loses one first; None if two of each are too many.
+    `sizes` are the numbers of values that the factors have. The factor with most values loses one
+    first. None if there are too many combinations even of two values of each factor.
     """
     counts = list(sizes)
     while prod(counts) > most and max(counts) > 2:
@@ -50,39 +50,41 @@ def counts_within(sizes: Sequence[int], most: int) -> list[int] | None:
 
 
 def spread(size: int, count: int) -> np.ndarray:
-    """`count` of `size` places, evenly spread, with both ends."""
+    """`count` of the indices below `size`, evenly spread, the first and the last among them."""
     return np.linspace(0, size - 1, count).round().astype(int)
 
 
-def part_with_combinations(data: Dataset, most: int) -> Dataset | None:
+def subset_with_combinations(data: Dataset, most: int) -> Dataset | None:
     """The images of all combinations of some values of the data's discrete factors, at most `most`.
 
-    Values are evenly spread among those that there are. An image of each combination is taken, or
-    all where these are not more. None if the data has no two discrete factors, or not all their
-    combinations, or if `most` is too few.
+    The values are evenly spread among those of a factor. If there are more than `most` images of
+    these values, the first of each combination is taken. None if the data has fewer than two discrete
+    factors, if a combination has no image, or if `most` is too small.
     """
     table = data.columns
-    names = (
-        [] if table is None else [n for n in table.dtype.names or () if table[n].dtype.kind != "f"]
-    )
-    if table is None or len(names) < 2:
+    if table is None:
         return None
-    every = [np.unique(table[name], return_inverse=True) for name in names]
-    sizes, places = [len(seen) for seen, _ in every], np.stack([place for _, place in every])
+    names = [name for name in table.dtype.names or () if table[name].dtype.kind != "f"]
+    if len(names) < 2:
+        return None
+    codes = np.stack([np.unique(table[name], return_inverse=True)[1] for name in names])
+    sizes = [int(factor.max()) + 1 for factor in codes]
     if prod(sizes) > len(data) or (counts := counts_within(sizes, most)) is None:
         return None
-    chosen = [spread(*pair) for pair in zip(sizes, counts, strict=True)]
-    kept = np.all([np.isin(p, c) for p, c in zip(places, chosen, strict=True)], axis=0)
-    rows = np.flatnonzero(kept)
-    _, first = np.unique(places[:, rows], axis=1, return_index=True)
+    has_chosen_values = np.full(len(data), True)
+    for factor, size, count in zip(codes, sizes, counts, strict=True):
+        has_chosen_values &= np.isin(factor, spread(size, count))
+    rows = np.flatnonzero(has_chosen_values)
+    _, first = np.unique(codes[:, rows], axis=1, return_index=True)
     if len(first) < prod(counts):
         return None
-    kept_rows = rows if len(rows) <= most else rows[np.sort(first)]
-    return part_of(replace(data, columns=table[names]), kept_rows)
+    if len(rows) > most:
+        rows = rows[np.sort(first)]
+    return subset_of(replace(data, columns=table[names]), rows)
 
 
-def part_of(data: Dataset, rows: np.ndarray) -> Dataset:
-    """These images of a data set, as one of their own."""
+def subset_of(data: Dataset, rows: np.ndarray) -> Dataset:
+    """The images at the indices `rows`, with their labels, as a data set."""
     labels = {name: getattr(data, name) for name in LABEL_FIELDS}
-    own: dict[str, Any] = {k: None if v is None else v[rows] for k, v in labels.items()}
-    return replace(data, source=Part(data.source, rows), truth=None, **own)
+    present = {name: values[rows] for name, values in labels.items() if values is not None}
+    return replace(data, source=Subset(data.source, rows), truth=None, **present)

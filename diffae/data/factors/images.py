@@ -1,4 +1,4 @@
-"""Images of known factors, as a data set."""
+"""Images of known factors: their source, their format, and their factors as columns of labels."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from diffae.data.dataset import ImageSource
 from diffae.data.fingerprint import Survey, digest_parts
 from diffae.system.files import sha256
 
-# dtypes of factors, as `Dataset.columns` has them
+# dtypes of the two kinds of factors in `Dataset.columns`
 CLASSES: type = np.uint16
 ORDERED: type = np.int16
-Kinds = Mapping[str, type]  # by the factor's name
-Factors = Mapping[str, np.ndarray]  # of n images: the place [n] of each value among all, from 0
+Kinds = Mapping[str, type]  # the dtype of each factor, by name
+FactorColumns = Mapping[str, np.ndarray]  # by name: the index [n] of the value of each image
 
 
 @dataclass(frozen=True)
 class FactorImages(ImageSource):
-    """An `ImageSource` of arrays in the files `own`, of which none is read whole.
+    """An `ImageSource` of arrays in the files `own`, none of which is read whole.
 
-    `pixels` gives an image by its index, uint8 H x W or H x W x 3. It raises UserError if a file is
+    `pixels` returns the image of an index, uint8 H x W or H x W x 3. It raises UserError if a file is
     damaged.
     """
 
@@ -51,13 +51,15 @@ class FactorImages(ImageSource):
         return Survey(digest_parts(sha256(path).encode() for path in names), self.count)
 
 
-FactorSet = tuple[str, FactorImages, Factors]  # a data set of known factors, and its name
+FactorSet = tuple[
+    str, FactorImages, FactorColumns
+]  # the name of a data set, its images and factors
 
 
 class Format(NamedTuple):
-    """A format: how its files' names end, whether one is of it by its content, and how it is read.
+    """A format of files: suffixes of their names, a test of the content, and the reader.
 
-    `read` takes the path that the user gave and the file.
+    `read` takes the path that the user gave, and the file, which may be in that folder.
     """
 
     suffixes: tuple[str, ...]
@@ -65,16 +67,16 @@ class Format(NamedTuple):
     read: Callable[[Path, Path], FactorSet]
 
 
-def numbered(columns: np.ndarray, kinds: Kinds) -> Factors:
-    """The factors of columns [n, K] of any values; a column of one value is none.
+def encode_factors(columns: np.ndarray, kinds: Kinds) -> FactorColumns:
+    """The factors in columns [n, K] of any values, such as angles or hues. Constant columns are left out."""
+    factors = dict[str, np.ndarray]()
+    for (name, kind), values in zip(kinds.items(), columns.T, strict=True):
+        distinct, codes = np.unique(values, return_inverse=True)
+        if len(distinct) > 1:
+            factors[name] = codes.astype(kind)
+    return factors
 
-    Files hold angles, hues and even numbers, which are not places.
-    """
-    pairs = zip(kinds.items(), columns.T, strict=True)
-    each = {name: (kind, *np.unique(values, return_inverse=True)) for (name, kind), values in pairs}
-    return {name: place.astype(kind) for name, (kind, seen, place) in each.items() if len(seen) > 1}
 
-
-def in_order(sizes: tuple[int, ...], kinds: Kinds) -> Factors:
-    """The factors of images in the order of all combinations, the last factor the fastest."""
-    return numbered(np.indices(sizes, np.int16).reshape(len(sizes), prod(sizes)).T, kinds)
+def grid_factors(sizes: tuple[int, ...], kinds: Kinds) -> FactorColumns:
+    """The factors of images that are in the order of all combinations; the last factor varies fastest."""
+    return encode_factors(np.indices(sizes, np.int16).reshape(len(sizes), prod(sizes)).T, kinds)

@@ -1,4 +1,4 @@
-"""Open a data set of known factors: a file of one of the formats, or a folder with it."""
+"""Open a data set of known factors: a file of one of the formats, or the folder that holds it."""
 
 from math import prod
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from diffae.data.dataset import Dataset
 from diffae.data.factors import arrays, cars3d
 from diffae.data.factors.images import Format
-from diffae.data.readers.folder import beside
+from diffae.data.readers.folder import describe_others
 from diffae.data.readers.label_files import honest_name
 from diffae.data.readers.label_table import fields_of
 from diffae.data.readers.sources import seeded
@@ -20,7 +20,7 @@ WHOLE = {"shapes3d": 480_000, "dsprites": 737_280, "cars3d": 17_568}
 
 
 def _files(path: Path) -> list[tuple[Format, Path]]:
-    """The file `path`, or the files in it, that are of a format, each with that."""
+    """The files at or in `path` that are of a format, each after its format."""
     return [
         (form, file)
         for file in (path.iterdir() if path.is_dir() else [path])
@@ -36,8 +36,8 @@ def is_factors(path: Path) -> bool:
 def open_factors(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
     """Open Shapes3D, dSprites, MPI3D or Cars3D, with its factors as columns; the split is seeded.
 
-    Raises UserError for two sets in a folder, and unless each combination of the factors' values
-    occurs once.
+    Raises UserError if a folder holds two data sets, or if a combination of the factors' values does
+    not occur exactly once.
     """
     files = _files(path)
     if len(files) > 1:
@@ -49,11 +49,10 @@ def open_factors(path: Path, image_size: int, crop: str | None, seed: int) -> Da
     places = np.ravel_multi_index([values.astype(int) for values in factors.values()], sizes)
     count = len(source)
     if count != prod(sizes) or len(np.unique(places)) != count:
-        problem = (
-            f"{count:,} images are not all combinations of {' x '.join(map(str, sizes))} values"
-        )
-        raise UserError(f"{path}: {problem}; download it again")
+        combinations = f"all combinations of {' x '.join(map(str, sizes))} values"
+        raise UserError(f"{path}: {count:,} images are not {combinations}; download it again")
     title = honest_name(name, WHOLE.get(name, count) == count, path.resolve().stem)
-    transform, left_out = Transform(image_size, crop or "center"), beside(path, source.own)
+    transform = Transform(image_size, crop or "center")
+    left_out = describe_others(path, source.own)
     split, labels = seeded(count, seed), fields_of(factors)
     return Dataset(title, path, source, transform, *split, left_out=left_out, **labels)

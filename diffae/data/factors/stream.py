@@ -1,11 +1,11 @@
-"""Parts of large files, also of compressed ones, without unpacking them to the disk or to memory."""
+"""Read parts of large files, even compressed ones, without unpacking them to the disk or to memory."""
 
 import threading
 import zipfile
 import zlib
 from math import prod
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -20,24 +20,26 @@ AGAIN = "download it again"
 
 
 class Stream:
-    """The bytes of a file from `start`: as they are, or as zlib unpacks them if they are `deflated`.
+    """The bytes of a file from `start`, which zlib unpacks if they are `deflated`.
 
-    They are unpacked in blocks of STEP bytes. The state of zlib is kept at the beginning of each
-    block, so the file is unpacked once up to the furthest read in each process, and then a block at
-    a time.
+    They are unpacked in blocks of STEP bytes, and the state of zlib at the beginning of each block is
+    kept. So each process unpacks the file once, up to the last block that it reads; after that, a read
+    unpacks only the blocks that it needs.
     """
 
     def __init__(self, path: Path, start: int, deflated: bool):
         self.path, self.start, self.deflated = path, start, deflated
         self._lock = threading.Lock()
-        self._states = [(start, zlib.decompressobj(DEFLATE))]  # and the place in the file
-        self._number, self._block = -1, b""  # the last block that was unpacked
+        # At the beginning of each block: the position in the file, and the state of zlib.
+        self._states = [(start, zlib.decompressobj(DEFLATE))]
+        self._number, self._block = -1, b""  # the block that was unpacked last
 
     def __reduce__(self) -> tuple[type["Stream"], tuple[Path, int, bool]]:
-        return Stream, (self.path, self.start, self.deflated)  # what is kept stays in its process
+        # Other processes unpack the file themselves.
+        return Stream, (self.path, self.start, self.deflated)
 
     def read(self, offset: int, size: int) -> bytes:
-        """So many bytes, fewer where the file ends. Raises UserError naming the file if it is damaged."""
+        """`size` bytes, or fewer at the end of the file. Raises UserError if the file is damaged."""
         try:
             with open(self.path, "rb") as file:
                 if not self.deflated:
@@ -52,7 +54,7 @@ class Stream:
         return b"".join(blocks)[begin : begin + size]
 
     def _unpacked(self, file: IO[bytes], number: int) -> bytes:
-        """Block `number`, after those before it whose ends are not known yet; empty behind the end."""
+        """Block `number`; empty after the end. Blocks before it are unpacked if its state is not known."""
         while self._number != number:
             current = min(number, len(self._states) - 1)
             place, kept = self._states[current]
@@ -65,8 +67,10 @@ class Stream:
         return self._block
 
 
-def _unpack(file: IO[bytes], place: int, state: Any) -> tuple[bytes, int, Any]:
-    """At most STEP unpacked bytes from `place` of a file, and where and how it goes on."""
+def _unpack(
+    file: IO[bytes], place: int, state: "zlib._Decompress"
+) -> tuple[bytes, int, "zlib._Decompress"]:
+    """At most STEP unpacked bytes from `place` of a file, and the place and state after them."""
     file.seek(place)
     unpacked = bytearray()
     while len(unpacked) < STEP and not state.eof:
@@ -87,16 +91,16 @@ class StoredArray(NamedTuple):
     shape: tuple[int, ...]
 
     def row(self, index: int) -> np.ndarray:
-        """Row `index`, uint8. Raises UserError if the file ends before it does."""
+        """Row `index`, uint8. Raises UserError if the file ends within it."""
         size = prod(self.shape[1:])
-        found = self.stream.read(self.offset + index * size, size)
-        if len(found) < size:
+        content = self.stream.read(self.offset + index * size, size)
+        if len(content) < size:
             raise UserError(f"{self.stream.path}: ends before image {index}; {AGAIN}")
-        return np.frombuffer(found, np.uint8).reshape(self.shape[1:])
+        return np.frombuffer(content, np.uint8).reshape(self.shape[1:])
 
 
 def array_in(path: Path, name: str) -> StoredArray:
-    """An array of unsigned bytes in an npz file. Raises UserError if it is none, or damaged."""
+    """An array of unsigned bytes in an npz file. Raises UserError for another or a damaged array."""
     with npz.opened(path, name) as (header, file):
         if header.dtype != np.uint8 or header.by_column:
             raise ValueError(f"it is {header}, not unsigned bytes by rows; {AGAIN}")

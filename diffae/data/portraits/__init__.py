@@ -1,8 +1,8 @@
-"""Procedural portraits: faces drawn as SVG that stand in for CelebA where there is no data at all.
+"""Procedural portraits: faces drawn as SVG, which take the place of CelebA where there is no data.
 
-All 40 CelebA attributes exist and can be seen; an identity is a set of geometry and colour
-parameters with several pictures; everything is a function of (seed, index). Written to disk they
-have CelebA's own layout.
+They have all 40 attributes of CelebA, and each is visible. A person is a set of parameters of geometry
+and colour, and has several pictures. Everything is a function of (seed, index). On disk the portraits
+have the layout of CelebA.
 """
 
 from diffae.data.portraits.attributes import ATTRIBUTES as ATTRIBUTES
@@ -11,7 +11,7 @@ from diffae.data.portraits.attributes import portrait as portrait
 from diffae.data.portraits.attributes import with_attribute as with_attribute
 from diffae.data.portraits.draw import to_svg as to_svg
 from diffae.data.portraits.write import PORTRAITS_VERSION as PORTRAITS_VERSION
-from diffae.data.portraits.write import Drawing as Drawing
+from diffae.data.portraits.write import PortraitDrawing as PortraitDrawing
 from diffae.data.portraits.write import ensure as ensure
 from diffae.data.portraits.write import render as render
 from diffae.data.portraits.write import write_dataset as write_dataset

@@ -1,7 +1,7 @@
-"""The parameters of portraits: 40 attributes, an identity's and a picture's, all drawn from seeds.
+"""The parameters of portraits: 40 attributes, the look of a person and the scene of a picture.
 
-Prevalences and correlations follow CelebA roughly; rare attributes are made more frequent, so that
-small test splits hold both classes.
+All are drawn at random from seeds. Prevalences and correlations roughly follow CelebA, but rare
+attributes are more frequent, so that small test splits have both classes.
 """
 
 import hashlib
@@ -29,33 +29,33 @@ HAIR_SHAPES = ("Bangs", "Wavy_Hair", "Straight_Hair", "Receding_Hairline")
 BEARDS = ("Goatee", "Mustache", "Sideburns")
 
 
-# An identity's geometry and colours: fractions in [0, 1], the same in all its pictures.
+# The geometry and colours of a person, the same in all pictures: fractions in [0, 1].
 Look = namedtuple(
     "Look",
     "width length jaw eye_spacing eye_size eye_height iris nose_length mouth_width mouth_height brow skin "
     "hair_tone hair_volume hair_length parting",
 )
-# A picture's circumstances: the first seven from -1 to 1, the others fractions in [0, 1].
+# The pose, light and so on of a picture: the first seven from -1 to 1, the others fractions in [0, 1].
 Scene = namedtuple(
     "Scene",
     "shift_x shift_y scale turn yaw gaze light light_strength background background_light shape clothes "
     "accessory makeup",
 )
 
-# Real-valued factors that every portrait shows: fields of a Look or Scene, the first six from -1 to
-# 1, the others fractions; and "light", the strength of the light, negative if it comes from the left.
+# Real-valued factors that every portrait shows. They are fields of a Look or a Scene, the first six
+# from -1 to 1, the others fractions. Only "light" is the strength of the light, negative from the left.
 FACTORS = tuple(
     "turn yaw gaze shift_x shift_y scale background_light skin hair_tone width length jaw eye_spacing "
     "eye_size eye_height nose_length mouth_height light".split()
 )
-# Factors and their levels of portraits in all combinations: 1,024.
+# The factors of portraits in all combinations, and the levels of each: 1,024 portraits.
 GRID = dict.fromkeys(("turn", "yaw", "light", "skin", "scale"), 4)
 SIGNED = (*FACTORS[:6], "light")
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """Everything that decides a picture."""
+    """All parameters of a picture."""
 
     identity: int
     partition: int
@@ -72,7 +72,7 @@ class Portrait:
 
 
 def portrait(seed: int, index: int) -> Portrait:
-    """The portrait of an index: always the same, however many others are drawn."""
+    """The portrait of an index. It does not depend on the number of portraits."""
     identity = index // PICTURES_PER_IDENTITY
     person = np.random.default_rng([seed, 1, identity])
     picture = np.random.default_rng([seed, 2, index])
@@ -81,16 +81,17 @@ def portrait(seed: int, index: int) -> Portrait:
     signed = picture.uniform(-1, 1, len(Scene._fields))
     fractions = picture.random(len(Scene._fields))
     scene = Scene(*signed[:7], *fractions[7:])
-    found = permanent | _passing(permanent, picture)
-    attributes = {name: found[name] for name in ATTRIBUTES}
+    drawn = permanent | _passing(permanent, picture)
+    attributes = {name: drawn[name] for name in ATTRIBUTES}
     return Portrait(identity, partition(seed, identity), attributes, look, scene)
 
 
 def independent(seed: int, index: int, levels: Mapping[str, int]) -> Portrait:
-    """A portrait of a person of its own, so that all factors are independent.
+    """A portrait of a different person for each index, so that all factors are independent.
 
-    The factors and attributes of `levels` take so many evenly spaced values, in all combinations in
-    turn, the last the fastest; then no other attribute is there, but a beard below one of BEARDS.
+    Each factor or attribute of `levels` takes that number of evenly spaced values, and successive
+    indices go through all combinations, the last factor fastest. Then no other attributes are present,
+    except that a portrait with one of BEARDS has a beard.
     """
     drawn = replace(portrait(seed, index * PICTURES_PER_IDENTITY), partition=partition(seed, index))
     if not levels:
@@ -107,13 +108,13 @@ def independent(seed: int, index: int, levels: Mapping[str, int]) -> Portrait:
         chosen[name] = low + (1 - low) * float(place) / (count - 1)
     if "light" in chosen:
         chosen["light_strength"] = abs(chosen["light"])
-    of_look, of_scene = ({k: v for k, v in chosen.items() if k in t._fields} for t in (Look, Scene))
-    look, scene = drawn.look._replace(**of_look), drawn.scene._replace(**of_scene)
+    look = drawn.look._replace(**{k: v for k, v in chosen.items() if k in Look._fields})
+    scene = drawn.scene._replace(**{k: v for k, v in chosen.items() if k in Scene._fields})
     return replace(drawn, attributes=attributes, look=look, scene=scene)
 
 
 def partition(seed: int, identity: int) -> int:
-    """Train (60 %), valid (10 %) or test (30 %): an identity is in one split only."""
+    """The split of a person: train (60 %), valid (10 %) or test (30 %)."""
     digest = hashlib.sha256(f"{seed}/{identity}".encode()).digest()
     share = int.from_bytes(digest[:8], "little") / 2**64
     return next(part for limit, part in _SHARES if share < limit)
@@ -124,6 +125,7 @@ def _chances(rng: np.random.Generator) -> Callable[[float], bool]:
 
 
 def _permanent(rng: np.random.Generator) -> dict[str, bool]:
+    """The attributes of a person that are the same in all pictures."""
     chance = _chances(rng)
     male, young = chance(0.42), chance(0.75)
     bald = chance(0.13 if male else 0.0)
@@ -131,7 +133,7 @@ def _permanent(rng: np.random.Generator) -> dict[str, bool]:
     colour = rng.choice((*HAIR_COLOURS[:3], "red"), p=(0.34, 0.28, 0.24, 0.14))
     curl = rng.choice(("Wavy_Hair", "Straight_Hair", "neither"), p=(0.36, 0.28, 0.36))
     chubby = chance(0.10 if young else 0.2)
-    result = {
+    attributes = {
         "Male": male,
         "Young": young,
         "Bald": bald,
@@ -152,21 +154,22 @@ def _permanent(rng: np.random.Generator) -> dict[str, bool]:
         "Wavy_Hair": not bald and curl == "Wavy_Hair",
         "Straight_Hair": not bald and curl == "Straight_Hair",
     }
-    result["Pointy_Nose"] = not result["Big_Nose"] and chance(0.36)
+    attributes["Pointy_Nose"] = not attributes["Big_Nose"] and chance(0.36)
     for name in HAIR_COLOURS[:3]:
-        result[name] = not bald and not gray and colour == name
-    result["Bangs"] = result["Bangs"] and not result["Receding_Hairline"]
-    return result
+        attributes[name] = not bald and not gray and colour == name
+    attributes["Bangs"] = attributes["Bangs"] and not attributes["Receding_Hairline"]
+    return attributes
 
 
 def _passing(person: dict[str, bool], rng: np.random.Generator) -> dict[str, bool]:
+    """The attributes of a picture, and those of the `person` that a hat hides."""
     chance = _chances(rng)
     male, young = person["Male"], person["Young"]
     makeup = chance(0.02 if male else 0.55)
     bearded = male and chance(0.42)
     smiling = chance(0.48)
     hat = not person["Bald"] and chance(0.08)
-    result = {
+    attributes = {
         "Heavy_Makeup": makeup,
         "Wearing_Lipstick": chance(0.02 if male else 0.9 if makeup else 0.45),
         "No_Beard": not bearded,
@@ -185,12 +188,13 @@ def _passing(person: dict[str, bool], rng: np.random.Generator) -> dict[str, boo
         "Wearing_Necklace": chance(0.03 if male else 0.24),
         "Wearing_Necktie": chance(0.18 if male else 0.01),
     }
-    hidden = {"Receding_Hairline": False} if hat else {}  # attributes under a hat are not labelled
-    return result | hidden
+    if hat:
+        attributes["Receding_Hairline"] = False  # attributes under a hat are not labelled
+    return attributes
 
 
 def with_attribute(portrait: Portrait, name: str, value: bool) -> Portrait:
-    """The same portrait with one attribute switched; others change only if it excludes them.
+    """The same portrait with one attribute changed. Others change only if it excludes them.
 
     Raises KeyError if there is no such attribute.
     """
@@ -205,7 +209,7 @@ def with_attribute(portrait: Portrait, name: str, value: bool) -> Portrait:
 
 
 def excluded_by(name: str) -> tuple[str, ...]:
-    """The attributes that a portrait with this one cannot have."""
+    """The attributes that a portrait with the attribute `name` cannot have."""
     if name in HAIR_COLOURS:
         return (*(other for other in HAIR_COLOURS if other != name), "Bald")
     return {

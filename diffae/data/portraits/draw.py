@@ -1,10 +1,10 @@
-"""The drawing: one small function per part, from back to front."""
+"""Draw a portrait as SVG, part by part from back to front."""
 
 from collections.abc import Callable, Iterator, Mapping
 
 from diffae.data.portraits import features
 from diffae.data.portraits.attributes import Portrait
-from diffae.data.portraits.geometry import Face, measure
+from diffae.data.portraits.geometry import FaceGeometry, measure
 from diffae.data.portraits.hair import back_hair, facial_hair, front_hair, hat
 from diffae.data.portraits.palette import darker, hue, lighter, mix, skin
 from diffae.data.portraits.svg import both, circle, curve, ellipse, path
@@ -13,7 +13,7 @@ SIZE = 200
 
 
 def to_svg(portrait: Portrait) -> str:
-    """The portrait as SVG text. `Blurry` is not part of it: `render` blurs the pixels."""
+    """The portrait as SVG text. `Blurry` changes nothing here, since `render` blurs the pixels."""
     face, scene = measure(portrait), portrait.scene
     place = (
         f"translate({11 * scene.shift_x:.2f} {-7 + 8 * scene.shift_y:.2f}) "
@@ -29,8 +29,8 @@ def to_svg(portrait: Portrait) -> str:
     )
 
 
-Draw = Callable[[Portrait, Face], str]
-# What is drawn only of a portrait that has the attribute.
+Draw = Callable[[Portrait, FaceGeometry], str]
+# Parts that are drawn only if a portrait has the attribute.
 BELOW = {"Wearing_Necklace": features.necklace, "Wearing_Necktie": features.necktie}
 ON_SKIN = {
     "5_o_Clock_Shadow": features.shadow,
@@ -38,14 +38,16 @@ ON_SKIN = {
     "Rosy_Cheeks": features.rosy_cheeks,
 }
 ABOVE = {"Wearing_Earrings": features.earrings, "Eyeglasses": features.glasses, "Wearing_Hat": hat}
+# Parts that are drawn on the face of every portrait.
+ON_FACE = (features.eyes, features.brows, features.nose, facial_hair, features.mouth, front_hair)
 
 
-def _having(portrait: Portrait, face: Face, parts: Mapping[str, Draw]) -> str:
-    a = portrait.attributes
-    return "".join(draw(portrait, face) for name, draw in parts.items() if a[name])
+def _having(portrait: Portrait, face: FaceGeometry, parts: Mapping[str, Draw]) -> str:
+    present = (draw for name, draw in parts.items() if portrait.attributes[name])
+    return "".join(draw(portrait, face) for draw in present)
 
 
-def _parts(portrait: Portrait, face: Face) -> Iterator[str]:
+def _parts(portrait: Portrait, face: FaceGeometry) -> Iterator[str]:
     yield back_hair(portrait, face)
     yield _neck(portrait, face)
     yield _clothes(portrait)
@@ -54,20 +56,13 @@ def _parts(portrait: Portrait, face: Face) -> Iterator[str]:
     yield _having(portrait, face, {"Double_Chin": features.double_chin})
     yield path(head(face), fill=skin(portrait))
     yield f'<g clip-path="url(#head)">{_on_skin(portrait, face)}</g>'
-    for draw in (
-        features.eyes,
-        features.brows,
-        features.nose,
-        facial_hair,
-        features.mouth,
-        front_hair,
-    ):
+    for draw in ON_FACE:
         yield draw(portrait, face)
     yield _having(portrait, face, ABOVE)
 
 
-def head(face: Face) -> str:
-    """Skull, cheeks, jaw and chin as one closed curve."""
+def head(face: FaceGeometry) -> str:
+    """The outline of the head: skull, cheeks, jaw and chin as one closed curve."""
     w, j, top, jaw, chin = face.half_width, face.half_jaw, face.top, face.jaw_y, face.chin
     skull = curve("M", 100 - w, 92, "C", 100 - w, top + 12, 100 - w * 0.62, top, 100, top)
     skull = curve(skull, "C", 100 + w * 0.62, top, 100 + w, top + 12, 100 + w, 92)
@@ -105,7 +100,7 @@ def _background(portrait: Portrait) -> str:
     return f'<rect width="200" height="200" fill="url(#bg)"/>{spot}{shade}'
 
 
-def _neck(portrait: Portrait, face: Face) -> str:
+def _neck(portrait: Portrait, face: FaceGeometry) -> str:
     half, top = 24 if portrait.attributes["Male"] else 16, face.chin - 30
     tone = darker(skin(portrait), 0.16)
     shape = curve("M", 100 - half, top, "V 186 H", 100 + half, "V", top, "Z")
@@ -124,12 +119,12 @@ def _clothes(portrait: Portrait) -> str:
     return path(shape, fill=tone) + (collar if male else "")
 
 
-def _ears(portrait: Portrait, face: Face) -> str:
+def _ears(portrait: Portrait, face: FaceGeometry) -> str:
     tone = mix(skin(portrait), "#a05040", 0.18)
     return both(lambda side: ellipse(100 + side * face.half_width, 106, 7, 12, tone))
 
 
-def _on_skin(portrait: Portrait, face: Face) -> str:
+def _on_skin(portrait: Portrait, face: FaceGeometry) -> str:
     drawn = _having(portrait, face, ON_SKIN) + features.wrinkles(portrait, face)
     light = '<rect x="40" y="20" width="120" height="160" fill="url(#light)"/>'
     return drawn + light

@@ -1,21 +1,21 @@
-"""Parts of the face and accessories: each function draws one, with the attributes that show in it.
+"""Draw the parts of the face and accessories, each with the attributes that are visible in it.
 
-`draw` says which of them are drawn only with an attribute.
+`draw` decides which of them are drawn only if the portrait has an attribute.
 """
 
 from functools import partial
 
 from diffae.data.portraits.attributes import Portrait
-from diffae.data.portraits.geometry import Face
+from diffae.data.portraits.geometry import FaceGeometry
 from diffae.data.portraits.palette import IRIS, along, darker, hair, hue, lighter, lips, mix, skin
-from diffae.data.portraits.svg import both, circle, curve, ellipse, path, rect
+from diffae.data.portraits.svg import Style, both, circle, curve, ellipse, path, rect
 
 
-def eyes(portrait: Portrait, face: Face) -> str:
+def eyes(portrait: Portrait, face: FaceGeometry) -> str:
     return both(partial(_eye, portrait, face))
 
 
-def _eye(portrait: Portrait, face: Face, side: int) -> str:
+def _eye(portrait: Portrait, face: FaceGeometry, side: int) -> str:
     a, scene = portrait.attributes, portrait.scene
     x, y, rx, ry = face.x + side * face.eye_dx, face.eye_y, face.eye_rx, face.eye_ry
     iris_x = x + 2.2 * scene.gaze
@@ -46,7 +46,7 @@ def _lashes(x: float, y: float, rx: float, ry: float, side: int, colour: str) ->
     return path(first, second, stroke=colour, stroke_width=2.2) + mark
 
 
-def brows(portrait: Portrait, face: Face) -> str:
+def brows(portrait: Portrait, face: FaceGeometry) -> str:
     a = portrait.attributes
     width = (8.5 if a["Bushy_Eyebrows"] else 2.8) + 1.2 * portrait.look.brow
     rise = 13 if a["Arched_Eyebrows"] else 2.5
@@ -59,7 +59,7 @@ def brows(portrait: Portrait, face: Face) -> str:
     return path(both(brow), stroke=darker(hair(portrait), 0.35), stroke_width=round(width, 1))
 
 
-def nose(portrait: Portrait, face: Face) -> str:
+def nose(portrait: Portrait, face: FaceGeometry) -> str:
     a, tone = portrait.attributes, skin(portrait)
     x, y, top = face.x + 0.5 * face.yaw, face.nose_y, face.eye_y + 4
     dark, light = darker(tone, 0.34), lighter(tone, 0.4)
@@ -76,7 +76,7 @@ def nose(portrait: Portrait, face: Face) -> str:
     return path("M", x - 6, y - 1, "Q", x, y + 6, x + 6, y - 1, stroke=dark, stroke_width=2.6)
 
 
-def mouth(portrait: Portrait, face: Face) -> str:
+def mouth(portrait: Portrait, face: FaceGeometry) -> str:
     a, x = portrait.attributes, face.x
     half = face.mouth_half + 3 * a["Big_Lips"]
     bend = 9 if a["Smiling"] else -1.5
@@ -98,7 +98,7 @@ def mouth(portrait: Portrait, face: Face) -> str:
 
 
 def _crescent(x: float, y: float, half: float, above: float, below: float, fill: str) -> str:
-    """What lies between two curves that meet at x - half and x + half."""
+    """The area between two curves that meet at x - half and x + half."""
     left, right = x - half, x + half
     return path("M", left, y, "Q", x, above, right, y, "Q", x, below, left, y, "Z", fill=fill)
 
@@ -113,15 +113,15 @@ def _dimples(portrait: Portrait, x: float, y: float, half: float) -> str:
     return both(dimple)
 
 
-def shadow(portrait: Portrait, face: Face) -> str:
-    """A 5 o'clock shadow: cheeks, upper lip and jaw darkened."""
+def shadow(portrait: Portrait, face: FaceGeometry) -> str:
+    """A 5 o'clock shadow, which darkens cheeks, upper lip and jaw."""
     x, y = face.x, face.nose_y + 3
     tone = mix(darker(skin(portrait), 0.45), "#46505f", 0.5)
     left = curve("M", 40, y - 10, "Q", x - 26, y + 8, x - 12, y, "H", x + 12)
     return path(left, "Q", x + 26, y + 8, 160, y - 10, "V 190 H 40 Z", fill=tone, opacity=0.5)
 
 
-def cheekbones(portrait: Portrait, face: Face) -> str:
+def cheekbones(portrait: Portrait, face: FaceGeometry) -> str:
     tone = skin(portrait)
     hollow = darker(mix(tone, "#b0604a", 0.45), 0.25)
 
@@ -134,13 +134,13 @@ def cheekbones(portrait: Portrait, face: Face) -> str:
     return both(cheek)
 
 
-def rosy_cheeks(portrait: Portrait, face: Face) -> str:
+def rosy_cheeks(portrait: Portrait, face: FaceGeometry) -> str:
     x, y = face.x, face.eye_y + 24
     return both(lambda side: circle(x + side * 27, y, 11, "#f2405e", opacity=0.55))
 
 
-def wrinkles(portrait: Portrait, face: Face) -> str:
-    """Lines of age: forehead, outer corners of the eyes, from nose to mouth."""
+def wrinkles(portrait: Portrait, face: FaceGeometry) -> str:
+    """Wrinkles on the forehead, at the outer corners of the eyes, and from the nose to the mouth."""
     if portrait.attributes["Young"]:
         return ""
     x, y, eye_y = face.x, face.brow_y - 9, face.eye_y
@@ -156,17 +156,17 @@ def wrinkles(portrait: Portrait, face: Face) -> str:
     return path(*forehead, both(cheek), stroke=tone, stroke_width=3)
 
 
-def double_chin(portrait: Portrait, face: Face) -> str:
+def double_chin(portrait: Portrait, face: FaceGeometry) -> str:
     tone, y, half = skin(portrait), face.chin, face.half_jaw
     line = curve("M", 100 - half * 0.8, y + 4, "Q", 100, y + 28, 100 + half * 0.8, y + 4)
     chin = ellipse(100, y - 2, half * 1.02, 20, darker(tone, 0.05))
     return chin + path(line, stroke=darker(tone, 0.5), stroke_width=4.5)
 
 
-def glasses(portrait: Portrait, face: Face) -> str:
+def glasses(portrait: Portrait, face: FaceGeometry) -> str:
     frame = along(("#15151a", "#5a2a18", "#20356a"), portrait.scene.accessory)
     x, y, dx = face.x, face.eye_y, face.eye_dx
-    glass = {"rx": 9, "fill_opacity": 0.35, "stroke": frame, "stroke_width": 4}
+    glass: dict[str, Style] = {"rx": 9, "fill_opacity": 0.35, "stroke": frame, "stroke_width": 4}
 
     def arm(side: int) -> str:
         end = 100 + side * (face.half_width + 3)
@@ -177,20 +177,21 @@ def glasses(portrait: Portrait, face: Face) -> str:
     return lenses + path(bridge, both(arm), stroke=frame, stroke_width=4)
 
 
-def earrings(portrait: Portrait, face: Face) -> str:
+def earrings(portrait: Portrait, face: FaceGeometry) -> str:
     colour = along(("#ffd23f", "#3fe0ff", "#ff5fa8"), portrait.scene.accessory)
-    x, edge = face.half_width + 2, {"stroke": "#fff", "stroke_width": 1.6}
+    edge: dict[str, Style] = {"stroke": "#fff", "stroke_width": 1.6}
+    x = face.half_width + 2
     return both(lambda side: circle(100 + side * x, 125, 6.5, colour, **edge))
 
 
-def necklace(portrait: Portrait, face: Face) -> str:
+def necklace(portrait: Portrait, face: FaceGeometry) -> str:
     colour = along(("#ffe9a0", "#fff6f0", "#ffd23f"), portrait.scene.makeup)
     beads = [(-27, 170), (-20, 178), (-11, 184), (-1, 186), (9, 184), (18, 178), (25, 170)]
-    edge = {"stroke": "#8a6414", "stroke_width": 1}
+    edge: dict[str, Style] = {"stroke": "#8a6414", "stroke_width": 1}
     return "".join(circle(101 + x, y, 5.4, colour, **edge) for x, y in beads)
 
 
-def necktie(portrait: Portrait, face: Face) -> str:
+def necktie(portrait: Portrait, face: FaceGeometry) -> str:
     colour = hue((portrait.scene.clothes + 0.5) % 1, 0.85, 0.75)
     collar = path("M 66 174 L 100 190 L 134 174 L 146 232 H 54 Z", fill="#fbfaf7")
     tie = "M 89 175 H 111 L 106 187 L 117 232 H 83 L 94 187 Z"

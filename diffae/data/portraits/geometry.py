@@ -1,4 +1,4 @@
-"""The geometry of a face: positions and sizes, in units of a drawing of 200 x 200."""
+"""The geometry of a face: positions and sizes of its parts, in a drawing of 200 x 200 units."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ CENTRE = 100.0
 
 
 @dataclass(frozen=True)
-class Face:
-    """Measures of a face that looks straight ahead; `yaw` is the sideways shift of its features."""
+class FaceGeometry:
+    """Measures of a face from the front. `yaw` shifts its features sideways."""
 
     top: float
     chin: float
@@ -26,7 +26,7 @@ class Face:
 
     @property
     def x(self) -> float:
-        """The middle of the features."""
+        """The horizontal middle of the features."""
         return CENTRE + self.yaw
 
     @property
@@ -38,7 +38,7 @@ class Face:
         return self.chin - 22
 
 
-def measure(portrait: Portrait) -> Face:
+def measure(portrait: Portrait) -> FaceGeometry:
     a, look = portrait.attributes, portrait.look
     half_width = 43 + 8 * look.width + 9 * a["Chubby"] - 6 * a["Oval_Face"]
     chin = 162 + 6 * look.length + 8 * a["Oval_Face"]
@@ -47,7 +47,7 @@ def measure(portrait: Portrait) -> Face:
     eye_y = 97 + 5 * look.eye_height
     eye_size = 1 + 0.25 * look.eye_size + 0.22 * a["Attractive"]
     nose_y = eye_y + 24 + 5 * look.nose_length
-    return Face(
+    return FaceGeometry(
         top=34.0,
         chin=chin,
         half_width=half_width,

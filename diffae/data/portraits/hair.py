@@ -1,13 +1,13 @@
 """Hair behind and in front of the face, beards, and hats."""
 
 from diffae.data.portraits.attributes import Portrait
-from diffae.data.portraits.geometry import Face
+from diffae.data.portraits.geometry import FaceGeometry
 from diffae.data.portraits.palette import along, darker, hair, hue, lighter
 from diffae.data.portraits.svg import both, circle, curve, ellipse, path, rect
 
 
-def back_hair(portrait: Portrait, face: Face) -> str:
-    """The hair behind the head: long for women, with a straight, wavy or round edge."""
+def back_hair(portrait: Portrait, face: FaceGeometry) -> str:
+    """The hair behind the head: only women have it, with a straight, wavy or round edge."""
     a, look = portrait.attributes, portrait.look
     if a["Male"] or a["Bald"]:
         return ""
@@ -37,8 +37,8 @@ def _waves(x: float, start: float, end: float, side: int) -> str:
     return " ".join(curve("Q", x + side * 15, middle, x, to) for middle, to in heights)
 
 
-def front_hair(portrait: Portrait, face: Face) -> str:
-    """The cap of hair on the skull, its hairline and fringe."""
+def front_hair(portrait: Portrait, face: FaceGeometry) -> str:
+    """The hair on the skull, with the hairline and a fringe."""
     a, look = portrait.attributes, portrait.look
     if a["Bald"]:
         return ellipse(face.x - 12, 52, 14, 8, "#fff", opacity=0.5)
@@ -60,8 +60,8 @@ def front_hair(portrait: Portrait, face: Face) -> str:
     return drawn
 
 
-def _hairline(portrait: Portrait, face: Face, y: float) -> str:
-    """From the right temple to the left, above the forehead."""
+def _hairline(portrait: Portrait, face: FaceGeometry, y: float) -> str:
+    """The edge of the hair above the forehead, from the right temple to the left."""
     inner = face.half_width - 3
     left, right = 100 - inner, 100 + inner
     if portrait.attributes["Receding_Hairline"]:  # bare temples around a lock in the middle
@@ -93,7 +93,7 @@ def _combed(crown: float, line: float, tone: str) -> str:
     return path(*strands, stroke=lighter(tone, 0.32), stroke_width=2.6)
 
 
-def _bangs(face: Face, half: float, tone: str) -> str:
+def _bangs(face: FaceGeometry, half: float, tone: str) -> str:
     """A fringe down to the brows."""
     y, w = face.brow_y - 1, half - 5
     right = 100 + w
@@ -105,8 +105,8 @@ def _bangs(face: Face, half: float, tone: str) -> str:
     return path(top, *teeth, "Z", fill=darker(tone, 0.1))
 
 
-def facial_hair(portrait: Portrait, face: Face) -> str:
-    """A beard along the jaw unless No_Beard; goatee, moustache and sideburns on top of it."""
+def facial_hair(portrait: Portrait, face: FaceGeometry) -> str:
+    """A beard along the jaw, with goatee, moustache and sideburns; nothing with No_Beard."""
     a = portrait.attributes
     if a["No_Beard"]:
         return ""
@@ -139,7 +139,7 @@ def facial_hair(portrait: Portrait, face: Face) -> str:
     return drawn
 
 
-def hat(portrait: Portrait, face: Face) -> str:
+def hat(portrait: Portrait, face: FaceGeometry) -> str:
     """A beanie or a hat with a brim, above the brows."""
     scene = portrait.scene
     tone = hue((scene.clothes + 0.33) % 1, 0.6, 0.45 + 0.4 * scene.makeup)

@@ -1,4 +1,4 @@
-"""Colours of a portrait: a range for each class, so that no class is a single colour."""
+"""Colours of a portrait. Each class has a range of colours, not a single one."""
 
 import colorsys
 
@@ -31,7 +31,7 @@ def lighter(colour: str, share: float) -> str:
 
 
 def along(colours: tuple[str, ...], share: float) -> str:
-    """The colour at `share` (0 to 1) along a sequence of colours."""
+    """The colour at the fraction `share` of the way along a sequence of colours."""
     place = min(share, 0.9999) * (len(colours) - 1)
     i = int(place)
     return mix(colours[i], colours[i + 1], place - i)

@@ -1,4 +1,4 @@
-"""Portraits as pixels, and as a data set on disk in CelebA's layout."""
+"""Render portraits, and write them as a data set in CelebA's layout."""
 
 import io
 import json
@@ -38,6 +38,7 @@ from diffae.system.progress import shown
 from diffae.system.whole import write_new, write_whole
 
 PORTRAITS_VERSION = "1"
+Settings = dict[str, str | int | dict[str, int]]  # of a set of portraits, as NOTE holds them
 LARGEST_COUNT = 1_000_000
 BLUR_RADIUS = 4.5  # in units of the drawing
 
@@ -45,7 +46,7 @@ NOTE, TABLE = "portraits.json", "labels.csv"
 CHUNK = 64
 DEAD_PROCESS = "portraits: a process that draws died; free some memory, then run this again"
 LARGEST_NOTE = 10_000  # bytes
-WORTH_PROCESSES = 8  # chunks: fewer are drawn before other processes have started
+WORTH_PROCESSES = 8  # chunks; fewer are drawn sooner than processes have started
 
 
 def render(portrait: Portrait, size: int) -> np.ndarray:
@@ -70,30 +71,30 @@ def write_dataset(
     workers: int | None = None,
     levels: Mapping[str, int] | None = None,
 ) -> None:
-    """Write portraits 0..count-1 as `size` px PNGs with CelebA's label files.
+    """Write portraits 0..count-1 as PNGs of `size` px, with CelebA's label files.
 
-    With `levels` they are `independent`, and labels.csv holds their attributes and factors instead.
+    With `levels` they are `independent`, and labels.csv has their attributes and factors instead.
 
-    The label files come last, so that an unfinished set is not taken for a finished one; run again,
-    it is finished without drawing twice. Raises UserError, and writes nothing, if `out` holds
-    anything else.
+    The label files are written last, so that an unfinished set is not taken for a finished one. Another
+    call draws only the missing pictures. Raises UserError, and writes nothing, if `out` holds anything
+    else.
     """
     if not 1 <= count <= LARGEST_COUNT:
         raise UserError(f"portraits: count must be 1 to {LARGEST_COUNT:,}, not {count:,}")
     if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
         raise UserError(f"portraits: size must be {SMALLEST_SIZE} to {LARGEST_SIZE}, not {size:,}")
-    settings: dict[str, object] = {"version": PORTRAITS_VERSION, "seed": seed, "count": count}
-    draw_one = partial(portrait, seed)
+    settings: Settings = {"version": PORTRAITS_VERSION, "seed": seed, "count": count}
+    make_portrait = partial(portrait, seed)
     if levels is not None:
         _check_levels(levels, count)
         settings["levels"] = dict(levels)
-        draw_one = partial(independent, seed, levels=levels)
+        make_portrait = partial(independent, seed, levels=levels)
     _claim(out, settings | {"size": size})
     images = out / IMAGE_FOLDER
     images.mkdir(exist_ok=True)
     missing = [i for i in range(count) if not (images / _name(i)).exists()]
     chunks = [missing[a : a + CHUNK] for a in range(0, len(missing), CHUNK)]
-    draw = partial(_draw, images, size, draw_one)
+    draw = partial(_draw, images, size, make_portrait)
     workers = (workers or os.cpu_count() or 1) if len(chunks) > WORTH_PROCESSES else 1
     with mapped(draw, chunks, workers, DEAD_PROCESS) as counts:
         for _ in shown(counts, "drawing portraits", "images", len(missing), int):
@@ -101,16 +102,13 @@ def write_dataset(
     if levels is None:
         _write_labels(out, count, seed)
     else:
-        _write_table(out, list(map(draw_one, range(count))), levels)
+        _write_table(out, list(map(make_portrait, range(count))), levels)
 
 
 def ensure(count: int, size: int, seed: int = 0, levels: Mapping[str, int] | None = None) -> Path:
-    """The folder of a set of portraits under $DIFFAE_CACHE or ~/.cache/diffae.
-
-    They are drawn if it does not exist.
-    """
+    """The folder of a set of portraits under $DIFFAE_CACHE or ~/.cache/diffae, drawn on first use."""
     name = f"portraits-{PORTRAITS_VERSION}-seed{seed}-{size}px-{count}"
-    name += "".join(f"-{factor}{of}" for factor, of in (levels or {}).items())
+    name += "".join(f"-{factor}{count}" for factor, count in (levels or {}).items())
     out = cache_root() / "data" / name
     if not (out / (TABLE if levels else ATTRIBUTE_FILE)).exists():
         write_dataset(out, count, size, seed, levels=levels)
@@ -118,14 +116,15 @@ def ensure(count: int, size: int, seed: int = 0, levels: Mapping[str, int] | Non
 
 
 def is_of_a_set(path: Path) -> bool:
-    """Whether a picture is in the folder of a set of portraits that was written here."""
+    """Whether a picture is in the folder of a set of portraits that `write_dataset` wrote."""
     return path.parent.name == IMAGE_FOLDER and (path.parents[1] / NOTE).is_file()
 
 
-def _draw(images: Path, size: int, one: Callable[[int], Portrait], indices: list[int]) -> int:
+def _draw(images: Path, size: int, make: Callable[[int], Portrait], indices: list[int]) -> int:
+    """Draw the portraits of these indices; returns their number."""
     for i in indices:
         png = io.BytesIO()
-        _image(one(i), size).save(png, format="PNG")
+        _image(make(i), size).save(png, format="PNG")
         write_whole(images / _name(i), png.getvalue())
     return len(indices)
 
@@ -134,10 +133,10 @@ def _name(index: int) -> str:
     return f"{index + 1:06d}.png"
 
 
-def _claim(out: Path, settings: dict[str, object]) -> None:
-    """Make `out` the folder of this set. Another process may do the same at the same time."""
+def _claim(out: Path, settings: Settings) -> None:
+    """Make `out` the folder of this set of portraits, even if another process does so at the same time."""
     note, content = out / NOTE, json.dumps(settings)
-    is_foreign = foreign(out)  # before the note is looked for, which another process may write now
+    is_foreign = foreign(out)  # read before the note, which another process may be writing
     if not os.path.lexists(note):
         if is_foreign:
             raise UserError(f"{out}: exists and holds something else; choose another folder")
@@ -150,28 +149,25 @@ def _claim(out: Path, settings: dict[str, object]) -> None:
 
 def _check_levels(levels: Mapping[str, int], count: int) -> None:
     """Raise UserError for factors that do not exist or exclude each other, or impossible levels."""
-    for name, of in levels.items():
-        if name not in (*FACTORS, *ATTRIBUTES):
-            raise UserError(
-                f"--factors: no factor {name!r}{did_you_mean(name, (*FACTORS, *ATTRIBUTES))}"
-            )
-        if of < 2 or (name in ATTRIBUTES and of > 2):
-            raise UserError(
-                f"--factors: {name} takes {'2' if name in ATTRIBUTES else '2 or more'} levels"
-            )
+    names = (*FACTORS, *ATTRIBUTES)
+    for name, level_count in levels.items():
+        if name not in names:
+            raise UserError(f"--factors: no factor {name!r}{did_you_mean(name, names)}")
+        if level_count < 2 or (name in ATTRIBUTES and level_count > 2):
+            allowed = "2" if name in ATTRIBUTES else "2 or more"
+            raise UserError(f"--factors: {name} takes {allowed} levels")
         for other in levels.keys() & excluded_by(name):
             raise UserError(f"--factors: {name} and {other} exclude each other; leave out one")
-    if count % (whole := prod(levels.values())):
-        raise UserError(
-            f"--count {count}: must be a multiple of the {whole:,} combinations of --factors"
-        )
+    if count % prod(levels.values()):
+        combinations = f"{prod(levels.values()):,} combinations of --factors"
+        raise UserError(f"--count {count}: must be a multiple of the {combinations}")
 
 
 def _write_table(out: Path, portraits: list[Portrait], levels: Mapping[str, int]) -> None:
-    """labels.csv: split, the attributes that vary, and factors, ordered where they have levels."""
+    """Write labels.csv: split, attributes that vary, and factors. Factors with levels are ordered."""
     rows = {"file": [_name(i) for i in range(len(portraits))]}
     rows |= {"split": [next(k for k, v in SPLITS.items() if v == p.partition) for p in portraits]}
-    for name in ATTRIBUTES if not levels else filter(levels.get, ATTRIBUTES):
+    for name in filter(levels.get, ATTRIBUTES) if levels else ATTRIBUTES:
         rows[name] = [str(int(p.attributes[name])) for p in portraits]
     for name in FACTORS:
         kind = "ordered" if name in levels else "real"
@@ -196,18 +192,18 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 
 
 # ----------------------------------------------------------------------------------------------
-# Portraits that are not drawn: labels only, for commands that only count
+# The drawing of a data set of portraits, and data sets of portraits that are never drawn
 
 _portrait = cache(portrait)
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """How the portraits that ship are drawn: `Drawing` and `Truth` of diffae.data.dataset."""
+class PortraitDrawing:
+    """How a data set of portraits is drawn: both its `Drawing` and its `Truth` (`diffae.data.dataset`)."""
 
     seed: int
     size: int  # px
-    dry: bool = False  # then nothing is drawn
+    dry: bool = False  # in a dry run nothing is drawn
     attributes: tuple[str, ...] = ATTRIBUTES
 
     def factors(self, indices: Indices) -> Factors:
@@ -217,17 +213,17 @@ class Drawing:
         return Factors(np.reshape(values, shape), FACTORS, ("real",) * len(FACTORS))
 
     def changes(self, index: int, attribute: str, on: bool) -> dict[str, bool] | None:
-        """What `with_attribute` changes, by the names of attributes."""
+        """The attributes that `with_attribute` changes, with their new values; None if it changes none."""
         was = _portrait(self.seed, index)
         changed = with_attribute(was, attribute, on).attributes.items() - was.attributes.items()
         return dict(changed) if was.attributes[attribute] != on else None
 
     def picture(self, index: int, attribute: str, on: bool) -> Image.Image:
-        """The portrait `with_attribute`, drawn as large as those of the data set."""
+        """The portrait `with_attribute`, drawn at the size of the data set."""
         return _image(with_attribute(portrait(self.seed, index), attribute, on), self.size)
 
     def combinations(self, most: int) -> Path | int | None:
-        """Portraits in all combinations of GRID or of fewer levels, drawn on first use: their folder."""
+        """The folder of portraits in all combinations of GRID, or of fewer levels; drawn on first use."""
         counts = counts_within([*GRID.values()], most)
         if counts is None:
             return None
@@ -238,7 +234,7 @@ class Drawing:
 
 
 def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
-    """The data set that `open_portraits` would draw and open. Reading an image raises UserError."""
+    """The data set that `open_portraits` would open, with labels only: reading an image is a UserError."""
     portraits = [portrait(seed, index) for index in range(count)]
     return Dataset(
         name="portraits",
@@ -250,7 +246,7 @@ def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
         attribute_names=tuple(ATTRIBUTES),
         attributes=np.array([[p.attributes[name] for name in ATTRIBUTES] for p in portraits]),
         identities=np.array([p.identity + 1 for p in portraits], np.int64),
-        drawing=(drawing := Drawing(seed, image_size, dry=True)),
+        drawing=(drawing := PortraitDrawing(seed, image_size, dry=True)),
         truth=drawing,
     )
 

@@ -6,8 +6,8 @@
     identity_CelebA.txt         "name number" rows, optional
 
 or as Kaggle has it, with list_attr_celeba.csv, list_eval_partition.csv and the images in
-img_align_celeba/img_align_celeba/. The attribute file defines the data set: images that it does not
-list are left out and counted.
+img_align_celeba/img_align_celeba/. Images that the attribute file does not list are left out and
+counted.
 
 CelebA-HQ as CelebAMask-HQ distributes it (Karras et al., ICLR 2018; Lee et al., CVPR 2020):
 
@@ -17,21 +17,20 @@ CelebA-HQ as CelebAMask-HQ distributes it (Karras et al., ICLR 2018; Lee et al.,
     list_eval_partition.txt                CelebA's own, optional
     identity_CelebA.txt                    CelebA's own, optional
 
-The mapping says which picture of CelebA each image was made of, and so who it shows and which split
-CelebA puts it in. Without it the same person may be trained and tested on.
+The mapping names the picture of CelebA that each image was made from, and so gives its person and its
+split in CelebA. Without it the same person may be in the training and in the test split.
 """
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from diffae.data.dataset import SPLITS, Dataset
+from diffae.data.dataset import SPLITS, Dataset, Split
 from diffae.data.readers import label_files
-from diffae.data.readers.folder import ImageFiles, counted, find_files, without
-from diffae.data.readers.label_files import Labels
+from diffae.data.readers.folder import ImageFiles, counted, find_files, names_without
+from diffae.data.readers.label_files import CelebaLabels
 from diffae.data.readers.sources import seeded
 from diffae.data.transforms import ALIGNED_CELEBA, Transform, decode
 from diffae.system.errors import UserError, refuse_duplicates
@@ -59,18 +58,20 @@ def open_celeba(path: Path, image_size: int, crop: str | None, seed: int) -> Dat
     return labelled(path, folder, read_celeba_labels(path, seed), image_size, crop)
 
 
-def labelled(path: Path, folder: Path, labels: Labels, size: int, crop: str | None) -> Dataset:
+def labelled(
+    path: Path, folder: Path, labels: CelebaLabels, size: int, crop: str | None
+) -> Dataset:
     """The data set of the files in `folder` that `labels` lists."""
     names = label_files.names_on_disk(folder, labels)
     transform = Transform(size, crop or default_crop(decode(folder / names[0])))
-    left_out = unlisted(path, [folder / name for name in names], labels.files[0].name)
+    left_out = describe_unlisted(path, [folder / name for name in names], labels.files[0].name)
     source, name = ImageFiles(folder, names, labels.files), labels.title(path.resolve().name)
-    return Dataset(name, path, source, transform, left_out=left_out, **labels.fields)
+    return Dataset(name, path, source, transform, *labels.split, left_out=left_out, **labels.fields)
 
 
-def unlisted(path: Path, listed: list[Path], file: str) -> tuple[str, ...]:
+def describe_unlisted(path: Path, listed: list[Path], file: str) -> tuple[str, ...]:
     """E.g. "3 images that list_attr_celeba.txt does not list"; empty if there are none."""
-    count = len(list(without(find_files(path).names, path, listed)))
+    count = len(list(names_without(find_files(path).names, path, listed)))
     return (f"{counted(count, 'image')} that {file} does not list",) if count else ()
 
 
@@ -78,29 +79,28 @@ def default_crop(first_image: Image.Image) -> str:
     return "d2c" if first_image.size == ALIGNED_CELEBA else "center"
 
 
-def read_celeba_labels(folder: Path, seed: int) -> Labels:
-    """The labels of `folder`, which has an attribute file: the first of `files`."""
+def read_celeba_labels(folder: Path, seed: int) -> CelebaLabels:
+    """The labels of `folder`, which has an attribute file."""
     files = label_files.files_of(folder, (ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE))
     names, fields = label_files.read_attributes(files[0])
-    people = read_people(folder, names, seed, only=ATTRIBUTE_FILE)
-    return Labels(names, files, fields | people, ("celeba", CELEBA_IMAGES))
+    fields["identities"], split = read_people(folder, names, seed, only=ATTRIBUTE_FILE)
+    return CelebaLabels(names, files, fields, split, ("celeba", CELEBA_IMAGES))
 
 
 def read_people(
     folder: Path, names: list[str], seed: int, only: str = "", through: str = ""
-) -> dict[str, Any]:
-    """Identities and split of images by CelebA's names; the split is seeded where it is not known.
+) -> tuple[np.ndarray | None, Split]:
+    """Identities, None if unknown, and split of the images of CelebA that have these `names`.
 
-    `only` is a file that must list every name of theirs, `through` what led to the names.
+    The split is seeded without a file of it. If the file `only` is given, identities and split must not
+    list images that it does not list. `through` is added to the source of the split.
     """
     identities = label_files.read_column(folder, IDENTITY_FILE, names, only=only)
     official = label_files.read_column(folder, PARTITION_FILE, names, SPLIT_NUMBERS, only=only)
     if official is None:
-        partition, source = seeded(len(names), seed, identities)
-    else:
-        [file] = label_files.files_of(folder, [PARTITION_FILE])
-        partition, source = official.astype(np.int8), f"{file.name}{through}"
-    return {"identities": identities, "partition": partition, "partition_source": source}
+        return identities, seeded(len(names), seed, identities)
+    [file] = label_files.files_of(folder, [PARTITION_FILE])
+    return identities, (official.astype(np.int8), f"{file.name}{through}")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ CELEBAHQ_IMAGES = 30_000
 def is_celebahq(path: Path) -> bool:
     """Whether this is CelebA-HQ.
 
-    It is not if it has CelebA's own images: label files may be copied from one to the other.
+    A folder with CelebA's own images is not, since label files may be copied from one to the other.
     """
     labels = label_files.find_label_file(path, HQ_ATTRIBUTE_FILE)
     own = (path / HQ_IMAGE_FOLDER).is_dir() or labels is not None
@@ -124,37 +124,36 @@ def is_celebahq(path: Path) -> bool:
 
 
 def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Open CelebA-HQ. Crop "center": the images are square.
-
-    Named "celeba-hq" if all 30,000 are there.
-    """
+    """Open CelebA-HQ, named "celeba-hq" if all 30,000 images are there. The images are square."""
     if label_files.find_label_file(path, HQ_ATTRIBUTE_FILE) is None:
         raise UserError(f"{path / HQ_ATTRIBUTE_FILE}: no such file; or give {HQ_IMAGE_FOLDER}")
     labels = read_celebahq_labels(path, seed)
     return labelled(path, path / HQ_IMAGE_FOLDER, labels, image_size, crop or "center")
 
 
-def read_celebahq_labels(folder: Path, seed: int) -> Labels:
-    """Labels of `folder`'s files; identities and CelebA's partition only through the mapping."""
-    known = (HQ_ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE)
-    files = label_files.files_of(folder, known)
+def read_celebahq_labels(folder: Path, seed: int) -> CelebaLabels:
+    """The labels of `folder`. Identities and CelebA's partition are read only if the mapping is there."""
+    file_names = (HQ_ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE)
+    files = label_files.files_of(folder, file_names)
     names, fields = label_files.read_attributes(files[0])
     if os.path.lexists(folder / MAPPING_FILE):
         originals = read_originals(folder / MAPPING_FILE, names)
-        people = read_people(folder, originals, seed, through=f" through {MAPPING_FILE}")
+        through = f" through {MAPPING_FILE}"
+        identities, (partition, source) = read_people(folder, originals, seed, through=through)
     else:
         files = files[:1]
-        partition, source = seeded(len(names), seed)
-        people = {"identities": None, "partition": partition, "partition_source": source}
-    if people["identities"] is None and people["partition_source"].startswith("seeded"):
-        people["partition_source"] += "; identities unknown, a person may be in several splits"
-    return Labels(names, files, fields | people, ("celeba-hq", CELEBAHQ_IMAGES))
+        identities, (partition, source) = None, seeded(len(names), seed)
+    if identities is None and source.startswith("seeded"):
+        source += "; identities unknown, a person may be in several splits"
+    fields["identities"] = identities
+    whole = ("celeba-hq", CELEBAHQ_IMAGES)
+    return CelebaLabels(names, files, fields, (partition, source), whole)
 
 
 def read_originals(path: Path, names: list[str]) -> list[str]:
     """CelebA's file name for each of `names` ("7.jpg" is row 7).
 
-    The mapping may list more images than there are, so that a subset needs no mapping of its own.
+    The mapping may list more images than there are, so that it can be used for a subset.
     """
     rows = label_files.read_rows(path)
     rows, first = (rows[1:], 2) if rows and rows[0][0] == "idx" else (rows, 1)

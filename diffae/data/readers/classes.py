@@ -1,21 +1,21 @@
-"""Classes of images by their folders, as ImageNet is unpacked, or by Kaggle's list of them.
+"""Classes of images by their folders, as in ImageNet, or by Kaggle's list of ImageNet's classes.
 
     train/n01440764/n01440764_10026.JPEG
     val/n01440764/ILSVRC2012_val_00000293.JPEG      or val/ILSVRC2012_val_00000293.JPEG
     LOC_val_solution.csv                            the classes of the latter
 
-As in torchvision's `ImageFolder` a class is a folder below that of the split, in sorted order.
+As in torchvision's `ImageFolder`, each folder below that of the split is a class, in sorted order.
 """
 
 import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from diffae.data.dataset import TEST, TRAIN, VALID
+from diffae.data.dataset import TEST, TRAIN, VALID, LabelFields
 from diffae.data.readers.label_files import honest_name, read_rows
 from diffae.data.readers.sources import split_folder
 from diffae.system.cli import printable
@@ -23,7 +23,7 @@ from diffae.system.errors import UserError
 
 SOLUTION, HEADER = "LOC_val_solution.csv", ["ImageId", "PredictionString"]
 MOST_CLASSES = 1000
-# Sets that numbers are printed of: how many images they have, and their file names.
+# Sets that papers report numbers on: the number of images, and the form of their file names.
 HELD_OUT = {
     "imagenet-val": (50_000, re.compile(r"ILSVRC2012_val_\d{8}")),
     "coco-val2017": (5_000, re.compile(r"\d{12}")),
@@ -31,14 +31,14 @@ HELD_OUT = {
 
 
 class Classes(NamedTuple):
-    """Images of a folder by relative path, and their classes, as `fields` of `Dataset`.
+    """The images of a folder that are read, by relative path, and their labels.
 
-    The `files` that were read for them, and what was left out; no fields if not all have a class.
-    `splits` are those that a table of labels gives.
+    `files` are the label files. `left_out` has lines of text on images and labels that are not read.
+    `splits` are those of a table of labels, if it has such a column.
     """
 
     images: tuple[str, ...]
-    fields: dict[str, Any] = {}
+    fields: LabelFields = {}
     files: tuple[Path, ...] = ()
     left_out: tuple[str, ...] = ()
     splits: tuple[int, ...] = ()
@@ -52,32 +52,32 @@ class Place(NamedTuple):
 
 
 def read_classes(root: Path, images: tuple[str, ...]) -> Classes:
-    """The classes of images, by relative path.
+    """The classes of images, by relative path, if all have one.
 
-    Test images without any are left out beside labelled validation images, as those of ImageNet.
+    Test images are left out if they have no class, but validation images do, as in ImageNet.
     """
     files = (root / SOLUTION,) if os.path.lexists(root / SOLUTION) else ()
     listed = read_solution(files[0]) if files else {}
-    found = {name: place_of(name, listed) for name in images}
-    splits = {place.split for place in found.values() if place.label}
+    places = {name: place_of(name, listed) for name in images}
+    splits = {place.split for place in places.values() if place.label}
     if VALID in splits and TEST not in splits:
-        found = {name: place for name, place in found.items() if place.split != TEST}
-    labels = sorted({place.label for place in found.values() if place.label})
+        places = {name: place for name, place in places.items() if place.split != TEST}
+    labels = sorted({place.label for place in places.values() if place.label})
     if len(labels) < 2:
         return Classes(images)
-    why_not = list(refusals(list(found.values()), labels))
-    if why_not:
-        return Classes(images, left_out=tuple(f"the classes: {why}" for why in why_not))
+    reasons = list(refusals(list(places.values()), labels))
+    if reasons:
+        return Classes(images, left_out=tuple(f"the classes: {reason}" for reason in reasons))
     number = {label: i for i, label in enumerate(labels)}
-    classes = np.array([number[place.label] for place in found.values() if place.label], np.int16)
-    fields = {"attribute_names": tuple(map(printable, labels)), "classes": classes}
-    without = len(images) - len(found)
+    classes = np.array([number[place.label] for place in places.values() if place.label], np.int16)
+    fields: LabelFields = {"attribute_names": tuple(map(printable, labels)), "classes": classes}
+    without = len(images) - len(places)
     left_out = (f"{without:,} test images without a class",) if without else ()
-    return Classes(tuple(found), fields, files, left_out)
+    return Classes(tuple(places), fields, files, left_out)
 
 
 def refusals(places: Sequence[Place], labels: Sequence[str]) -> Iterator[str]:
-    """Why images are read without their classes, in words."""
+    """The reasons why images are read without their classes, as texts."""
     missing = sum(place.label is None for place in places)
     if missing:
         yield f"{missing:,} of {len(places):,} images have none"
@@ -92,7 +92,7 @@ def refusals(places: Sequence[Place], labels: Sequence[str]) -> Iterator[str]:
 
 
 def place_of(name: str, listed: dict[str, str]) -> Place:
-    """The split of an image, and its class by the folder below that of the split, else as listed."""
+    """The split of an image, and its class: the folder below that of the split, else the one `listed`."""
     split, folders = split_folder(name)
     if split is None or folders:
         return Place(split, folders[0] if folders else None)
@@ -100,9 +100,9 @@ def place_of(name: str, listed: dict[str, str]) -> Place:
 
 
 def read_solution(path: Path) -> dict[str, str]:
-    """The class of each image by its name without suffix, from "ImageId,PredictionString" rows.
+    """The class of each image, by its name without suffix, from "ImageId,PredictionString" rows.
 
-    The prediction begins with the class; boxes follow. Raises UserError for another file.
+    The prediction begins with the class, and boxes follow. Raises UserError for another file.
     """
     header, *rows = read_rows(path) or [[]]
     if header != HEADER:
@@ -116,9 +116,9 @@ def read_solution(path: Path) -> dict[str, str]:
 
 
 def name_of_test(images: Sequence[str], folder: str) -> str:
-    """The name of a data set whose test images these are: that of a known set, else its folder's."""
-    for known, (count, pattern) in HELD_OUT.items():
-        stems = [PurePosixPath(name).stem for name in images]
+    """The name of the data set that has these test images: that of one of HELD_OUT, else its folder's."""
+    stems = [PurePosixPath(name).stem for name in images]
+    for title, (count, pattern) in HELD_OUT.items():
         complete = len(images) == count and all(map(pattern.fullmatch, stems))
-        folder = honest_name(known, complete, folder)
+        folder = honest_name(title, complete, folder)
     return folder

@@ -1,4 +1,4 @@
-"""A folder of image files: FFHQ as PNG, LSUN exported, ImageNet, COCO, or one's own pictures.
+"""A folder of image files: FFHQ as PNG, an export of LSUN, ImageNet, COCO, or your own pictures.
 
 Output of this software is not data: run folders with their pictures, and the cache, are left out.
 """
@@ -15,19 +15,19 @@ from diffae.data.dataset import Dataset
 from diffae.data.pairs import PAIRS, people_of, read_pairs, with_pairs
 from diffae.data.readers.classes import name_of_test
 from diffae.data.readers.label_table import read_labels
-from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
+from diffae.data.readers.sources import EncodedImages, dataset_of, partition_of_folders
 from diffae.data.transforms import LARGEST_IMAGE
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, read_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-MOST_KINDS = 6  # of files that are not read, named in a message
+MOST_KINDS = 6  # suffixes that a message on files that are not read names
 
 
 @dataclass(frozen=True)
 class ImageFiles(EncodedImages):
-    """Files under `root`, by relative name, with the files that label them."""
+    """The images of these `names`, relative to `root`, and the files of their labels."""
 
     root: Path
     names: tuple[str, ...]
@@ -53,23 +53,25 @@ class ImageFiles(EncodedImages):
 def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
     """Open all images below `path`, sorted by relative path.
 
-    The split is that of folders called train and test, else seeded by image; folders below these
-    are classes, if every image is in one. A table of labels beside them goes before both. Images that
-    are only counterfactuals by pairs.csv are left out.
+    The split is that of folders called train and test, else seeded by image. The folders below these
+    are classes, if every image is in one. A table of labels beside the images takes the place of both.
+    Images that are only counterfactuals in pairs.csv are left out.
     """
-    found = find_images(path)
-    classes = read_labels(path, found.names)
-    pairs = read_pairs(path / PAIRS, classes.images)
-    files = (*classes.files, *[path / PAIRS] * bool(pairs))
-    root, people = path.resolve().name, classes.fields.get("identities")
-    fields = classes.fields | {"identities": people_of(pairs, len(classes.images), people)}
-    own = (bool(classes.fields), classes.splits, fields["identities"])
-    split = partition_of_folders(classes.images, seed, root, *own)
-    source = ImageFiles(path, classes.images, files)
-    left_out = (*left_out_of(without(found.others, path, files)), *classes.left_out)
-    data = unlabelled(path, source, image_size, crop, split, left_out=left_out, **fields)
-    test = [classes.images[index] for index in data.indices("test")]
-    data = replace(data, name=name_of_test(test, root))
+    listing = find_images(path)
+    labels = read_labels(path, listing.names)
+    images, label_files = labels.images, labels.files
+    if pairs := read_pairs(path / PAIRS, images):
+        label_files += (path / PAIRS,)
+    root = path.resolve().name
+    people = people_of(pairs, len(images), labels.fields.get("identities"))
+    spread = bool(labels.fields)
+    split = partition_of_folders(images, seed, root, spread, labels.splits, people)
+    source = ImageFiles(path, images, label_files)
+    left_out = (*left_out_of(names_without(listing.others, path, label_files)), *labels.left_out)
+    fields = labels.fields | {"identities": people}
+    data = dataset_of(path, source, image_size, crop, split, left_out, **fields)
+    test_images = [images[index] for index in data.indices("test")]
+    data = replace(data, name=name_of_test(test_images, root))
     return with_pairs(data, pairs) if pairs else data
 
 
@@ -80,13 +82,14 @@ def nothing_in(path: Path, kind: str, left_out: Iterable[str]) -> str:
 
 
 # ----------------------------------------------------------------------------------------------
-# Which files count
+# Finding the images, and what else is there
 
 
-class Found(NamedTuple):
-    """The images below a folder, by relative path, sorted, and what else is there.
+class FolderListing(NamedTuple):
+    """The files below a folder, by relative path.
 
-    All other files, and the errors of folders that cannot be listed.
+    `names` are the images, sorted, and `others` all other files. `closed` are the errors of folders
+    that cannot be listed.
     """
 
     names: tuple[str, ...]
@@ -95,28 +98,30 @@ class Found(NamedTuple):
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """What a user should hear of what else is there, one line for each kind."""
-        closed = f"{counted(len(self.closed), 'folder')} that cannot be listed"
-        return (*left_out_of(self.others), *([closed] if self.closed else []))
+        """Lines of text on other files, and on folders that cannot be listed."""
+        lines = left_out_of(self.others)
+        if self.closed:
+            lines += (f"{counted(len(self.closed), 'folder')} that cannot be listed",)
+        return lines
 
 
-def find_images(root: Path) -> Found:
+def find_images(root: Path) -> FolderListing:
     """The images below `root`.
 
     Raises UserError if there are none, or if a folder cannot be listed.
     """
     if is_run_folder(os.listdir(root)):
         raise UserError(f"{root}: a run folder of diffae-bench, not data; give your own images")
-    found = find_files(root)
-    for error in found.closed:
+    listing = find_files(root)
+    for error in listing.closed:
         raise UserError(f"{error.filename}: cannot list this folder ({error.strerror})") from error
-    if not found.names:
-        raise UserError(nothing_in(root, "folder", found.left_out))
-    return found
+    if not listing.names:
+        raise UserError(nothing_in(root, "folder", listing.left_out))
+    return listing
 
 
-def find_files(root: Path) -> Found:
-    """As `find_images`, but there may be no images, and folders that cannot be listed."""
+def find_files(root: Path) -> FolderListing:
+    """As `find_images`, but it is no error if there are no images or if a folder cannot be listed."""
     closed: list[OSError] = []
     images: list[str] = []
     others: list[str] = []
@@ -124,30 +129,32 @@ def find_files(root: Path) -> Found:
         place = folder.relative_to(root).as_posix()
         for name in files if place == "." else (f"{place}/{file}" for file in files):
             (images if is_image(name) else others).append(name)
-    return Found(tuple(sorted(images)), tuple(others), tuple(closed))
+    return FolderListing(tuple(sorted(images)), tuple(others), tuple(closed))
 
 
-def beside(path: Path, own: Iterable[Path], most: int | None = None) -> tuple[str, ...]:
-    """What else is in a folder whose images are in the files `own`: a line for each kind of file.
+def describe_others(path: Path, own: Iterable[Path], most: int | None = None) -> tuple[str, ...]:
+    """Lines of text on the files in a folder that are not the data set's files, `own`.
 
-    Raises UserError if there are more than `most` image files beside them.
+    Raises UserError if there are more than `most` image files among them.
     """
     if not path.is_dir():
         return ()
-    found = find_files(path)
-    count = len(found.names)
+    listing = find_files(path)
+    count = len(listing.names)
     if most is not None and count > most:
         problem = f"{count:,} image files lie beside files that hold {most:,} images"
         raise UserError(f"{path}: {problem}; move one kind to another folder")
+    others = listing._replace(others=tuple(names_without(listing.others, path, own)))
+    if not count:
+        return others.left_out
     images = f"{counted(count, 'image file')} beside the files that hold the images"
-    others = found._replace(others=tuple(without(found.others, path, own)))
-    return (*([images] if count else []), *others.left_out)
+    return (images, *others.left_out)
 
 
-def without(names: Iterable[str], root: Path, own: Iterable[Path]) -> Iterator[str]:
-    """Those of `names`, relative to `root`, that are none of the files `own` of the data set.
+def names_without(names: Iterable[str], root: Path, own: Iterable[Path]) -> Iterator[str]:
+    """The `names`, relative to `root`, without those of the data set's files, `own`.
 
-    A folder may be reached by several links.
+    A folder may have several names, because of links.
     """
     real = cache(os.path.realpath)
     places = {(real(file.parent), file.name) for file in own}
@@ -158,14 +165,14 @@ def without(names: Iterable[str], root: Path, own: Iterable[Path]) -> Iterator[s
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is an image to be read, by its relative path."""
+    """Whether a file is an image that is read, by its relative path."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not is_hidden(name)
 
 
 def left_out_of(names: Iterable[str]) -> tuple[str, ...]:
-    """A line on files that are not read, by their relative paths: how many of each suffix.
+    """A line of text on files that are not read: "12 other files: tiff 10, gif 2".
 
-    E.g. "12 other files: tiff 10, gif 2". Hidden files do not count.
+    Hidden files do not count; without others there is no line.
     """
     suffixes = Counter[str]()
     for name in names:
@@ -179,27 +186,27 @@ def left_out_of(names: Iterable[str]) -> tuple[str, ...]:
     return (f"{counted(suffixes.total(), 'other file')}: {kinds}",)
 
 
-def counted(count: int, what: str) -> str:
-    """E.g. "1 file" or "1,200 files"."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str) -> str:
+    """A number and its noun: "1 file" or "1,200 files"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def is_run_folder(files: Iterable[str]) -> bool:
-    """Whether `benchmarks.run` made the folder of these files: it writes `lock` at its start."""
+    """Whether these are the files of a run folder. A run writes `lock` when it starts."""
     names = set(files)
     return "run.json" in names and not names.isdisjoint(("records.csv", "lock"))
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file is left out, by its path: hidden files, macOS's `._NAME` among them."""
+    """Whether a file, or a folder in its path, is hidden. macOS writes hidden files ._NAME."""
     return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
 def walk(root: Path, failed: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str]]]:
-    """Each folder below `root` once, with its files; links are followed, loops of links end.
+    """Each folder below `root` once, with its files. Links are followed, and loops of links end.
 
-    Run folders and the cache are left out, unless `root` is within one. `failed` gets the errors of
-    folders that cannot be listed.
+    Run folders and the cache are left out, unless `root` is inside one. `failed` is called with the
+    error of a folder that cannot be listed.
     """
     seen = {identity_of(path) for path in [cache_root()] if path.is_dir()} - {identity_of(root)}
     for folder, subfolders, files in os.walk(root, onerror=failed, followlinks=True):

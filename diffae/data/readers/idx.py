@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and Fashion-MNIST, plain or gzipped, as Debian lays it out.
+"""The IDX format of MNIST and Fashion-MNIST, plain or gzipped, with the file names of Debian's package.
 
 An IDX file is two zero bytes, a type (8: unsigned byte), the number of dimensions, each dimension
 as a big-endian uint32, and the values.
@@ -17,7 +17,7 @@ from PIL import Image
 
 from diffae.data.dataset import TEST, TRAIN, Dataset
 from diffae.data.fingerprint import Survey, digest_parts
-from diffae.data.readers.folder import beside
+from diffae.data.readers.folder import describe_others
 from diffae.data.readers.sources import partition_of
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
@@ -51,11 +51,11 @@ class IdxImages:
         return f"{self.root}, image {index}"
 
     def files(self) -> list[tuple[str, Path]]:
-        """None: everything is in memory already."""
+        """No files, since everything is in memory."""
         return []
 
     def look(self) -> Survey:
-        """Every byte of images and labels, decompressed, so that gzipped and plain files are equal."""
+        """Survey the decompressed images and labels, so that gzipped and plain files are equal."""
         shape = str(self.pixels.shape).encode()
         parts = [shape, self.pixels.tobytes(), self.labels.tobytes()]
         return Survey(digest_parts(parts), len(self))
@@ -66,12 +66,12 @@ def is_idx(path: Path) -> bool:
 
 
 def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Open a folder of IDX files: ten classes as ten attributes.
+    """Open a folder of IDX files, with the ten classes as ten attributes.
 
-    The last tenth of train is valid, t10k is test.
+    The last tenth of train is the valid split, and t10k is test, so `seed` is not used.
 
-    28-pixel images are padded with black to 32, so that a UNet can halve them, and resized from
-    there to any other size (but `image_size` 28 gives them untouched). `seed` is not used.
+    28-pixel images are padded with black to 32, so that a UNet can halve them, and then resized. Only
+    with `image_size` 28 they stay as they are.
     """
     pixels, labels, (train, test) = read_both(path)
     fashion = "fashion" in path.resolve().name.lower()
@@ -83,12 +83,12 @@ def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
     name = "fashion-mnist" if fashion else path.resolve().name
     names = FASHION_CLASSES if fashion else tuple(f"class {i}" for i in range(CLASSES))
     source, attributes = IdxImages(path, pixels, labels), labels[:, None] == np.arange(CLASSES)
-    others = beside(path, path.glob("t*-ubyte*"))
+    others = describe_others(path, path.glob("t*-ubyte*"))
     return Dataset(name, path, source, transform, *split, names, attributes, left_out=others)
 
 
 def read_both(folder: Path) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Images, uint8 N x H x W, and N labels, those of train then those of t10k, and both lengths."""
+    """Images, uint8 N x H x W, and N labels: those of train, then those of t10k; and both numbers."""
     train, train_labels = read_labelled(folder, "train")
     test, test_labels = read_labelled(folder, "t10k")
     if train.shape[1:] != test.shape[1:]:
@@ -121,7 +121,7 @@ def find_idx(folder: Path, name: str) -> Path:
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
     """The uint8 array of an IDX file with that many dimensions; `UserError` if it is damaged.
 
-    A file is gzipped or not by its content: browsers unpack files and leave `.gz` in the name.
+    Its content decides whether it is gzipped: browsers unpack files and leave `.gz` in the name.
     """
     file_size(path)  # a pipe would block
     start = 4 + 4 * dimensions
@@ -136,11 +136,11 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
                 raise UserError(f"{path}: not {kind} (it starts with {header.hex()})")
             shape = struct.unpack(f">{dimensions}I", header[4:])
             promised = math.prod(shape)
-            fits(2 * promised + CLASSES * shape[0], path)  # joined with those of the other part
+            fits(2 * promised + CLASSES * shape[0], path)  # train and t10k are joined
             data = file.read(promised + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot read this IDX file ({error})") from error
     if len(data) != promised:
-        found = "more" if len(data) > promised else str(len(data))
-        raise UserError(f"{path}: its header promises {promised} bytes, but {found} follow")
+        following = "more" if len(data) > promised else str(len(data))
+        raise UserError(f"{path}: its header promises {promised} bytes, but {following} follow")
     return np.frombuffer(data, np.uint8).reshape(shape)

@@ -1,8 +1,8 @@
-"""Label files of CelebA and of data sets derived from it: attributes, one number per image, names.
+"""Label files of CelebA and of data sets derived from it: attributes, or one number for each image.
 
-Fields are separated by blanks, as its authors publish it, or by commas and under a header, as on
-Kaggle (`list_attr_celeba.csv`). Every reader here answers a damaged file, or one that is no file,
-with a `UserError` that names it and the line.
+Fields are separated by blanks, as in the authors' files, or by commas and under a header, as on
+Kaggle (`list_attr_celeba.csv`). For a damaged file, or a path that is not a file, every function here
+raises a `UserError` that names the file and the line.
 """
 
 import csv
@@ -11,10 +11,11 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from diffae.data.dataset import LabelFields, Split
 from diffae.system.errors import UserError, refuse_duplicates
 from diffae.system.files import read_text
 
@@ -22,39 +23,39 @@ CELEBA_ATTRIBUTES = "list_attr_celeba.txt"
 LONGEST_NUMBER = 18  # digits: less than 2^63
 
 
-class Labels(NamedTuple):
-    """The labels of N images.
+class CelebaLabels(NamedTuple):
+    """The labels of N images, with their `names` as the attribute file lists them.
 
-    Their `names` as the attribute file lists them, the files that were read, those `fields` of
-    `Dataset` that are labels, and name and size of the `whole` data set.
+    `files` are the files that were read, and the first is the attribute file. `whole` has the name and
+    the number of images of the whole data set.
     """
 
     names: list[str]
     files: tuple[Path, ...]
-    fields: dict[str, Any]
+    fields: LabelFields
+    split: Split
     whole: tuple[str, int]
 
     def title(self, folder: str) -> str:
-        """The name of the data set."""
-        known, size = self.whole
-        return honest_name(known, len(self.names) == size, folder)
+        """The name of the data set in this folder."""
+        name, size = self.whole
+        return honest_name(name, len(self.names) == size, folder)
 
 
-def honest_name(known: str, complete: bool, folder: str) -> str:
-    """`known` for the whole data set, else the folder's name, which must not be `known` either.
+def honest_name(name: str, complete: bool, folder: str) -> str:
+    """The `name` of a data set if it is complete, else the folder's name, or "`name`-subset".
 
     A subset, or another data set in the same layout, must not pass for the real one in a table.
     """
     if complete:
-        return known
-    return f"{known}-subset" if folder == known else folder
+        return name
+    return f"{name}-subset" if folder == name else folder
 
 
 def find_label_file(folder: Path, name: str) -> Path | None:
-    """The file `name` of `folder`, or that of the same name as .csv; None without either.
+    """The file `name` of `folder`, or the file of the same name with suffix .csv; None without either.
 
-    Anything with the name counts, even a broken link: it is an error then, since the labels are
-    wanted.
+    Even a broken link counts: reading it is an error, so that its labels are not silently left out.
     """
     forms = [folder / name, (folder / name).with_suffix(".csv")]
     there = [path for path in forms if os.path.lexists(path)]
@@ -63,16 +64,13 @@ def find_label_file(folder: Path, name: str) -> Path | None:
     return there[0] if there else None
 
 
-def read_attributes(path: Path) -> tuple[list[str], dict[str, Any]]:
-    """Image names (N) of an attribute file, and its labels as fields of `Dataset`.
-
-    They are attribute names (A) and bool N x A.
-    """
+def read_attributes(path: Path) -> tuple[list[str], LabelFields]:
+    """The names of N images in an attribute file, the names of A attributes, and bool N x A."""
     rows = read_rows(path)
     count, attribute_names, first = read_header(path, rows)
-    if len(rows) - first != count:
-        found = len(rows) - first
-        raise UserError(f"{path}: line 1 promises {count} images, but {found} rows follow")
+    following = len(rows) - first
+    if following != count:
+        raise UserError(f"{path}: line 1 promises {count} images, but {following} rows follow")
     names, values = read_values(path, rows, first, len(attribute_names), ("-1", "1"))
     return names, {"attribute_names": attribute_names, "attributes": np.array(values) == "1"}
 
@@ -80,9 +78,9 @@ def read_attributes(path: Path) -> tuple[list[str], dict[str, Any]]:
 def read_values(
     path: Path, rows: list[list[str]], first: int, columns: int, allowed: Sequence[str] = ()
 ) -> tuple[list[str], list[list[str]]]:
-    """Image names, and that many values of each, from the row `first` on.
+    """The names of images, and as many values of each as there are `columns`, from the row `first` on.
 
-    Raises UserError unless the values are the `allowed` ones (whole numbers, if there are none).
+    Raises UserError for a value that is not `allowed`; by default whole numbers are.
     """
     for line, (_, *values) in enumerate(rows[first:], start=first + 1):
         where = f"{path}: line {line}"
@@ -97,9 +95,9 @@ def read_values(
 
 
 def read_header(path: Path, rows: list[list[str]]) -> tuple[int, tuple[str, ...], int]:
-    """The number of images, the names of the attributes, and how many rows the header has.
+    """The number of images, the names of the attributes, and the number of rows of the header.
 
-    It is one of CelebA's, or one row of a CSV file.
+    The header of CelebA's own file has two rows, that of a CSV file one.
     """
     if is_csv(path):
         if len(rows) < 2 or len(rows[0]) < 2:
@@ -117,7 +115,7 @@ def read_header(path: Path, rows: list[list[str]]) -> tuple[int, tuple[str, ...]
 
 
 def whole_number(text: str, where: str) -> int:
-    """The number of decimal digits; `UserError` if int64 cannot hold it."""
+    """The number that is written in decimal digits. Raises `UserError` if int64 cannot hold it."""
     if len(text.strip()) > LONGEST_NUMBER:
         raise UserError(f"{where}: {text.strip():.20}... is too large a number")
     return int(text)
@@ -126,9 +124,9 @@ def whole_number(text: str, where: str) -> int:
 def read_column(
     folder: Path, file: str, names: Sequence[str], allowed: Sequence[str] = (), only: str = ""
 ) -> np.ndarray | None:
-    """int64 N: the number of each of `names` in a file of "name number" rows; None without one.
+    """int64 N: the number of each of `names` in a file of "name number" rows; None without the file.
 
-    With `only`, the name of another file, it must list no names that are not in that.
+    If `only`, the name of another file, is given, the file must list no images but `names`.
     """
     path = find_label_file(folder, file)
     if path is None:
@@ -136,9 +134,8 @@ def read_column(
     rows = read_rows(path)
     first = 1 if is_csv(path) and rows and not rows[0][-1].isdecimal() else 0
     listed, values = read_values(path, rows, first, 1, allowed)
-    numbers = {
-        name: whole_number(v, f"{path}: {name}") for name, [v] in zip(listed, values, strict=True)
-    }
+    rows_by_name = zip(listed, values, strict=True)
+    numbers = {name: whole_number(text, f"{path}: {name}") for name, [text] in rows_by_name}
     refuse_difference(path, "has no row for", set(names) - set(numbers))
     if only:
         refuse_difference(path, f"lists what {only} does not:", set(numbers) - set(names))
@@ -146,32 +143,32 @@ def read_column(
 
 
 def files_of(folder: Path, names: Iterable[str]) -> tuple[Path, ...]:
-    """The label files among `names` that `folder` has, in either form."""
+    """The label files of these `names`, or with suffix .csv, that are in `folder`."""
     return tuple(path for name in names if (path := find_label_file(folder, name)))
 
 
-def names_on_disk(folder: Path, labels: Labels) -> tuple[str, ...]:
-    """The file of each listed image, with any suffix: CelebA's PNG edition is listed as jpg."""
+def names_on_disk(folder: Path, labels: CelebaLabels) -> tuple[str, ...]:
+    """The file of each listed image, which may have another suffix: CelebA's PNG files are listed as jpg."""
     listed, attribute_file = labels.names, labels.files[0].name
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; the images of {attribute_file} belong there")
     present = set(os.listdir(folder))
     by_stem = {os.path.splitext(name)[0]: name for name in sorted(present)}
-    names = [
-        name if name in present else by_stem.get(os.path.splitext(name)[0], "") for name in listed
-    ]
-    missing = [name for name, found in zip(listed, names, strict=True) if not found]
+    stems = [os.path.splitext(name)[0] for name in listed]
+    pairs = list(zip(listed, stems, strict=True))
+    files = [name if name in present else by_stem.get(stem, "") for name, stem in pairs]
+    missing = [name for name, file in zip(listed, files, strict=True) if not file]
     if missing:
-        some = f"{len(missing)} of {len(listed)} listed images"
-        raise UserError(f"{folder}: {some} missing, first {missing[0]}")
-    refuse_duplicates(names, labels.files[0], "the image file")
-    return tuple(names)
+        count = f"{len(missing)} of {len(listed)} listed images"
+        raise UserError(f"{folder}: {count} missing, first {missing[0]}")
+    refuse_duplicates(files, labels.files[0], "the image file")
+    return tuple(files)
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    """The fields of each line, at least one: those of a .csv file, else separated by blanks.
+    """The fields of each line, at least one. Those of a .csv file are not separated by blanks.
 
-    Line ends may be any, and empty lines at the end do not count.
+    Lines may end in any way, and empty lines at the end do not count.
     """
     if is_csv(path):
         return csv_rows(path)
@@ -179,7 +176,7 @@ def read_rows(path: Path) -> list[list[str]]:
 
 
 def csv_rows(path: Path) -> list[list[str]]:
-    """The fields of each row of a CSV file: separated by commas, semicolons or tabs, as in line 1."""
+    """The fields of each row of a CSV file. Line 1 decides whether commas, semicolons or tabs separate them."""
     text = read_text(path).rstrip("\r\n ")
     first = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
     separator, *others = [sign for sign in ",;\t" if sign in first] or [","]

@@ -2,8 +2,9 @@
 
     ffhq256.lmdb/data.mdb       "256-00000" to the bytes of an image file, "length" to a number
 
-A key is the size ("None": the original one) and the index, in five digits or seven. Label files of
-CelebA or CelebA-HQ beside the `.lmdb` folder are used when they list as many images as it has.
+A key has the size of the image ("None": its original size) and its index, in five or seven digits.
+Label files of CelebA or CelebA-HQ beside the `.lmdb` folder are used if they list as many images as
+there are in the folder.
 """
 
 import math
@@ -15,12 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from diffae.data.dataset import Dataset
+from diffae.data.dataset import Dataset, LabelFields
 from diffae.data.readers import celeba, label_files
 from diffae.data.readers.celeba import default_crop, read_celeba_labels, read_celebahq_labels
-from diffae.data.readers.folder import beside, counted
+from diffae.data.readers.folder import counted, describe_others
 from diffae.data.readers.sources import EncodedImages, seeded
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError, needed
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 DATA_FILE, LOCK_FILE = "data.mdb", "lock.mdb"
 KEY = re.compile(r"(None|\d+)-(\d+)")
-# Of a meta page: the magic number, bytes of a page (in the first of its trees), number of the last page, transaction.
+# A meta page: the magic number, bytes of a page (in its first tree), number of the last page, transaction.
 META, MAGIC = struct.Struct("<16xI20xI92xQQ"), 0xBEEFC0DE
 
 _READING = threading.Lock()  # LMDB refuses to open a file twice in one process
@@ -40,7 +41,7 @@ _READING = threading.Lock()  # LMDB refuses to open a file twice in one process
 
 @dataclass(frozen=True)
 class LmdbImages(EncodedImages):
-    """Image `i` under the key f"{resolution}-{i:0{digits}}" of `root`."""
+    """The images of an LMDB file. Image `i` has the key f"{resolution}-{i:0{digits}}"."""
 
     root: Path
     resolution: str
@@ -58,7 +59,7 @@ class LmdbImages(EncodedImages):
         return f"{self.resolution}-{index:0{self.digits}}"
 
     def content(self, index: int) -> bytes:
-        """The bytes of the image file. Threads may call it, one after the other."""
+        """The bytes of the image file. Threads that call it wait for each other."""
         content = get(self.root, self.key(index))
         if content is None:
             raise UserError(f"{self.where(index)}: missing; download the file again")
@@ -69,7 +70,7 @@ class LmdbImages(EncodedImages):
         yield from ((path.name, path) for path in self.label_files)
 
     def heading(self) -> Iterator[bytes]:
-        """The size and number of images, and the label files."""
+        """What the fingerprint covers first: size and number of images, and the label files."""
         yield f"{self.resolution} {self.length}".encode()
         yield from super().heading()
 
@@ -79,38 +80,37 @@ def is_lmdb(path: Path) -> bool:
 
 
 def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Open an LMDB folder.
+    """Open an LMDB folder, named "celeba" or "celeba-hq" by its label files, else after the folder.
 
-    Crop "d2c" by default for CelebA at its original 178 x 218, else "center".
-
-    Named "celeba" or "celeba-hq" if label files say so, else after the folder, without `.lmdb`.
+    The default crop is "d2c" for CelebA at its original 178 x 218, else "center".
     """
     source = find_images(path)
     name = path.resolve().name.removesuffix(".lmdb")
-    parent = Path(os.path.abspath(path)).parent  # of a link too, if the folder is one
-    partition, partition_source = seeded(len(source), seed)
-    fields: dict[str, Any] = {"partition": partition, "partition_source": partition_source}
+    parent = Path(os.path.abspath(path)).parent  # if `path` is a link, the folder of the link
+    split, fields = seeded(len(source), seed), LabelFields()
     if labels := find_labels(parent, len(source), seed):
-        name, fields = labels.title(name), labels.fields
+        name, split, fields = labels.title(name), labels.split, labels.fields
         source = replace(source, label_files=labels.files)
     if crop is None:
         crop = default_crop(source.read(0)) if source.resolution == "None" else "center"
-    transform, left_out = Transform(image_size, crop), unread(source)
-    left_out += beside(path, [path / DATA_FILE, path / LOCK_FILE])
-    return Dataset(name, path, source, transform, left_out=left_out, **fields)
+    transform, left_out = Transform(image_size, crop), describe_unread(source)
+    left_out += describe_others(path, [path / DATA_FILE, path / LOCK_FILE])
+    return Dataset(name, path, source, transform, *split, left_out=left_out, **fields)
 
 
-def unread(source: LmdbImages) -> tuple[str, ...]:
-    """A line on the images of other sizes, and on those beyond the number that the file gives."""
+def describe_unread(source: LmdbImages) -> tuple[str, ...]:
+    """A line of text on images of other sizes, and on those beyond the `length` of the file."""
     with reading(source.root, "the keys") as transaction:
         entries = transaction.stat()["entries"]
-    more, images = entries - 1 - len(source), counted(len(source), "image")
-    which = f"the {images} of size {source.resolution} that its length counts"
-    return (f"{more:,} of {entries:,} entries: not among {which}",) if more > 0 else ()
+    others, images = entries - 1 - len(source), counted(len(source), "image")
+    if others <= 0:
+        return ()
+    read = f"the {images} of size {source.resolution} that its length counts"
+    return (f"{others:,} of {entries:,} entries: not among {read}",)
 
 
 def find_images(root: Path) -> LmdbImages:
-    """The images of the largest size in the file; `UserError` if their number is not known."""
+    """The images of the largest size in the file. Raises `UserError` if it has no number of images."""
     length = get(root, "length") or b""
     if not length.isdigit() or len(length) > label_files.LONGEST_NUMBER or not int(length):
         raise UserError(f"{root}: no number under the key 'length'; download the file again")
@@ -129,17 +129,17 @@ def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
     """Size and digits of the first key of each size, without reading every key."""
     with reading(root, "the keys") as transaction:
         cursor = transaction.cursor()
-        found = cursor.first()
-        while found:
+        has_key = cursor.first()
+        while has_key:
             match = KEY.fullmatch(bytes(cursor.key()).decode("latin-1"))
             if match:
                 yield match[1], match[2]
-                found = cursor.set_range(f"{match[1]}.".encode())  # "." follows "-" in ASCII
+                has_key = cursor.set_range(f"{match[1]}.".encode())  # "." follows "-" in ASCII
             else:
-                found = cursor.next()
+                has_key = cursor.next()
 
 
-def find_labels(folder: Path, count: int, seed: int) -> label_files.Labels | None:
+def find_labels(folder: Path, count: int, seed: int) -> label_files.CelebaLabels | None:
     """Labels from a file in `folder` that lists `count` images."""
     for file, read in (
         (celeba.HQ_ATTRIBUTE_FILE, read_celebahq_labels),
@@ -149,7 +149,7 @@ def find_labels(folder: Path, count: int, seed: int) -> label_files.Labels | Non
         if path is None or label_files.read_header(path, label_files.read_rows(path))[0] != count:
             continue
         labels = read(folder, seed)
-        stems = [Path(one).stem for one in labels.names]
+        stems = [Path(image).stem for image in labels.names]
         numbers = file == celeba.HQ_ATTRIBUTE_FILE
         ordered = list(map(str, range(count))) if numbers else sorted(stems)
         for row, (stem, expected) in enumerate(zip(stems, ordered, strict=True)):
@@ -169,10 +169,10 @@ def get(root: Path, key: str) -> bytes | None:
 
 
 @contextmanager
-def reading(root: Path, what: str) -> Iterator["lmdb.Transaction"]:
-    """A transaction. The file is open only within the block, so processes share no handle.
+def reading(root: Path, part: str) -> Iterator["lmdb.Transaction"]:
+    """A transaction. The file is open only within the block, so that processes share no handle.
 
-    Any error of the library within the block becomes a UserError that names `what`.
+    Any error of the library within the block becomes a UserError that names the `part` of the file.
     """
     lmdb = needed("lmdb", root, "lmdb")
     refuse_cut_short(root / DATA_FILE)
@@ -184,13 +184,13 @@ def reading(root: Path, what: str) -> Iterator["lmdb.Transaction"]:
         ):
             yield transaction
     except lmdb.Error as error:
-        raise UserError(f"{root}, {what}: this LMDB file is damaged ({error})") from error
+        raise UserError(f"{root}, {part}: this LMDB file is damaged ({error})") from error
 
 
 def refuse_cut_short(path: Path) -> None:
-    """Raise UserError unless the file is as long as the newer of its two meta pages says.
+    """Raise UserError if the file is shorter than the newer of its two meta pages says.
 
-    The library maps it, and would end the process (SIGBUS) if it is shorter.
+    The library maps the file into memory, so the process would end (SIGBUS).
     """
     size = file_size(path)  # a pipe would block
     try:

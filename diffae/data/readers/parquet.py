@@ -2,8 +2,8 @@
 
     photos/data/train-00000-of-00002.parquet       or in the folder itself, or one file
 
-A column of images holds structs with `bytes`, as `datasets` has it, or bytes. `datasets` itself is
-not needed: pyarrow reads them. Columns of classes and of booleans are attributes.
+A column of images holds bytes, or structs with a field `bytes`, as the library `datasets` writes them.
+pyarrow reads the files, `datasets` is not needed. Columns of classes and of booleans are attributes.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from diffae.data.dataset import Dataset
+from diffae.data.dataset import Dataset, LabelFields
 from diffae.data.readers import parquet_files
-from diffae.data.readers.folder import beside
+from diffae.data.readers.folder import describe_others
 from diffae.data.readers.shards import classes_as_attributes, find_shards, name_in
-from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
+from diffae.data.readers.sources import EncodedImages, dataset_of, partition_of, split_of
 from diffae.system.errors import UserError, refuse_duplicates
 
 if TYPE_CHECKING:
     import pyarrow
 
-# What `datasets` writes with `DatasetDict.save_to_disk`, and with `Dataset.save_to_disk`.
+# Files that `DatasetDict.save_to_disk` and `Dataset.save_to_disk` of `datasets` write.
 SAVED_SPLITS, SAVED_SPLIT = ("dataset_dict.json",), ("state.json", "dataset_info.json")
-CLASSES = ("label", "labels", "class", "cls")
-IMAGE = "image"  # the column of images, if there are several that may be
+CLASSES = ("label", "labels", "class", "cls")  # names of columns of classes
+IMAGE = "image"  # the name of the column that is read, if several may hold images
 
 
 class Group(NamedTuple):
-    """A row group of a file, which is read at once."""
+    """A row group of a file. It is read as a whole."""
 
     path: Path
     number: int
@@ -51,13 +51,14 @@ class TableImages(EncodedImages):
     root: Path
     groups: tuple[Group, ...]
     length: int
-    leaf: str  # of the schema: the column, or its field of bytes
-    labels: str  # SHA-256 of the columns that are attributes
+    leaf: str  # the column of images in the schema, or its field of bytes
+    labels: str  # SHA-256 of the attributes
 
     def __len__(self) -> int:
         return self.length
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
+        """All but `_images`, so that each process reads for itself."""
         return {name: vars(self)[name] for name in self.__dataclass_fields__}
 
     @cached_property
@@ -97,7 +98,7 @@ class TableImages(EncodedImages):
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether there are parquet files. Raises UserError for a folder of `save_to_disk`."""
+    """Whether there are parquet files. Raises UserError for a folder that `save_to_disk` wrote."""
     for names in (SAVED_SPLITS, SAVED_SPLIT):
         if all(os.path.lexists(path / name) for name in names):
             mend = "write each split with Dataset.to_parquet and give these files"
@@ -106,7 +107,7 @@ def is_parquet(path: Path) -> bool:
 
 
 def open_parquet(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Open all rows of the files; the split is that of their names, else seeded by image."""
+    """Open all rows of the files. The split is that of the files' names, else seeded by image."""
     files = find_shards(path, ".parquet")
     tables = {file: parquet_files.rows_of(file) for file in files}
     counts = {file: sum(rows) for file, (_, rows) in tables.items()}
@@ -128,16 +129,15 @@ def open_parquet(path: Path, image_size: int, crop: str | None, seed: int) -> Da
         digest.update(labels["attributes"].tobytes())
     columns = columns_of_images(schema)
     source = TableImages(path, tuple(groups), length, columns[column], digest.hexdigest())
-    others = [name for name in columns if name != column]
-    more = f"may hold images too, and those of {column} are read"
-    left_out += [f"the column {name}: {more}" for name in others]
-    told = (*left_out, *beside(path, files, most=length))
+    reason = f"may hold images too, and those of {column} are read"
+    left_out += [f"the column {name}: {reason}" for name in columns if name != column]
+    left_out += describe_others(path, files, most=length)
     split = partition_of(list(map(split_of, files)), list(counts.values()), seed)
-    return unlabelled(path, source, image_size, crop, split, left_out=told, **labels)
+    return dataset_of(path, source, image_size, crop, split, left_out, **labels)
 
 
 def columns_of_images(schema: pyarrow.Schema) -> dict[str, str]:
-    """The columns that may hold images, each with the leaf of the schema that has their bytes."""
+    """The columns that may hold images, and the leaf of the schema that has the bytes of each."""
     leaves = {field.name: parquet_files.leaf_of_bytes(field) for field in schema}
     return {name: leaf for name, leaf in leaves.items() if leaf}
 
@@ -147,19 +147,20 @@ def image_column(path: Path, schema: pyarrow.Schema) -> str:
     columns = list(columns_of_images(schema))
     if not columns:
         raise UserError(f"{path}: no column of images (there are: {', '.join(schema.names)})")
-    if len(columns) > 1 and IMAGE not in columns:
-        raise UserError(
-            f"{path}: several columns of images ({', '.join(columns)}); call one {IMAGE}"
-        )
-    return columns[0] if len(columns) == 1 else IMAGE
+    if IMAGE in columns:
+        return IMAGE
+    if len(columns) == 1:
+        return columns[0]
+    names = ", ".join(columns)
+    raise UserError(f"{path}: several columns of images ({names}); call one {IMAGE}")
 
 
 def read_attributes(
     files: Mapping[Path, int], schema: pyarrow.Schema
-) -> tuple[dict[str, Any], list[str]]:
-    """Columns of classes and of booleans, as fields of `Dataset`; and what was left out.
+) -> tuple[LabelFields, list[str]]:
+    """The attributes by columns of classes and of booleans, and lines of text on what is left out.
 
-    Raises UserError if two attributes have one name.
+    Raises UserError if two attributes have the same name.
     """
     classes = columns_of_classes(schema)
     attributes: list[tuple[str, np.ndarray]] = []
@@ -170,15 +171,15 @@ def read_attributes(
             continue
         values = read_column(files, field.name)
         class_names = ["false", "true"] if is_bool else classes[field.name]
-        found = classes_as_attributes(values, class_names)
-        if isinstance(found, str):
-            left_out.append(f"the column {field.name}: {found}")
+        of_column = classes_as_attributes(values, class_names)
+        if isinstance(of_column, str):
+            left_out.append(f"the column {field.name}: {of_column}")
         elif is_bool:
             attributes.append((field.name, values == 1))
         else:
             prefix = f"{field.name}: " if len(classes) > 1 else ""
-            called = [prefix + name for name in found["attribute_names"]]
-            attributes += zip(called, found["attributes"].T, strict=True)
+            titles = [prefix + name for name in of_column["attribute_names"]]
+            attributes += zip(titles, of_column["attributes"].T, strict=True)
     names = tuple(name for name, _ in attributes)
     refuse_duplicates(names, next(iter(files)), "attribute")
     if not names:
@@ -188,9 +189,9 @@ def read_attributes(
 
 
 def columns_of_classes(schema: pyarrow.Schema) -> dict[str, list[str]]:
-    """The columns of integers that are classes, with the names of these where they are known.
+    """The columns of integers that are classes, with the names of the classes, if known.
 
-    `datasets` records which columns are, or the usual names tell.
+    They are the columns that `datasets` recorded as classes, and those with a usual name.
     """
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
@@ -207,9 +208,9 @@ def columns_of_classes(schema: pyarrow.Schema) -> dict[str, list[str]]:
 
 
 def read_column(files: Mapping[Path, int], name: str) -> np.ndarray:
-    """Integers or booleans (1 for true) as int64 N; -1 if a value is missing.
+    """A column of integers or booleans (true is 1) as int64 N; a missing value is -1.
 
-    Raises UserError if a file has not as many of them as rows, as `files` gives these.
+    Raises UserError if a file has fewer or more values than rows, the numbers in `files`.
     """
     import pyarrow.compute
 

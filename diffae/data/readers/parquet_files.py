@@ -1,7 +1,7 @@
-"""Read parquet files with pyarrow, if they are whole and need bounded memory.
+"""Read parquet files with pyarrow, if they are complete and do not need too much memory.
 
 A file may unpack to any multiple of its size, and pyarrow allocates that before it can be checked.
-So row groups must declare their size, and a repeated value is held once.
+So row groups must declare their size, and a value that is repeated is held once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from diffae.system.errors import UserError, needed, refuse_duplicates
 from diffae.system.files import file_size
@@ -19,13 +20,13 @@ from diffae.system.free_memory import fits
 if TYPE_CHECKING:
     import pyarrow
 
-KEPT = 4  # row groups that stay in memory: threads read as many at once
+KEPT = 4  # row groups that stay in memory; threads read as many at the same time
 PARQUET_MAGIC = b"PAR1"  # at the beginning and at the end of a file
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[Any]:
-    """pyarrow; any error of it within the block becomes a UserError that names `path`."""
+def reading(path: Path) -> Iterator[ModuleType]:
+    """The module pyarrow. Its errors within the block become a UserError that names `path`."""
     needed("pyarrow.parquet", path, "arrow")
     import pyarrow.compute
 
@@ -37,22 +38,21 @@ def reading(path: Path) -> Iterator[Any]:
 
 
 def leaf_of_bytes(field: pyarrow.Field) -> str | None:
-    """The leaf of the schema that has the bytes of a column of images; None for another column."""
+    """The leaf of the schema with the bytes of a column of images; None for other columns."""
     kind, leaf = field.type, field.name
     if str(kind).startswith("struct<"):
-        inside = [
-            kind.field(i).type for i in range(kind.num_fields) if kind.field(i).name == "bytes"
-        ]
-        if len(inside) != 1:
+        fields = [kind.field(i) for i in range(kind.num_fields)]
+        types = [field.type for field in fields if field.name == "bytes"]
+        if len(types) != 1:
             return None
-        kind, leaf = inside[0], f"{leaf}.bytes"
+        kind, leaf = types[0], f"{leaf}.bytes"
     return leaf if str(kind) in ("binary", "large_binary") else None
 
 
 def read_group(path: Path, number: int, leaf: str) -> pyarrow.ChunkedArray:
-    """The bytes of the images of a row group; other fields of a struct are not read.
+    """The bytes of the images of a row group. Other fields of a struct are not read.
 
-    A repeated value is held once, as it is in the file.
+    A value that is repeated is held once, as in the file.
     """
     with reading(path) as pa, pa.parquet.ParquetFile(path, read_dictionary=[leaf]) as file:
         images = file.read_row_group(number, columns=[leaf], use_threads=False).column(0)
@@ -67,11 +67,11 @@ def read_column(path: Path, name: str) -> pyarrow.ChunkedArray:
 
 
 def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
-    """The schema of a file and the rows of its row groups, by its footer.
+    """The schema of a file and the number of rows of each row group, by its footer.
 
-    Raises UserError if groups do not fit into memory, if there are not as many rows as the footer counts or
-    more than the file can hold images, if two columns have one name, or if the file was made of several.
-    Nothing is asked of single columns, where pyarrow ends the process if the footer is damaged.
+    Raises UserError if row groups do not fit into memory, if the number of rows is not that of the footer
+    or is more than the file can hold images, if two columns have one name, or if the file was made of
+    several. The footer's data on single columns is not read: if it is damaged, pyarrow ends the process.
     """
     size = file_size(path)
     with reading(path) as pa, pa.parquet.ParquetFile(path) as file:
@@ -81,7 +81,7 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
         if sum(rows) != footer.num_rows:
             raise ValueError(f"its footer counts {footer.num_rows:,} rows, groups {sum(rows):,}")
         listed = sum(group.total_byte_size for group in groups) + footer.serialized_size
-        # An error here, if the name of a column is not UTF-8.
+        # These two lines raise an error if the name of a column is not UTF-8.
         refuse_duplicates(schema.names, path, "column", "rename one")
         list(map(leaf_of_bytes, schema))
     if size > listed and holds_several(path):
@@ -94,6 +94,6 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
 
 
 def holds_several(path: Path) -> bool:
-    """Whether one parquet file follows another, as after `cat`: the last footer lists its own rows only."""
+    """Whether one parquet file follows another, as `cat` makes it. The last footer lists its own rows only."""
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
         return content.find(2 * PARQUET_MAGIC) >= 0

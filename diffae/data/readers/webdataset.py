@@ -2,9 +2,9 @@
 
     faces/train-000000.tar      0001.jpg  0001.cls  0002.jpg  0002.cls  ...
 
-The tar files are indexed by their headers and images are read by offset, in any order. A sample has
-one image (jpg, jpeg, png, webp, bmp); `.cls` has the number of its class. Other files, and links,
-are not read.
+The headers of the tar files give the offset of each image, so images are read in any order. A sample
+has one image (jpg, jpeg, png, webp, bmp), and a `.cls` file has the number of its class. Other files,
+and links, are not read.
 """
 
 import io
@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffae.data.dataset import Dataset
+from diffae.data.dataset import Dataset, LabelFields
 from diffae.data.readers import folder, shards
 from diffae.data.readers.label_files import LONGEST_NUMBER
-from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
+from diffae.data.readers.sources import EncodedImages, dataset_of, partition_of, split_of
 from diffae.system.errors import UserError, refuse_duplicates
 from diffae.system.files import file_size
 from diffae.system.free_memory import fits
@@ -30,7 +30,7 @@ BLOCK = tarfile.BLOCKSIZE
 LARGEST_NOTE = 1 << 20  # bytes of a name, or of a label
 
 
-class Entry(NamedTuple):
+class ShardEntry(NamedTuple):
     """A file in a shard: its name, and the position of its bytes."""
 
     shard: Path
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The common part of a sample's file names: up to the first dot after the folders."""
+        """The part of the name that the files of a sample share, up to the first dot of the base name."""
         above, slash, name = self.name.rpartition("/")
         return above + slash + name.partition(".")[0]
 
@@ -51,18 +51,15 @@ class Entry(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """An image and its class, -1 without one."""
+    """An image and its class, or -1."""
 
-    image: Entry
+    image: ShardEntry
     label: int
 
 
 @dataclass(frozen=True)
 class ShardImages(EncodedImages):
-    """The images of tar files in their order.
-
-    A file is opened for each read, so any process may read.
-    """
+    """The images of tar files in their order. A file is opened for each read, so any process may read."""
 
     root: Path
     shards: tuple[Path, ...]
@@ -88,7 +85,7 @@ class ShardImages(EncodedImages):
         yield from ((shards.name_in(path, self.root), path) for path in self.shards)
 
 
-def read_entry(entry: Entry) -> bytes:
+def read_entry(entry: ShardEntry) -> bytes:
     try:
         with entry.shard.open("rb") as file:
             content = os.pread(file.fileno(), entry.size, entry.start)
@@ -104,33 +101,34 @@ def is_webdataset(path: Path) -> bool:
 
 
 def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Open shards. Classes become attributes if every sample has one.
+    """Open shards. The classes become attributes if every sample has one.
 
-    The split is that of the shards, else seeded by image.
+    The split is that of the shards' names, else seeded by image.
     """
     files = tuple(shards.find_shards(path, ".tar"))
     indexed = [read_shard(file) for file in files]
-    samples = tuple(sample for own, _ in indexed for sample in own)
+    samples = tuple(sample for shard_samples, _ in indexed for sample in shard_samples)
     if not samples:
         raise UserError(f"{path}: no images in these tar files (jpg, jpeg, png, webp, bmp)")
     labels = np.array([sample.label for sample in samples], np.int64)
     classes = shards.classes_as_attributes(labels)
-    told = [*folder.left_out_of(name for _, others in indexed for name in others)]
-    told += folder.beside(path, files, most=len(samples))
-    if isinstance(classes, str) and labels.max() >= 0:
-        told.append(f"the classes: {classes}")
-    more = {} if isinstance(classes, str) else classes
-    counts = [len(own) for own, _ in indexed]
+    left_out = [*folder.left_out_of(name for _, others in indexed for name in others)]
+    left_out += folder.describe_others(path, files, most=len(samples))
+    if isinstance(classes, str):
+        if labels.max() >= 0:
+            left_out.append(f"the classes: {classes}")
+        classes = LabelFields()
+    counts = [len(shard_samples) for shard_samples, _ in indexed]
     split = partition_of(list(map(split_of, files)), counts, seed)
     source = ShardImages(path, files, samples)
-    return unlabelled(path, source, image_size, crop, split, left_out=tuple(told), **more)
+    return dataset_of(path, source, image_size, crop, split, left_out, **classes)
 
 
 def read_shard(path: Path) -> tuple[list[Sample], list[str]]:
     """The samples of a tar file, in its order, and the names of files that are not read."""
     files, others = [], []
     for member in read_members(path):
-        entry = Entry(path, member.name, member.offset_data, member.size)
+        entry = ShardEntry(path, member.name, member.offset_data, member.size)
         if member.isreg() and (folder.is_image(entry.name) or entry.is_label):
             files.append(entry)
         elif not member.isdir():
@@ -150,8 +148,8 @@ def read_shard(path: Path) -> tuple[list[Sample], list[str]]:
     return samples, others
 
 
-def read_label(entries: list[Entry]) -> int:
-    """The class of a sample, -1 without one."""
+def read_label(entries: list[ShardEntry]) -> int:
+    """The class of a sample, or -1."""
     for entry in entries:
         if entry.is_label:
             text = read_entry(entry).strip() if entry.size <= LARGEST_NOTE else b""
@@ -166,7 +164,7 @@ def read_label(entries: list[Entry]) -> int:
 
 
 class _Headers(io.FileIO):
-    """A tar file of which only headers are read, with a limit on their size."""
+    """A tar file of which only headers are read; their size is limited."""
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or not 0 <= size <= LARGEST_NOTE:
@@ -175,7 +173,7 @@ class _Headers(io.FileIO):
 
 
 def only_zeros(file: io.FileIO) -> bool:
-    """Whether nothing but zero bytes follows in an open file."""
+    """Whether the rest of an open file is zero bytes."""
     while piece := file.read(LARGEST_NOTE):
         if piece.strip(b"\0"):
             return False
@@ -186,8 +184,8 @@ def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
     """The entries of a tar file by their headers.
 
     Raises UserError unless everything that the headers describe lies in the file, and an end mark
-    follows, with nothing but zeros after it: Python's reader takes a file that was cut between two
-    entries for a whole one, and the first of several that were put together for all.
+    follows, with nothing but zeros after it. Python's reader would take a file that was cut between two
+    entries for a complete one, and would read only the first of several tar files in one.
     """
     end = file_size(path)
     try:

@@ -28,7 +28,7 @@ from benchmarks.systems.protocol.parts import (
 from benchmarks.tasks import denoising, interpolation, variation
 from benchmarks.tasks.reconstruction import reconstruction
 from diffae.data import open_dataset
-from diffae.data.portraits import Drawing
+from diffae.data.portraits import PortraitDrawing
 from diffae.diffusion.interpolation import lerp
 
 NAMES = ("dummy-map", "dummy-levels", "dummy-layers", "dummy-tokens", "dummy-stochastic")
@@ -46,7 +46,7 @@ def context(portraits, tmp_path_factory):
         "samples.count": 32,
     }
     folder = tmp_path_factory.mktemp("run")
-    data = replace(open_dataset(portraits, 32), truth=Drawing(0, 64))
+    data = replace(open_dataset(portraits, 32), truth=PortraitDrawing(0, 64))
     return without_effnet(small_context(data, folder, changes))
 
 
