@@ -13,7 +13,7 @@ from pathlib import Path
 
 from diffae.checkpoints import hub
 from diffae.system import cli
-from diffae.system.files import Target, amount, refuse_outputs, writing
+from diffae.system.files import OutputPath, amount, refuse_outputs, writing
 from diffae.system.whole import whole_folder, write_whole
 
 
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     from diffae.networks.config import AUTOENCODER
 
     place = hub.local(args.checkpoint)
-    refuse_outputs([Target("OUT", args.out)], [place, args.run])
+    refuse_outputs([OutputPath("OUT", args.out)], [place, args.run])
     found = open_checkpoint(place)
     kind = found.config.kind
     rows = [] if args.run is None else card.measured(args.run, found.fingerprint())

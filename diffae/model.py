@@ -30,7 +30,7 @@ from diffae.diffusion.gaussian import (
     noise_of_velocity,
 )
 from diffae.diffusion.scheme import Scheme
-from diffae.diffusion.solve import Step, decode_steps, encode_steps, last
+from diffae.diffusion.solve import SolverStep, decode_steps, encode_steps, last
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, ModelConfig
 from diffae.networks.latent_net import LatentNet
 from diffae.networks.nn import without_weights
@@ -218,7 +218,7 @@ class DiffusionAutoencoder(_Model):
 
     def decode_steps(
         self, z: Tensor, x_T: Tensor, steps: int, solver: str | Scheme = "ddim"
-    ) -> Iterator[Step]:
+    ) -> Iterator[SolverStep]:
         """The decoding step by step: each step's x_{t-1} and predicted x_0 (paper, Fig. 6)."""
         x_T, z = self._pixels(x_T, "x_T"), self._codes(z)
         _as_many(z, "z", x_T, "x_T")
@@ -301,7 +301,7 @@ class DDIM(_Model):
 
     def decode_steps(
         self, x_T: Tensor, steps: int, solver: str | Scheme = "ddim"
-    ) -> Iterator[Step]:
+    ) -> Iterator[SolverStep]:
         """The decoding step by step: each step's x_{t-1} and predicted x_0."""
         x_T = self._pixels(x_T, "x_T")
         return decode_steps(self._noise, x_T, self.alphas, steps, solver=solver)

@@ -229,7 +229,7 @@ def _image_size(shapes: Shapes, attended: list[int]) -> int:
 
 
 @dataclass(frozen=True)
-class Classifier:
+class OfficialClassifier:
     """Linear attribute classifiers on normalised z_sem.
 
     logits = (z - z_mean) / z_std @ weight.T + bias; `weight` is 40 x d with one row per CelebA
@@ -242,7 +242,7 @@ class Classifier:
     z_std: Tensor
 
 
-def read_classifier(path: Path) -> Classifier:
+def read_classifier(path: Path) -> OfficialClassifier:
     """Read the raw classifier of an `*_autoenc_cls` checkpoint (`last.ckpt` or its folder).
 
     Raises UserError naming what is missing, left over, misshapen or not finite.
@@ -255,7 +255,7 @@ def read_classifier(path: Path) -> Classifier:
     copies = ("ema_classifier.weight", "ema_classifier.bias")
     if extra := sorted(tensors.keys() - {*names, *copies}):
         raise UserError(f"{path}: not part of a classifier: {', '.join(extra[:3])}")
-    return Classifier(*_together(path, {name: tensors[name] for name in names}))
+    return OfficialClassifier(*_together(path, {name: tensors[name] for name in names}))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from diffae.data.transforms import Transform
 from diffae.images import marks, reading, verbs
 from diffae.images.classifier import Classifier, classifier_of
 from diffae.images.options import STRENGTH, with_strength
-from diffae.images.output import Cell, Output
+from diffae.images.output import Output, Picture
 from diffae.images.verbs import Decoding
 from diffae.model import DiffusionAutoencoder as Model
 from diffae.system.errors import UserError
@@ -61,8 +61,8 @@ def name_of(path: Path) -> str:
 # The verbs
 
 
-class Results(NamedTuple):
-    """Results of one kind, one of each picture of a batch.
+class PictureColumn(NamedTuple):
+    """A column of the sheet: one picture made from each picture of a batch.
 
     `ending` is what is added to a picture's name for the file (None: it is on the sheet only).
     """
@@ -76,22 +76,22 @@ def add_results(
     args: Namespace,
     model: Model,
     output: Output,
-    make: Callable[[Tensor], Iterable[Results]],
+    make: Callable[[Tensor], Iterable[PictureColumn]],
 ) -> None:
     """A row for each picture: itself, and the results that `make` gives of a batch."""
     for paths, x in batches(args, model, output):
-        rows = [[Cell(image)] for image in x]
+        rows = [[Picture(image)] for image in x]
         for images, ending, settings in make(x):
             for row, path, image in zip(rows, paths, images, strict=True):
                 file = "" if ending is None else f"{name_of(path)}{ending}.png"
-                row.append(Cell(image, file, {"source": path.name, **settings}))
+                row.append(Picture(image, file, {"source": path.name, **settings}))
         for row, path in zip(rows, paths, strict=True):
             output.add(row, name_of(path))
 
 
 def reconstruct(args: Namespace, model: Model, output: Output) -> None:
-    def make(x: Tensor) -> Iterator[Results]:
-        yield Results(verbs.reconstruct(model, x, **decoding(args)))
+    def make(x: Tensor) -> Iterator[PictureColumn]:
+        yield PictureColumn(verbs.reconstruct(model, x, **decoding(args)))
 
     add_results(args, model, output, make)
     output.finish("Reconstructions", "Through both codes and back.", [INPUT, UNEDITED])
@@ -101,10 +101,10 @@ def vary(args: Namespace, model: Model, output: Output) -> None:
     output.settings["seed"] = args.seed
     numbers = range(1, args.count + 1)
 
-    def make(x: Tensor) -> Iterator[Results]:
+    def make(x: Tensor) -> Iterator[PictureColumn]:
         variations = verbs.vary(model, x, args.count, args.seed, **decoding(args))
         for k in numbers:
-            yield Results(variations[:, k - 1], f"-{k}", {"variation": k})
+            yield PictureColumn(variations[:, k - 1], f"-{k}", {"variation": k})
 
     add_results(args, model, output, make)
     caption = "What z_sem keeps: the same z_sem, the details (x_T) drawn anew."
@@ -124,10 +124,10 @@ def interpolate(args: Namespace, model: Model, output: Output) -> None:
     animation = output.new_file(f"{stem}.gif", sources)
     marks.save_gif(animation, verbs.to_pil(made), {**output.settings, **sources})
     cells = [
-        Cell(image, f"{stem}-{k + 1:0{digits}}.png", {**sources, "t": round(t[k], 6)})
+        Picture(image, f"{stem}-{k + 1:0{digits}}.png", {**sources, "t": round(t[k], 6)})
         for k, image in enumerate(made)
     ]
-    output.add([Cell(x[0]), *cells, Cell(x[1])])
+    output.add([Picture(x[0]), *cells, Picture(x[1])])
     caption = f"From {first} to {last}: z_sem on a line, x_T on a great circle."
     output.finish("Interpolation", caption, [first, *(f"{value:.2g}" for value in t), last])
 
@@ -142,14 +142,14 @@ def edit(args: Namespace, model: Model, output: Output) -> None:
         columns.insert(1, UNEDITED)
         caption += f" The {UNEDITED} is decoded from both codes as they are."
 
-    def make(x: Tensor) -> Iterator[Results]:
+    def make(x: Tensor) -> Iterator[PictureColumn]:
         code = verbs.encode(model, x, **decoding(args))
         if len(edits) == 1:
-            yield Results(verbs.decode(model, code, **decoding(args)), None)
+            yield PictureColumn(verbs.decode(model, code, **decoding(args)), None)
         for strengths in edits:
             moved = verbs.moved(code, strengths, classifier)
             ending, settings = f"-{file_part(label(strengths))}", {"edit": strengths}
-            yield Results(verbs.decode(model, moved, **decoding(args)), ending, settings)
+            yield PictureColumn(verbs.decode(model, moved, **decoding(args)), ending, settings)
 
     add_results(args, model, output, make)
     output.finish("Edits", caption, columns)
@@ -195,7 +195,7 @@ def sample(args: Namespace, model: Model, output: Output) -> None:
         made = verbs.sample(model, len(row), args.seed, first=row.start, **decoding(args))
         cells = []
         for number, image in zip(row, made, strict=True):
-            cells.append(Cell(image, f"sample-{number:04}.png", {"number": number}, str(number)))
+            cells.append(Picture(image, f"sample-{number:04}.png", {"number": number}, str(number)))
         output.add(cells)
     output.finish("Samples", f"z_sem from the latent DDIM, x_T from N(0, I), seed {args.seed}.")
 
@@ -211,7 +211,7 @@ def sample_class(args: Namespace, model: Model, output: Output) -> None:
     cells, probabilities = [], accepted.probability.tolist()
     for image, number, p in zip(accepted.images, accepted.numbers, probabilities, strict=True):
         settings = {"number": number, "probability": round(p, 4)}
-        cells.append(Cell(image, f"sample-{number:05}.png", settings, f"{number}: p {p:.2f}"))
+        cells.append(Picture(image, f"sample-{number:05}.png", settings, f"{number}: p {p:.2f}"))
     for start in range(0, len(cells), SAMPLES_A_ROW):
         output.add(cells[start : start + SAMPLES_A_ROW])
     caption = f"Samples that a classifier takes for {kind} (p > 0.5); p is its probability. Learnt from {classifier.made}."

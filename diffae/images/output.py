@@ -18,7 +18,7 @@ SHEET_ROWS = 24  # of the contact sheet; further pictures are in the folder
 
 
 @dataclass(frozen=True)
-class Cell:
+class Picture:
     """A picture of a row, 3 x S x S in [-1, 1].
 
     `file` is its name in the folder, empty for one that is only on the sheet.
@@ -42,11 +42,11 @@ class Output:
     settings: dict[str, Any]
     edited: bool = True
     notices: list[str] = field(default_factory=list)
-    rows: list[tuple[str, Sequence[Cell]]] = field(default_factory=list)
+    rows: list[tuple[str, Sequence[Picture]]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     count: int = 0  # of rows
 
-    def add(self, cells: Sequence[Cell], label: str = "") -> None:
+    def add(self, cells: Sequence[Picture], label: str = "") -> None:
         """Write the pictures of a row that have a name, and add the row to the sheet."""
         for cell in cells:
             if cell.file:

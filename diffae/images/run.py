@@ -15,7 +15,7 @@ from diffae.images.classifier import learn as learn_classifier
 from diffae.model import DiffusionAutoencoder
 from diffae.system import cli
 from diffae.system.errors import UserError
-from diffae.system.files import Target, empty_folder, never, refuse_outputs, writing
+from diffae.system.files import OutputPath, empty_folder, never, refuse_outputs, writing
 from diffae.system.whole import whole_folder
 from probes import auroc
 
@@ -31,7 +31,7 @@ def make(args: Namespace) -> dict[str, Any]:
     Raises UserError, and then leaves nothing.
     """
     inputs = [*getattr(args, "pictures", ()), getattr(args, "classifier", None)]
-    refuse_outputs([Target("--out", args.out, empty_folder)], inputs)
+    refuse_outputs([OutputPath("--out", args.out, empty_folder)], inputs)
     model = _load(args)
     settings = {"verb": args.verb, "checkpoint": Path(args.ckpt).name}
     settings |= {"checkpoint_sha256": model.fingerprint, "image_size": model.image_size}
@@ -56,7 +56,7 @@ def learn(args: Namespace) -> dict[str, Any]:
 
     It may be written beside the checkpoint, which is not among the inputs.
     """
-    refuse_outputs([Target("--out", args.out, never)], [args.data, args.having, args.lacking])
+    refuse_outputs([OutputPath("--out", args.out, never)], [args.data, args.having, args.lacking])
     model = _load(args)
     learnt = _from_folders if args.data is None else _from_labels
     classifier, scores, tested = learnt(args, model)

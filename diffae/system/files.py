@@ -191,7 +191,7 @@ def empty_folder(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class Target:
+class OutputPath:
     """A file or folder that a command is to write (None: it is not), and the flag that names it.
 
     `replaces` tells whether a file that exists at `path` has the format that the command writes, and
@@ -203,12 +203,12 @@ class Target:
     replaces: Callable[[Path], bool] = never
 
 
-def refuse_outputs(outputs: Sequence[Target], inputs: Iterable[Path | str | None]) -> None:
+def refuse_outputs(outputs: Sequence[OutputPath], inputs: Iterable[Path | str | None]) -> None:
     """Raise UserError unless each output has a path of its own, where nothing else is lost.
 
     An output must not be one of the `inputs` (files, and folders that must not change), also not by
     a link, nor lie in one or contain one; the same holds between outputs. A file that exists must
-    have the output's format (`Target.replaces`). Every command calls this before it works.
+    have the output's format (`OutputPath.replaces`). Every command calls this before it works.
     """
     read = [(Path(path), f"{path}, which must not change") for path in inputs if path is not None]
     for target in outputs:

@@ -28,7 +28,7 @@ from diffae.data.fingerprint import state_of
 from diffae.data.transforms import CROPS
 from diffae.system.cli import say
 from diffae.system.errors import UserError
-from diffae.system.files import Target, refuse_outputs, writing
+from diffae.system.files import OutputPath, refuse_outputs, writing
 from diffae.train import dry_run
 from diffae.train.callbacks import flags as callback_flags
 from diffae.train.images import Source, source_of
@@ -36,7 +36,7 @@ from diffae.train.init import Init
 from diffae.train.note import Note
 from diffae.train.presets import PRESETS, AnyPreset, Preset, find_preset, other_presets, override
 from diffae.train.stages import AUTOENCODER, LATENT, refuse_unfinished, train
-from diffae.train.trainer import Run, choose_precision, needing_memory
+from diffae.train.trainer import TrainingRun, choose_precision, needing_memory
 from diffae.train.types import AUTO, BFLOAT16, FLOAT16, FLOAT32, Steps
 
 WORKERS = 2
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     distributed.take_gpu(args.device)
     preset = find_preset(args.preset)
     out = args.out or Path("runs") / preset.name
-    refuse_outputs([Target("--out", out, Path.is_dir)], (args.data,))
+    refuse_outputs([OutputPath("--out", out, Path.is_dir)], (args.data,))
     _refuse(args, preset)
     init = None
     if args.init is not None and isinstance(preset, Preset):
@@ -151,7 +151,7 @@ def _train(preset: AnyPreset, init: Init | None, out: Path, args: argparse.Names
     seen = TrainedOn.describe(preset.name, data, preset.split, args.seed, before)
     callbacks = callback_flags.callbacks_of(args, preset, out, data, seen)
     note = Note(out, seen, preset.decides, args.set, init)
-    run = Run(args.seed, note.identity, precision, _steps(args), args.workers, callbacks)
+    run = TrainingRun(args.seed, note.identity, precision, _steps(args), args.workers, callbacks)
     with ExitStack() as lock:
         if distributed.is_main():
             lock.enter_context(note.claim())
@@ -166,7 +166,7 @@ def _train(preset: AnyPreset, init: Init | None, out: Path, args: argparse.Names
 
 
 def _train_on(
-    images: Source, preset: AnyPreset, note: Note, run: Run, args: argparse.Namespace
+    images: Source, preset: AnyPreset, note: Note, run: TrainingRun, args: argparse.Namespace
 ) -> None:
     if preset.expect:
         say(f"{preset.name}: expect {preset.expect}")

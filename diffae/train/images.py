@@ -74,7 +74,7 @@ class Images:
             return torch.from_numpy(self.source[indices.tolist()])
         try:
             coming = self._coming
-            pixels = _Reader(self.source)[indices] if coming is None else next(coming)
+            pixels = _BatchReader(self.source)[indices] if coming is None else next(coming)
         except RuntimeError as error:
             died = f"a process that reads images died ({str(error).splitlines()[0]:.120})"
             raise UserError(f"{died}; free some memory, or use fewer --workers") from None
@@ -89,7 +89,9 @@ class Images:
         if isinstance(self.source, OnDisk) and self.workers:
             how: dict[str, Any] = {"num_workers": self.workers, "prefetch_factor": AHEAD}
             how |= {"batch_size": None, "pin_memory": self.device.type == "cuda"}
-            workers = self._coming = iter(DataLoader(_Reader(self.source), sampler=orders, **how))
+            workers = self._coming = iter(
+                DataLoader(_BatchReader(self.source), sampler=orders, **how)
+            )
         try:
             yield
         finally:
@@ -98,7 +100,7 @@ class Images:
                 workers._shutdown_workers()
 
 
-class _Reader(TorchDataset[Any]):
+class _BatchReader(TorchDataset[Any]):
     """Reads the images of a batch, or the error to report, in this process or in a worker."""
 
     def __init__(self, source: OnDisk):

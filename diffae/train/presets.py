@@ -21,7 +21,7 @@ from diffae.system.errors import UserError, naming, once
 from diffae.system.files import read_toml
 from diffae.system.settings import Range, can_be_set, settings_of, typed
 from diffae.train.images import Source
-from diffae.train.trainer import Run
+from diffae.train.trainer import TrainingRun
 from diffae.train.types import MOST, Outcome, Schedule
 
 
@@ -67,7 +67,7 @@ class AnyPreset:
         """The same for `count` training images."""
         return self
 
-    def train(self, images: Source, out: Path, run: Run, device: str) -> dict[str, Outcome]:
+    def train(self, images: Source, out: Path, run: TrainingRun, device: str) -> dict[str, Outcome]:
         """Train on `images` and export to `out`. Returns the outcome of each stage.
 
         Of presets of other systems only: `stages.train` trains a `Preset`.

@@ -26,7 +26,7 @@ from diffae.train.images import Images, Source
 from diffae.train.init import Init, network_of
 from diffae.train.presets import Preset
 from diffae.train.sharing import gathered
-from diffae.train.trainer import Run, fit, needing_memory
+from diffae.train.trainer import TrainingRun, fit, needing_memory
 from diffae.train.types import Loss, Outcome, Stage
 
 ENCODING_BATCH = 256
@@ -39,7 +39,7 @@ def train(
     preset: Preset,
     images: Source,
     out: Path,
-    run: Run,
+    run: TrainingRun,
     device: str,
     init: Init | None = None,
     latent: bool = True,
@@ -257,7 +257,7 @@ def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
     return loss
 
 
-def _codes(model: DiffusionAutoencoder, data: Images, out: Path, run: Run) -> Tensor:
+def _codes(model: DiffusionAutoencoder, data: Images, out: Path, run: TrainingRun) -> Tensor:
     """z_sem of all images, encoded once: a run that is resumed reads them."""
     path = out / CODES
     if (known := _read_codes(path, run.identity, len(data))) is not None:

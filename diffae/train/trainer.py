@@ -44,7 +44,7 @@ def choose_precision(asked: str, device: str) -> tuple[str, str]:
     return types.BFLOAT16 if has else types.FLOAT32, why
 
 
-class Callback:
+class TrainingCallback:
     """Base class, called at the events of a stage, in every process of the training.
 
     Its methods do nothing.
@@ -67,7 +67,7 @@ class Callback:
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """Common settings of the stages of a training.
 
     The seed, the identity (see `Note.identity`), the precision, how steps are computed, the number
@@ -79,14 +79,14 @@ class Run:
     precision: str = types.FLOAT32
     steps: Steps = Steps()
     workers: int = 0
-    callbacks: Sequence[Callback] = ()
+    callbacks: Sequence[TrainingCallback] = ()
 
 
 def fit(
     stage: Stage,
     count: int,
     path: Path,
-    run: Run,
+    run: TrainingRun,
     reading: Callable[[Iterator[Tensor]], AbstractContextManager[Any]] = nullcontext,
 ) -> Outcome:
     """Train a stage's network to the end of its schedule on `count` examples.
@@ -160,7 +160,7 @@ def needing_memory(what: str, remedy: str) -> Iterator[None]:
         raise
 
 
-def _save(training: Training, path: Path, run: Run) -> None:
+def _save(training: Training, path: Path, run: TrainingRun) -> None:
     """Save the state, once for all processes, which have the same."""
     for callback in run.callbacks:
         callback.saves()

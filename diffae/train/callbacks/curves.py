@@ -17,7 +17,7 @@ from diffae.system.errors import UserError, needed
 from diffae.system.files import read_text
 from diffae.system.whole import write_whole
 from diffae.train.step import Training, learning_rate
-from diffae.train.trainer import Callback
+from diffae.train.trainer import TrainingCallback
 from diffae.train.types import Stage
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ MOST_STEPS = 100  # between two points
 SHEET = "sheet"
 
 
-class Curves(Callback):
+class Curves(TrainingCallback):
     """Curves of loss, learning rate, gradient norm before clipping, images per second, skipped steps.
 
     They are event files of TensorBoard, in a folder for each stage. Points that another run has

@@ -17,7 +17,7 @@ from diffae.train.callbacks.evaluations import Evaluations
 from diffae.train.callbacks.sheets import COUNT, SHARE, Sheets
 from diffae.train.images import Images
 from diffae.train.presets import AnyPreset, Preset
-from diffae.train.trainer import Callback
+from diffae.train.trainer import TrainingCallback
 
 LOGS, SHEETS, EVALUATIONS = "logs", "sheets", "evaluations"
 TASK, PROFILE = "reconstruction", "smoke"  # the default benchmarks and profile
@@ -49,7 +49,7 @@ def _tasks(text: str) -> tuple[str, ...]:
 
 def callbacks_of(
     args: argparse.Namespace, preset: AnyPreset, out: Path, data: Dataset, trained_on: TrainedOn
-) -> list[Callback]:
+) -> list[TrainingCallback]:
     """The callbacks that the flags select, for a training on a part of `data` in a folder `out`.
 
     Nothing is written before the training begins. Raises UserError if a package is missing, if an
@@ -60,7 +60,7 @@ def callbacks_of(
         curves.append(WeightsAndBiases(out / LOGS, args.wandb, out.name, preset.decides))
     elif args.tensorboard and distributed.is_main():
         curves.append(Curves(out / LOGS))
-    callbacks: list[Callback] = [*curves]
+    callbacks: list[TrainingCallback] = [*curves]
     if not isinstance(preset, Preset):
         return callbacks
     holds_out = len(data.indices("test")) > 0 and not trained_on.saw(data, "test")

@@ -19,7 +19,7 @@ from diffae.sheet import Sheet, write
 from diffae.system import distributed
 from diffae.train.callbacks.curves import Curves
 from diffae.train.step import Training
-from diffae.train.trainer import Callback
+from diffae.train.trainer import TrainingCallback
 from diffae.train.types import Pictures, Stage
 
 SHARE = 0.1  # of a stage's examples: by default ten sheets are drawn in each
@@ -28,7 +28,7 @@ COUNT = 8  # images of a row
 IMAGE, PIXELS, INVERTED, RANDOM = "image", "pixel decoder", "x_T inverted", "x_T random"
 
 
-class Periodic(Callback):
+class Periodic(TrainingCallback):
     """Makes `folder`/STAGE/IMAGES at intervals and at the end of a stage, once for all processes.
 
     `share` is the interval as a share of the examples of a stage, so that each stage has as many
