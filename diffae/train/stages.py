@@ -138,9 +138,9 @@ def refuse_unfinished(preset: Preset, out: Path) -> None:
 def without_latent(model: DiffusionAutoencoder) -> DiffusionAutoencoder:
     """The same encoder and UNet without a latent DDIM, to export before that is trained."""
     with without_weights():
-        found = DiffusionAutoencoder(replace(model.config, latent=None))
-    found.unet, found.encoder = model.unet, model.encoder
-    return found
+        autoencoder = DiffusionAutoencoder(replace(model.config, latent=None))
+    autoencoder.unet, autoencoder.encoder = model.unet, model.encoder
+    return autoencoder
 
 
 def set_moments(model: DiffusionAutoencoder, z: Tensor) -> None:
@@ -258,10 +258,10 @@ def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
 
 
 def _codes(model: DiffusionAutoencoder, data: Images, out: Path, run: TrainingRun) -> Tensor:
-    """z_sem of all images, encoded once: a run that is resumed reads them."""
+    """z_sem of all images. They are encoded once: a resumed run reads them."""
     path = out / CODES
-    if (known := _read_codes(path, run.identity, len(data))) is not None:
-        return known.to(data.device)
+    if (saved := _read_codes(path, run.identity, len(data))) is not None:
+        return saved.to(data.device)
     batch = min(run.steps.micro_batch or ENCODING_BATCH, ENCODING_BATCH)
     remedy = f"try --micro-batch {batch // 2 or 1}"
     with needing_memory(f"encoding {batch} images at a time", remedy):
@@ -285,11 +285,11 @@ def encode_all(model: DiffusionAutoencoder, data: Images, batch: int = ENCODING_
 
 
 def _read_codes(path: Path, identity: str, count: int) -> Tensor | None:
-    """The codes that an earlier run saved; None if there are none of this training, or not all."""
+    """The codes that an earlier run of this training saved; None if they are missing or not complete."""
     try:
         with safe_open(path, "pt") as file:
             z = file.get_tensor("z")
-            of_this = (file.metadata() or {}).get("identity") == identity and len(z) == count
+            identities = identity, (file.metadata() or {}).get("identity")
     except (OSError, SafetensorError):
         return None
-    return z.clone() if of_this else None
+    return z.clone() if identities[0] == identities[1] and len(z) == count else None

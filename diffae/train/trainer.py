@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -24,30 +23,30 @@ from diffae.train.types import Outcome, Stage, Steps
 
 SAVE_EVERY_SECONDS = 300.0
 PATIENCE = 100  # steps in a row without a finite gradient after which a training fails
-# Multiplies vectors of bfloat16, not matrices: a step takes 1.5 times as long as in float32.
+# Instructions of a processor. Without those for matrices a step in bfloat16 takes 1.5 times as long as in float32.
 VECTORS, MATRICES = "avx512_bf16", "amx_bf16"
 
 
-def choose_precision(asked: str, device: str) -> tuple[str, str]:
-    """The precision of a training and why, in words: bfloat16 where it is faster, else float32.
+def choose_precision(choice: str, device: str) -> tuple[str, str]:
+    """The precision of a training, and the reason in words. "auto": bfloat16 if it is faster, else float32.
 
     Raises UserError for float16 without a GPU: the processor computes it many times slower.
     """
-    if asked == types.FLOAT16 and not device.startswith("cuda"):
+    if choice == types.FLOAT16 and not device.startswith("cuda"):
         raise UserError("--precision float16 needs a GPU; use bfloat16 or float32")
-    if asked != types.AUTO:
-        return asked, "as asked"
-    has, why = bfloat16.support(device)
-    found = bfloat16.capabilities()
-    if has and device == "cpu" and VECTORS in found and MATRICES not in found:
+    if choice != types.AUTO:
+        return choice, "as asked"
+    supported, reason = bfloat16.support(device)
+    instructions = bfloat16.capabilities()
+    if supported and device == "cpu" and VECTORS in instructions and MATRICES not in instructions:
         return types.FLOAT32, f"this processor's {VECTORS} is slower"
-    return types.BFLOAT16 if has else types.FLOAT32, why
+    return types.BFLOAT16 if supported else types.FLOAT32, reason
 
 
 class TrainingCallback:
-    """Base class, called at the events of a stage, in every process of the training.
+    """Base class of objects whose methods are called at the events of a stage, in every process.
 
-    Its methods do nothing.
+    These methods do nothing.
     """
 
     def begins(self, training: Training, stage: Stage) -> None:
@@ -68,10 +67,9 @@ class TrainingCallback:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """Common settings of the stages of a training.
+    """The settings that all stages of a training share.
 
-    The seed, the identity (see `Note.identity`), the precision, how steps are computed, the number
-    of processes that read images ahead, and the callbacks.
+    `identity` is `Note.identity`; `workers` is the number of processes that read images ahead.
     """
 
     seed: int
@@ -87,13 +85,15 @@ def fit(
     count: int,
     path: Path,
     run: TrainingRun,
-    reading: Callable[[Iterator[Tensor]], AbstractContextManager[Any]] = nullcontext,
+    reading: Callable[
+        [Iterator[Tensor]], AbstractContextManager[Iterator[Tensor] | None]
+    ] = nullcontext,
 ) -> Outcome:
     """Train a stage's network to the end of its schedule on `count` examples.
 
     `path` keeps the state between runs: it is saved every five minutes, at the end, and on Ctrl-C or
     SIGTERM. Afterwards the network holds the moving average of its weights. `reading` is a context
-    manager that gets an iterator over the indices of the coming examples and reads them ahead.
+    manager that is given an iterator over the indices of the coming examples and reads them ahead.
     """
     schedule, title = stage.schedule, stage.title
     precision = run.precision if schedule.bfloat16 else types.FLOAT32
@@ -149,13 +149,13 @@ def _coming_examples(training: Training, count: int, seed: int) -> Iterator[Tens
 
 
 @contextmanager
-def needing_memory(what: str, remedy: str) -> Iterator[None]:
-    """Raise UserError, saying what needed memory and what to do, if the block runs out of it."""
+def needing_memory(work: str, remedy: str) -> Iterator[None]:
+    """Raise UserError, naming the work and the remedy, if there is too little memory for the block."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if is_refusal(error):
-            raise UserError(f"{what}: not enough memory; {remedy}") from None
+            raise UserError(f"{work}: not enough memory; {remedy}") from None
         distributed.check()  # the error may be of a collective whose other process has failed
         raise
 
