@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 Float = type[np.float32] | type[np.float64]
-Drawn = np.ndarray | float | np.int64
+Draw = Callable[[np.random.Generator], np.ndarray | float | np.int64]
 
 
 def generator(seed: int, purpose: str, index: int) -> np.random.Generator:
@@ -49,9 +49,7 @@ class ExampleNoise:
     def integers(self, high: int, size: int) -> np.ndarray:
         return self._draw((size,), lambda source: source.integers(high))
 
-    def _draw(
-        self, size: Sequence[int], draw: Callable[[np.random.Generator], Drawn]
-    ) -> np.ndarray:
+    def _draw(self, size: Sequence[int], draw: Draw) -> np.ndarray:
         """Draw for each example. Raises ValueError unless `size` is of this number of examples."""
         if size[0] != len(self._sources):
             raise ValueError(f"noise for {size[0]} examples, but there are {len(self._sources)}")

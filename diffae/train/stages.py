@@ -89,7 +89,7 @@ def image_stages(
     if isinstance(model, DDIM):
         _channels_last(model.unet)
         title, loss = f"{preset.name}: DDIM baseline", image_loss(model, data)
-        drawn, export = partial(sheets.of_images, model), partial(_write, model, preset)
+        drawn, export = partial(sheets.image_pictures, model), partial(_write, model, preset)
         yield Stage(IMAGE, title, model.unet, preset.image, loss, pictures=drawn, export=export)
         return
     networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
@@ -104,11 +104,11 @@ def image_stages(
     if pixels is not None and preset.encoder is not None:
         both = nn.ModuleDict({"encoder": model.encoder, "pixels": pixels})
         title, loss = f"{preset.name}: encoder", pixel_loss(model, data, pixels)
-        drawn = partial(sheets.of_pixels, model.encoder, pixels)
+        drawn = partial(sheets.pixel_pictures, model.encoder, pixels)
         yield Stage(ENCODER, title, both, preset.encoder, loss, pictures=drawn)
     title = f"{preset.name}: autoencoder"
     loss = image_loss(model, data, pixels, preset.pixel_weight)
-    drawn = partial(sheets.of_images, model)
+    drawn = partial(sheets.image_pictures, model)
     export = partial(_write, without_latent(model), preset)
     yield Stage(IMAGE, title, networks, preset.image, loss, pictures=drawn, export=export)
 
@@ -117,7 +117,7 @@ def latent_stage(preset: Preset, model: DiffusionAutoencoder, z: Tensor) -> Stag
     """The latent DDIM on z_sem of the training images, N x d; `model` normalises by their moments."""
     assert preset.latent is not None and model.latent_net is not None
     title, loss = f"{preset.name}: latent DDIM", latent_loss(model, model.normalise(z))
-    drawn, export = partial(sheets.of_latent, model), partial(_write, model, preset)
+    drawn, export = partial(sheets.latent_pictures, model), partial(_write, model, preset)
     net = model.latent_net
     return Stage(LATENT, title, net, preset.latent, loss, pictures=drawn, export=export)
 

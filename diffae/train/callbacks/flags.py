@@ -34,8 +34,8 @@ def add(parser: cli.Parser) -> None:
     option("--wandb", type=cli.word, metavar="PROJECT", help=wandb)
     sheets = f"draw the output for {COUNT} images to OUT/{SHEETS} after every N images (default: a tenth of a stage); 0: never"
     option("--sheet-every", type=cli.natural, metavar="N", help=sheets)
-    every = f"measure the model on held-out images after every N images, to OUT/{EVALUATIONS}"
-    option("--evaluate-every", type=cli.positive, metavar="N", help=every)
+    interval = f"measure the model on held-out images after every N images, to OUT/{EVALUATIONS}"
+    option("--evaluate-every", type=cli.positive, metavar="N", help=interval)
     tasks = f"the benchmarks of --evaluate-every (default: {TASK}; `python -m benchmarks.run list` shows them)"
     option("--evaluate", type=_tasks, metavar="TASK,...", help=tasks)
     profile = f"the profile of --evaluate-every (default: {PROFILE})"
@@ -86,7 +86,7 @@ def callbacks_of(
 
 
 def _evenly_spread(data: Dataset, split: str) -> Tensor:
-    """COUNT images of a split. Neighbours may be of one person."""
+    """COUNT images of a split, far apart: neighbours may show the same person."""
     indices = data.indices(split)
     places = np.linspace(0, len(indices) - 1, min(COUNT, len(indices))).astype(int)
     return Images(data.images(indices[places]), False, "cpu").batch(torch.arange(len(places)))
