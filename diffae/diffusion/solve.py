@@ -37,7 +37,7 @@ class Prediction:
     noise: Tensor
 
     def ahead(self, before: "Prediction | None", by: float) -> "Prediction":
-        """Extrapolate from `before` (one grid point ago) and this, linearly, `by` grid points ahead."""
+        """Extrapolate by `by` grid points, linearly, from `before` (one grid point earlier) and this."""
         if before is None:
             return self
         image = (1 + by) * self.image - by * before.image

@@ -26,7 +26,7 @@ MOST = 100_000  # pictures, variations or points of one call
 
 
 class Decoding(TypedDict, total=False):
-    """How codes are decoded, and x_T is found: by default the way that is fast on a CPU."""
+    """The solver of decoding and of its inversion. The defaults are fast on a CPU."""
 
     steps: int
     solver: str
@@ -140,7 +140,7 @@ def _latents(
 
 
 class Accepted(NamedTuple):
-    """Samples that a classifier accepted: K of `tried` that were drawn.
+    """The K samples that a classifier accepted, of `tried` that were drawn.
 
     `images` [K, 3, S, S], their `numbers` among all samples of the seed, and the classifier's
     `probability` [K] of the wanted class.
@@ -163,8 +163,8 @@ def sample_class(
 ) -> Accepted:
     """New images of a class, by rejection (paper, Section 5.4).
 
-    Samples are drawn until `count` are accepted, or `POOL` drawn: those whose latents have the
-    attribute (`present`; else have it not) with a probability above 0.5.
+    Samples are drawn until `count` are accepted, or `POOL` are drawn. A sample is accepted if it has
+    the attribute (or lacks it, if not `present`) with a probability above 0.5.
     """
     count = whole(count, "count", 1, MOST)
     column, sign = classifier.index(attribute), 1 if present else -1

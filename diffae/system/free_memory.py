@@ -1,4 +1,4 @@
-"""How much memory is free, and whether what a file announces fits into it."""
+"""The free memory, and whether the content of a file fits into it."""
 
 import os
 import resource
@@ -11,7 +11,7 @@ from diffae.system.files import amount
 
 SMALL = 1 << 26  # bytes that always fit
 PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-# The files of a control group with its limit and what is used, by the version of control groups.
+# The files of a control group with its limit and its use, for version 2 and version 1 of control groups.
 LIMITS = ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
 
 

@@ -80,14 +80,15 @@ class TrainingRun:
     callbacks: Sequence[TrainingCallback] = ()
 
 
+ReadingAhead = Callable[[Iterator[Tensor]], AbstractContextManager[Iterator[Tensor] | None]]
+
+
 def fit(
     stage: Stage,
     count: int,
     path: Path,
     run: TrainingRun,
-    reading: Callable[
-        [Iterator[Tensor]], AbstractContextManager[Iterator[Tensor] | None]
-    ] = nullcontext,
+    reading: ReadingAhead = nullcontext,
 ) -> Outcome:
     """Train a stage's network to the end of its schedule on `count` examples.
 
@@ -161,7 +162,7 @@ def needing_memory(work: str, remedy: str) -> Iterator[None]:
 
 
 def _save(training: Training, path: Path, run: TrainingRun) -> None:
-    """Save the state, once for all processes, which have the same."""
+    """Save the state, which is the same in all processes, in the main one."""
     for callback in run.callbacks:
         callback.saves()
     if distributed.is_main():
@@ -175,14 +176,14 @@ def interrupts_deferred() -> Iterator[Callable[[], int]]:
     Yields a function that returns the first signal, or 0. Signals can be recorded in the main thread
     only.
     """
-    came: list[int] = []
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in numbers}
+    before = {n: signal.signal(n, lambda number, frame: received.append(number)) for n in numbers}
     try:
-        yield lambda: came[0] if came else 0
+        yield lambda: received[0] if received else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

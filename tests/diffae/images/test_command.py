@@ -132,7 +132,7 @@ def test_what_is_not_read_and_what_the_packaged_model_does_not_know_is_said_once
     command, faces, tmp_path
 ):
     """Nothing of a set of portraits, and nothing to other models."""
-    known = commands.KNOWS.format(size=32)
+    known = commands.LIMITS.format(size=32)
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.png"):
         shutil.copy(faces / name, tmp_path / "in")
