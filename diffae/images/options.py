@@ -83,13 +83,8 @@ def _examples(parser: cli.Parser) -> None:
     add("--data", type=cli.path, metavar="PATH", help="labelled images, such as CelebA")
     having = "or a folder of pictures that have an attribute, which is named after the folder, ..."
     add("--with", dest="having", type=cli.path, metavar="FOLDER", help=having)
-    add(
-        "--without",
-        dest="lacking",
-        type=cli.path,
-        metavar="FOLDER",
-        help="... and a folder of pictures without it",
-    )
+    lacking = "... and a folder of pictures without it"
+    add("--without", dest="lacking", type=cli.path, metavar="FOLDER", help=lacking)
 
 
 def _count(default: int, counted: str, least: int = 1) -> Callable[[cli.Parser], None]:

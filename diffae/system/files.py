@@ -12,7 +12,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -252,11 +252,10 @@ def begins(start: bytes, holding: bytes = b"") -> Callable[[Path], bool]:
     """A function that says whether a file begins with `start` and contains `holding`."""
 
     def matches(path: Path) -> bool:
-        try:
+        with suppress(UserError):
             content = read_file(path, MOST)
-        except UserError:
-            return False
-        return content.startswith(start) and holding in content
+            return content.startswith(start) and holding in content
+        return False
 
     return matches
 
@@ -265,12 +264,11 @@ def json_with(*keys: str) -> Callable[[Path], bool]:
     """A function that says whether a file is a JSON object with these keys, or a list of such objects."""
 
     def matches(path: Path) -> bool:
-        try:
+        with suppress(UserError, ValueError, RecursionError):
             content = json.loads(read_text(path))
-        except (UserError, ValueError, RecursionError):
-            return False
-        objects = content if isinstance(content, list) else [content]
-        return all(isinstance(entry, dict) and entry.keys() >= set(keys) for entry in objects)
+            objects = content if isinstance(content, list) else [content]
+            return all(isinstance(entry, dict) and entry.keys() >= set(keys) for entry in objects)
+        return False
 
     return matches
 

@@ -7,6 +7,7 @@ typed("0", Annotated[int, Range(1, 9)])  # ValueError: must be at least 1, not 0
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -65,11 +66,8 @@ def _parsed(text: str, plain: Hint) -> Setting:
         return {"true": True, "false": False}.get(text.lower(), text)
     if plain is int:
         return whole_number(text)
-    if plain is float:
-        try:
-            return float(text)
-        except ValueError:
-            return text
+    with suppress(ValueError):
+        return float(text) if plain is float else text
     return text
 
 
