@@ -21,10 +21,10 @@ class TrainedOn:
 
     `data` is the name of the data set, `fingerprint` its content, `partition` the origin of its
     split, `transform` describes how files become squares, `count` is the number of images and
-    `seed` that of the training. Generated portraits have `portraits`, the settings of their generator, in place
-    of a fingerprint: the first n of them are the same however many were drawn. (Those with factors
-    at levels have a fingerprint.) `before` is the record of the model whose weights the training
-    began with.
+    `seed` that of the training. Generated portraits have `portraits`, the settings of their
+    generator, in place of a fingerprint: the first n of them are the same however many were drawn.
+    (Those with factors at levels have a fingerprint.) `before` is the record of the model whose
+    weights the training began with.
     """
 
     preset: str

@@ -22,8 +22,8 @@ from diffae.system.errors import UserError
 def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
     """The pictures in files and folders, in the order given; those of a folder are sorted by name.
 
-    Also returns a line for each kind of file that may be a picture but is not read. Raises UserError if a
-    file does not exist, or if a folder holds none.
+    Also returns a line for each kind of file that may be a picture but is not read. Raises
+    UserError if a file does not exist, or if a folder holds none.
     """
     pictures: list[Path] = []
     left_out: list[str] = []

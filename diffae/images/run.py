@@ -81,9 +81,7 @@ def learn(args: Namespace) -> Report:
     return report, line
 
 
-Learnt = tuple[
-    Classifier, dict[str, float], int
-]  # AUROC by attribute, and the number of test images
+Learnt = tuple[Classifier, dict[str, float], int]  # with the AUROCs and the number of test images
 
 
 def _from_folders(args: Namespace, model: DiffusionAutoencoder) -> Learnt:

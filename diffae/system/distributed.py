@@ -264,7 +264,7 @@ def mapped(
 
 @contextmanager
 def _starting_helpers() -> Iterator[None]:
-    """Processes that start within the block block signals, and do not import the caller's script.
+    """Within the block, new processes ignore signals and do not import the caller's script.
 
     They would run the script again if it has no main guard.
     """

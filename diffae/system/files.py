@@ -225,7 +225,7 @@ def refuse_outputs(outputs: Sequence[OutputPath], inputs: Iterable[Path | str | 
 
 
 def _relation(path: Path, other: Path) -> str:
-    """ "is", "is inside" or "contains": the relation of `path` to `other`; empty if there is none."""
+    """The relation of `path` to `other`: "is", "is inside", "contains", or "" if there is none."""
     a, b = Path(os.path.realpath(path)), Path(os.path.realpath(other))
     if a == b:
         return "is"

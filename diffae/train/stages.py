@@ -288,8 +288,7 @@ def _read_codes(path: Path, identity: str, count: int) -> Tensor | None:
     """The codes that an earlier run of this training saved; None if they are missing or not complete."""
     try:
         with safe_open(path, "pt") as file:
-            z = file.get_tensor("z")
-            identities = identity, (file.metadata() or {}).get("identity")
+            z, notes = file.get_tensor("z"), file.metadata() or {}
     except (OSError, SafetensorError):
         return None
-    return z.clone() if identities[0] == identities[1] and len(z) == count else None
+    return z.clone() if notes.get("identity") == identity and len(z) == count else None
