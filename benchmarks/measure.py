@@ -48,7 +48,7 @@ from benchmarks.runtime.precision import full_precision
 from diffae.system import cli
 from diffae.system.allocation import keep_freed_memory
 from diffae.system.errors import UserError
-from diffae.system.files import Target, refuse_outputs
+from diffae.system.files import OutputPath, refuse_outputs
 from reports.page import protocols
 from reports.records import metrics
 from reports.records.metrics import comparing, published_name
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"--limit: {sets[0]} compares sets; it is for metrics of pairs")
     if asked.b is None and asked.save is None and not codes:
         raise UserError(f"{args.metric} needs two folders, A and B")
-    refuse_outputs([Target("--save", asked.save, is_statistics)], (asked.a, asked.b))
+    refuse_outputs([OutputPath("--save", asked.save, is_statistics)], (asked.a, asked.b))
     with full_precision():
         found, refused = _measured(sets, pairs, codes, asked)
     if found:
@@ -149,7 +149,7 @@ def _explain(args: Namespace) -> None:
     """`--explain A B`: of folders, or of codes and their labels."""
     asked = _folders(args, "--explain")
     of_codes = are_codes(asked.a)
-    refuse_outputs([Target("--out", args.out, Path.is_dir)], (asked.a, asked.b))
+    refuse_outputs([OutputPath("--out", args.out, Path.is_dir)], (asked.a, asked.b))
     if args.out is not None:
         made_before(args.out, EXPLAIN)  # anything else is refused before the work
     _refuse_others(asked, of_codes)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from diffae.checkpoints import hub
 from diffae.system import cli
-from diffae.system.files import Target, amount, refuse_outputs, writing
+from diffae.system.files import OutputPath, amount, refuse_outputs, writing
 from diffae.system.whole import whole_folder, write_whole
 
 
@@ -32,17 +32,17 @@ def main(arguments: list[str] | None = None) -> None:
     from diffae.networks.config import AUTOENCODER
 
     place = hub.local(args.checkpoint)
-    refuse_outputs([Target("OUT", args.out)], [place, args.run])
-    found = open_checkpoint(place)
-    kind = found.config.kind
-    rows = [] if args.run is None else card.measured(args.run, found.fingerprint())
+    refuse_outputs([OutputPath("OUT", args.out)], [place, args.run])
+    checkpoint = open_checkpoint(place)
+    kind = checkpoint.config.kind
+    rows = [] if args.run is None else card.measured(args.run, checkpoint.fingerprint())
     model_class = DiffusionAutoencoder if kind == AUTOENCODER else DDIM
     model = model_class.from_pretrained(place)
     parameters = sum(tensor.numel() for tensor in model.parameters())
-    text = card.render(args.out.name, found, parameters, rows, args.licence)
+    text = card.render(args.out.name, checkpoint, parameters, rows, args.licence)
     with writing(args.out, "or choose another OUT"), whole_folder(args.out) as partial:
-        if isinstance(found, Folder):
-            for file in filter(Path.is_file, (found.path / name for name in FILES)):
+        if isinstance(checkpoint, Folder):
+            for file in filter(Path.is_file, (checkpoint.path / name for name in FILES)):
                 shutil.copyfile(file, partial / file.name)
         else:
             model.save_pretrained(partial)

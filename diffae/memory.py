@@ -1,4 +1,4 @@
-"""Errors that say that there is too little memory, on a CPU or a GPU."""
+"""Errors that are raised when there is too little memory, on a CPU or a GPU."""
 
 import torch
 
@@ -18,10 +18,11 @@ REFUSALS = (
 
 
 def is_refusal(error: BaseException | None) -> bool:
-    """Whether an error, or what it was raised from, says that fewer examples at once may do."""
+    """Whether an error, or its cause, says that memory was too small for so many examples at once."""
     if error is None:
         return False
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    told = isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSALS)
-    return told or is_refusal(error.__cause__)
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSALS):
+        return True
+    return is_refusal(error.__cause__)

@@ -17,7 +17,7 @@ modules for training.
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ from diffae.diffusion.gaussian import (
     noise_of_velocity,
 )
 from diffae.diffusion.scheme import Scheme
-from diffae.diffusion.solve import Step, decode_steps, encode_steps, last
+from diffae.diffusion.solve import SolverStep, decode_steps, encode_steps, last
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, ModelConfig
 from diffae.networks.latent_net import LatentNet
 from diffae.networks.nn import without_weights
@@ -40,15 +40,15 @@ from diffae.system.errors import UserError, shown, whole
 MOST = 1 << 31  # samples at once: an upper bound to catch mistakes; memory allows far fewer
 
 
-@lru_cache(maxsize=16)  # of both schedules, for each device and dtype that is used
+@lru_cache(maxsize=16)  # both schedules, for each device and dtype in use
 def _moved(alphas: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     return alphas.to(device, dtype)
 
 
 def _as_noise(output: Tensor, x_t: Tensor, t: Tensor, alphas: Tensor, prediction: str) -> Tensor:
-    """eps_theta of a network's output, whether that is the noise or the velocity.
+    """eps_theta from a network's output, which is the noise or the velocity.
 
-    `alphas` are copied to the device of `x_t` once: indexing on the CPU would wait for the GPU.
+    `alphas` are copied to the device of `x_t` once: an index on the CPU would wait for the GPU.
     """
     if prediction == VELOCITY:
         return noise_of_velocity(output, x_t, _moved(alphas, x_t.device, x_t.dtype)[t])
@@ -56,13 +56,13 @@ def _as_noise(output: Tensor, x_t: Tensor, t: Tensor, alphas: Tensor, prediction
 
 
 # ----------------------------------------------------------------------------------------------
-# Checks of arguments: each fault is one line that names the argument and what it must be
+# Checks of arguments: a UserError names the argument and says what it must be
 
 # Images are in [-1, 1]; a small overshoot does no harm, but 0 to 255 is another scale.
 BRIGHTEST = 2.0
 
 
-def _timesteps(t: Any, x: Tensor, count: int) -> Tensor:
+def _timesteps(t: Tensor | int, x: Tensor, count: int) -> Tensor:
     """`t` as int64 N on the device of `x`: one integer from 0 to count - 1, or one per image."""
     if not isinstance(t, Tensor) or t.ndim == 0:
         return torch.full((len(x),), whole(t, "t", 0, count - 1), device=x.device)
@@ -74,7 +74,7 @@ def _timesteps(t: Any, x: Tensor, count: int) -> Tensor:
     return t.to(x.device, torch.int64)
 
 
-def _batch(value: Any, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
+def _batch(value: Tensor, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
     """Check a floating-point tensor N x *shape and return it on the device of `like`, in its dtype."""
     text = " x ".join(map(str, ("N", *shape)))
     if not isinstance(value, Tensor) or value.shape[1:] != tuple(shape) or value.ndim == 0:
@@ -86,10 +86,10 @@ def _batch(value: Any, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
     return value.to(like.dtype)
 
 
-def _as_many(value: Tensor, name: str, of: Tensor, others: str) -> None:
+def _check_lengths(batch: Tensor, name: str, other: Tensor, other_name: str) -> None:
     """Raise UserError unless two batches have the same length."""
-    if len(value) != len(of):
-        raise UserError(f"{name} and {others} must be as many, not {len(value)} and {len(of)}")
+    if (n := len(batch)) != (m := len(other)):
+        raise UserError(f"{name} and {other_name} must be as many, not {n} and {m}")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -118,11 +118,11 @@ class _Model(nn.Module):
         the file is executed. Raises UserError if there is no such model, if it is of a different
         kind, or if tensors are missing, left over, misshapen or not finite; each is named.
         """
-        found = checkpoint.open_checkpoint(path)
+        source = checkpoint.open_checkpoint(path)
         with without_weights():  # they are read in place, never held twice
-            model = cls(found.config)
-        checkpoint.load_weights(model, found)
-        model.source = found.path
+            model = cls(source.config)
+        checkpoint.load_weights(model, source)
+        model.source = source.path
         model = model.to(device).eval().requires_grad_(False)
         # About a fifth faster on a CPU, and the layout of a GPU's tensor cores.
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -205,7 +205,7 @@ class DiffusionAutoencoder(_Model):
         It must be decoded by the same solver.
         """
         images, z = self._images(images), self._codes(z)
-        _as_many(z, "z", images, "images")
+        _check_lengths(z, "z", images, "images")
         predict = partial(self._noise, z=z)
         return last(encode_steps(predict, images, self.alphas, steps, solver=solver))
 
@@ -218,10 +218,10 @@ class DiffusionAutoencoder(_Model):
 
     def decode_steps(
         self, z: Tensor, x_T: Tensor, steps: int, solver: str | Scheme = "ddim"
-    ) -> Iterator[Step]:
+    ) -> Iterator[SolverStep]:
         """The decoding step by step: each step's x_{t-1} and predicted x_0 (paper, Fig. 6)."""
         x_T, z = self._pixels(x_T, "x_T"), self._codes(z)
-        _as_many(z, "z", x_T, "x_T")
+        _check_lengths(z, "z", x_T, "x_T")
         return decode_steps(partial(self._noise, z=z), x_T, self.alphas, steps, solver=solver)
 
     @torch.no_grad()
@@ -231,7 +231,7 @@ class DiffusionAutoencoder(_Model):
         `t` is one integer from 0 to 999, or one per image.
         """
         x_t, z = self._pixels(x_t, "x_t"), self._codes(z)
-        _as_many(z, "z", x_t, "x_t")
+        _check_lengths(z, "z", x_t, "x_t")
         return self._noise(x_t, _timesteps(t, x_t, NUM_TIMESTEPS), z)
 
     @torch.no_grad()
@@ -301,7 +301,7 @@ class DDIM(_Model):
 
     def decode_steps(
         self, x_T: Tensor, steps: int, solver: str | Scheme = "ddim"
-    ) -> Iterator[Step]:
+    ) -> Iterator[SolverStep]:
         """The decoding step by step: each step's x_{t-1} and predicted x_0."""
         x_T = self._pixels(x_T, "x_T")
         return decode_steps(self._noise, x_T, self.alphas, steps, solver=solver)

@@ -12,17 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
 from diffae.eight_bit import to_uint8
+from diffae.system.files import Json
 from diffae.system.whole import write_whole
 
 CHUNK = "sheet"  # the name of the PNG's text chunk
-SHOWN = 96  # pixels: how wide a small image is drawn, about, unless a sheet says otherwise
+SHOWN = 96  # pixels: the default width of a drawn image, about
 GAP, MARGIN = 4, 12  # pixels
 TITLE, TEXT, SMALL = 17, 13, 11  # sizes of letters
 BLACK, GREY, WHITE = (24, 24, 24), (96, 96, 96), (255, 255, 255)
@@ -36,9 +36,9 @@ class Sheet:
 
     `images` has one batch per row, n x 3 x S x S in [-1, 1]; the last may be shorter. `rows` and
     `columns` are their captions, and `notes` a text under each image (such as its score); each may
-    be empty. `about` says how it was made, in plain values: benchmark, system, setting, steps,
-    seed. `strip` are the rows that stand for all where there is little room, `shown` how wide an
-    image is drawn, about, in pixels.
+    be empty. `about` describes how it was made: benchmark, system, setting, steps, seed. `strip` are
+    the rows that represent the sheet where there is little room; `shown` is the width of a drawn
+    image in pixels, about.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Sheet:
     columns: Sequence[str] = ()
     caption: str = ""
     notes: Sequence[Sequence[str]] = ()
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Json] = field(default_factory=dict)
     strip: Sequence[int] = ()
     shown: int = SHOWN
 
@@ -59,30 +59,33 @@ def write(path: Path, sheet: Sheet, texts: Mapping[str, str] | None = None) -> N
     """
     picture, cells = draw(sheet)
     chunks = PngImagePlugin.PngInfo()
-    for name, text in {CHUNK: _described(sheet, cells), **(texts or {})}.items():
+    for name, text in {CHUNK: _description(sheet, cells), **(texts or {})}.items():
         chunks.add_itxt(name, text)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=chunks)
     write_whole(path, buffer.getvalue())
 
 
-def _described(sheet: Sheet, cells: Mapping[str, int]) -> str:
-    known = {name: value for name, value in vars(sheet).items() if name != "images"}
-    return json.dumps({**known, "lengths": [len(row) for row in sheet.images], "cells": cells})
+def _description(sheet: Sheet, cells: Mapping[str, int]) -> str:
+    """The fields of a sheet except its images, and the positions of these, as JSON."""
+    fields = {name: value for name, value in vars(sheet).items() if name != "images"}
+    return json.dumps({**fields, "lengths": [len(row) for row in sheet.images], "cells": cells})
 
 
 def draw(sheet: Sheet) -> tuple[Image.Image, dict[str, int]]:
-    """Draw the sheet, and say where its images are.
+    """Draw the sheet, and return the picture and the positions of the images in it.
 
-    `left` and `top` are of the first, `step_x` and `step_y` lead to the next, `width` and `height`
-    are those of an image before it is enlarged, and `scale` is the factor.
+    `left` and `top` are of the first image, `step_x` and `step_y` the distances to the next, `width`
+    and `height` the size of an image before it is enlarged, and `scale` the factor.
     """
     height, width = sheet.images[0].shape[-2:]
     scale = max(1, round(sheet.shown / width))
     across = max(len(row) for row in sheet.images)
     step_x = width * scale + GAP
     labels = [textwrap.wrap(text, LABEL_WIDTH // 7) for text in sheet.rows]
-    left = MARGIN + (max(map(_widest, labels), default=0) + 8) * any(sheet.rows)
+    left = MARGIN
+    if any(sheet.rows):
+        left += max(map(_widest, labels)) + 8
     heads = [_fitted(text, step_x - 2) for text in sheet.columns]
     notes = [[_fitted(text, step_x - 2) for text in row] for row in sheet.notes]
     under = _line(SMALL) * max((len(n) for row in notes for n in row), default=0)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from diffae.system.cli import Parser, path, printable, prog, run, say
 from diffae.system.errors import UserError, words
-from diffae.system.files import Target, always, begins, json_with, refuse_outputs, writing
+from diffae.system.files import OutputPath, always, begins, json_with, refuse_outputs, writing
 from diffae.system.whole import write_whole
 
 FAILED = 3
@@ -76,14 +76,14 @@ def _gate(args: argparse.Namespace) -> int:
 # Output
 
 
-def _outputs(args: argparse.Namespace) -> list[Target]:
+def _outputs(args: argparse.Namespace) -> list[OutputPath]:
     junit = begins(b"<?xml", b'<testsuites name="regression gate"')
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     return [
-        Target("--junit", args.junit, junit),
-        Target("--page", args.page, begins(b"# Regression gate")),
-        Target("--json", args.json, json_with("passed", "regressed", "numbers")),
-        Target("GITHUB_STEP_SUMMARY", Path(summary) if summary else None, always),
+        OutputPath("--junit", args.junit, junit),
+        OutputPath("--page", args.page, begins(b"# Regression gate")),
+        OutputPath("--json", args.json, json_with("passed", "regressed", "numbers")),
+        OutputPath("GITHUB_STEP_SUMMARY", Path(summary) if summary else None, always),
     ]
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from diffae.system.cli import Parser, path, prog, run, say, word
 from diffae.system.errors import UserError
-from diffae.system.files import Target, begins, refuse_outputs, writing
+from diffae.system.files import OutputPath, begins, refuse_outputs, writing
 from diffae.system.whole import write_whole
 from reports.records.reading import short
 
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     from reports.tables.make_files import write_files
     from reports.tables.output import made_whole
 
-    merged, entries = _read(args, Target("--out", args.out, Path.is_dir))
+    merged, entries = _read(args, OutputPath("--out", args.out, Path.is_dir))
     with writing(args.out, "or choose another --out"), made_whole(args.out, COMMAND) as folder:
         count = write_files(folder, merged)
         page.write_merged(folder / PAGE, merged)
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{args.out}: {of}, as tables/ (CSV, Markdown), latex/ and {pages}")
 
 
-def _read(args: Namespace, target: Target) -> "tuple[Merged, list[Entry]]":
+def _read(args: Namespace, target: OutputPath) -> "tuple[Merged, list[Entry]]":
     """The runs side by side, with a word on what differs, and the entries among them; `target` is
     refused first if something would be lost there.
     """
@@ -95,7 +95,7 @@ def _print(args: Namespace) -> None:
 
     given = {name: getattr(args, name) for name in OF_TABLE if getattr(args, name) is not None}
     start = paper.FORMATS[given.get("format", "latex")] if args.table else cite.START
-    merged, _ = _read(args, Target("--out", args.out, begins(start.encode())))
+    merged, _ = _read(args, OutputPath("--out", args.out, begins(start.encode())))
     text, remarks = (
         paper.render(merged, args.table, **given) if args.table else cite.appendix(merged)
     )

@@ -15,7 +15,7 @@ from benchmarks.systems.protocol.base import SEMANTIC
 from benchmarks.tasks.shared.probe_fits import Sizes
 from diffae.data.dataset import SPLITS
 from diffae.system import cli, distributed
-from diffae.system.files import Target, refuse_outputs, writing
+from diffae.system.files import OutputPath, refuse_outputs, writing
 from diffae.system.whole import write_whole
 from reports.tables.output import made_before, made_whole
 
@@ -25,7 +25,10 @@ MADE_BY = f"benchmarks.run {FLAG}"
 
 def refuse(options: Options, out: Path | None) -> None:
     """Raise UserError if the run folder or the folder of codes would overwrite something."""
-    targets = [Target("--out", out, Path.is_dir), Target(FLAG, options.save_codes, Path.is_dir)]
+    targets = [
+        OutputPath("--out", out, Path.is_dir),
+        OutputPath(FLAG, options.save_codes, Path.is_dir),
+    ]
     refuse_outputs(targets, [options.data])
     if options.save_codes is not None:
         made_before(options.save_codes, MADE_BY, FLAG)

@@ -31,7 +31,7 @@ from diffae.checkpoints.checkpoint import write_tensors
 from diffae.data import Dataset, open_dataset
 from diffae.system import cli
 from diffae.system.errors import UserError
-from diffae.system.files import Target, refuse_outputs
+from diffae.system.files import OutputPath, refuse_outputs
 
 MARGIN, SCALE = 0.2, 24.0
 PEOPLE, LEARNING_RATE, WEIGHT_DECAY = 64, 2e-3, 1e-4  # people in a batch, with two pictures each
@@ -195,7 +195,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = _parse(argv)
-    refuse_outputs([Target("--out", arguments.out)], [arguments.data])
+    refuse_outputs([OutputPath("--out", arguments.out)], [arguments.data])
     if not arguments.out.parent.is_dir():
         raise UserError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
     device = torch.device(arguments.device)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
-from diffae.diffusion.scheme import find, that_invert
+from diffae.diffusion.scheme import find, inverting_methods
 from diffae.networks.config import NUM_TIMESTEPS
 from diffae.system import settings
 from diffae.system.errors import UserError
@@ -35,7 +35,7 @@ class SolverName:
         except UserError as error:
             raise ValueError(str(error)) from None
         if self.inverts and not solver.inverts:
-            can = ", ".join(that_invert())
+            can = ", ".join(inverting_methods())
             raise ValueError(f"solver {name} cannot encode an image; {can} can")
 
 

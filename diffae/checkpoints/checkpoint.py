@@ -30,8 +30,8 @@ WEIGHTS = "model.safetensors"
 OFFICIAL = "last.ckpt"
 FILES = (CONFIG, WEIGHTS, NOTE, "classifier.safetensors")  # of a folder of ours
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-LARGEST = 1e18  # of a weight: the square of ten times as much is more than float32 holds
-UNREAD = torch.empty(0)  # stands for a tensor that is not part of the model
+LARGEST = 1e18  # of a weight: squares of ten times larger ones overflow float32
+UNREAD = torch.empty(0)  # in place of a tensor that is not part of the model
 
 
 class Folder:
@@ -53,7 +53,10 @@ class Folder:
         return digest.hexdigest()
 
 
-def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
+Checkpoint = Folder | OfficialCheckpoint
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
     """Open a checkpoint: our folder, the authors' `last.ckpt` (or its folder), or a packaged name.
 
     Each of the first two may be on the Hub: `hf://OWNER/NAME`, `hf://OWNER/NAME/last.ckpt` (hub.py).
@@ -85,23 +88,23 @@ def _holds_checkpoint(folder: Path) -> bool:
 
 
 def trained_on(path: str | Path) -> TrainedOn | None:
-    """What a checkpoint was trained on, or None if that is not recorded (as in the authors' files).
+    """The record of a checkpoint's training, or None if there is none (as in the authors' files).
 
-    Takes what `open_checkpoint` takes. Raises UserError if there is no such checkpoint or its
+    `path` is as in `open_checkpoint`. Raises UserError if there is no such checkpoint or its
     record is damaged.
     """
-    found = open_checkpoint(path)
-    return trained_on_record(found.path) if isinstance(found, Folder) else None
+    checkpoint = open_checkpoint(path)
+    return trained_on_record(checkpoint.path) if isinstance(checkpoint, Folder) else None
 
 
-def load_weights(model: nn.Module, found: Folder | OfficialCheckpoint) -> None:
+def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
     """Load weights, in float32, into `model` (which may be on the meta device).
 
-    Strict: every fault is named.
+    Raises UserError naming the tensors that are missing, left over or invalid.
     """
     expected = model.state_dict()
-    state = found.weights(expected)
-    check_state(state, expected, str(found.path))
+    state = checkpoint.weights(expected)
+    check_state(state, expected, str(checkpoint.path))
     model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
 
 
@@ -128,7 +131,7 @@ def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: s
 
 
 def _largest(tensor: Tensor) -> float:
-    """The largest absolute value, NaN if one is NaN; 0 of an empty tensor."""
+    """The largest absolute value: NaN if any value is NaN, 0 for an empty tensor."""
     if not tensor.numel():
         return 0.0
     low, high = tensor.aminmax()  # one pass, without a copy

@@ -7,6 +7,7 @@ not need PyTorch.
 
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -20,8 +21,8 @@ ADDRESS = re.compile(
     r"hf://?([\w.-]+/[\w.-]+)(?:@(refs/pr/\d+|[\w.-]+))?((?:/(?!\.)[\w.=+-]+)*)(#.*)?"
 )
 SNAPSHOT = re.compile(r"/models--[^/]+--([^/]+)/snapshots/[0-9a-f]{40}$")  # in the cache
-# What is downloaded: texts, and weights in safetensors by the names that the readers know, of a
-# folder and of the autoencoder in a pipeline. Any other file, such as a pickle, only as PATH.
+# Files that are downloaded: texts, and weights in safetensors under the names that our readers look for, in
+# the folder and in a pipeline's autoencoder. Any other file, such as a pickle, must be named as PATH.
 TEXTS = ("*.json", "*.yaml", "*.md", "*.txt", "LICENSE*")
 WEIGHTS = ("model.safetensors", "classifier.safetensors", "diffusion_pytorch_model*.safetensors")
 PARTS = ("", "vae/", "vqvae/")
@@ -30,9 +31,9 @@ P = TypeVar("P", bound=str | Path | None)
 
 
 def find(path: P) -> tuple[P | str, str]:
-    """Where a checkpoint is on this machine, and its address with the commit: "" if `path` is none.
+    """A checkpoint's path on this machine, and its address with the commit ("" if it is not on the Hub).
 
-    What is on the Hub is downloaded if it is not in the cache. Options after a # are kept. Raises
+    It is downloaded if it is not in the cache. Options after a # are kept. Raises
     UserError, naming the address.
     """
     text = str(path)
@@ -44,20 +45,20 @@ def find(path: P) -> tuple[P | str, str]:
     snapshot = _download(text, name, revision or "main", inside[1:])
     place = snapshot / inside[1:]
     if not place.is_file() and not any(place.rglob("*.safetensors")):
-        known = f"no such file, and no folder with {WEIGHTS[0]} or {WEIGHTS[-1]}"
-        raise UserError(f"{text}: {known}; name any other file: hf://OWNER/NAME/FILE")
+        fault = f"no such file, and no folder with {WEIGHTS[0]} or {WEIGHTS[-1]}"
+        raise UserError(f"{text}: {fault}; name any other file: hf://OWNER/NAME/FILE")
     return f"{place}{options}", f"hf://{name}@{snapshot.name}{inside}{options}"
 
 
 def local(path: P) -> P | str:
-    """Where a checkpoint is on this machine, as `find` says."""
+    """A checkpoint's path on this machine, as in `find`."""
     return find(path)[0]
 
 
 def title(folder: Path) -> str:
     """The name of a folder; of a commit in the Hub's cache, that of its repository."""
-    found = SNAPSHOT.search(folder.absolute().as_posix())
-    return found[1] if found else folder.absolute().name
+    match = SNAPSHOT.search(folder.absolute().as_posix())
+    return match[1] if match else folder.absolute().name
 
 
 def hint(path: str | Path) -> str:
@@ -67,14 +68,14 @@ def hint(path: str | Path) -> str:
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]
-    """A progress bar that is shown where ours are."""
+    """The library's progress bar, shown under the same condition as ours."""
 
-    def __init__(self, *args: Any, **given: Any):
-        super().__init__(*args, **{**given, "disable": not bar_is_seen()})
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **{**options, "disable": not bar_is_seen()})
 
 
 def _download(text: str, name: str, revision: str, inside: str) -> Path:
-    """The folder of a commit in the cache, whose name is the commit."""
+    """Download a model if necessary, and return its folder in the cache, which is named after the commit."""
     library = needed("huggingface_hub", text, "hub")
     errors = needed("huggingface_hub.errors", text, "hub")
     wanted = [f"{inside}/{part}{file}".lstrip("/") for part in PARTS for file in WEIGHTS]
@@ -85,11 +86,11 @@ def _download(text: str, name: str, revision: str, inside: str) -> Path:
     except (OSError, errors.HFValidationError, errors.HTTPError) as error:
         if isinstance(error, OSError) and error.errno in REFUSALS:
             raise
-        raise UserError(f"{text}: {_why(error, errors, revision)}") from None
+        raise UserError(f"{text}: {_explanation(error, errors, revision)}") from None
 
 
-def _why(error: BaseException, errors: Any, revision: str) -> str:
-    known = {
+def _explanation(error: BaseException, errors: ModuleType, revision: str) -> str:
+    explanations = {
         errors.GatedRepoError: "gated: accept its terms on its page, and set HF_TOKEN to a token of yours",
         errors.RepositoryNotFoundError: "not on the Hub, or private: check the name; for a private one set "
         "HF_TOKEN to a token that may read it",
@@ -97,5 +98,5 @@ def _why(error: BaseException, errors: Any, revision: str) -> str:
         errors.LocalEntryNotFoundError: "not in the cache, and the Hub cannot be reached "
         f"({reason(error.__cause__ or error):.200})",
     }
-    texts = (text for kind, text in known.items() if isinstance(error, kind))
+    texts = (text for kind, text in explanations.items() if isinstance(error, kind))
     return next(texts, f"{reason(error):.300}")

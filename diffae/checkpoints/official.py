@@ -58,10 +58,10 @@ class OfficialCheckpoint:
         self.path = path
         self._tensors = _state_dict(path)
         if not any(name.startswith(EMA) for name in self._tensors):
-            what = "a classifier (diffae.checkpoints.official.read_classifier reads it)"
+            content = "a classifier (diffae.checkpoints.official.read_classifier reads it)"
             if "classifier.weight" not in self._tensors:
-                what = f"no tensor named {EMA}*"
-            raise UserError(f"{path}: not an image model of the authors': it holds {what}")
+                content = f"no tensor named {EMA}*"
+            raise UserError(f"{path}: not an image model of the authors': it holds {content}")
         self.config = infer_config({name: t.shape for name, t in self._tensors.items()}, path)
 
     def fingerprint(self) -> str:
@@ -69,9 +69,8 @@ class OfficialCheckpoint:
         return sha256(self.path)
 
     def weights(self, expected: Iterable[str]) -> dict[str, Tensor]:
-        """The tensors of the names in `expected`, which are ours."""
-        names = {name: _official_name(name) for name in expected}
-        tensors = {ours: self._tensors[theirs] for ours, theirs in names.items()}
+        """The tensors under the names in `expected`, which are our names."""
+        tensors = {name: self._tensors[_official_name(name)] for name in expected}
         return torch_file.in_memory(tensors, self.path)
 
 
@@ -99,9 +98,9 @@ def infer_config(shapes: Shapes, source: Path | str) -> ModelConfig:
     with naming(source):
         best = _guess(shapes)
     if any(_faults(best, shapes).values()):
-        # One damaged tensor must not make all others look wrong: the nearest released model names it.
+        # One damaged tensor must not make all others look wrong: compare with the nearest released model.
         candidates = (best, *ARCHITECTURES.values())
-        best = min(candidates, key=lambda one: sum(map(len, _faults(one, shapes).values())))
+        best = min(candidates, key=lambda config: sum(map(len, _faults(config, shapes).values())))
     if text := name_all(_faults(best, shapes)):
         raise UserError(f"{source}: tensors {text}")
     return best
@@ -109,14 +108,14 @@ def infer_config(shapes: Shapes, source: Path | str) -> ModelConfig:
 
 def _faults(config: ModelConfig, shapes: Shapes) -> dict[str, list[str]]:
     expected = expected_shapes(config)
-    found = {n: s for n, s in shapes.items() if not n.startswith(_RAW) and n != "x_T"}
+    stored = {n: s for n, s in shapes.items() if not n.startswith(_RAW) and n != "x_T"}
     return {
-        "missing": sorted(expected.keys() - found.keys()),
-        "not part of the model": sorted(found.keys() - expected.keys()),
+        "missing": sorted(expected.keys() - stored.keys()),
+        "not part of the model": sorted(stored.keys() - expected.keys()),
         "of a different shape": [
-            f"{n} {list(found[n])} instead of {list(expected[n])}"
-            for n in sorted(expected.keys() & found.keys())
-            if found[n] != expected[n]
+            f"{n} {list(stored[n])} instead of {list(expected[n])}"
+            for n in sorted(expected.keys() & stored.keys())
+            if stored[n] != expected[n]
         ],
     }
 
@@ -131,9 +130,9 @@ def expected_shapes(config: ModelConfig) -> Shapes:
         if config.latent:
             parts["latent_net"] = LatentNet(config.latent, config.z_channels)
     shapes = {}
-    for ours, tensor in parts.state_dict().items():
-        theirs = _official_name(ours)
-        for name in (theirs, theirs.replace(".cond_layers.1.", ".linear_emb.")):
+    for our_name, tensor in parts.state_dict().items():
+        official_name = _official_name(our_name)
+        for name in (official_name, official_name.replace(".cond_layers.1.", ".linear_emb.")):
             shapes[name] = tensor.shape
     if config.latent:
         shapes |= dict.fromkeys(("conds_mean", "conds_std"), torch.Size((1, config.z_channels)))
@@ -229,7 +228,7 @@ def _image_size(shapes: Shapes, attended: list[int]) -> int:
 
 
 @dataclass(frozen=True)
-class Classifier:
+class OfficialClassifier:
     """Linear attribute classifiers on normalised z_sem.
 
     logits = (z - z_mean) / z_std @ weight.T + bias; `weight` is 40 x d with one row per CelebA
@@ -242,7 +241,7 @@ class Classifier:
     z_std: Tensor
 
 
-def read_classifier(path: Path) -> Classifier:
+def read_classifier(path: Path) -> OfficialClassifier:
     """Read the raw classifier of an `*_autoenc_cls` checkpoint (`last.ckpt` or its folder).
 
     Raises UserError naming what is missing, left over, misshapen or not finite.
@@ -255,7 +254,7 @@ def read_classifier(path: Path) -> Classifier:
     copies = ("ema_classifier.weight", "ema_classifier.bias")
     if extra := sorted(tensors.keys() - {*names, *copies}):
         raise UserError(f"{path}: not part of a classifier: {', '.join(extra[:3])}")
-    return Classifier(*_together(path, {name: tensors[name] for name in names}))
+    return OfficialClassifier(*_together(path, {name: tensors[name] for name in names}))
 
 
 @dataclass(frozen=True)
@@ -280,9 +279,9 @@ def read_latents(path: Path) -> Latents:
 
 
 def _together(path: Path, stored: Mapping[str, Tensor]) -> list[Tensor]:
-    """Tensors in float32: N x d, any of N numbers, and last mean and deviation, as 1 x d.
+    """The tensors in float32: first N x d, then any of N numbers, last mean and deviation as 1 x d.
 
-    Raises UserError if they have other shapes, or are not finite.
+    Raises UserError if their shapes do not fit together, or if they are not finite.
     """
     tensors = [tensor.float() for tensor in torch_file.in_memory(stored, path).values()]
     first, *others, mean, std = tensors

@@ -23,9 +23,9 @@ LEGACY_PICKLES = 4  # of a file before PyTorch 1.6; the fourth is the object, an
 
 
 class StandIn:
-    """Replaces a class or function that a file names: takes anything and does nothing.
+    """Replaces a class or function that a file names. It takes any arguments and does nothing.
 
-    `values` are the attributes that the file gives to an object, such as the settings of a training.
+    `values` are the attributes of the object in the file, such as the settings of a training.
     """
 
     values: Mapping[str, Any] = {}
@@ -56,8 +56,8 @@ def load(path: Path) -> Any:
 def in_memory(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     """The tensors of a state dict in memory of their own.
 
-    How a kernel rounds may depend on the alignment of the weights, and that in a file is arbitrary.
-    Raises UserError naming the first entry that is not a tensor, or repeats numbers without end.
+    The rounding of a kernel may depend on the alignment of the weights, which is arbitrary in a file.
+    Raises UserError naming the first entry that is not a tensor, or is larger than its storage.
     """
     for name, value in state.items():
         is_plain = isinstance(value, Tensor) and value.is_cpu and value.layout == torch.strided
@@ -89,7 +89,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _check_zip(path: Path) -> None:
-    """Refuse an archive whose bytes are not the numbers: PyTorch checks neither when it maps a file."""
+    """Refuse a compressed or damaged archive: PyTorch does not check a file that it maps."""
     with zipfile.ZipFile(path) as archive:
         refuse_duplicates(archive.namelist(), path, "entry")
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):

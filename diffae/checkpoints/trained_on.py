@@ -1,15 +1,14 @@
-"""What a checkpoint was trained on: `training.json` beside its weights.
+"""The images that a checkpoint was trained on, from `training.json` beside its weights.
 
-It lets an evaluation on training images be noticed.
+An evaluation on training images is noticed by it.
 """
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from diffae.data import Dataset
 from diffae.system.errors import UserError
-from diffae.system.files import read_json
+from diffae.system.files import Json, JsonObject, read_json
 from diffae.system.settings import check
 
 NOTE = "training.json"
@@ -21,11 +20,11 @@ class TrainedOn:
     """The images that a training saw.
 
     `data` is the name of the data set, `fingerprint` its content, `partition` the origin of its
-    split, `transform` how files become squares, `count` the number of images seen and `seed` that
-    of the training. Generated portraits have `portraits`, the settings of their generator, in place
-    of a fingerprint: the first n of them are the same however many were drawn. (Those with factors
-    at levels have a fingerprint.) `before` is the record of the model whose weights the training
-    began with.
+    split, `transform` describes how files become squares, `count` is the number of images and
+    `seed` that of the training. Generated portraits have `portraits`, the settings of their
+    generator, in place of a fingerprint: the first n of them are the same however many were drawn.
+    (Those with factors at levels have a fingerprint.) `before` is the record of the model whose
+    weights the training began with.
     """
 
     preset: str
@@ -34,9 +33,9 @@ class TrainedOn:
     count: int
     seed: int
     partition: str = ""
-    transform: dict[str, Any] | None = None
+    transform: dict[str, str | int | bool | None] | None = None
     fingerprint: str = ""
-    portraits: dict[str, Any] | None = None
+    portraits: dict[str, int] | None = None
     before: "TrainedOn | None" = None
 
     @staticmethod
@@ -48,9 +47,9 @@ class TrainedOn:
         `before` is that of the model it began with.
         """
         portraits, count = _generator(dataset), len(dataset.indices(split))
-        how = (dataset.partition_source, dataset.transform.describe())
+        transform, partition = dataset.transform.describe(), dataset.partition_source
         fingerprint = "" if portraits else dataset.fingerprint
-        data = (dataset.name, split, count, seed, *how, fingerprint)
+        data = (dataset.name, split, count, seed, partition, transform, fingerprint)
         return TrainedOn(preset, *data, portraits, before)
 
     def saw(self, dataset: Dataset, split: str) -> bool:
@@ -75,7 +74,7 @@ class TrainedOn:
         return shared or self.partition != dataset.partition_source
 
     def remark(self, dataset: Dataset, split: str) -> str:
-        """A note for a number measured on a split of `dataset`; empty if none of it was seen."""
+        """A note for a number measured on a split of `dataset`; empty if no image of it was seen."""
         seen = self.sight(dataset, split)
         if seen is None:
             return ""
@@ -83,10 +82,10 @@ class TrainedOn:
         return f"evaluated on images that this checkpoint was trained on ({where})"
 
     @property
-    def decides(self) -> dict[str, Any]:
-        """The part of the record that decides the result of a training.
+    def decides(self) -> dict[str, Json]:
+        """The fields that decide the result of a training.
 
-        Without the names of preset and data, and without `before`, whose weights decide.
+        They exclude the names of preset and data, and `before`: its weights decide, not its record.
         """
         return {k: v for k, v in asdict(self).items() if k not in ("preset", "data", "before")}
 
@@ -106,29 +105,29 @@ def read(folder: Path) -> TrainedOn | None:
         raise UserError(f"{note}: not the record of a training{why}; move it away") from None
 
 
-def _from_json(known: dict[str, Any]) -> TrainedOn:
+def _from_json(record: JsonObject) -> TrainedOn:
     """The inverse of `asdict`; the packaged models' records have no `before`.
 
     Raises UserError naming a field of a wrong type.
     """
-    before = dict(known).get("before")
-    found = TrainedOn(**{**known, "before": None if before is None else _from_json(before)})
-    check(found)
+    before = dict(record).get("before")
+    trained_on = TrainedOn(**{**record, "before": None if before is None else _from_json(before)})
+    check(trained_on)
     for name in ("transform", "portraits"):
-        if not isinstance(value := getattr(found, name), dict | None):
+        if not isinstance(value := getattr(trained_on, name), dict | None):
             raise UserError(f"{name}: must be an object or null, not {value!r:.40}")
-    return found
+    return trained_on
 
 
-def _generator(dataset: Dataset) -> dict[str, Any] | None:
-    """The settings of the generator of portraits, if `dataset` is a set of them without levels."""
+def _generator(dataset: Dataset) -> dict[str, int] | None:
+    """The settings of the generator, if `dataset` is a set of portraits without levels of factors."""
     note = Path(dataset.root) / PORTRAITS_NOTE
     if not note.is_file():
         return None
     try:
-        found = read_json(note)
-        size = {"size": found["size"]} if "size" in found else {}
-        known = {name: found[name] for name in ("version", "seed", "count")} | size
-        return None if found.get("levels") else known
+        about = read_json(note)
+        size = {"size": about["size"]} if "size" in about else {}
+        settings = {name: about[name] for name in ("version", "seed", "count")} | size
+        return None if about.get("levels") else settings
     except (UserError, KeyError):
         return None  # a file of that name that is not ours

@@ -18,7 +18,7 @@ from diffae.data.prepared import HEADER, Header, PreparedTransform, own_side
 from diffae.data.transforms import CROPS, DECODING_ERRORS, Transform
 from diffae.system import cli
 from diffae.system.errors import UserError, once
-from diffae.system.files import Target, refuse_outputs, writing
+from diffae.system.files import OutputPath, refuse_outputs, writing
 from diffae.system.free_memory import fits
 
 DEFAULT_SIZE = 64
@@ -52,7 +52,7 @@ def check_dataset(arguments: list[str]) -> None:
     add("--sheet", type=cli.path, help="PNG file to write: 64 images as models see them")
     args = parser.parse(arguments)
     size = args.size or own_side(args.path) or DEFAULT_SIZE
-    refuse_outputs([Target("--sheet", args.sheet, is_sheet)], [args.path])
+    refuse_outputs([OutputPath("--sheet", args.sheet, is_sheet)], [args.path])
     data = open_dataset(args.path, size, args.crop)
     for line in describe(data, find_reader(args.path).title):
         print(line, flush=True)
@@ -102,7 +102,7 @@ def make_portraits(arguments: list[str]) -> None:
     add("--factors", nargs="?", const="", metavar="NAME=LEVELS,...", help=factors)
     add("--workers", type=cli.positive, default=os.cpu_count(), help=WORKERS)
     args = parser.parse(arguments)
-    refuse_outputs([Target("--out", args.out, Path.is_dir)], ())
+    refuse_outputs([OutputPath("--out", args.out, Path.is_dir)], ())
     levels = None if args.factors is None else levels_of(args.factors)
     write_dataset(args.out, args.count, args.size, args.seed, args.workers, levels)
     print(args.out)

@@ -59,7 +59,7 @@ def refuse_place(data: Dataset, out: Path) -> None:
     """Raise UserError if `out` is inside the data, or holds anything but a prepared copy."""
     if isinstance(data.transform, prepared.PreparedTransform):
         raise UserError(f"{data.root}: a prepared copy already; give what it was made of")
-    files.refuse_outputs([files.Target("OUT", out, Path.is_dir)], [data.root])
+    files.refuse_outputs([files.OutputPath("OUT", out, Path.is_dir)], [data.root])
     if files.foreign(out) and not prepared.is_prepared(out):
         raise UserError(f"{out}: exists and holds something else; choose another folder")
 

@@ -11,11 +11,13 @@ CPU takes the low 32 bits of a seed; among 50,000 images two share those with a 
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Float = type[np.float32] | type[np.float64]
+Draw = Callable[[np.random.Generator], np.ndarray | float | np.int64]
 
 
 def generator(seed: int, purpose: str, index: int) -> np.random.Generator:
@@ -38,16 +40,16 @@ class ExampleNoise:
         self._sources = [generator(seed, purpose, int(number)) for number in numbers]
         self._map = map if pool is None else pool.map
 
-    def standard_normal(self, size: Sequence[int], dtype: Any = np.float64) -> np.ndarray:
+    def standard_normal(self, size: Sequence[int], dtype: Float = np.float64) -> np.ndarray:
         return self._draw(size, lambda source: source.standard_normal(size[1:], dtype))
 
-    def random(self, size: Sequence[int], dtype: Any = np.float64) -> np.ndarray:
+    def random(self, size: Sequence[int], dtype: Float = np.float64) -> np.ndarray:
         return self._draw(size, lambda source: source.random(size[1:], dtype))
 
     def integers(self, high: int, size: int) -> np.ndarray:
         return self._draw((size,), lambda source: source.integers(high))
 
-    def _draw(self, size: Sequence[int], draw: Callable[[np.random.Generator], Any]) -> np.ndarray:
+    def _draw(self, size: Sequence[int], draw: Draw) -> np.ndarray:
         """Draw for each example. Raises ValueError unless `size` is of this number of examples."""
         if size[0] != len(self._sources):
             raise ValueError(f"noise for {size[0]} examples, but there are {len(self._sources)}")

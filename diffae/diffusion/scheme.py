@@ -3,12 +3,11 @@
 This module does not need PyTorch, so that a command line is read quickly.
 
 A name is `METHOD` or `METHOD:GRID`: "ddim", "ab2-v", "ab2-v:power-2.5", "ddim:power-2"; "fast" is
-the one that we recommend unless numbers are to be compared with the paper's.
+recommended unless numbers are compared with the paper's.
 """
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from diffae.networks.config import NUM_TIMESTEPS
 from diffae.system.cli import did_you_mean
@@ -24,8 +23,9 @@ EXPONENTS = (1.0, 4.0)  # least and largest of a "power" grid
 class Method:
     """A stepping method.
 
-    `decoding` and `encoding` are the network calls of a step and those more or fewer in all;
-    `encoding` is None if the method cannot invert. `least` is the smallest number of steps.
+    `decoding` and `encoding` are the network calls of each step, and the number of calls that are
+    added to all of them together; `encoding` is None if the method cannot invert. `least` is the
+    smallest number of steps.
 
     `from_0`: the grid begins at t = 0, and an encoding takes the image as the state there; otherwise
     the image is at a = 1, before the grid's first timestep. `top` and `end` are texts for the
@@ -70,7 +70,7 @@ class Scheme:
 
     @property
     def spoken(self) -> str:
-        """Its name in messages, also the one that settings have for it: `fast (ab2-v)`."""
+        """Its name in messages, with its alias if it has one: `fast (ab2-v)`."""
         return f"{FAST} ({self})" if self == find(FAST) else str(self)
 
     @property
@@ -90,18 +90,19 @@ class Scheme:
 
     def decode_calls(self, steps: int) -> int:
         """Network calls of a decoding in `steps` steps."""
-        each, more = METHODS[self.method].decoding
-        return each * steps + more
+        per_step, added = METHODS[self.method].decoding
+        return per_step * steps + added
 
     def encode_calls(self, steps: int) -> int:
         """Network calls of an inversion in `steps` steps. Raises UserError if it cannot invert."""
         calls = METHODS[self.method].encoding
         if calls is None:
-            raise UserError(f"solver {self}: cannot encode; {', '.join(that_invert())} can")
-        return calls[0] * steps + calls[1]
+            raise UserError(f"solver {self}: cannot encode; {', '.join(inverting_methods())} can")
+        per_step, added = calls
+        return per_step * steps + added
 
-    def protocol(self) -> dict[str, Any]:
-        """For a protocol: the settings, apart from the number of steps, that decide its results."""
+    def protocol(self) -> dict[str, str]:
+        """The fields of a protocol: the settings that decide its results, apart from the number of steps."""
         method = METHODS[self.method]
         return {
             "solver": self.method,
@@ -131,15 +132,15 @@ def _grid(name: str, text: str) -> str:
     """The canonical spelling of a grid's name, `text`; `name` is the whole solver's."""
     if text == UNIFORM:
         return text
-    found = _POWER.fullmatch(text)
-    if found is None or not EXPONENTS[0] <= float(found[1]) <= EXPONENTS[1]:
+    match = _POWER.fullmatch(text)
+    if match is None or not EXPONENTS[0] <= float(match[1]) <= EXPONENTS[1]:
         low, high = EXPONENTS
         grids = f"uniform and power-P, P from {low:g} to {high:g}"
         raise UserError(f"solver {name!r:.40}: no grid {text!r:.20}; there are {grids}")
-    return f"power-{float(found[1]):g}"
+    return f"power-{float(match[1]):g}"
 
 
-def that_invert() -> list[str]:
+def inverting_methods() -> list[str]:
     """The names of the methods that can encode an image."""
     return [name for name, method in METHODS.items() if method.encoding is not None]
 

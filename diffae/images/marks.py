@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -19,13 +18,15 @@ from PIL.PngImagePlugin import PngInfo
 import diffae
 from diffae.data.transforms import DECODING_ERRORS
 from diffae.system.errors import UserError
+from diffae.system.files import Json, JsonObject
 from diffae.system.whole import whole_file
 
+Settings = Mapping[str, Json]  # that a picture was made with
 SETTINGS, XMP = "diffae", "XML:com.adobe.xmp"
 VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED = VOCABULARY + "trainedAlgorithmicMedia"
 EDITED = VOCABULARY + "compositeWithTrainedAlgorithmicMedia"
-SEEN = 128  # pixels a side of an animation, about: browsers blur small ones
+SIDE = 128  # pixels of an animation, about: browsers blur small ones
 PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
@@ -34,18 +35,18 @@ PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <?xpacket end="w"?>"""
 
 
-def texts(settings: Mapping[str, Any], edited: bool) -> dict[str, str]:
-    """The texts of a file that a model made, `edited` from a picture or drawn from noise."""
+def texts(settings: Settings, edited: bool) -> dict[str, str]:
+    """The texts of a file that a model made: `edited` from a picture, or drawn from noise."""
     source = EDITED if edited else GENERATED
     software = f"diffae-bench {diffae.__version__}"
     about = {"software": software, "digital_source_type": source, **settings}
     return {SETTINGS: json.dumps(about), XMP: PACKET.format(source=source)}
 
 
-def save(path: str | Path, image: Image.Image, settings: Mapping[str, Any], edited: bool) -> None:
-    """Write a picture that a model made as PNG, whole or not at all.
+def save(path: str | Path, image: Image.Image, settings: Settings, edited: bool) -> None:
+    """Write a picture that a model made to a PNG file, whole or not at all.
 
-    It was `edited` from another, or drawn from noise.
+    It was `edited` from another picture, or drawn from noise.
     """
     info = PngInfo()
     for name, text in texts(settings, edited).items():
@@ -54,13 +55,13 @@ def save(path: str | Path, image: Image.Image, settings: Mapping[str, Any], edit
         image.save(partial, format="PNG", pnginfo=info)
 
 
-def save_gif(path: Path, images: Sequence[Image.Image], settings: Mapping[str, Any]) -> None:
+def save_gif(path: Path, images: Sequence[Image.Image], settings: Settings) -> None:
     """Write a GIF of pictures that a model made from others.
 
     It plays forwards and backwards in a loop, and each pixel is enlarged to a square. Its comment
     has the settings; a GIF has no field for XMP.
     """
-    side = images[0].width * max(1, SEEN // images[0].width)
+    side = images[0].width * max(1, SIDE // images[0].width)
     there_and_back = [*images, *images[-2:0:-1]]
     first, *others = [
         image.resize((side, side), Image.Resampling.NEAREST) for image in there_and_back
@@ -70,7 +71,7 @@ def save_gif(path: Path, images: Sequence[Image.Image], settings: Mapping[str, A
     first.save(path, "GIF", comment=comment, optimize=False, **animated)
 
 
-def read_mark(path: str | Path) -> dict[str, Any]:
+def read_mark(path: str | Path) -> JsonObject:
     """The settings that one of our pictures was made with. Raises UserError if it has no mark."""
     with suppress(*DECODING_ERRORS, KeyError, RecursionError):
         with Image.open(path, formats=("PNG", "GIF")) as image:

@@ -63,14 +63,14 @@ def _edits(parser: cli.Parser) -> None:
     add, name = parser.add_argument, "NAME[=STRENGTH]"
     several = "give it several times for several at once"
     add("--attribute", type=cli.word, action="append", required=True, metavar=name, help=several)
-    others = f"of attributes without their own (default: {STRENGTH}; negative: away); of several, a picture each"
+    others = f"strength of attributes that have none of their own (default: {STRENGTH}; negative: less of it); several make a picture each"
     add("--strength", type=strengths, default=[], metavar="S[,S...]", help=others)
 
 
 def _class(parser: cli.Parser) -> None:
     add = parser.add_argument
     add("--attribute", type=cli.word, required=True, metavar="NAME", help="the class")
-    add("--absent", action="store_true", help="the class of those that have it not")
+    add("--absent", action="store_true", help="the class without the attribute")
 
 
 def _classifier(parser: cli.Parser) -> None:
@@ -80,10 +80,11 @@ def _classifier(parser: cli.Parser) -> None:
 
 def _examples(parser: cli.Parser) -> None:
     add = parser.add_argument
-    add("--data", type=cli.path, metavar="PATH", help="as CelebA's, with labels")
-    having = "or your own pictures that have an attribute, which is named as this folder, ..."
+    add("--data", type=cli.path, metavar="PATH", help="labelled images, such as CelebA")
+    having = "or a folder of pictures that have an attribute, which is named after the folder, ..."
     add("--with", dest="having", type=cli.path, metavar="FOLDER", help=having)
-    add("--without", dest="lacking", type=cli.path, metavar="FOLDER", help="... and that have not")
+    lacking = "... and a folder of pictures without it"
+    add("--without", dest="lacking", type=cli.path, metavar="FOLDER", help=lacking)
 
 
 def _count(default: int, counted: str, least: int = 1) -> Callable[[cli.Parser], None]:
@@ -117,7 +118,7 @@ def _model(parser: cli.Parser) -> None:
     ckpt = "a checkpoint of ours, the authors' last.ckpt, hf://OWNER/NAME, or a packaged name (default: portraits)"
     add("--ckpt", type=cli.word, default="portraits", help=ckpt)
     add("--device", type=cli.device, help="cpu, cuda or cuda:N (default: a GPU if there is one)")
-    add("--json", action="store_true", help="print one JSON object of what was made")
+    add("--json", action="store_true", help="print a report as one JSON object")
 
 
 # ----------------------------------------------------------------------------------------------

@@ -1,10 +1,9 @@
 """The folder of a command: pictures with their marks and a contact sheet, whole or not at all."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,41 +11,42 @@ from torch import Tensor
 from diffae import sheet
 from diffae.images import marks
 from diffae.images.verbs import to_pil
+from diffae.system.files import Json
 
 SHEET = "sheet.png"
 SHEET_ROWS = 24  # of the contact sheet; further pictures are in the folder
 
 
 @dataclass(frozen=True)
-class Cell:
+class Picture:
     """A picture of a row, 3 x S x S in [-1, 1].
 
-    `file` is its name in the folder, empty for one that is only on the sheet.
+    `file` is its name in the folder, empty if it is only on the sheet.
     """
 
     image: Tensor
     file: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: marks.Settings = field(default_factory=dict)
     note: str = ""
 
 
 @dataclass
 class Output:
-    """A folder that is being made.
+    """The folder that a command makes.
 
-    `settings` are those that all its pictures share. They are `edited` from pictures, or drawn from
-    noise. `notices` are lines that are printed at the end.
+    All its pictures share `settings`, and are `edited` from pictures or drawn from noise. `notices`
+    are lines that are printed at the end.
     """
 
     folder: Path
-    settings: dict[str, Any]
+    settings: dict[str, Json]
     edited: bool = True
     notices: list[str] = field(default_factory=list)
-    rows: list[tuple[str, Sequence[Cell]]] = field(default_factory=list)
-    files: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[tuple[str, Sequence[Picture]]] = field(default_factory=list)
+    files: list[dict[str, Json]] = field(default_factory=list)
     count: int = 0  # of rows
 
-    def add(self, cells: Sequence[Cell], label: str = "") -> None:
+    def add(self, cells: Sequence[Picture], label: str = "") -> None:
         """Write the pictures of a row that have a name, and add the row to the sheet."""
         for cell in cells:
             if cell.file:
@@ -56,7 +56,7 @@ class Output:
         if len(self.rows) < SHEET_ROWS:
             self.rows.append((label, cells))
 
-    def new_file(self, name: str, settings: Mapping[str, Any]) -> Path:
+    def new_file(self, name: str, settings: marks.Settings) -> Path:
         """The path of a new file, with a number added if its name is taken."""
         (stem, suffix), number = os.path.splitext(name), 2
         while name.casefold() == SHEET or (self.folder / name).exists():

@@ -20,10 +20,10 @@ from diffae.system.errors import UserError
 
 
 def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
-    """The pictures that files and folders hold, in the order given; those of a folder by name.
+    """The pictures in files and folders, in the order given; those of a folder are sorted by name.
 
-    With a line for each kind of file that may be a picture but is not read. Raises UserError if a
-    file does not exist, or if a folder holds none.
+    Also returns a line for each kind of file that may be a picture but is not read. Raises
+    UserError if a file does not exist, or if a folder holds none.
     """
     pictures: list[Path] = []
     left_out: list[str] = []
@@ -40,13 +40,13 @@ def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
 
 
 def face_finder(align: bool) -> faces.FaceFinder | None:
-    """What finds faces with 68 landmarks. Raises UserError if dlib is not installed."""
+    """A finder of faces and their 68 landmarks. Raises UserError if dlib is not installed."""
     if not align:
         return None
     return faces.FaceFinder(faces.model_file(faces.LANDMARKS_68, "--align"), "--align")
 
 
-def read_one(
+def read_picture(
     path: Path, transform: Transform, finder: faces.FaceFinder | None = None
 ) -> np.ndarray:
     """Read one picture for a model, uint8 S x S x 3; with a `finder` the largest face is cut out.
@@ -82,4 +82,4 @@ def read(
     """
     pictures, _ = find([paths] if isinstance(paths, str | Path) else paths)
     transform, finder = Transform(image_size, crop), face_finder(align)
-    return to_tensor([read_one(path, transform, finder) for path in pictures])
+    return to_tensor([read_picture(path, transform, finder) for path in pictures])

@@ -2,7 +2,6 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from diffae.images.classifier import learn as learn_classifier
 from diffae.model import DiffusionAutoencoder
 from diffae.system import cli
 from diffae.system.errors import UserError
-from diffae.system.files import Target, empty_folder, never, refuse_outputs, writing
+from diffae.system.files import Json, OutputPath, empty_folder, never, refuse_outputs, writing
 from diffae.system.whole import whole_folder
 from probes import auroc
 
@@ -25,13 +24,16 @@ def _load(args: Namespace) -> DiffusionAutoencoder:
     return DiffusionAutoencoder.from_pretrained(args.ckpt, args.device or cli.default_device())
 
 
-def make(args: Namespace) -> dict[str, Any]:
-    """Make the folder of a command, and return what is in it.
+Report = tuple[dict[str, Json], str]  # for --json, and the line that is printed without it
 
-    Raises UserError, and then leaves nothing.
+
+def make(args: Namespace) -> Report:
+    """Make the folder of a command, and return a report of its content.
+
+    Raises UserError, and then leaves no folder.
     """
     inputs = [*getattr(args, "pictures", ()), getattr(args, "classifier", None)]
-    refuse_outputs([Target("--out", args.out, empty_folder)], inputs)
+    refuse_outputs([OutputPath("--out", args.out, empty_folder)], inputs)
     model = _load(args)
     settings = {"verb": args.verb, "checkpoint": Path(args.ckpt).name}
     settings |= {"checkpoint_sha256": model.fingerprint, "image_size": model.image_size}
@@ -41,38 +43,45 @@ def make(args: Namespace) -> dict[str, Any]:
         commands.MAKERS[args.verb](args, model, page)
     for line in page.notices:
         cli.say(line)
-    return {
+    out, sheet = str(args.out), str(args.out / output.SHEET)
+    report: dict[str, Json] = {
         "verb": args.verb,
-        "out": str(args.out),
-        "sheet": str(args.out / output.SHEET),
+        "out": out,
+        "sheet": sheet,
         "settings": settings,
         "digital_source_type": marks.EDITED if page.edited else marks.GENERATED,
-        "files": [{**file, "file": str(args.out / file["file"])} for file in page.files],
+        "files": [{**file, "file": f"{args.out / str(file['file'])}"} for file in page.files],
     }
+    return report, f"{out} is made; look at {sheet}"
 
 
-def learn(args: Namespace) -> dict[str, Any]:
-    """Write a classifier, and return its scores on the test images of --data.
+def learn(args: Namespace) -> Report:
+    """Write a classifier, and return a report with its scores on the test images of --data.
 
-    It may be written beside the checkpoint, which is not among the inputs.
+    The file may be beside the checkpoint, whose folder is therefore not among the inputs.
     """
-    refuse_outputs([Target("--out", args.out, never)], [args.data, args.having, args.lacking])
+    refuse_outputs([OutputPath("--out", args.out, never)], [args.data, args.having, args.lacking])
     model = _load(args)
     learnt = _from_folders if args.data is None else _from_labels
-    classifier, scores, tested = learnt(args, model)
+    classifier, scores, test_images = learnt(args, model)
     classifier.save(args.out)
-    return {
+    line = f"{args.out}: learnt from {classifier.made}"
+    if scores:
+        mean = np.mean(list(scores.values()))
+        line += f", mean AUROC {mean:.3f} on {test_images:,} test images"
+    report: dict[str, Json] = {
         "verb": "learn",
         "out": str(args.out),
         "attributes": list(classifier.names),
         "made": classifier.made,
         "checkpoint_sha256": classifier.checkpoint,
-        "test_images": tested,
+        "test_images": test_images,
         "auroc": scores,
     }
+    return report, line
 
 
-Learnt = tuple[Classifier, dict[str, float], int]  # with AUROC by attribute on so many test images
+Learnt = tuple[Classifier, dict[str, float], int]  # with the AUROCs and the number of test images
 
 
 def _from_folders(args: Namespace, model: DiffusionAutoencoder) -> Learnt:
@@ -101,14 +110,3 @@ def _from_labels(args: Namespace, model: DiffusionAutoencoder) -> Learnt:
         if not np.isnan(score):
             scores[name] = round(score, 4)
     return classifier, scores, len(test)
-
-
-def summary(result: dict[str, Any]) -> str:
-    """The result in one line of text."""
-    if result["verb"] != "learn":
-        return f"{result['out']} is made; look at {result['sheet']}"
-    line = f"{result['out']}: learnt from {result['made']}"
-    if not result["auroc"]:
-        return line
-    mean = np.mean(list(result["auroc"].values()))
-    return f"{line}, mean AUROC {mean:.3f} on {result['test_images']:,} test images"

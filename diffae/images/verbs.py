@@ -26,29 +26,29 @@ MOST = 100_000  # pictures, variations or points of one call
 
 
 class Decoding(TypedDict, total=False):
-    """How codes are decoded, and x_T is found: by default the way that is fast on a CPU."""
+    """The solver of decoding and of its inversion. The defaults are fast on a CPU."""
 
     steps: int
     solver: str
 
 
-class Code(NamedTuple):
+class CodePair(NamedTuple):
     """z_sem [N, d] and x_T [N, 3, S, S] of images."""
 
     z: Tensor
     x_T: Tensor
 
 
-def encode(model: Model, images: Tensor, steps: int = STEPS, solver: str = SOLVER) -> Code:
+def encode(model: Model, images: Tensor, steps: int = STEPS, solver: str = SOLVER) -> CodePair:
     """Both codes of images.
 
     x_T is found by inverting the decoder, so that it must be decoded by the same solver.
     """
     z = model.encode(images)
-    return Code(z, model.encode_stochastic(images, z, steps, solver))
+    return CodePair(z, model.encode_stochastic(images, z, steps, solver))
 
 
-def decode(model: Model, code: Code, steps: int = STEPS, solver: str = SOLVER) -> Tensor:
+def decode(model: Model, code: CodePair, steps: int = STEPS, solver: str = SOLVER) -> Tensor:
     """Images of codes."""
     return model.decode(code.z, code.x_T, steps, solver)
 
@@ -74,7 +74,7 @@ def vary(
     count = whole(count, "count", 1, MOST)
     z, x_T = model.encode(images), random_x_T(model, range(count), seed)
     shared = [part.expand(len(z), *part.shape) for part in x_T]
-    return torch.stack([decode(model, Code(z, part), **decoding) for part in shared], dim=1)
+    return torch.stack([decode(model, CodePair(z, part), **decoding) for part in shared], dim=1)
 
 
 def interpolate(
@@ -90,15 +90,15 @@ def interpolate(
         raise UserError(f"interpolate: one image and one image, not {len(a)} and {len(b)}")
     z, x_T = encode(model, torch.cat([a, b]), **decoding)
     t = torch.linspace(0, 1, points, dtype=torch.float64)
-    return decode(model, Code(lerp(z[:1], z[1:], t), slerp(x_T[:1], x_T[1:], t)), **decoding)
+    return decode(model, CodePair(lerp(z[:1], z[1:], t), slerp(x_T[:1], x_T[1:], t)), **decoding)
 
 
-def moved(code: Code, strengths: Mapping[str, float], classifier: Classifier) -> Code:
+def moved(code: CodePair, strengths: Mapping[str, float], classifier: Classifier) -> CodePair:
     """The code moved along the attributes' directions, each by its strength s.
 
     That is z + s sqrt(d) w / |w| on normalised z.
     """
-    return Code(code.z + classifier.move(strengths).to(code.z.device), code.x_T)
+    return CodePair(code.z + classifier.move(strengths).to(code.z.device), code.x_T)
 
 
 def edit(
@@ -129,7 +129,7 @@ def sample(
     """
     indices = range(first, first + whole(count, "count", 1, MOST))
     z = _latents(model, indices, seed, **decoding)
-    return decode(model, Code(z, random_x_T(model, indices, seed)), **decoding)
+    return decode(model, CodePair(z, random_x_T(model, indices, seed)), **decoding)
 
 
 def _latents(
@@ -140,7 +140,7 @@ def _latents(
 
 
 class Accepted(NamedTuple):
-    """Samples that a classifier accepted: K of `tried` that were drawn.
+    """The K samples that a classifier accepted, of `tried` that were drawn.
 
     `images` [K, 3, S, S], their `numbers` among all samples of the seed, and the classifier's
     `probability` [K] of the wanted class.
@@ -163,8 +163,8 @@ def sample_class(
 ) -> Accepted:
     """New images of a class, by rejection (paper, Section 5.4).
 
-    Samples are drawn until `count` are accepted, or `POOL` drawn: those whose latents have the
-    attribute (`present`; else have it not) with a probability above 0.5.
+    Samples are drawn until `count` are accepted, or `POOL` are drawn. A sample is accepted if it has
+    the attribute (or lacks it, if not `present`) with a probability above 0.5.
     """
     count = whole(count, "count", 1, MOST)
     column, sign = classifier.index(attribute), 1 if present else -1
@@ -178,7 +178,7 @@ def sample_class(
         if not len(accepted):
             continue
         new = (start + accepted).tolist()
-        code = Code(z[accepted.to(z.device)], random_x_T(model, new, seed))
+        code = CodePair(z[accepted.to(z.device)], random_x_T(model, new, seed))
         images.append(decode(model, code, **decoding))
         probabilities.append(p[accepted])
         numbers += new

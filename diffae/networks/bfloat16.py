@@ -19,7 +19,7 @@ TOO_LOW = ("sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "a
 
 
 def support(device: str) -> tuple[bool, str]:
-    """Whether "cpu", "cuda" or "cuda:N" multiplies bfloat16, and why, in words.
+    """Whether a device ("cpu", "cuda" or "cuda:N") multiplies bfloat16, and the reason in words.
 
     False for any other device.
     """
@@ -30,19 +30,19 @@ def support(device: str) -> tuple[bool, str]:
         with torch.cuda.device(device):
             has = torch.cuda.is_bf16_supported(including_emulation=False)
         return has, "this GPU has it" if has else "this GPU has no bfloat16"
-    found = [name for name in INSTRUCTIONS if name in capabilities()]
-    if not found:
+    instructions = [name for name in INSTRUCTIONS if name in capabilities()]
+    if not instructions:
         return False, "this processor has no instructions for bfloat16"
     if limit := limited_by(os.environ):
-        return False, f"{limit} keeps oneDNN from the processor's {found[0]}"
-    return True, f"this processor has {found[0]}"
+        return False, f"{limit} keeps oneDNN from the processor's {instructions[0]}"
+    return True, f"this processor has {instructions[0]}"
 
 
 def capabilities() -> set[str]:
     """The capabilities of the processor, by the names of Linux and torch."""
-    known = getattr(torch.cpu, "get_capabilities", None)  # torch >= 2.10
-    if known is not None:
-        return {name for name, value in known().items() if value is True}
+    get_capabilities = getattr(torch.cpu, "get_capabilities", None)  # torch >= 2.10
+    if get_capabilities is not None:
+        return {name for name, value in get_capabilities().items() if value is True}
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
             return named_in(file.read())
@@ -52,14 +52,14 @@ def capabilities() -> set[str]:
 
 def named_in(cpuinfo: str) -> set[str]:
     """The words of the first processor's `flags` (x86) or `Features` (ARM) in a /proc/cpuinfo."""
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
-    return set(found[1].split()) if found else set()
+    match = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
+    return set(match[1].split()) if match else set()
 
 
 def limited_by(environment: Mapping[str, str]) -> str:
-    """The setting, "NAME=VALUE", that keeps oneDNN from bfloat16 instructions.
+    """The environment variable, "NAME=VALUE", that keeps oneDNN from using bfloat16 instructions.
 
-    Empty if none does.
+    Empty if there is none.
     """
     name = next((name for name in LIMITS if environment.get(name)), "")
     return f"{name}={environment[name]}" if environment.get(name, "").lower() in TOO_LOW else ""

@@ -6,10 +6,10 @@ weights. This module does not need PyTorch, so that a command can inspect a chec
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from diffae.system.errors import UserError, naming
-from diffae.system.files import read_json
+from diffae.system.files import Json, JsonObject, read_json
 from diffae.system.settings import Range, check
 
 NUM_TIMESTEPS = 1000  # of every diffusion here, as of the authors'
@@ -85,11 +85,11 @@ class ModelConfig:
             halved = f"image_size {self.image_size} cannot be halved {deepest - 1} times"
             raise UserError(f"config: {halved}")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         return asdict(self)
 
     @staticmethod
-    def from_json(data: dict[str, Any]) -> "ModelConfig":
+    def from_json(data: JsonObject) -> "ModelConfig":
         """The inverse of `to_json`.
 
         Raises UserError naming a field that is unknown, missing or wrong.

@@ -9,13 +9,13 @@ Shape = tuple[int, ...]
 
 
 def flops(work: Callable[[], object]) -> int:
-    """Floating-point operations of matrix products and convolutions, 2 per multiply-add."""
+    """The floating-point operations of the matrix products and convolutions in `work`, 2 per multiply-add."""
     attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    with FlopCounterMode(display=False, custom_mapping={attention: _of_attention}) as counter:
+    with FlopCounterMode(display=False, custom_mapping={attention: _attention_flops}) as counter:
         work()
     return counter.get_total_flops()
 
 
-def _of_attention(query: Shape, key: Shape, value: Shape, *_: object, **__: object) -> int:
-    """Operations of the CPU's fused attention, which PyTorch's counter does not know."""
+def _attention_flops(query: Shape, key: Shape, value: Shape, *_: object, **__: object) -> int:
+    """Operations of the CPU's fused attention, which PyTorch's counter does not support."""
     return sdpa_flop_count(query, key, value)

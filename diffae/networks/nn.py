@@ -5,7 +5,7 @@ they are.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,10 +38,10 @@ class GroupNorm(nn.GroupNorm):
 
 
 def _sums_in_float32(x: Tensor) -> bool:
-    """Whether PyTorch's kernel accumulates bfloat16 in float32, faster than with casts around it.
+    """Whether PyTorch's kernel accumulates bfloat16 in float32, and is faster than with casts.
 
-    On the CPU it does, except for channels last below 1,024 pixels, where it is five times slower
-    than with the casts.
+    This holds on the CPU, except for channels last below 1,024 pixels, where the kernel is five
+    times slower than with casts.
     """
     if x.dtype != torch.bfloat16 or x.device.type != "cpu":
         return False
@@ -69,8 +69,8 @@ class Dropout(nn.Dropout):
             return super().forward(input)
         source = torch.Generator(input.device)
         mask = torch.empty(input.shape, dtype=input.dtype, device=input.device)
-        for one, key in zip(mask, self.keys, strict=True):
-            one.bernoulli_(1 - self.p, generator=source.manual_seed(key))
+        for example_mask, key in zip(mask, self.keys, strict=True):
+            example_mask.bernoulli_(1 - self.p, generator=source.manual_seed(key))
         return input * mask.div_(1 - self.p)
 
 
@@ -207,7 +207,7 @@ class _Uninitialised(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., Any],
-        types: Any,
+        types: Collection[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
@@ -220,8 +220,9 @@ class _Uninitialised(TorchFunctionMode):
 
 @contextmanager
 def without_weights(device: str = "meta") -> Iterator[None]:
-    """Within the block, new modules have no initial weights, and on the meta device no memory for
-    them: for modules whose weights are then loaded. No random numbers are drawn.
+    """Within the block, new modules get no initial weights, and on the meta device no memory.
+
+    It is for modules whose weights are loaded afterwards. No random numbers are drawn.
     """
     with torch.device(device), _Uninitialised():
         yield

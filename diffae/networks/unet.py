@@ -18,8 +18,8 @@ from diffae.networks.nn import (
 )
 
 
-class Stage(nn.Sequential):
-    """Blocks in sequence; the residual ones take the conditions.
+class BlockSequence(nn.Sequential):
+    """Blocks in sequence, of which the residual ones are given the conditions `emb` and `z`.
 
     Where `recomputes` is set, training keeps only the input and recomputes everything else for the
     gradient.
@@ -38,14 +38,14 @@ class Stage(nn.Sequential):
         return x
 
 
-def recompute(network: nn.Module, stages: bool = True) -> None:
-    """Switch gradient checkpointing on or off for all stages of `network`.
+def recompute(network: nn.Module, on: bool = True) -> None:
+    """Switch gradient checkpointing on or off for all block sequences of `network`.
 
     It needs less memory and a third more time, and gives the same gradients.
     """
     for module in network.modules():
-        if isinstance(module, Stage):
-            module.recomputes = stages
+        if isinstance(module, BlockSequence):
+            module.recomputes = on
 
 
 class _Builder:
@@ -61,8 +61,8 @@ class _Builder:
     def res_block(self, out: int, lateral: int = 0, direction: str | None = None) -> ResBlock:
         config = self.config
         conditions = (config.embed_channels, self.z_channels) if self.conditional else (None, None)
-        how = (config.norm_groups, config.dropout, *conditions, direction)
-        block = ResBlock(self.channels + lateral, out, *how)
+        settings = (config.norm_groups, config.dropout, *conditions, direction)
+        block = ResBlock(self.channels + lateral, out, *settings)
         self.channels = out
         if direction is not None:
             self.resolution = self.resolution // 2 if direction == "down" else self.resolution * 2
@@ -73,22 +73,22 @@ class _Builder:
             return [AttentionBlock(self.channels, self.config.norm_groups)]
         return []
 
-    def input_stages(self, channel_mult: tuple[int, ...]) -> Iterator[Stage]:
-        yield Stage(nn.Conv2d(3, self.channels, 3, padding=1))
+    def input_stages(self, channel_mult: tuple[int, ...]) -> Iterator[BlockSequence]:
+        yield BlockSequence(nn.Conv2d(3, self.channels, 3, padding=1))
         for level, mult in enumerate(channel_mult):
             for _ in range(self.config.num_res_blocks):
                 block = self.res_block(mult * self.config.model_channels)
-                yield Stage(block, *self.attention())
+                yield BlockSequence(block, *self.attention())
             if level + 1 < len(channel_mult):
-                yield Stage(self.res_block(self.channels, direction="down"))
+                yield BlockSequence(self.res_block(self.channels, direction="down"))
 
-    def middle(self) -> Stage:
+    def middle(self) -> BlockSequence:
         channels = self.channels
         first = self.res_block(channels)
         attention = AttentionBlock(channels, self.config.norm_groups)
-        return Stage(first, attention, self.res_block(channels))
+        return BlockSequence(first, attention, self.res_block(channels))
 
-    def output_stages(self, laterals: list[int]) -> Iterator[Stage]:
+    def output_stages(self, laterals: list[int]) -> Iterator[BlockSequence]:
         mults = self.config.channel_mult
         for level in reversed(range(len(mults))):
             out = mults[level] * self.config.model_channels
@@ -97,7 +97,7 @@ class _Builder:
                 blocks += self.attention()
                 if level > 0 and i == self.config.num_res_blocks:
                     blocks.append(self.res_block(out, direction="up"))
-                yield Stage(*blocks)
+                yield BlockSequence(*blocks)
 
 
 class UNet(nn.Module):

@@ -44,18 +44,18 @@ class Parser(argparse.ArgumentParser):
         """
         read = self.parse_known_intermixed_args if intermixed else self.parse_known_args
         self.stored.clear()
-        known, unknown = read(arguments)
+        args, unknown = read(arguments)
         if unknown:
             flags = [flag for action in self._actions for flag in action.option_strings]
             raise UserError(f"unknown argument {unknown[0]}{did_you_mean(unknown[0], flags)}")
-        return known
+        return args
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
-        """A flag that takes one value may be repeated, but only with the same value."""
-        values: object = super()._get_values(action, arg_strings)
+        """The values of a flag. A flag that takes one value may be repeated only with the same value."""
+        values = super()._get_values(action, arg_strings)
         if isinstance(action, argparse._StoreAction) and action.option_strings:
             self.stored.append((max(action.option_strings, key=len), values))
             once("the command", self.stored)
@@ -63,20 +63,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def prog(module: str) -> str:
-    """The name of `module`'s command in its usage: `diffae-bench NAME` if it was called so."""
+    """The command of `module` as its usage shows it: `diffae-bench NAME` if it was called by that."""
     return sys.argv[0] if sys.argv[0].startswith("diffae-bench ") else f"python -m {module}"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` for the nearest of `known`, or the list of them if nothing is near and it
-    is not too long.
-    """
-    known, word = list(known), word.split("=")[0]
-    if near := difflib.get_close_matches(word, known, n=1):
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """`; did you mean X?` with the nearest of `names`; if none is near, the list or number of them."""
+    choices, word = list(names), word.split("=")[0]
+    if near := difflib.get_close_matches(word, choices, n=1):
         return f"; did you mean {near[0]}?"
-    if len(known) <= MOST_NAMED:
-        return f"; there are: {', '.join(known)}"
-    return f"; there are {len(known):,}"
+    if len(choices) <= MOST_NAMED:
+        return f"; there are: {', '.join(choices)}"
+    return f"; there are {len(choices):,}"
 
 
 def whole_number(text: str) -> int:
@@ -87,7 +85,7 @@ def whole_number(text: str) -> int:
 
 
 def argument(read: Callable[[str], T]) -> Callable[[str], T]:
-    """The type of a flag that `read` reads, whose ValueError or UserError says what is wrong."""
+    """The type of a flag whose text is read by `read`; its ValueError or UserError says what is wrong."""
 
     def typed(text: str) -> T:
         try:
@@ -130,7 +128,7 @@ def word(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print on standard error, in one process only; a stream that takes no more is ignored."""
+    """Print on standard error, in the main process only. A stream that cannot be written is ignored."""
     if distributed.is_main():
         _complain(text)
 
@@ -182,10 +180,10 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a command and exit. Every exit status is decided here.
 
-    It is 0 or what the command returned; 2, with one line on standard error, for an error; 130 for
-    Ctrl-C, 143 for SIGTERM, 141 if the reader of standard output has gone. Both signals count in a
-    background job too, where a shell ignores Ctrl-C. Of several processes the first to fail prints
-    its line, and the others end quietly.
+    The status is 0 or the one that the command returned; 2 for an error, with one line on standard
+    error; 130 for Ctrl-C, 143 for SIGTERM, and 141 if the reader of standard output has closed it.
+    Both signals are handled in a background job too, where a shell ignores Ctrl-C. Of several
+    processes only the first that fails prints its line.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
@@ -237,7 +235,7 @@ def _complain(text: str) -> None:
 def _let_go(stream: TextIO) -> None:
     """Flush a standard stream.
 
-    If it takes no more, redirect it to nowhere, or Python would exit with 120.
+    If it cannot be written, redirect it to the null device: Python would exit with 120.
     """
     try:
         stream.flush()

@@ -62,7 +62,7 @@ _group: _Group | None = None
 def init() -> None:
     """Join the processes that torchrun describes in the environment, if there are any.
 
-    Raises UserError if the description makes no sense, or if they do not come within
+    Raises UserError if the description is invalid, or if they do not all join within
     $DIFFAE_RENDEZVOUS_SECONDS.
     """
     global _group
@@ -109,10 +109,10 @@ def take_gpu(device: str) -> None:
 
     if device != "cuda":
         raise UserError(f"--device {device}: every process needs a GPU of its own; use cuda")
-    number, there = _number("LOCAL_RANK", 0, default=_group.rank), torch.cuda.device_count()
-    if number >= there:
+    number, count = _number("LOCAL_RANK", 0, default=_group.rank), torch.cuda.device_count()
+    if number >= count:
         more = "start one process for each GPU, or use --device cpu"
-        raise UserError(f"LOCAL_RANK={number}: {there} GPUs on this machine; {more}")
+        raise UserError(f"LOCAL_RANK={number}: {count} GPUs on this machine; {more}")
     torch.cuda.set_device(number)
 
 
@@ -165,7 +165,7 @@ def process_group(device: torch.device) -> None:
 
 
 def agree(trouble: str | None) -> str | None:
-    """A barrier that shares one process's trouble with all of them; it must stop none of them."""
+    """A barrier at which every process learns of the trouble of one, which must stop none of them."""
     if _group is None:
         return trouble
     name = f"trouble {_group.barriers + 1}"
@@ -180,7 +180,7 @@ def agree(trouble: str | None) -> str | None:
 def check() -> None:
     """Raise Stopped if another process has failed.
 
-    To be called from time to time during long work.
+    Call it from time to time during long work.
     """
     if _group is not None:
         with _launcher_alive():
@@ -198,9 +198,9 @@ def _launcher_alive() -> Iterator[None]:
 
 
 def fail() -> bool:
-    """Stop the others at their next barrier.
+    """Stop the other processes at their next barrier.
 
-    True for the first to do so: its reason is worth printing.
+    True for the first process that fails: it prints the reason.
     """
     if _group is None:
         return True
@@ -224,37 +224,38 @@ def main_first() -> Iterator[None]:
 # Helpers of one process
 
 
-AHEAD = 2  # items of each helper that are given out before their results are taken
-_function: Callable[[Any], Any]  # what a helper calls
+AHEAD = 2  # calls of each helper that are submitted before their results are taken
+AnyFunction = Callable[[Any], Any]
+_function: AnyFunction  # the function that this helper process calls
 
 
 @contextmanager
 def mapped(
-    function: Callable[[T], U], items: Iterable[T], workers: int, died: str
+    function: Callable[[T], U], arguments: Iterable[T], workers: int, died: str
 ) -> Iterator[Iterator[U]]:
-    """`map(function, items)` in `workers` helper processes, or in this one if that is 1.
+    """`map(function, arguments)` in `workers` helper processes, or in this process if that is 1.
 
-    The function must be importable, as pickle requires, and is sent to each helper once; what it
-    raises is raised here. If a helper dies, UserError(died) is raised. Helpers hear no signals and
-    end with this process.
+    The function must be importable, as pickle requires, and is sent to each helper once; its errors
+    are raised here. If a helper dies, UserError(died) is raised. Helpers receive no signals and end
+    with this process.
     """
     if workers == 1:
-        yield map(function, items)
+        yield map(function, arguments)
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (function,))
 
-    def results() -> Iterator[U]:
+    def values() -> Iterator[U]:
         waiting: deque[Future[U]] = deque()
-        for item in items:
+        for argument in arguments:
             with _starting_helpers():
-                waiting.append(pool.submit(_call, item))
+                waiting.append(pool.submit(_call, argument))
             if len(waiting) > AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
     try:
-        yield results()
+        yield values()
     except BrokenProcessPool:
         raise UserError(died) from None
     finally:
@@ -263,9 +264,9 @@ def mapped(
 
 @contextmanager
 def _starting_helpers() -> Iterator[None]:
-    """Within the block processes may start, which inherit that signals are blocked.
+    """Within the block, new processes ignore signals and do not import the caller's script.
 
-    They are not told of the caller's script, which they would run again; it may have no main guard.
+    They would run the script again if it has no main guard.
     """
     main = sys.modules["__main__"]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
@@ -277,7 +278,7 @@ def _starting_helpers() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _begin(function: Callable[[Any], Any]) -> None:
+def _begin(function: AnyFunction) -> None:
     global _function
     _function = function
     os.dup2(2, 1)  # what the function prints is not part of the command's output
@@ -289,5 +290,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _call(item: Any) -> Any:
-    return _function(item)
+def _call(argument: Any) -> Any:
+    return _function(argument)

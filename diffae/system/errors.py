@@ -7,6 +7,8 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,19 +23,19 @@ class UserError(Exception):
 
 @contextmanager
 def naming(
-    where: object, kinds: type[Exception] | tuple[type[Exception], ...] = UserError
+    where: Path | str, kinds: type[Exception] | tuple[type[Exception], ...] = UserError
 ) -> Iterator[None]:
-    """Turn an error of these kinds within the block into a UserError that begins with `where`."""
+    """Turn an error of these kinds in the block into a UserError whose message begins with `where`."""
     try:
         yield
     except kinds as error:
         raise UserError(f"{where}: {error}") from None
 
 
-def once(where: object, pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
-    """The values by their names. Raises UserError, which begins with `where`, if a name has two values.
+def once(where: Path | str, pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """The values by their names. Raises UserError if a name has two different values.
 
-    A pair that is repeated with the same value is harmless.
+    The message begins with `where`. A pair may be repeated with the same value.
     """
     values: dict[str, T] = {}
     for name, value in pairs:
@@ -45,20 +47,23 @@ def once(where: object, pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
 
 
 def refuse_duplicates(
-    names: Iterable[str], where: object, kind: str, remedy: str = "keep one"
+    names: Iterable[str], where: Path | str, kind: str, remedy: str = "keep one"
 ) -> None:
-    """Raise UserError, which begins with `where`, if two of the names are alike; `kind` says what they name."""
+    """Raise UserError if two of the names are the same.
+
+    The message begins with `where`; `kind` says what the names are of.
+    """
     for name, count in Counter(names).most_common(1):
         if count > 1:
             raise UserError(f"{where}: {kind} {name} is listed {count} times; {remedy}")
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM was received: as Ctrl-C, with the exit status that a batch system expects (143)."""
+    """SIGTERM was received. It is handled as Ctrl-C, with the exit status that a batch system expects (143)."""
 
 
-# The extras of pyproject.toml that a user may need. Messages name the packages in them: so they are
-# right in a checkout, with a wheel and with a release, and ask no index for this package.
+# The extras of pyproject.toml that a user may need, with their packages. Messages name these packages,
+# so that the command works in a checkout too, where no index has this package.
 EXTRAS = {
     "arrow": ("pyarrow>=18",),
     "diffusers": ("diffusers>=0.33",),
@@ -75,10 +80,10 @@ def pip_install(name: str) -> str:
     return f"pip install {shlex.join(EXTRAS.get(name, (name,)))}"
 
 
-def needed(module: str, who: object, name: str) -> Any:
-    """Import a module of an extra, or of one other package.
+def needed(module: str, who: Path | str, name: str) -> ModuleType:
+    """Import a module of the extra `name`, or of the package `name`.
 
-    Raises UserError, naming what needs it and what to install, if it is missing.
+    Raises UserError if it is missing. The message begins with `who` and says what to install.
     """
     try:
         return importlib.import_module(module)
@@ -125,13 +130,13 @@ def whole(value: Any, name: str, low: int, high: int) -> int:
     raise UserError(f"{name} must be a whole number from {low} to {high}, not {shown(value)}")
 
 
-# Lists within lists are written three deep: the text of all of them may be exponentially long.
+# Nested lists are written to a depth of three: the whole text may be exponentially long.
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 40, 40
 
 
 def shown(value: Any) -> str:
-    """A value in an error message: the shape of a tensor, anything else shortened."""
+    """The text of a value for an error message: the shape of a tensor, or a shortened `repr`."""
     is_tensor = hasattr(value, "is_floating_point")  # but not a numpy array
     if is_tensor and value.ndim:
         return f"a tensor {' x '.join(map(str, value.shape))} of {value.dtype}"

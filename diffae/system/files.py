@@ -1,4 +1,4 @@
-"""Read files from outside with suspicion, and write ours, never over other files.
+"""Read files from outside with care, and never write over files that are not ours.
 
 A path from a user may be a pipe without a writer, an endless device, or a file of terabytes:
 `read_file` checks type and size before it opens it. (`whole.py` writes files.)
@@ -11,8 +11,8 @@ import json
 import os
 import stat
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,8 @@ REFUSALS = {
 # Errors that mean the same only while writing.
 UNMADE = {errno.ENOENT: "give a folder that can be made"}
 
+Json = bool | int | float | str | None | Sequence["Json"] | Mapping[str, "Json"]  # to be written
+JsonObject = dict[str, Any]  # of a file from outside: its values are still to be checked
 
 MOST = 2**26  # bytes of a text file: labels, notes
 MOST_SETTINGS = 2**20  # bytes of a profile or a command line
@@ -51,8 +53,7 @@ def file_size(path: Path, most: int | None = None) -> int:
     """Bytes of the regular file at `path`; links are followed.
 
     Raises UserError, and opens nothing, if it is a pipe, folder or device, does not exist, is not
-    accessible, or holds more than `most` bytes. To be called before anything opens a file from
-    outside.
+    accessible, or holds more than `most` bytes. Call it before anything opens a file from outside.
     """
     try:
         status = os.stat(path)
@@ -70,8 +71,8 @@ def file_size(path: Path, most: int | None = None) -> int:
 def file_state(path: Path) -> tuple[int, int, int, int]:
     """Numbers that change when a file is written to or another takes its place.
 
-    What is kept of a file's content is kept under them too. Copying tools keep times of
-    modification, so the length and that time are not enough.
+    A cache of a file's content has them in its key. Length and time of modification are not enough,
+    because tools that copy files keep that time.
     """
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
@@ -97,7 +98,7 @@ def read_text(path: Path, most: int = MOST) -> str:
         raise UserError(f"{path}: byte {error.start} is not UTF-8 text") from None
 
 
-def read_json(path: Path, most: int = MOST) -> dict[str, Any]:
+def read_json(path: Path, most: int = MOST) -> JsonObject:
     """The object in a JSON file. Raises UserError naming the file if it holds none."""
     try:
         content = json.loads(read_text(path, most), object_pairs_hook=partial(once, path))
@@ -123,8 +124,8 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hash_of(content: object) -> str:
-    """The SHA-256 of plain values in hex: of their JSON with sorted keys."""
+def hash_of(content: Json) -> str:
+    """The SHA-256 of plain values, in hex: that of their JSON with sorted keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -181,7 +182,7 @@ def never(path: Path) -> bool:
 
 
 def always(path: Path) -> bool:
-    """`replaces` of an output that is added to, or whose command itself checks what is there."""
+    """`replaces` of an output that is appended to, or whose command checks its content itself."""
     return True
 
 
@@ -191,11 +192,11 @@ def empty_folder(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class Target:
-    """A file or folder that a command is to write (None: it is not), and the flag that names it.
+class OutputPath:
+    """The path of a file or folder that a command writes (None: it writes none), and its flag.
 
-    `replaces` tells whether a file that exists at `path` has the format that the command writes, and
-    so may be replaced. It is not asked for an empty file or a device.
+    `replaces` says whether what exists at `path` has the format that the command writes, and so may
+    be replaced. It is not called for an empty file or a device.
     """
 
     flag: str
@@ -203,28 +204,28 @@ class Target:
     replaces: Callable[[Path], bool] = never
 
 
-def refuse_outputs(outputs: Sequence[Target], inputs: Iterable[Path | str | None]) -> None:
+def refuse_outputs(outputs: Sequence[OutputPath], inputs: Iterable[Path | str | None]) -> None:
     """Raise UserError unless each output has a path of its own, where nothing else is lost.
 
-    An output must not be one of the `inputs` (files, and folders that must not change), also not by
-    a link, nor lie in one or contain one; the same holds between outputs. A file that exists must
-    have the output's format (`Target.replaces`). Every command calls this before it works.
+    An output must not be one of the `inputs` (files, and folders that must not change), lie in one
+    or contain one, not even by a link; the same holds between outputs. A file that exists must have
+    the output's format (`OutputPath.replaces`). Every command calls this before its work.
     """
-    read = [(Path(path), f"{path}, which must not change") for path in inputs if path is not None]
+    taken = [(Path(path), f"{path}, which must not change") for path in inputs if path is not None]
     for target in outputs:
         if target.path is None:
             continue
         where = f"{target.flag} {target.path}"
-        for path, what in read:
-            if how := _meets(target.path, path):
-                raise UserError(f"{where}: {how} {what}; choose a different path")
+        for path, description in taken:
+            if relation := _relation(target.path, path):
+                raise UserError(f"{where}: {relation} {description}; choose a different path")
         if _holds_something(target.path) and not target.replaces(target.path):
             raise UserError(f"{where}: exists and would be overwritten; choose a different path")
-        read.append((target.path, f"what {target.flag} writes"))
+        taken.append((target.path, f"what {target.flag} writes"))
 
 
-def _meets(path: Path, other: Path) -> str:
-    """How `path` relates to `other`: the same, inside it, around it; "" if none."""
+def _relation(path: Path, other: Path) -> str:
+    """The relation of `path` to `other`: "is", "is inside", "contains", or "" if there is none."""
     a, b = Path(os.path.realpath(path)), Path(os.path.realpath(other))
     if a == b:
         return "is"
@@ -234,9 +235,9 @@ def _meets(path: Path, other: Path) -> str:
 
 
 def _holds_something(path: Path) -> bool:
-    """Whether what is at `path` could be lost, or be an obstacle.
+    """Whether something at `path` could be lost, or would be in the way.
 
-    False for nothing, a link to nothing, an empty file, and what is written to as a stream.
+    False if there is nothing, a broken link, an empty file, or a stream.
     """
     try:
         status = os.stat(path)
@@ -248,30 +249,28 @@ def _holds_something(path: Path) -> bool:
 
 
 def begins(start: bytes, holding: bytes = b"") -> Callable[[Path], bool]:
-    """Whether a file begins with `start` and contains `holding` in it."""
+    """A function that says whether a file begins with `start` and contains `holding`."""
 
-    def does(path: Path) -> bool:
-        try:
+    def matches(path: Path) -> bool:
+        with suppress(UserError):
             content = read_file(path, MOST)
-        except UserError:
-            return False
-        return content.startswith(start) and holding in content
+            return content.startswith(start) and holding in content
+        return False
 
-    return does
+    return matches
 
 
 def json_with(*keys: str) -> Callable[[Path], bool]:
-    """Whether a file is a JSON object with these keys, or a list of such objects."""
+    """A function that says whether a file is a JSON object with these keys, or a list of such objects."""
 
-    def does(path: Path) -> bool:
-        try:
+    def matches(path: Path) -> bool:
+        with suppress(UserError, ValueError, RecursionError):
             content = json.loads(read_text(path))
-        except (UserError, ValueError, RecursionError):
-            return False
-        objects = content if isinstance(content, list) else [content]
-        return all(isinstance(one, dict) and one.keys() >= set(keys) for one in objects)
+            objects = content if isinstance(content, list) else [content]
+            return all(isinstance(entry, dict) and entry.keys() >= set(keys) for entry in objects)
+        return False
 
-    return does
+    return matches
 
 
 # ----------------------------------------------------------------------------------------------
@@ -311,10 +310,10 @@ def open_lock(path: Path) -> IO[str]:
 
 
 def foreign(folder: Path) -> bool:
-    """Whether `folder` exists, and is more than a process leaves behind that was killed at its start.
+    """Whether `folder` exists and holds more than a process that was killed at its start leaves behind.
 
-    Another process may fill the folder meanwhile: a file by which it is recognised as ours is looked
-    for after this, never before.
+    Call it before looking for the file that marks the folder as ours: another process may write that
+    file meanwhile.
     """
     if not os.path.lexists(folder):
         return False

@@ -1,4 +1,4 @@
-"""How much memory is free, and whether what a file announces fits into it."""
+"""The free memory, and whether the content of a file fits into it."""
 
 import os
 import resource
@@ -11,11 +11,11 @@ from diffae.system.files import amount
 
 SMALL = 1 << 26  # bytes that always fit
 PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-# The files of a control group with its limit and what is used, by the version of control groups.
+# The files of a control group with its limit and its use, for version 2 and version 1 of control groups.
 LIMITS = ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
 
 
-def fits(size: int, name: object) -> None:
+def fits(size: int, name: Path | str) -> None:
     """Raise UserError, naming the file, if `size` bytes are more than half of the free memory."""
     if size > SMALL and 2 * size > (free := free_memory()):
         held = f"takes {amount(size)} of memory, more than half of the {amount(free)} that are free"
@@ -23,7 +23,7 @@ def fits(size: int, name: object) -> None:
 
 
 def free_memory() -> int:
-    """Bytes that this process may still allocate, by the machine, control groups and `ulimit -v`."""
+    """Bytes that this process may still allocate: the least that the machine, its control groups and `ulimit -v` allow."""
     page, (limit, _) = resource.getpagesize(), resource.getrlimit(resource.RLIMIT_AS)
     free = [os.sysconf("SC_PHYS_PAGES") * page, *_free_in_control_groups()]
     if PROC.exists():  # on Linux
@@ -35,7 +35,7 @@ def free_memory() -> int:
 
 
 def _free_in_control_groups() -> Iterator[int]:
-    """What each group that this process is in may still allocate; files in memory can be dropped."""
+    """Bytes that each control group of this process may still allocate; cached files count as free."""
     groups = PROC / "self/cgroup"  # of lines such as "0::/user" and "4:memory:/user"
     for line in groups.read_text().splitlines() if groups.exists() else []:
         _, controller, name = line.split(":", 2)

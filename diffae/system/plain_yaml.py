@@ -10,7 +10,7 @@ from diffae.system.files import read_text
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's loader of plain values, which takes the last of two values of a key, refuses them here."""
+    """PyYAML's loader of plain values, but it refuses a key that occurs twice."""
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)

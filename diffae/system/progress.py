@@ -1,9 +1,10 @@
-"""Progress of long work on standard error: a bar on a terminal, else a line from time to time."""
+"""The progress of long work on standard error: a bar on a terminal, otherwise a line per minute."""
 
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -21,29 +22,29 @@ T = TypeVar("T")
 class Progress(AbstractContextManager["Progress"]):
     """How much of `total` is done, shown by the main process.
 
-    `unit` is what is counted, such as "images", or BYTES; `done` were done before. `bar` are
-    settings of tqdm.
+    `unit` is what is counted, such as "images", or BYTES; `done` of them were done before. `bar` are
+    options of tqdm.
     """
 
     def __init__(self, title: str, unit: str, total: float | None, done: int = 0, **bar: Any):
         self.title, self.unit, self.total, self.done = title, unit, total, done
         self._first, self._begun = done, time.monotonic()
-        self._said = self._begun
+        self._reported = self._begun
         scaled = {"unit": BYTES, "unit_scale": True} if unit == BYTES else {"unit": f" {unit}"}
         bar |= {"desc": title, "initial": done, "file": sys.stderr, **scaled}
         self._bar = tqdm(total=total, disable=not (is_main() and bar_is_seen()), **bar)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: BaseException | type[BaseException] | TracebackType | None) -> None:
         self._bar.close()
 
-    def add(self, count: int, **about: object) -> None:
-        """Report that many more, with numbers to show beside them."""
+    def add(self, count: int, **about: float | str) -> None:
+        """Report `count` more, with further numbers to show."""
         self.done += count
         self._bar.set_postfix(about, refresh=False)
         self._bar.update(count)
         now = time.monotonic()
-        if self._bar.disable and now - self._said >= LINE_SECONDS:
-            self._said = now
+        if self._bar.disable and now - self._reported >= LINE_SECONDS:
+            self._reported = now
             beside = [f"{name} {value}" for name, value in about.items()]
             say(f"{self.title}: {', '.join(self._words(beside, now - self._begun))}")
 
@@ -65,14 +66,14 @@ class Progress(AbstractContextManager["Progress"]):
 
 
 def shown(
-    items: Iterable[T],
+    parts: Iterable[T],
     title: str,
     unit: str,
     total: float | None = None,
-    size: Callable[[T], int] = lambda item: 1,
+    size: Callable[[T], int] = lambda part: 1,
 ) -> Iterator[T]:
-    """`items`, with their progress; `size` is how many of the unit an item is."""
+    """Iterate over the parts of some work and show the progress; `size` counts the units of a part."""
     with Progress(title, unit, total, leave=False, delay=1) as progress:
-        for item in items:
-            yield item
-            progress.add(size(item))
+        for part in parts:
+            yield part
+            progress.add(size(part))

@@ -1,4 +1,4 @@
-"""Typed settings: values from a user or a file, converted to the types of a dataclass's fields.
+"""Settings: values from a user or a file, converted to the types of a dataclass's fields.
 
 typed("2e-4", float)                     # 0.0002
 typed("1,2,2", tuple[int, ...])          # (1, 2, 2)
@@ -7,6 +7,7 @@ typed("0", Annotated[int, Range(1, 9)])  # ValueError: must be at least 1, not 0
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -14,6 +15,8 @@ from diffae.system.cli import did_you_mean, whole_number
 from diffae.system.errors import UserError
 
 LARGEST = 10**9  # of integers that are given for a float setting
+Hint = Any  # a type as it is annotated: `int`, `Literal["a", "b"]`, `Annotated[float, Range(0, 1)]`
+Setting = bool | int | float | str | tuple["Setting", ...]
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -31,46 +34,44 @@ class Range:
             raise ValueError(f"must be at most {self.largest}, not {value}")
 
 
-def settings_of(kind: type) -> Mapping[str, Any]:
-    """The types of a dataclass's fields, by name, with their annotations."""
+def settings_of(kind: type) -> Mapping[str, Hint]:
+    """The annotated types of a dataclass's fields, by name."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in fields(kind)}
 
 
-def can_be_set(hint: Any) -> bool:
-    """Whether `typed` knows this type: those of PLAIN, Literal, and tuples of them of any length."""
+def can_be_set(hint: Hint) -> bool:
+    """Whether `typed` supports the type: one of PLAIN, a Literal, or a tuple of these of any length."""
     plain = plain_type(hint)
     if get_origin(plain) is tuple:
         return get_args(plain)[1:] == (...,) and can_be_set(get_args(plain)[0])
     return plain in PLAIN or get_origin(plain) is Literal
 
 
-def typed(text: str, hint: Any) -> Any:
-    """A setting from the text that a user typed: lists are separated by commas.
+def typed(text: str, hint: Hint) -> Any:
+    """A setting from the text that a user typed. The elements of a list are separated by commas.
 
     Raises ValueError with the reason.
     """
     plain = plain_type(hint)
     if get_origin(plain) is not tuple:
-        return checked(_one(text, plain), hint)
-    (of, _) = get_args(plain)
-    return checked([_one(part.strip(), plain_type(of)) for part in text.split(",")], hint)
+        return checked(_parsed(text, plain), hint)
+    element = plain_type(get_args(plain)[0])
+    return checked([_parsed(part.strip(), element) for part in text.split(",")], hint)
 
 
-def _one(text: str, plain: Any) -> Any:
+def _parsed(text: str, plain: Hint) -> Setting:
+    """The text as a value of a plain type, or the text itself, which `checked` then refuses."""
     if plain is bool:
         return {"true": True, "false": False}.get(text.lower(), text)
     if plain is int:
         return whole_number(text)
-    if plain is float:
-        try:
-            return float(text)
-        except ValueError:
-            return text
+    with suppress(ValueError):
+        return float(text) if plain is float else text
     return text
 
 
-def checked(value: Any, hint: Any) -> Any:
+def checked(value: Any, hint: Hint) -> Setting:
     """`value`, from a file or from Python, as a setting. Raises ValueError with the reason."""
     plain = plain_type(hint)
     if get_origin(plain) is tuple:
@@ -87,16 +88,16 @@ def checked(value: Any, hint: Any) -> Any:
         raise ValueError(f"must be {PLAIN[plain]}, not {value!r}")
     if plain is float and not math.isfinite(value):
         raise ValueError("must be a finite number")
-    for mark in getattr(hint, "__metadata__", ()):
-        if hasattr(mark, "refuse"):  # any class with `refuse`, such as Range
-            mark.refuse(value)
+    for annotation in getattr(hint, "__metadata__", ()):
+        if hasattr(annotation, "refuse"):  # a `Range`, or another class with this method
+            annotation.refuse(value)
     return value
 
 
 def check(settings: Any, prefix: str = "") -> None:
     """Raise UserError, with the field's name, unless each field of a dataclass has its type.
 
-    Fields of other types than `typed` knows are not checked; a tuple may be empty.
+    Fields whose type `typed` does not support are not checked. A tuple may be empty.
     """
     for name, hint in settings_of(type(settings)).items():
         value = getattr(settings, name)
@@ -108,6 +109,6 @@ def check(settings: Any, prefix: str = "") -> None:
             raise UserError(f"{prefix}{name}: {error!s:.200}") from None
 
 
-def plain_type(hint: Any) -> Any:
+def plain_type(hint: Hint) -> Hint:
     """A type without its annotations."""
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint

@@ -28,7 +28,7 @@ from diffae.data.fingerprint import state_of
 from diffae.data.transforms import CROPS
 from diffae.system.cli import say
 from diffae.system.errors import UserError
-from diffae.system.files import Target, refuse_outputs, writing
+from diffae.system.files import OutputPath, refuse_outputs, writing
 from diffae.train import dry_run
 from diffae.train.callbacks import flags as callback_flags
 from diffae.train.images import Source, source_of
@@ -36,7 +36,7 @@ from diffae.train.init import Init
 from diffae.train.note import Note
 from diffae.train.presets import PRESETS, AnyPreset, Preset, find_preset, other_presets, override
 from diffae.train.stages import AUTOENCODER, LATENT, refuse_unfinished, train
-from diffae.train.trainer import Run, choose_precision, needing_memory
+from diffae.train.trainer import TrainingRun, choose_precision, needing_memory
 from diffae.train.types import AUTO, BFLOAT16, FLOAT16, FLOAT32, Steps
 
 WORKERS = 2
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     distributed.take_gpu(args.device)
     preset = find_preset(args.preset)
     out = args.out or Path("runs") / preset.name
-    refuse_outputs([Target("--out", out, Path.is_dir)], (args.data,))
+    refuse_outputs([OutputPath("--out", out, Path.is_dir)], (args.data,))
     _refuse(args, preset)
     init = None
     if args.init is not None and isinstance(preset, Preset):
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     remedy = "free some memory, or use a smaller preset or --micro-batch"
     with needing_memory(f"{preset.name}: model and images", remedy):
         if args.dry_run and isinstance(preset, Preset):
-            print(_dry(preset, args))
+            print(_dry_run(preset, args))
         else:
             _train(preset, init, out, args)
 
@@ -85,18 +85,18 @@ def _parser() -> cli.Parser:
     add("--device", type=cli.device, default=cli.default_device(), help=device)
     precision = "auto (default): bfloat16 where it is faster, else float32"
     add("--precision", choices=(AUTO, BFLOAT16, FLOAT16, FLOAT32), default=AUTO, help=precision)
-    setting = "change a setting of the preset, e.g. image.batch_size=64; may be repeated (`diffae-bench docs training`)"
-    add("--set", action="append", default=[], metavar="NAME=VALUE", help=setting)
+    settings = "change a setting of the preset, e.g. image.batch_size=64; may be repeated (`diffae-bench docs training`)"
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help=settings)
     stages = "train only the autoencoder, or only the latent DDIM (default: all of the preset)"
     add("--stages", choices=(AUTOENCODER, LATENT), help=stages)
     init = "start from a trained model's weights; with --stages latent they are kept as they are"
     add("--init", type=cli.word, metavar="CHECKPOINT", help=init)
     parts = "examples per forward pass: a process computes its share of a batch in parts of N (default: all at once)"
     add("--micro-batch", type=cli.positive, metavar="N", help=parts)
-    again = "recompute activations in the backward pass: takes a fraction of the memory and a third more time"
-    add("--recompute", action="store_true", help=again)
-    ahead = f"processes that read images ahead, unless memory holds them (default: {WORKERS})"
-    add("--workers", type=cli.natural, default=WORKERS, help=ahead)
+    recompute = "recompute activations in the backward pass: takes a fraction of the memory and a third more time"
+    add("--recompute", action="store_true", help=recompute)
+    workers = f"processes that read images ahead, unless memory holds them (default: {WORKERS})"
+    add("--workers", type=cli.natural, default=WORKERS, help=workers)
     dry = "say how many hours the training would take, and stop"
     add("--dry-run", action="store_true", help=dry)
     gpus = "with --dry-run: the number of devices that share the work (default: 1)"
@@ -140,7 +140,7 @@ def _train(preset: AnyPreset, init: Init | None, out: Path, args: argparse.Names
     precision, reason = choose_precision(args.precision, args.device)
     with distributed.main_first():
         data = _open(preset, args.data, args.crop)
-        _ = data.survey  # made once, while the other processes wait; they find it in the cache
+        _ = data.survey  # is made once, while the other processes wait, and kept in the cache
     indices = data.indices(preset.split)
     for line in filter(None, (*data.left_out, data.survey.note)):
         say(f"{data.name}: {line}")
@@ -151,7 +151,7 @@ def _train(preset: AnyPreset, init: Init | None, out: Path, args: argparse.Names
     seen = TrainedOn.describe(preset.name, data, preset.split, args.seed, before)
     callbacks = callback_flags.callbacks_of(args, preset, out, data, seen)
     note = Note(out, seen, preset.decides, args.set, init)
-    run = Run(args.seed, note.identity, precision, _steps(args), args.workers, callbacks)
+    run = TrainingRun(args.seed, note.identity, precision, _steps(args), args.workers, callbacks)
     with ExitStack() as lock:
         if distributed.is_main():
             lock.enter_context(note.claim())
@@ -166,7 +166,7 @@ def _train(preset: AnyPreset, init: Init | None, out: Path, args: argparse.Names
 
 
 def _train_on(
-    images: Source, preset: AnyPreset, note: Note, run: Run, args: argparse.Namespace
+    images: Source, preset: AnyPreset, note: Note, run: TrainingRun, args: argparse.Namespace
 ) -> None:
     if preset.expect:
         say(f"{preset.name}: expect {preset.expect}")
@@ -192,10 +192,11 @@ def _say_if_changed(data: Dataset, before: str) -> None:
     say(f"{data.name}: its files have changed since this command began")
 
 
-def _dry(preset: Preset, args: argparse.Namespace) -> str:
+def _dry_run(preset: Preset, args: argparse.Namespace) -> str:
+    """The report of --dry-run."""
     if args.data is not None:
         count = len(_open(preset, args.data, args.crop).indices(preset.split))
-    else:  # of portraits, which are not drawn
+    else:  # the number of portraits, without drawing them
         from diffae.data.portraits.attributes import PICTURES_PER_IDENTITY, partition
 
         parts = [partition(0, index // PICTURES_PER_IDENTITY) for index in range(preset.portraits)]

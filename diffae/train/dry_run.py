@@ -1,6 +1,6 @@
-"""`--dry-run`: the hours of a training, which trains and writes nothing.
+"""`--dry-run`: estimate the hours of a training without training or writing anything.
 
-A step is timed here, or with `--tflops` its operations are counted; reading images is left out.
+A step is timed, or with `--tflops` its operations are counted. Reading images is not included.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,11 +23,11 @@ from diffae.train.types import Stage, Steps
 
 HEADS = ("stage", "examples", "per second", "hours")
 LONG_ENOUGH = 1.0  # seconds of a step that is timed
-SHORTEST = 1e-9  # seconds, where a coarse clock sees no time pass
+SHORTEST = 1e-9  # seconds of a step that is too short for a coarse clock
 
 
 def plan(preset: Preset, device: str, only: str | None = None, images: int = 0) -> Iterator[Stage]:
-    """The stages of a training on so many `images` (0: not known), on black ones.
+    """The stages of a training on this number of `images` (0: not known), with two black ones as data.
 
     `only` is the choice of --stages.
     """
@@ -40,15 +40,15 @@ def plan(preset: Preset, device: str, only: str | None = None, images: int = 0) 
         yield latent_stage(preset, model, torch.randn(2, preset.model.z_channels, device=device))
 
 
-def operations(stage: Stage, again: bool = False) -> int:
-    """Of a step for one example: three forward passes, or four where activations are computed `again`."""
+def operations(stage: Stage, recompute: bool = False) -> int:
+    """The operations of a step for one example: three forward passes, four with recomputation."""
     with torch.no_grad():
         forward = flops(lambda: stage.loss(torch.arange(1), generator(0, "dry run", 0)))
-    return forward * (4 if again and stage.name != LATENT else 3)
+    return forward * (4 if recompute and stage.name != LATENT else 3)
 
 
 def examples_per_second(stage: Stage, most: int, precision: str, steps: Steps) -> float:
-    """In a step of as many examples as take a while, at `most` those of a batch."""
+    """The speed of a step, with as many examples as take LONG_ENOUGH, at most `most`."""
     examples, seconds = 1, 0.0
     while seconds < LONG_ENOUGH and examples < most:
         examples = min(2 * examples, most)
@@ -64,7 +64,7 @@ def examples_per_second(stage: Stage, most: int, precision: str, steps: Steps) -
 def report(
     stages: Iterable[Stage], precision: str, steps: Steps, gpus: int = 1, tflops: int | None = None
 ) -> str:
-    """The hours of the `stages`, by `gpus` devices that share each batch."""
+    """The hours that the stages take on `gpus` devices that share each batch."""
     rows, total = [], 0.0
     for stage in stages:
         schedule = stage.schedule

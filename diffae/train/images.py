@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from diffae.data import Dataset
 from diffae.data.dataset import load_all
@@ -74,7 +74,7 @@ class Images:
             return torch.from_numpy(self.source[indices.tolist()])
         try:
             coming = self._coming
-            pixels = _Reader(self.source)[indices] if coming is None else next(coming)
+            pixels = _BatchReader(self.source)[indices] if coming is None else next(coming)
         except RuntimeError as error:
             died = f"a process that reads images died ({str(error).splitlines()[0]:.120})"
             raise UserError(f"{died}; free some memory, or use fewer --workers") from None
@@ -84,21 +84,28 @@ class Images:
 
     @contextmanager
     def ahead(self, orders: Iterable[Tensor]) -> Iterator[None]:
-        """Within the block workers read what `batch` will be asked for, in this order."""
-        workers: Any = None
-        if isinstance(self.source, OnDisk) and self.workers:
-            how: dict[str, Any] = {"num_workers": self.workers, "prefetch_factor": AHEAD}
-            how |= {"batch_size": None, "pin_memory": self.device.type == "cuda"}
-            workers = self._coming = iter(DataLoader(_Reader(self.source), sampler=orders, **how))
+        """Within the block, workers read ahead the batches of `orders`, in which `batch` must be called."""
+        if not isinstance(self.source, OnDisk) or not self.workers:
+            yield
+            return
+        loader = DataLoader(
+            _BatchReader(self.source),
+            batch_size=None,
+            sampler=orders,
+            num_workers=self.workers,
+            prefetch_factor=AHEAD,
+            pin_memory=self.device.type == "cuda",
+        )
+        workers = self._coming = iter(loader)
+        assert isinstance(workers, _MultiProcessingDataLoaderIter)
         try:
             yield
         finally:
             self._coming = None
-            if workers is not None:  # after an error they would live, and hold the folder's lock
-                workers._shutdown_workers()
+            workers._shutdown_workers()  # after an error they would go on and keep the folder locked
 
 
-class _Reader(TorchDataset[Any]):
+class _BatchReader(TorchDataset[Tensor | UserError]):
     """Reads the images of a batch, or the error to report, in this process or in a worker."""
 
     def __init__(self, source: OnDisk):

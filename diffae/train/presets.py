@@ -18,16 +18,16 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 from diffae.networks.config import ARCHITECTURES, ModelConfig
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError, naming, once
-from diffae.system.files import read_toml
-from diffae.system.settings import Range, can_be_set, settings_of, typed
+from diffae.system.files import Json, JsonObject, read_toml
+from diffae.system.settings import Hint, Range, Setting, can_be_set, settings_of, typed
 from diffae.train.images import Source
-from diffae.train.trainer import Run
+from diffae.train.trainer import TrainingRun
 from diffae.train.types import MOST, Outcome, Schedule
 
 
 @dataclass(frozen=True)
 class AnyPreset:
-    """What every preset has: the data of a training, and which of its settings decide the result.
+    """The fields of every preset: the data of a training, and the settings that decide its result.
 
     `portraits` is the number of procedural portraits to train on if no `--data` is given; 0 means
     that the preset is meant for `data_hint` and `--data` is required. `split` is the part of the
@@ -52,22 +52,22 @@ class AnyPreset:
         raise NotImplementedError
 
     @property
-    def decides(self) -> dict[str, Any]:
+    def decides(self) -> dict[str, Json]:
         """The settings that decide the result, apart from data, seed and precision.
 
-        The others are descriptions.
+        The other fields are descriptions.
         """
-        found = {name: value for name, value in asdict(self).items() if name in self.deciding}
-        for schedule in found.values():  # decay from the start is said as it always was
+        values = {name: value for name, value in asdict(self).items() if name in self.deciding}
+        for schedule in values.values():  # records of older versions have no `decay_samples`
             if isinstance(schedule, dict) and not schedule.get("decay_samples"):
                 schedule.pop("decay_samples", None)
-        return found
+        return values
 
     def sized(self, count: int) -> Self:
         """The same for `count` training images."""
         return self
 
-    def train(self, images: Source, out: Path, run: Run, device: str) -> dict[str, Outcome]:
+    def train(self, images: Source, out: Path, run: TrainingRun, device: str) -> dict[str, Outcome]:
         """Train on `images` and export to `out`. Returns the outcome of each stage.
 
         Of presets of other systems only: `stages.train` trains a `Preset`.
@@ -121,17 +121,18 @@ class Preset(AnyPreset):
 def _read(path: Path) -> dict[str, Preset]:
     """The presets of a table: its sections that have a description."""
     rows = read_toml(path)
-    found = {name: _with_base(rows, name) for name in rows}
-    return {name: _preset(name, row) for name, row in found.items() if "description" in row}
+    sections = {name: _with_base(rows, name) for name in rows}
+    return {name: _preset(name, row) for name, row in sections.items() if "description" in row}
 
 
-def _with_base(rows: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _with_base(rows: JsonObject, name: str) -> JsonObject:
     """The settings of a section, with those of its `base` that it does not have itself."""
     own = {key: value for key, value in rows[name].items() if key != "base"}
     return _merged(_with_base(rows, rows[name]["base"]), own) if "base" in rows[name] else own
 
 
-def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(base: JsonObject, own: JsonObject) -> JsonObject:
+    """The settings of both; of two tables of the same name, the settings of both too."""
     inside = {
         key: _merged(base[key], value)
         for key, value in own.items()
@@ -140,9 +141,9 @@ def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return {**base, **own, **inside}
 
 
-def _preset(name: str, row: dict[str, Any]) -> Preset:
+def _preset(name: str, row: JsonObject) -> Preset:
     architecture = row.pop("architecture", None)
-    base = ARCHITECTURES[architecture].to_json() if architecture else {}
+    base: JsonObject = dict(ARCHITECTURES[architecture].to_json()) if architecture else {}
     model = ModelConfig.from_json(base | row.get("model", {}))
     schedules = {key: Schedule(**row[key]) for key in SCHEDULES if key in row}
     return Preset(name, **row | schedules | {"model": model})
@@ -166,8 +167,8 @@ def find_preset(name: str) -> AnyPreset:
     others = entry_points(group=OTHERS)
     if name not in others.names:
         raise UserError(f"unknown preset {name!r}{did_you_mean(name, [*PRESETS, *others.names])}")
-    found: AnyPreset = others[name].load()
-    return found
+    preset: AnyPreset = others[name].load()
+    return preset
 
 
 # ----------------------------------------------------------------------------------------------
@@ -204,8 +205,8 @@ def override(preset: AnyPreset, texts: Sequence[str]) -> AnyPreset:
         return _rebuilt(preset, values, "")
 
 
-def settings(preset: AnyPreset) -> dict[str, Any]:
-    """The type of everything that --set can change, by name."""
+def settings(preset: AnyPreset) -> dict[str, Hint]:
+    """The types of the settings that --set can change, by name."""
     fields = settings_of(type(preset))
     return {
         name: hint
@@ -215,13 +216,14 @@ def settings(preset: AnyPreset) -> dict[str, Any]:
     }
 
 
-def differences(theirs: object, ours: object, name: str = "") -> list[str]:
-    """The differences between two settings, as in JSON: "image.batch_size is 64 there and 32 here"."""
-    if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
-        names = dict.fromkeys((*theirs, *ours))
-        pairs = [(theirs.get(n), ours.get(n), f"{name}.{n}".lstrip(".")) for n in names]
-        return [line for pair in pairs for line in differences(*pair)]
-    return [] if theirs == ours else [f"{name} is {theirs!s:.40} there and {ours!s:.40} here"]
+def differences(there: Json, here: Json, name: str = "") -> list[str]:
+    """The differences between two settings, such as "image.batch_size is 64 there and 32 here"."""
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        lines = []
+        for key in dict.fromkeys((*there, *here)):
+            lines += differences(there.get(key), here.get(key), f"{name}.{key}".lstrip("."))
+        return lines
+    return [] if there == here else [f"{name} is {there!s:.40} there and {here!s:.40} here"]
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -231,20 +233,20 @@ def _split(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _leaves(value: object, hint: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The settings within one: of a dataclass its fields, of a dict its values; None has none."""
+def _leaves(value: Any, hint: Hint, name: str) -> Iterator[tuple[str, Hint]]:
+    """Names and types of the settings in `value`: the fields of a dataclass, the values of a dict."""
     if is_dataclass(value):
-        for field, of in settings_of(type(value)).items():
-            yield from _leaves(getattr(value, field), of, f"{name}.{field}")
+        for field, field_hint in settings_of(type(value)).items():
+            yield from _leaves(getattr(value, field), field_hint, f"{name}.{field}")
     elif isinstance(value, dict):
-        for key, one in value.items():
-            yield from _leaves(one, get_args(hint)[1], f"{name}.{key}")
+        for key, entry in value.items():
+            yield from _leaves(entry, get_args(hint)[1], f"{name}.{key}")
     elif can_be_set(hint):
         yield name, hint
 
 
-def _rebuilt(value: T, values: Mapping[str, Any], name: str) -> T:
-    """`value` with new leaves, all at once: each dataclass checks itself when it is complete."""
+def _rebuilt(value: T, values: Mapping[str, Setting], name: str) -> T:
+    """`value` with new settings. All are replaced at once, because a dataclass checks itself as a whole."""
     inside = {n: v for n, v in values.items() if not name or n == name or n.startswith(f"{name}.")}
     if not inside or name in inside:
         return inside.get(name, value)  # type: ignore[return-value]

@@ -7,7 +7,6 @@ examples, whose gradients are added up.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -30,9 +29,9 @@ class _Step(nn.Module):
 
 
 class Sharing:
-    """How one network's batches are divided among the processes of this training.
+    """Divides a network's batches among the processes of this training.
 
-    Raises UserError if a batch cannot be divided equally: the mean of means would not be its mean.
+    Raises UserError if a batch cannot be divided equally: the mean of the means would be wrong.
     """
 
     def __init__(self, network: nn.Module, batch_size: int, micro_batch: int | None = None):
@@ -62,7 +61,7 @@ class Sharing:
     def step(self, loss: Callable[[], Tensor]) -> Tensor:
         return self._step(loss)
 
-    def accumulating(self, part: slice) -> AbstractContextManager[Any]:
+    def accumulating(self, part: slice) -> AbstractContextManager[None]:
         """Add up gradients within the block; only the last part averages over the processes."""
         if self.world == 1 or part.stop == (self.rank + 1) * self.share:
             return nullcontext()
@@ -78,16 +77,16 @@ class Sharing:
         return total / self.world
 
     def any(self, here: bool) -> bool:
-        """Whether it is true in any of the processes. One alone does not wait for its GPU."""
+        """Whether `here` is true in any of the processes. A single process does not wait for its GPU."""
         if self.world == 1:
             return here
         return bool(self.mean(torch.tensor(float(here), device=self._device)) > 0)
 
 
 def gathered(own: Tensor, count: int) -> Tensor:
-    """Rows that the processes computed in turns, in order: count x ...
+    """The rows that all processes computed, in their order: count x ...
 
-    Process r has those of r, r + world, ...
+    Process r has computed rows r, r + world, ..., which are its `own`.
     """
     world = distributed.world()
     if world == 1:
@@ -96,6 +95,6 @@ def gathered(own: Tensor, count: int) -> Tensor:
     most = -(-count // world)
     padded = own.new_zeros((most, *own.shape[1:]))
     padded[: len(own)] = own
-    found = [torch.empty_like(padded) for _ in range(world)]
-    dist.all_gather(found, padded)
-    return torch.stack(found, dim=1).flatten(0, 1)[:count]
+    shares = [torch.empty_like(padded) for _ in range(world)]
+    dist.all_gather(shares, padded)
+    return torch.stack(shares, dim=1).flatten(0, 1)[:count]

@@ -26,7 +26,7 @@ from diffae.train.images import Images, Source
 from diffae.train.init import Init, network_of
 from diffae.train.presets import Preset
 from diffae.train.sharing import gathered
-from diffae.train.trainer import Run, fit, needing_memory
+from diffae.train.trainer import TrainingRun, fit, needing_memory
 from diffae.train.types import Loss, Outcome, Stage
 
 ENCODING_BATCH = 256
@@ -39,7 +39,7 @@ def train(
     preset: Preset,
     images: Source,
     out: Path,
-    run: Run,
+    run: TrainingRun,
     device: str,
     init: Init | None = None,
     latent: bool = True,
@@ -89,7 +89,7 @@ def image_stages(
     if isinstance(model, DDIM):
         _channels_last(model.unet)
         title, loss = f"{preset.name}: DDIM baseline", image_loss(model, data)
-        drawn, export = partial(sheets.of_images, model), partial(_write, model, preset)
+        drawn, export = partial(sheets.image_pictures, model), partial(_write, model, preset)
         yield Stage(IMAGE, title, model.unet, preset.image, loss, pictures=drawn, export=export)
         return
     networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
@@ -104,11 +104,11 @@ def image_stages(
     if pixels is not None and preset.encoder is not None:
         both = nn.ModuleDict({"encoder": model.encoder, "pixels": pixels})
         title, loss = f"{preset.name}: encoder", pixel_loss(model, data, pixels)
-        drawn = partial(sheets.of_pixels, model.encoder, pixels)
+        drawn = partial(sheets.pixel_pictures, model.encoder, pixels)
         yield Stage(ENCODER, title, both, preset.encoder, loss, pictures=drawn)
     title = f"{preset.name}: autoencoder"
     loss = image_loss(model, data, pixels, preset.pixel_weight)
-    drawn = partial(sheets.of_images, model)
+    drawn = partial(sheets.image_pictures, model)
     export = partial(_write, without_latent(model), preset)
     yield Stage(IMAGE, title, networks, preset.image, loss, pictures=drawn, export=export)
 
@@ -117,7 +117,7 @@ def latent_stage(preset: Preset, model: DiffusionAutoencoder, z: Tensor) -> Stag
     """The latent DDIM on z_sem of the training images, N x d; `model` normalises by their moments."""
     assert preset.latent is not None and model.latent_net is not None
     title, loss = f"{preset.name}: latent DDIM", latent_loss(model, model.normalise(z))
-    drawn, export = partial(sheets.of_latent, model), partial(_write, model, preset)
+    drawn, export = partial(sheets.latent_pictures, model), partial(_write, model, preset)
     net = model.latent_net
     return Stage(LATENT, title, net, preset.latent, loss, pictures=drawn, export=export)
 
@@ -138,9 +138,9 @@ def refuse_unfinished(preset: Preset, out: Path) -> None:
 def without_latent(model: DiffusionAutoencoder) -> DiffusionAutoencoder:
     """The same encoder and UNet without a latent DDIM, to export before that is trained."""
     with without_weights():
-        found = DiffusionAutoencoder(replace(model.config, latent=None))
-    found.unet, found.encoder = model.unet, model.encoder
-    return found
+        autoencoder = DiffusionAutoencoder(replace(model.config, latent=None))
+    autoencoder.unet, autoencoder.encoder = model.unet, model.encoder
+    return autoencoder
 
 
 def set_moments(model: DiffusionAutoencoder, z: Tensor) -> None:
@@ -257,11 +257,11 @@ def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
     return loss
 
 
-def _codes(model: DiffusionAutoencoder, data: Images, out: Path, run: Run) -> Tensor:
-    """z_sem of all images, encoded once: a run that is resumed reads them."""
+def _codes(model: DiffusionAutoencoder, data: Images, out: Path, run: TrainingRun) -> Tensor:
+    """z_sem of all images. They are encoded once: a resumed run reads them."""
     path = out / CODES
-    if (known := _read_codes(path, run.identity, len(data))) is not None:
-        return known.to(data.device)
+    if (saved := _read_codes(path, run.identity, len(data))) is not None:
+        return saved.to(data.device)
     batch = min(run.steps.micro_batch or ENCODING_BATCH, ENCODING_BATCH)
     remedy = f"try --micro-batch {batch // 2 or 1}"
     with needing_memory(f"encoding {batch} images at a time", remedy):
@@ -285,11 +285,10 @@ def encode_all(model: DiffusionAutoencoder, data: Images, batch: int = ENCODING_
 
 
 def _read_codes(path: Path, identity: str, count: int) -> Tensor | None:
-    """The codes that an earlier run saved; None if there are none of this training, or not all."""
+    """The codes that an earlier run of this training saved; None if they are missing or not complete."""
     try:
         with safe_open(path, "pt") as file:
-            z = file.get_tensor("z")
-            of_this = (file.metadata() or {}).get("identity") == identity and len(z) == count
+            z, notes = file.get_tensor("z"), file.metadata() or {}
     except (OSError, SafetensorError):
         return None
-    return z.clone() if of_this else None
+    return z.clone() if notes.get("identity") == identity and len(z) == count else None

@@ -19,7 +19,7 @@ from diffae.system.errors import UserError
 from diffae.system.whole import whole_file
 
 DIGEST = "sha256"  # of a state, in the metadata of its file
-PREVIOUS = ".previous"  # ends the name of the state before
+PREVIOUS = ".previous"  # at the end of the name of the previous state
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class _Damaged(Exception):
 
 
 def save(path: Path, state: State, identity: str) -> None:
-    """Save `state` as the newest, and keep the one before.
+    """Save `state` as the newest, and keep the previous one.
 
-    Raises UserError if the disk refuses.
+    Raises UserError if the disk is full or cannot be written.
     """
     progress = {name: str(value) for name, value in vars(state).items() if name != "tensors"}
     notes = {**progress, "identity": identity}
@@ -72,10 +72,9 @@ def load(path: Path, identity: str) -> State | None:
 
 
 def step_on_disk(path: Path) -> int:
-    """The step of the newest state, or of the one before if the newest cannot be read.
+    """The step of the newest state that can be read, without reading its tensors.
 
-    0 if neither can: then there is none, or `load` will say what is damaged. The tensors are not
-    read.
+    It is 0 if there is none. If the states are damaged, `load` reports it.
     """
     for place in (path, previous(path)):
         try:
@@ -87,15 +86,12 @@ def step_on_disk(path: Path) -> int:
 
 
 def previous(path: Path) -> Path:
-    """The path of the state before that of `path`."""
+    """The path of the state that was the newest before that of `path`."""
     return path.with_name(path.name + PREVIOUS)
 
 
 def digest(tensors: dict[str, Tensor], notes: dict[str, str]) -> str:
-    """SHA-256 of a state.
-
-    safetensors does not notice a changed bit in a weight.
-    """
+    """The SHA-256 of a state: safetensors has no checksum of its own."""
     sha = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -45,7 +45,7 @@ def learning_rate(schedule: Schedule, step: int) -> float:
 
 
 def batch_indices(count: int, batch_size: int, seed: int, step: int) -> Tensor:
-    """The examples of a step: every epoch is a permutation of all `count`, drawn from (seed, epoch)."""
+    """The examples of a step. Each epoch is a permutation of all `count`, drawn from (seed, epoch)."""
     positions = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs = (positions // count).tolist()
     orders = {epoch: _order(count, seed, epoch) for epoch in sorted(set(epochs))}
@@ -204,15 +204,15 @@ class Training:
 
         Raises UserError if it belongs to a different training or is damaged.
         """
-        found = state.load(path, identity)
-        if found is None:
+        saved = state.load(path, identity)
+        if saved is None:
             return
-        self.step, self.skipped, self.seconds = found.step, found.skipped, found.seconds
-        self.precision_history = found.precision
-        if found.precision.split()[-1] != self.precision:
-            self.precision_history = f"{found.precision} to step {self.step}, then {self.precision}"
+        self.step, self.skipped, self.seconds = saved.step, saved.skipped, saved.seconds
+        self.precision_history = saved.precision
+        if saved.precision.split()[-1] != self.precision:
+            self.precision_history = f"{saved.precision} to step {self.step}, then {self.precision}"
             say(f"precision: {self.precision_history}")
-        tensors = found.tensors
+        tensors = saved.tensors
         if self.scaler.is_enabled() and "scaler.scale" in tensors:
             now = {name: tensors[f"scaler.{name}"].item() for name in self.scaler.state_dict()}
             self.scaler.load_state_dict(now)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -24,30 +23,30 @@ from diffae.train.types import Outcome, Stage, Steps
 
 SAVE_EVERY_SECONDS = 300.0
 PATIENCE = 100  # steps in a row without a finite gradient after which a training fails
-# Multiplies vectors of bfloat16, not matrices: a step takes 1.5 times as long as in float32.
+# Instructions of a processor. Without those for matrices a step in bfloat16 takes 1.5 times as long as in float32.
 VECTORS, MATRICES = "avx512_bf16", "amx_bf16"
 
 
-def choose_precision(asked: str, device: str) -> tuple[str, str]:
-    """The precision of a training and why, in words: bfloat16 where it is faster, else float32.
+def choose_precision(choice: str, device: str) -> tuple[str, str]:
+    """The precision of a training, and the reason in words. "auto": bfloat16 if it is faster, else float32.
 
     Raises UserError for float16 without a GPU: the processor computes it many times slower.
     """
-    if asked == types.FLOAT16 and not device.startswith("cuda"):
+    if choice == types.FLOAT16 and not device.startswith("cuda"):
         raise UserError("--precision float16 needs a GPU; use bfloat16 or float32")
-    if asked != types.AUTO:
-        return asked, "as asked"
-    has, why = bfloat16.support(device)
-    found = bfloat16.capabilities()
-    if has and device == "cpu" and VECTORS in found and MATRICES not in found:
+    if choice != types.AUTO:
+        return choice, "as asked"
+    supported, reason = bfloat16.support(device)
+    instructions = bfloat16.capabilities()
+    if supported and device == "cpu" and VECTORS in instructions and MATRICES not in instructions:
         return types.FLOAT32, f"this processor's {VECTORS} is slower"
-    return types.BFLOAT16 if has else types.FLOAT32, why
+    return types.BFLOAT16 if supported else types.FLOAT32, reason
 
 
-class Callback:
-    """Base class, called at the events of a stage, in every process of the training.
+class TrainingCallback:
+    """Base class of objects whose methods are called at the events of a stage, in every process.
 
-    Its methods do nothing.
+    These methods do nothing.
     """
 
     def begins(self, training: Training, stage: Stage) -> None:
@@ -67,11 +66,10 @@ class Callback:
 
 
 @dataclass(frozen=True)
-class Run:
-    """Common settings of the stages of a training.
+class TrainingRun:
+    """The settings that all stages of a training share.
 
-    The seed, the identity (see `Note.identity`), the precision, how steps are computed, the number
-    of processes that read images ahead, and the callbacks.
+    `identity` is `Note.identity`; `workers` is the number of processes that read images ahead.
     """
 
     seed: int
@@ -79,21 +77,24 @@ class Run:
     precision: str = types.FLOAT32
     steps: Steps = Steps()
     workers: int = 0
-    callbacks: Sequence[Callback] = ()
+    callbacks: Sequence[TrainingCallback] = ()
+
+
+ReadingAhead = Callable[[Iterator[Tensor]], AbstractContextManager[Iterator[Tensor] | None]]
 
 
 def fit(
     stage: Stage,
     count: int,
     path: Path,
-    run: Run,
-    reading: Callable[[Iterator[Tensor]], AbstractContextManager[Any]] = nullcontext,
+    run: TrainingRun,
+    reading: ReadingAhead = nullcontext,
 ) -> Outcome:
     """Train a stage's network to the end of its schedule on `count` examples.
 
     `path` keeps the state between runs: it is saved every five minutes, at the end, and on Ctrl-C or
     SIGTERM. Afterwards the network holds the moving average of its weights. `reading` is a context
-    manager that gets an iterator over the indices of the coming examples and reads them ahead.
+    manager that is given an iterator over the indices of the coming examples and reads them ahead.
     """
     schedule, title = stage.schedule, stage.title
     precision = run.precision if schedule.bfloat16 else types.FLOAT32
@@ -149,19 +150,19 @@ def _coming_examples(training: Training, count: int, seed: int) -> Iterator[Tens
 
 
 @contextmanager
-def needing_memory(what: str, remedy: str) -> Iterator[None]:
-    """Raise UserError, saying what needed memory and what to do, if the block runs out of it."""
+def needing_memory(work: str, remedy: str) -> Iterator[None]:
+    """Raise UserError, naming the work and the remedy, if there is too little memory for the block."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if is_refusal(error):
-            raise UserError(f"{what}: not enough memory; {remedy}") from None
+            raise UserError(f"{work}: not enough memory; {remedy}") from None
         distributed.check()  # the error may be of a collective whose other process has failed
         raise
 
 
-def _save(training: Training, path: Path, run: Run) -> None:
-    """Save the state, once for all processes, which have the same."""
+def _save(training: Training, path: Path, run: TrainingRun) -> None:
+    """Save the state, which is the same in all processes, in the main one."""
     for callback in run.callbacks:
         callback.saves()
     if distributed.is_main():
@@ -175,14 +176,14 @@ def interrupts_deferred() -> Iterator[Callable[[], int]]:
     Yields a function that returns the first signal, or 0. Signals can be recorded in the main thread
     only.
     """
-    came: list[int] = []
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in numbers}
+    before = {n: signal.signal(n, lambda number, frame: received.append(number)) for n in numbers}
     try:
-        yield lambda: came[0] if came else 0
+        yield lambda: received[0] if received else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

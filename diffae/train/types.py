@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from diffae.system.errors import UserError
 from diffae.system.settings import Range, check
 
-# (indices of the examples of a batch or of a part of it, noise) -> the mean of their losses
+# (indices of examples, noise) -> the mean of their losses. The noise is `Noise`, a Generator unless `by_example`
 Loss = Callable[[Tensor, Any], Tensor]
 AUTO, BFLOAT16, FLOAT16, FLOAT32 = "auto", "bfloat16", "float16", "float32"
 DTYPES = {BFLOAT16: torch.bfloat16, FLOAT16: torch.float16}  # of autocast
@@ -58,9 +58,8 @@ class Schedule:
         Warm-up and decay shrink with them.
         """
         samples = max(min(self.samples, samples), self.batch_size)
-        warmup, decay = (
-            of * samples // self.samples for of in (self.warmup_samples, self.decay_samples)
-        )
+        warmup = self.warmup_samples * samples // self.samples
+        decay = self.decay_samples * samples // self.samples
         return replace(self, samples=samples, warmup_samples=warmup, decay_samples=decay)
 
 
@@ -70,8 +69,8 @@ class Steps:
 
     micro_batch  examples per forward pass (None: all of a process's share at once)
     recompute    recompute activations in the backward pass to save memory
-    by_example   the loss is a mean over examples: noise and dropout are drawn for each example, so
-                 that a batch can be divided among processes and parts
+    by_example   the loss is a mean over examples, so that a batch can be divided among processes and
+                 parts: noise and dropout are drawn for each example
 
     `micro_batch` and `recompute` change a result only by rounding.
     """

@@ -28,7 +28,7 @@ from diffae.train.stages import (
     train,
 )
 from diffae.train.step import Training
-from diffae.train.trainer import Run
+from diffae.train.trainer import TrainingRun
 from diffae.train.types import Adam, Outcome
 
 # The schedules by their definition (paper, Appendix A), not by the code under test.
@@ -212,7 +212,9 @@ def test_each_seed_has_initial_weights_of_its_own(monkeypatch, tmp_path):
 
     def begun(seed, name):
         (tmp_path / name).mkdir()
-        train(replace(TINY, latent=None), pictures(2), tmp_path / name, Run(seed, "me"), "cpu")
+        train(
+            replace(TINY, latent=None), pictures(2), tmp_path / name, TrainingRun(seed, "me"), "cpu"
+        )
         return weights(tmp_path / name)
 
     one, again, other = (begun(seed, name) for seed, name in ((1, "a"), (1, "b"), (2, "c")))
@@ -252,7 +254,7 @@ def staged(monkeypatch, tmp_path):
     return run
 
 
-RUN = Run(5, "me", "bfloat16")
+RUN = TrainingRun(5, "me", "bfloat16")
 
 
 def test_the_latent_ddim_sees_normalised_codes(staged):
@@ -325,7 +327,7 @@ def test_the_optimiser_is_the_papers_unless_said_otherwise():
 def test_seeds_of_any_size_begin_with_weights_of_their_own(staged, monkeypatch):
     first = {}
     for seed in (0, 2**32, 10**30):
-        monkeypatch.setitem(globals(), "RUN", Run(seed, "me"))
+        monkeypatch.setitem(globals(), "RUN", TrainingRun(seed, "me"))
         first[seed] = staged()["model"].unet.input_blocks[0][0].weight[0, 0].detach().clone()
     assert len({tuple(weight.flatten().tolist()) for weight in first.values()}) == 3
 

@@ -57,7 +57,7 @@ def test_gradients_are_the_same_dropout_included(step):
     recompute(networks)
     for a, b in zip(plain, gradients(networks, loss), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
-    recompute(networks, stages=False)
+    recompute(networks, on=False)
     assert all(torch.equal(a, b) for a, b in zip(plain, gradients(networks, loss), strict=True))
 
 

@@ -36,7 +36,7 @@ from diffae.train.images import Images, OnDisk
 from diffae.train.sharing import Sharing, gathered
 from diffae.train.stages import image_loss, train
 from diffae.train.step import Training, batch_indices
-from diffae.train.trainer import Run
+from diffae.train.trainer import TrainingRun
 from diffae.train.types import Steps
 
 ROOT = Path(__file__).parents[2]
@@ -145,7 +145,7 @@ def test_a_damaged_image_is_named_by_a_worker_as_it_is_without(folder, tmp_path)
 def test_a_training_reads_from_disk_as_from_memory(folder, tmp_path):
     for name, images in (("disk", on_disk(folder)), ("memory", pictures(20))):
         (tmp_path / name).mkdir()
-        train(TINY, images, tmp_path / name, Run(3, "me", workers=2), "cpu")
+        train(TINY, images, tmp_path / name, TrainingRun(3, "me", workers=2), "cpu")
     assert same(weights(tmp_path / "disk"), weights(tmp_path / "memory"))
 
 

@@ -27,7 +27,7 @@ from diffae.train.images import Images
 from diffae.train.presets import PRESETS
 from diffae.train.stages import PixelDecoder, pixel_loss
 from diffae.train.step import Training, batch_indices, learning_rate
-from diffae.train.trainer import Run, fit
+from diffae.train.trainer import TrainingRun, fit
 from diffae.train.types import Schedule, Stage
 
 ROOT = Path(__file__).parents[2]
@@ -104,7 +104,12 @@ def test_training_learns(tmp_path):
     schedule = replace(SCHEDULE, samples=2_000, ema_decay=0.9)
     everything = torch.arange(64)
     before = float(loss(everything, generator(0, "test", 0)).detach())
-    fit(Stage("image", "test", network, schedule, loss), 64, tmp_path / "state", Run(0, "me"))
+    fit(
+        Stage("image", "test", network, schedule, loss),
+        64,
+        tmp_path / "state",
+        TrainingRun(0, "me"),
+    )
     after = float(loss(everything, generator(0, "test", 0)).detach())
     assert after < 0.1 * before
 
@@ -219,7 +224,7 @@ def test_sigterm_saves_and_ends(tmp_path):
 
     with pytest.raises(Terminated):
         stage = Stage("image", "test", network, SCHEDULE, interrupted)
-        fit(stage, 64, tmp_path / "state", Run(0, "me"))
+        fit(stage, 64, tmp_path / "state", TrainingRun(0, "me"))
     again = Training(network, SCHEDULE, seed=0)
     again.load(tmp_path / "state", "me")
     assert again.step == 1
@@ -238,7 +243,12 @@ def test_the_encoder_learns_from_its_pixel_decoder(tmp_path):
         expected = (decoder(model.encoder(x_0)) - x_0).square().mean()
     assert before == pytest.approx(float(expected), rel=1e-5)
     schedule = replace(SCHEDULE, samples=160, batch_size=4, learning_rate=1e-3, ema_decay=0.5)
-    fit(Stage("encoder", "test", network, schedule, loss), 4, tmp_path / "state", Run(0, "me"))
+    fit(
+        Stage("encoder", "test", network, schedule, loss),
+        4,
+        tmp_path / "state",
+        TrainingRun(0, "me"),
+    )
     assert float(loss(everything, generator(0, "test", 0)).detach()) < 0.9 * before
 
 

@@ -26,7 +26,7 @@ from diffae.train.callbacks import curves, flags
 from diffae.train.callbacks.curves import Curves
 from diffae.train.presets import PRESETS, find_preset
 from diffae.train.step import learning_rate
-from diffae.train.trainer import Run, fit
+from diffae.train.trainer import TrainingRun, fit
 from diffae.train.types import Outcome, Stage
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ class Slope:
 def watched(slope, folder, path):
     """Train a slope with curves in `folder`. It is as if killed where its loss raises."""
     callback = Curves(folder)
-    fit(slope.stage("image"), 8, path, Run(0, "me", callbacks=[callback]))
+    fit(slope.stage("image"), 8, path, TrainingRun(0, "me", callbacks=[callback]))
     callback.close()
 
 
@@ -132,7 +132,7 @@ def test_points_are_on_the_disk_before_the_state_that_has_their_steps(tmp_path, 
         saved.append((now.step, kept.flushed[-1]))
 
     monkeypatch.setattr(state, "save", save)
-    run = Run(0, "me", callbacks=[kept])
+    run = TrainingRun(0, "me", callbacks=[kept])
     fit(slope.stage("image"), 8, tmp_path / "s", run)
     assert saved[-1] == (10, 10) and all(step == points for step, points in saved)
 
@@ -147,7 +147,7 @@ def test_a_step_that_is_not_finite_is_counted_and_in_no_mean(tmp_path, monkeypat
         return bad * slope.network.weight.sum()
 
     stage = replace(slope.stage("image"), loss=loss)
-    fit(stage, 8, tmp_path / "s", Run(0, "me", callbacks=[kept]))
+    fit(stage, 8, tmp_path / "s", TrainingRun(0, "me", callbacks=[kept]))
     assert [seen for seen, _ in kept.points] == [8, 16, 24, 32, 40]
     second = kept.points[1][1]
     assert second["skipped steps"] == 1 and 2.9 < second["loss"] <= 3.0
@@ -290,7 +290,7 @@ def test_a_line_tells_the_late_loss_and_the_rate_since_a_training_went_on(
             return losses[step - 1] + 0 * network.weight.sum()
 
         stage = Stage("image", "tiny", network, LONG, loss)
-        return fit(stage, 8, tmp_path / "state", Run(0, "me", callbacks=[kept]))
+        return fit(stage, 8, tmp_path / "state", TrainingRun(0, "me", callbacks=[kept]))
 
     with pytest.raises(Kill):
         go_on(1, last=4)

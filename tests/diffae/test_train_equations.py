@@ -14,7 +14,7 @@ from diffae.networks.config import VELOCITY
 from diffae.train.images import Images
 from diffae.train.stages import image_loss
 from diffae.train.step import Training, batch_indices
-from diffae.train.trainer import Run, fit
+from diffae.train.trainer import TrainingRun, fit
 from diffae.train.types import Stage, Steps
 
 SCHEDULE = replace(TINY.image, samples=400, batch_size=8, weight_decay=0.01)
@@ -110,7 +110,7 @@ def test_eight_images_are_learned_by_heart(tmp_path):
     images = Images(data, False, "cpu")
     loss_of = image_loss(model, images)
     stage = Stage("image", "eight", networks(model), schedule, loss_of)
-    fit(stage, 8, tmp_path / "s", Run(0, "x"))
+    fit(stage, 8, tmp_path / "s", TrainingRun(0, "x"))
     x = images.batch(torch.arange(8))
     decoded = model.decode(model.encode(x), torch.randn(8, 3, 8, 8), steps=10)
     apart = (decoded[:, None] - x[None]).square().mean((2, 3, 4)) / 4

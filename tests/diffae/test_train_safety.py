@@ -33,7 +33,7 @@ from diffae.train.note import Note
 from diffae.train.presets import PRESETS
 from diffae.train.stages import set_moments
 from diffae.train.step import Training, batch_indices
-from diffae.train.trainer import Run, choose_precision, fit
+from diffae.train.trainer import TrainingRun, choose_precision, fit
 from diffae.train.types import Outcome, Stage
 
 
@@ -71,9 +71,9 @@ def stage_of(slope, schedule=SCHEDULE):
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_gradient_that_is_not_finite_is_counted_and_not_taken(bad, tmp_path, capsys):
     with_bad, without = Slope([1.0, bad, 1.0]), Slope([1.0])
-    a = fit(stage_of(with_bad), 8, tmp_path / "a", Run(0, "me"))
+    a = fit(stage_of(with_bad), 8, tmp_path / "a", TrainingRun(0, "me"))
     short = replace(SCHEDULE, samples=20)
-    fit(stage_of(without, short), 8, tmp_path / "b", Run(0, "me"))
+    fit(stage_of(without, short), 8, tmp_path / "b", TrainingRun(0, "me"))
     assert a.skipped == 1
     assert torch.equal(with_bad.weight, without.weight)
     assert "1 of 6 steps not taken" in capsys.readouterr().err
@@ -93,7 +93,7 @@ def test_a_training_without_finite_gradients_gives_up_and_keeps_its_state(tmp_pa
     with pytest.raises(
         UserError, match=r"no finite gradient in 100 steps.*lower the learning rate"
     ):
-        fit(stage_of(bad, schedule), 8, tmp_path / "state", Run(0, "me"))
+        fit(stage_of(bad, schedule), 8, tmp_path / "state", TrainingRun(0, "me"))
     assert (tmp_path / "state").read_bytes() == before
 
 
@@ -360,7 +360,12 @@ def test_a_step_computes_in_the_precision_of_the_run(run, allowed, autocast, tmp
         return out.float().mean()
 
     schedule = replace(SCHEDULE, bfloat16=allowed)
-    fit(Stage("image", "test", network, schedule, loss), 8, tmp_path / "s", Run(0, "me", run))
+    fit(
+        Stage("image", "test", network, schedule, loss),
+        8,
+        tmp_path / "s",
+        TrainingRun(0, "me", run),
+    )
     assert seen == {getattr(torch, run) if autocast else torch.float32}
 
 

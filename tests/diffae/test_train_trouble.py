@@ -25,7 +25,7 @@ from diffae.train import __main__ as command
 from diffae.train import images as images_module
 from diffae.train import state
 from diffae.train.images import Images, OnDisk, source_of
-from diffae.train.trainer import Run, fit, needing_memory
+from diffae.train.trainer import TrainingRun, fit, needing_memory
 from diffae.train.types import Stage
 
 ROOT = Path(__file__).parents[2]
@@ -193,7 +193,7 @@ def test_a_step_that_takes_too_much_memory_says_what_to_try(tmp_path):
 
     with pytest.raises(UserError) as error:
         stage = Stage("image", "tiny: it", network, SCHEDULE, loss)
-        fit(stage, 8, tmp_path / "s", Run(0, "me"))
+        fit(stage, 8, tmp_path / "s", TrainingRun(0, "me"))
     told = (
         "tiny: it: 4 examples at a time: not enough memory; try --micro-batch 2, --recompute or a"
     )

@@ -14,7 +14,7 @@ from diffae.model import DiffusionAutoencoder
 from diffae.networks.config import ModelConfig
 from diffae.train.presets import Preset
 from diffae.train.stages import train
-from diffae.train.trainer import Run
+from diffae.train.trainer import TrainingRun
 
 
 def write_pictures(folder: Path, pixels: np.ndarray) -> Path:
@@ -31,7 +31,7 @@ def trained(
     """The folder of a training on images in memory; a number is of images of noise."""
     out.mkdir(exist_ok=True)
     images = pictures(pixels) if isinstance(pixels, int) else pixels
-    train(preset, images, out, Run(0, "me", callbacks=callbacks), "cpu")
+    train(preset, images, out, TrainingRun(0, "me", callbacks=callbacks), "cpu")
     return out
 
 

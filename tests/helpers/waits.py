@@ -21,7 +21,7 @@ from benchmarks.systems.diffusion import DiffAESystem
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.stylegan2 import inversion
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
-from diffae.diffusion.scheme import METHODS, that_invert
+from diffae.diffusion.scheme import METHODS, inverting_methods
 from diffae.model import DiffusionAutoencoder
 from diffae.networks.config import VELOCITY
 from diffae.train.images import Images
@@ -91,7 +91,7 @@ def of_solvers() -> Found:
     found = {"latent DDIM: a step": of_a_step(partial(model.sample_latents, z))}
     for name in METHODS:
         found[f"{name}: a step of decoding"] = of_a_step(partial(model.decode, z, x, solver=name))
-    for name in that_invert():
+    for name in inverting_methods():
         invert = partial(model.encode_stochastic, x, z, solver=name)
         found[f"{name}: a step of encoding"] = of_a_step(invert)
     return found

@@ -19,7 +19,7 @@ from diffae.system.settings import Range
 from diffae.train.images import Images, Source
 from diffae.train.presets import AnyPreset
 from diffae.train.stages import state_path
-from diffae.train.trainer import Run, fit
+from diffae.train.trainer import TrainingRun, fit
 from diffae.train.types import Adam, Loss, Outcome, Schedule, Stage
 
 
@@ -33,7 +33,7 @@ class Stages:
     preset: "SmallPreset"
     data: Images
     out: Path
-    run: Run
+    run: TrainingRun
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def fit(self, name: str, network: nn.Module, loss: Loss, adam: Adam = Adam()) -> None:
@@ -64,7 +64,7 @@ class SmallPreset(AnyPreset):
     deciding = ("config", "schedules", "weights", "image_size", "flip")
     settable = ("schedules", "weights", "flip", "split", "portraits")
 
-    def train(self, images: Source, out: Path, run: Run, device: str) -> dict[str, Outcome]:
+    def train(self, images: Source, out: Path, run: TrainingRun, device: str) -> dict[str, Outcome]:
         """Train on `images` (uint8 N x S x S x 3) and export to `out`. Returns a summary of each stage."""
         torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
         stages = Stages(self, Images(images, self.flip, device, run.workers), out, run)

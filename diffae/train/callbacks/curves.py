@@ -1,7 +1,7 @@
 """The numbers of a training over images seen, for TensorBoard and Weights & Biases.
 
-A point is written every few steps, at the same ones in every run of a preset, and is the mean of
-the steps since the last point. A resumed run averages only the steps that it has taken itself.
+A point is written every few steps, at the same steps in every run of a preset, and is the mean over
+the steps since the point before it. A resumed run averages only over its own steps.
 """
 
 import math
@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from diffae.system.errors import UserError, needed
-from diffae.system.files import read_text
+from diffae.system.files import Json, read_text
 from diffae.system.whole import write_whole
 from diffae.train.step import Training, learning_rate
-from diffae.train.trainer import Callback
+from diffae.train.trainer import TrainingCallback
 from diffae.train.types import Stage
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ MOST_STEPS = 100  # between two points
 SHEET = "sheet"
 
 
-class Curves(Callback):
+class Curves(TrainingCallback):
     """Curves of loss, learning rate, gradient norm before clipping, images per second, skipped steps.
 
-    They are event files of TensorBoard, in a folder for each stage. Points that another run has
-    written beyond the start of this one are marked as void (`purge_step`).
+    They are event files of TensorBoard, in a folder for each stage. Points that an earlier run has
+    written beyond the start of this run are marked as void (`purge_step`).
     """
 
     _training: Training
@@ -104,7 +104,7 @@ class WeightsAndBiases(Curves):
     sync`.
     """
 
-    def __init__(self, folder: Path, project: str, name: str, config: Mapping[str, Any]):
+    def __init__(self, folder: Path, project: str, name: str, config: Mapping[str, Json]):
         super().__init__(folder, "--wandb")
         self._wandb = needed("wandb", "--wandb", "wandb")
         self._project, self._about = project, {"name": name, "config": dict(config)}

@@ -30,20 +30,20 @@ from diffae.train.stages import LATENT
 HARNESS = "diffae.harness"  # the group of the entry point `run`
 SAMPLED = ("unconditional", "memorisation")  # the tasks that the latent DDIM affects
 CHECKPOINT, RUN = "checkpoint", "run"
-LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # torchrun's, which the command must not see
+LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # torchrun's, which the command must not get
 
 
 def harness() -> EntryPoint:
-    """The command that measures: its module, which has a function that reads its words."""
+    """The command that measures: an entry point to the function that parses its arguments."""
     return entry_points(group=HARNESS)["run"]
 
 
 class Evaluations(Periodic):
-    """Measures what `Stage.export` writes, at intervals and at the end of a stage.
+    """Measures the checkpoint that `Stage.export` writes, at intervals and at the end of a stage.
 
     It runs the benchmarks `tasks` of `system`, on the data of `flags` (--data and so on). `note` is
-    the record of the training, so that the harness knows which images it has seen. `curves` get the
-    headlines. Raises UserError if the command would refuse its arguments.
+    the record of the training, which tells the harness the training images. The headlines are also
+    given to `curves`. Raises UserError if the command would refuse its arguments.
     """
 
     def __init__(
@@ -63,15 +63,15 @@ class Evaluations(Periodic):
             harness().load()(self._arguments(tasks, Path()), None)
 
     def _arguments(self, tasks: Sequence[str], folder: Path) -> list[str]:
-        """The words of the command that measures the checkpoint in `folder` and writes beside it."""
-        given = ["--systems", self._system, "--ckpt", f"{self._system}={folder / CHECKPOINT}"]
-        return [*tasks, *given, *self._flags, "--out", str(folder / RUN)]
+        """The arguments of the command that measures the checkpoint in `folder` and writes beside it."""
+        system = ["--systems", self._system, "--ckpt", f"{self._system}={folder / CHECKPOINT}"]
+        return [*tasks, *system, *self._flags, "--out", str(folder / RUN)]
 
     def _make(self, path: Path) -> None:
-        """Run the command on the averaged model, and keep its folder in `path` if it was completed."""
+        """Run the command on the averaged model, and keep its folder as `path` if it is complete."""
         # The latent DDIM changes only samples.
-        of_latent = self._stage.name == LATENT
-        tasks = [task for task in self._tasks if task in SAMPLED or not of_latent]
+        is_latent = self._stage.name == LATENT
+        tasks = [task for task in self._tasks if task in SAMPLED or not is_latent]
         if self._stage.export is None or not tasks:
             return
         path.parent.mkdir(parents=True, exist_ok=True)

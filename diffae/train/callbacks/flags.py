@@ -17,7 +17,7 @@ from diffae.train.callbacks.evaluations import Evaluations
 from diffae.train.callbacks.sheets import COUNT, SHARE, Sheets
 from diffae.train.images import Images
 from diffae.train.presets import AnyPreset, Preset
-from diffae.train.trainer import Callback
+from diffae.train.trainer import TrainingCallback
 
 LOGS, SHEETS, EVALUATIONS = "logs", "sheets", "evaluations"
 TASK, PROFILE = "reconstruction", "smoke"  # the default benchmarks and profile
@@ -34,8 +34,8 @@ def add(parser: cli.Parser) -> None:
     option("--wandb", type=cli.word, metavar="PROJECT", help=wandb)
     sheets = f"draw the output for {COUNT} images to OUT/{SHEETS} after every N images (default: a tenth of a stage); 0: never"
     option("--sheet-every", type=cli.natural, metavar="N", help=sheets)
-    every = f"measure the model on held-out images after every N images, to OUT/{EVALUATIONS}"
-    option("--evaluate-every", type=cli.positive, metavar="N", help=every)
+    interval = f"measure the model on held-out images after every N images, to OUT/{EVALUATIONS}"
+    option("--evaluate-every", type=cli.positive, metavar="N", help=interval)
     tasks = f"the benchmarks of --evaluate-every (default: {TASK}; `python -m benchmarks.run list` shows them)"
     option("--evaluate", type=_tasks, metavar="TASK,...", help=tasks)
     profile = f"the profile of --evaluate-every (default: {PROFILE})"
@@ -49,7 +49,7 @@ def _tasks(text: str) -> tuple[str, ...]:
 
 def callbacks_of(
     args: argparse.Namespace, preset: AnyPreset, out: Path, data: Dataset, trained_on: TrainedOn
-) -> list[Callback]:
+) -> list[TrainingCallback]:
     """The callbacks that the flags select, for a training on a part of `data` in a folder `out`.
 
     Nothing is written before the training begins. Raises UserError if a package is missing, if an
@@ -60,7 +60,7 @@ def callbacks_of(
         curves.append(WeightsAndBiases(out / LOGS, args.wandb, out.name, preset.decides))
     elif args.tensorboard and distributed.is_main():
         curves.append(Curves(out / LOGS))
-    callbacks: list[Callback] = [*curves]
+    callbacks: list[TrainingCallback] = [*curves]
     if not isinstance(preset, Preset):
         return callbacks
     holds_out = len(data.indices("test")) > 0 and not trained_on.saw(data, "test")
@@ -86,7 +86,7 @@ def callbacks_of(
 
 
 def _evenly_spread(data: Dataset, split: str) -> Tensor:
-    """COUNT images of a split. Neighbours may be of one person."""
+    """COUNT images of a split, far apart: neighbours may show the same person."""
     indices = data.indices(split)
     places = np.linspace(0, len(indices) - 1, min(COUNT, len(indices))).astype(int)
     return Images(data.images(indices[places]), False, "cpu").batch(torch.arange(len(places)))

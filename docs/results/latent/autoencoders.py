@@ -19,7 +19,7 @@ from benchmarks.systems import System
 from diffae.data import open_portraits
 from diffae.diffusion.noise import Noise, normals
 from diffae.networks.nn import GroupNorm
-from diffae.train.trainer import Run, choose_precision, fit
+from diffae.train.trainer import TrainingRun, choose_precision, fit
 from diffae.train.types import Schedule, Stage
 
 SCHEDULE = Schedule(48_000, 64, 2e-3, 3_200, "cosine", ema_decay=0.995, ema_warmup=True, bfloat16=True)  # fmt: skip
@@ -145,7 +145,7 @@ def trained(title: str, folder: Path) -> Autoencoder:
     network, path = Autoencoder(c), folder / f"{systems.slug(title)}.safetensors"
     if not path.exists():
         stage = Stage("autoencoder", title, network, SCHEDULE, lambda indices, noise: network.loss(images()[indices], weight, noise), by_example=False)  # fmt: skip
-        run = Run(0, title, choose_precision("auto", "cpu")[0])
+        run = TrainingRun(0, title, choose_precision("auto", "cpu")[0])
         fit(stage, len(images()), path.with_suffix(".state"), run)
         save_file(network.state_dict(), path)
     network.load_state_dict(load_file(path))

@@ -20,7 +20,7 @@ from benchmarks.core.runner.setup import load_systems
 from benchmarks.tasks import probes
 from diffae.model import DDIM
 from diffae.system.errors import UserError
-from diffae.system.files import Target, refuse_outputs
+from diffae.system.files import OutputPath, refuse_outputs
 
 CPU = torch.device("cpu")
 
@@ -131,7 +131,7 @@ def test_a_run_does_not_become_its_own_data(tmp_path, monkeypatch, data, out):
     (tmp_path / "set").mkdir()
     (tmp_path / "link").symlink_to("set")
     monkeypatch.chdir(tmp_path)
-    place = [Target("--out", Path(out), Path.is_dir)]
+    place = [OutputPath("--out", Path(out), Path.is_dir)]
     with pytest.raises(
         UserError, match=rf"--out {out}: (is|is inside|contains) {re.escape(data)}, "
     ):
@@ -139,7 +139,7 @@ def test_a_run_does_not_become_its_own_data(tmp_path, monkeypatch, data, out):
     if data == "set":
         with pytest.raises(UserError):
             refuse_outputs(place, ["link"])
-    refuse_outputs([Target("--out", Path("/elsewhere"))], [data])
+    refuse_outputs([OutputPath("--out", Path("/elsewhere"))], [data])
     refuse_outputs(place, [None])
 
 

@@ -24,7 +24,7 @@ from diffae.diffusion.noise import generator
 from diffae.networks.config import EPSILON
 from diffae.train.images import Images
 from diffae.train.stages import noised
-from diffae.train.trainer import Run
+from diffae.train.trainer import TrainingRun
 
 ROOT = Path(__file__).parents[3]
 SIZE = {"image_size": 16}
@@ -126,7 +126,7 @@ def test_settled_batch_norms_have_the_statistics_of_the_data(images):
 
 def train(preset, images, out):
     out.mkdir()
-    return preset.train(images, out, Run(0, "test"), "cpu")
+    return preset.train(images, out, TrainingRun(0, "test"), "cpu")
 
 
 def test_a_short_training_of_nvae_writes_a_system(tmp_path, images):

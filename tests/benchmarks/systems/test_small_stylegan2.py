@@ -11,7 +11,7 @@ from benchmarks import systems
 from benchmarks.systems.stylegan2 import training as stylegan2
 from benchmarks.systems.stylegan2.network import StyleGAN2Config
 from benchmarks.systems.stylegan2.training import Convolution, Learner, with_deviation
-from diffae.train.trainer import Run
+from diffae.train.trainer import TrainingRun
 
 TINY = StyleGAN2Config(channels=(8, 8), z_dim=8, w_dim=8, mapping_layers=2, mapping_width=8)
 
@@ -126,7 +126,7 @@ def test_the_preset_trains_and_both_systems_read_what_it_writes(tmp_path):
     narrow = {"channels": (8, 8, 8, 8), "z_dim": 8, "w_dim": 8, "mapping_width": 8}
     preset = small("stylegan2", 16, narrow)
     images = noise().integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
-    outcome = preset.train(images, tmp_path, Run(0, "test"), "cpu")["adversarial"]
+    outcome = preset.train(images, tmp_path, TrainingRun(0, "test"), "cpu")["adversarial"]
     assert outcome.examples == 16 and outcome.skipped == 0
     for name, shape in (("stylegan2-w", (2, 8)), ("stylegan2-wplus", (2, 8, 8))):
         system = systems.load(name, f"{tmp_path}#steps=2,distance=mse")

@@ -15,7 +15,7 @@ from benchmarks.systems.vqvae2.network import VQVAE2, Codebook
 from diffae.diffusion.noise import generator
 from diffae.train.images import Images
 from diffae.train.step import Training
-from diffae.train.trainer import Run
+from diffae.train.trainer import TrainingRun
 from diffae.train.types import Adam
 
 NOISE = np.random.default_rng(0)
@@ -146,7 +146,7 @@ def test_a_training_gives_a_folder_that_is_a_system(name, data, tmp_path):
     found = []
     for out in ("a", "b"):
         (tmp_path / out).mkdir()
-        tiny(name, 2).train(portraits(), tmp_path / out, Run(0, "a test"), "cpu")
+        tiny(name, 2).train(portraits(), tmp_path / out, TrainingRun(0, "a test"), "cpu")
         system = systems.load(name, tmp_path / out)
         x = data.batch(torch.arange(4))
         found.append(system.decode(system.encode(x)))

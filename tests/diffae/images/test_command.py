@@ -18,10 +18,9 @@ from sklearn.metrics import roc_auc_score
 from diffae import images
 from diffae.checkpoints.packaged import PACKAGED
 from diffae.data import open_dataset, portraits
-from diffae.images import commands
+from diffae.images import commands, options, run
 from diffae.images.__main__ import main
 from diffae.images.classifier import Classifier, classifier_of
-from diffae.images.run import summary
 from reports.page.pictures import read_sheet
 
 FEW = "--steps 2"
@@ -133,7 +132,7 @@ def test_what_is_not_read_and_what_the_packaged_model_does_not_know_is_said_once
     command, faces, tmp_path
 ):
     """Nothing of a set of portraits, and nothing to other models."""
-    known = commands.KNOWS.format(size=32)
+    known = commands.LIMITS.format(size=32)
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.png"):
         shutil.copy(faces / name, tmp_path / "in")
@@ -272,11 +271,13 @@ def test_the_authors_checkpoint_is_taken(command, made, faces, tmp_path):
     assert refused.returncode == 2 and "for a z_sem of 64 numbers" in refused.stderr
 
 
-def test_a_classifier_is_learnt_from_labelled_data(command, made, model, tmp_path):
+def test_a_classifier_is_learnt_from_labelled_data(model, tmp_path):
     """In CelebA's layout."""
     portraits.write_dataset(tmp_path / "set", 60, 32, 0, 1)
-    result = made("learn --data set --out c.safetensors")
-    known = Classifier.load(tmp_path / "c.safetensors")
+    out = tmp_path / "c.safetensors"
+    args = options.parse("learn", ["--data", str(tmp_path / "set"), "--out", str(out)])
+    result, line = run.learn(args)
+    known = Classifier.load(out)
     data = open_dataset(tmp_path / "set", 32)
     test = data.indices("test")
     assert known.names == data.attribute_names
@@ -285,6 +286,5 @@ def test_a_classifier_is_learnt_from_labelled_data(command, made, model, tmp_pat
     assert result["auroc"]["Male"] == pytest.approx(theirs, abs=2e-4)
     assert result["test_images"] == len(test) != len(data.indices("train"))
     mean = np.mean(list(result["auroc"].values()))
-    assert summary(result) == (
-        f"c.safetensors: learnt from {known.made}, mean AUROC {mean:.3f} on {len(test)} test images"
-    )
+    scores = f"mean AUROC {mean:.3f} on {len(test)} test images"
+    assert line == f"{out}: learnt from {known.made}, {scores}"

@@ -27,7 +27,7 @@ def test_the_five_points_of_68():
     enlarged four times pixel k lies at (k + 1/2) / 4 - 1/2.
     """
     points = np.stack([np.arange(68), np.arange(68) ** 2], 1)
-    found = faces.five_points(faces.Face(np.empty(0), landmarks(points.tolist()), 4.0))
+    found = faces.five_points(faces.DetectedFace(np.empty(0), landmarks(points.tolist()), 4.0))
     eyes = [points[36:42].mean(0), points[42:48].mean(0)]
     np.testing.assert_allclose(
         found, (np.stack([*eyes, points[30], points[48], points[54]]) + 0.5) / 4 - 0.5

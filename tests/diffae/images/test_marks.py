@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from diffae.images import marks
-from diffae.images.output import Cell, Output
+from diffae.images.output import Output, Picture
 from diffae.images.reading import to_tensor
 from diffae.system.errors import UserError
 from reports.page.pictures import read_sheet
@@ -62,7 +62,7 @@ def test_a_folder_of_many_pictures_has_them_all_and_a_sheet_of_the_first(tmp_pat
     page = Output(tmp_path, {"verb": "edit"})
     names = ["a.png", "Sheet.png", "a.png", *(f"{i}.png" for i in range(23))]
     for i, name in enumerate(names):
-        page.add([Cell(to_tensor([np.asarray(picture(i))])[0], name, {"number": i})], name)
+        page.add([Picture(to_tensor([np.asarray(picture(i))])[0], name, {"number": i})], name)
     page.finish("A title", "A caption.")
     kept = ["a.png", "Sheet-2.png", "a-2.png", *names[3:]]
     assert [one["file"] for one in page.files] == kept
