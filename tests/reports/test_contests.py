@@ -5,12 +5,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from reports.records.uncertainty import Influence
 from runs import table1
 
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER, NEITHER
 from reports.records.specs import TableSpec
-from reports.records.uncertainty import Influence
 from reports.tables.contests import ALONE, BEHIND, CLEAR, LEVEL, UNDECIDED, contest, told_together
 from reports.tables.ranking import at_largest_steps, groups_of, leading, unknown
 

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from reports.records.uncertainty import error, of_mean, write_uncertainties
 from runs import PROTOCOL, SETTINGS, change_notes, table1, write_run
 from scipy import stats
 
@@ -12,7 +13,6 @@ from diffae.system.errors import UserError
 from reports.make import main
 from reports.records.record import record_key
 from reports.records.run_folder import read_run
-from reports.records.uncertainty import error, of_mean, write_uncertainties
 from reports.tables.build import merge
 from reports.tables.make_files import table_of_differences
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from refusal import refusal
+from reports.records.uncertainty import by_group, error, write_uncertainties
 from runs import OF_ENTRIES as FIELDS
 from runs import TABLE1, change_notes, number, write_card, write_entry
 from scipy import stats
@@ -15,7 +16,6 @@ from reports.make import main
 from reports.records.entries import read_entries, read_entry
 from reports.records.record import protocol_id
 from reports.records.run_folder import read_run
-from reports.records.uncertainty import by_group, error, write_uncertainties
 
 SCORES = np.random.default_rng(0).normal(0.9, 0.02, 50)
 HALF = float(stats.t.ppf(0.975, 49) * SCORES.std(ddof=1) / 50**0.5)  # of a 95 % interval

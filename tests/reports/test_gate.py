@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import in_process
 import numpy as np
 import pytest
+from reports.records.uncertainty import degrees_of_freedom, unpaired_error
 from runs import KEY, RNG, SSIM, gate_run, make_run
 from scipy import stats
 
@@ -18,7 +19,6 @@ from reports.gate.verdicts import compare, holm
 from reports.records.metric import Metric
 from reports.records.record import LOWER, NEITHER, record_key, write_records
 from reports.records.run_folder import read_margins, read_run
-from reports.records.uncertainty import degrees_of_freedom, unpaired_error
 
 
 def verdicts(base: Path, new: Path) -> dict:

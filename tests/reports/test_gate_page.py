@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from reports.records.uncertainty import Error
 from runs import KEY, RNG, SSIM, gate_run, make_run
 from scipy import stats
 
@@ -19,7 +20,6 @@ from reports.records.metric import Metric
 from reports.records.metrics import METRICS
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.run_folder import read_margins
-from reports.records.uncertainty import Error
 
 NOISE = RNG.normal(0, 0.001, 200)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from in_process import signals_kept
+from reports.records.uncertainty import read_uncertainties
 from runs import KEY, SSIM, gate_run
 
 from diffae.system import cli
@@ -21,7 +22,6 @@ from diffae.system.errors import UserError
 from diffae.system.files import read_json
 from reports import compare
 from reports.records.run_folder import read_run
-from reports.records.uncertainty import read_uncertainties
 
 FILES = ("records.csv", "influences.npz", "run.json")
 

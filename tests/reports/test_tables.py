@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from reports.records.uncertainty import of_mean
 from runs import number
 from scipy import stats
 from scipy.stats import norm
 
 from benchmarks.core.registry import REGISTRY, specs
 from reports.records.record import LOWER
-from reports.records.uncertainty import of_mean
 from reports.tables.build import build_tables, write_tables
 from reports.tables.layout import build
 

@@ -4,9 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
-
-from reports.records.record import Record, record_key
 from reports.records.uncertainty import (
     by_group,
     carried_by_one,
@@ -21,6 +18,9 @@ from reports.records.uncertainty import (
     units_of,
     write_uncertainties,
 )
+from scipy import stats
+
+from reports.records.record import Record, record_key
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=30), RNG.normal(size=12)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from dummies import Perfect
+from reports.records.uncertainty import of_mean
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import running
@@ -18,7 +19,6 @@ from benchmarks.runtime.choices import PRECISIONS
 from benchmarks.runtime.precision import full_precision, of_networks, precision
 from diffae.networks import bfloat16
 from diffae.system.errors import UserError
-from reports.records.uncertainty import of_mean
 
 
 def tf32() -> dict[str, bool]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lone_context import lone_context
+from reports.records.uncertainty import of_mean
 from scipy.stats import norm, sem, t
 
 from benchmarks.core.benchmark import Benchmark
@@ -12,7 +13,6 @@ from benchmarks.core.runner.evaluation import rows
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import System
 from reports.records.record import read_records, write_records
-from reports.records.uncertainty import of_mean
 
 
 class Named(System):

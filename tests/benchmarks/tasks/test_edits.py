@@ -8,6 +8,7 @@ import pytest
 import torch
 from lone_context import small_context
 from PIL import Image
+from reports.records.uncertainty import by_group, error, of_mean
 from systems import Pixels as KnownPixels
 
 from benchmarks.core.runner.evaluation import rows
@@ -21,7 +22,6 @@ from benchmarks.tasks.edits.directions import MEANS, NO_EDIT, ORACLE, OWN, REGRE
 from diffae.data import open_dataset
 from diffae.data.pairs import pairs_of
 from reports.page.pictures import read_sheet
-from reports.records.uncertainty import by_group, error, of_mean
 
 SIDE, COUNT, SHIFT = 16, 120, 40
 DIM = 3 * SIDE**2

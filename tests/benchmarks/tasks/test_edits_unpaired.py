@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from colours import SquaredError
+from reports.records.uncertainty import error
 from systems import Coloured, noted
 
 from benchmarks.commands import dry_run
@@ -29,7 +30,6 @@ from benchmarks.tasks.edits.unpaired import OTHER_HALF, UNEDITED, Unpaired, stre
 from benchmarks.tasks.shared.distances import distance_rows
 from benchmarks.tasks.shared.probe_fits import fit_adam
 from probes import LinearProbe
-from reports.records.uncertainty import error
 
 SMALL = {
     **{"edits.images": 48, "edits.directions": (PAPER, MEANS), "edits.classifier": 90},

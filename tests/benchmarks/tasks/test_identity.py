@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from reports.records.uncertainty import error
 from systems import Cells
 
 from benchmarks.commands import dry_run
@@ -22,7 +23,6 @@ from benchmarks.systems.protocol import checked
 from benchmarks.tasks import identity
 from benchmarks.tasks.identity import DIFFERENT, OTHER_IMAGES, SAME, references
 from probes import LinearProbe
-from reports.records.uncertainty import error
 
 DIM = 12
 

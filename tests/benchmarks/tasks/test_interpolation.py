@@ -12,6 +12,7 @@ import torch
 from colours import SquaredError
 from lone_context import small_context
 from PIL import Image
+from reports.records.uncertainty import error
 from scipy.stats import trim_mean
 from scipy.stats.mstats import trimmed_stde
 from torch import Tensor, nn
@@ -30,7 +31,6 @@ from benchmarks.tasks.interpolation import BENCHMARK, EPSILON, in_float64
 from diffae import DiffusionAutoencoder
 from diffae.data import open_dataset
 from diffae.diffusion import noise
-from reports.records.uncertainty import error
 
 PAIRS, DIM = 6, 5
 WEIGHT = torch.randn(DIM, 3 * 32 * 32, generator=torch.Generator().manual_seed(0)).double() / 2000

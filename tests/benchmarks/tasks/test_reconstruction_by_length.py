@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from colours import without_effnet
+from reports.records.uncertainty import difference_error, error
 from sklearn.decomposition import PCA
 
 from benchmarks import evaluate, systems
@@ -18,7 +19,6 @@ from benchmarks.systems.references import PixelsPCA
 from benchmarks.tasks.reconstruction.reconstruction import BENCHMARK, BY_LENGTH, RANDOM, TABLE1
 from diffae.system.errors import UserError
 from reports.page.pictures import read_sheet
-from reports.records.uncertainty import difference_error, error
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 COUNT, DIM = 45, 3 * 32**2

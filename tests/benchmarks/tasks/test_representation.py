@@ -8,6 +8,7 @@ import factor_files
 import numpy as np
 import pytest
 import torch
+from reports.records.uncertainty import difference_error
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -21,7 +22,6 @@ from benchmarks.tasks import probes, representation
 from benchmarks.tasks.shared import code_numbers
 from diffae.data import open_combinations, open_dataset, open_portraits
 from diffae.data.portraits.attributes import GRID
-from reports.records.uncertainty import difference_error
 
 NAMES = ("a", "b")
 

@@ -128,7 +128,10 @@ def test_how_the_samples_overlap_with_the_reference(context):
             assert row.value == pytest.approx(expected, abs=1e-6)
     context.profile = context.profile.changed_by({"unconditional.overlap": 30})
     row = measured(context, metric="coverage_effnet")["painter"]
-    theirs = seen(colours_of(context.dataset, reference.order[:30])), reference.units.blocks(BLOCKS)[:30]
+    theirs = (
+        seen(colours_of(context.dataset, reference.order[:30])),
+        reference.units.blocks(BLOCKS)[:30],
+    )
     expected = OVERLAPS["coverage"].between(Manifold.of(*theirs), Manifold.of(seen(painted(30))))
     assert (row.n, row.measured_by["n"], row.measured_by["reference_n"]) == (30, 30, 30)
     assert row.value == pytest.approx(expected.value, abs=1e-6)

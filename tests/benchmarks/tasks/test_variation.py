@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from reports.records.uncertainty import by_group, error
 from systems import Mixture
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -14,7 +15,6 @@ from benchmarks.metrics.diversity import calibration, of_posterior, pixel_std, r
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.tasks.variation import BENCHMARK, VARY_X_T, VARY_Z_SEM
 from diffae.data import open_dataset
-from reports.records.uncertainty import by_group, error
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 C4 = 0.951532862  # expected standard deviation of 6 draws from N(0, 1), K - 1 in the denominator
