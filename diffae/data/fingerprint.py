@@ -12,7 +12,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ from PIL import Image
 
 from diffae.data.transforms import DECODING_ERRORS, FORMATS
 from diffae.system.errors import UserError
-from diffae.system.files import cache_root, file_state, hash_of, read_file
+from diffae.system.files import cache_root, file_states, hash_of, read_file
 from diffae.system.progress import shown
 from diffae.system.whole import write_whole
 
@@ -181,7 +181,7 @@ def oddity(file: io.BytesIO | Path) -> Oddity:
 
 def _note_of(source: Surveyed) -> Path | None:
     """The file that stores the survey of the files as they are now; None for a source in memory."""
-    states = list(_states(source))
+    states = _states(source)
     if not states:
         return None
     kind = type(source).__name__.encode()
@@ -189,14 +189,11 @@ def _note_of(source: Surveyed) -> Path | None:
     return cache_root() / "fingerprints" / f"{digest_parts([VERSION.encode(), kind, *parts])}.json"
 
 
-def _states(source: Surveyed) -> Iterator[tuple[bytes, int, int, int, int]]:
+def _states(source: Surveyed) -> list[tuple[bytes, int, int, int, int]]:
     """Name, size, times and inode of every file."""
-    for name, path in source.files():
-        try:
-            state = file_state(path)
-        except OSError as error:
-            raise UserError(f"{path}: cannot read this file ({error.strerror})") from error
-        yield os.fsencode(name), *state
+    files = list(source.files())
+    states = file_states([path for _, path in files])
+    return [(os.fsencode(name), *state) for (name, _), state in zip(files, states, strict=True)]
 
 
 def _settled(source: Surveyed) -> bool:

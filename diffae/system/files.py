@@ -78,6 +78,17 @@ def file_state(path: Path) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
+def file_states(paths: Sequence[Path]) -> list[tuple[int, int, int, int]]:
+    """The state of each file. Raises UserError naming one that cannot be read."""
+    states = []
+    for path in paths:
+        try:
+            states.append(file_state(path))
+        except OSError as error:
+            raise UserError(f"{path}: cannot read this file ({error.strerror})") from error
+    return states
+
+
 def read_file(path: Path, most: int) -> bytes:
     """The content of a regular file of at most `most` bytes.
 
