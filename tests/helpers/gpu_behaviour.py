@@ -78,9 +78,9 @@ def halved() -> dict[str, dict[str, object]]:
 
 
 def outcome(system: System, images: torch.Tensor, expected: torch.Tensor) -> dict[str, object]:
-    system.batches = Batches.of("auto")
+    system.batches = Batches.from_option("auto")
     difference = float((computed(system, images) - expected).abs().max())
-    return {"found": system.batches.found, "difference": difference}
+    return {"found": system.batches.fitting, "difference": difference}
 
 
 def bytes_of(system: System, images: torch.Tensor) -> int:

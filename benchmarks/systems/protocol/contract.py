@@ -4,7 +4,7 @@ No field of a system reaches a table, a file's name or the store before it has b
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -16,10 +16,14 @@ from diffae.diffusion.scheme import Scheme
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError, shown, whole
 
+T = TypeVar("T")
+
 LONGEST = 200  # characters of a title or a fingerprint
 LARGEST = 2**31  # numbers in a code, pixels of a side: larger values are mistakes
 
-Check = Callable[[object, str], Any]  # of a value by the name of its field: the value that is used
+Check = Callable[
+    [object, str], Any
+]  # takes a value and the name of its field, returns the value to use
 
 
 def is_line(text: object) -> bool:
@@ -54,8 +58,8 @@ def _whole_from(least: int) -> Check:
     return lambda value, name: whole(value, name, least, LARGEST)
 
 
-def _of_class(wanted: type) -> Check:
-    def check(value: object, name: str) -> object:
+def _of_class(wanted: type[T]) -> Check:
+    def check(value: object, name: str) -> T:
         if not isinstance(value, wanted):
             raise UserError(f"{name} must be a {wanted.__name__}, not {shown(value)}")
         return value

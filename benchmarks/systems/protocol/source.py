@@ -88,12 +88,12 @@ def _of_code(code: CodeType) -> str:
     return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {consts}"
 
 
-def _plain_fields(part: nn.Module) -> list[tuple[str, object]]:
+def _plain_fields(module: nn.Module) -> list[tuple[str, object]]:
     """The plain values of a module by name, except its training mode: calls use evaluation mode."""
-
-    def is_plain(value: object) -> bool:
-        several = value if isinstance(value, tuple) else (value,)
-        return all(isinstance(one, bool | int | float | str | None) for one in several)
-
-    fields = sorted(vars(part).items())
-    return [(name, value) for name, value in fields if name != "training" and is_plain(value)]
+    plain = bool | int | float | str | None
+    fields = []
+    for name, value in sorted(vars(module).items()):
+        elements = value if isinstance(value, tuple) else (value,)
+        if name != "training" and all(isinstance(element, plain) for element in elements):
+            fields.append((name, value))
+    return fields
