@@ -63,7 +63,8 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.norm(x)
-        q, k, v = (of(h).flatten(2).transpose(1, 2) for of in (self.q, self.k, self.v))
+        projections = (self.q(h), self.k(h), self.v(h))
+        q, k, v = (projected.flatten(2).transpose(1, 2) for projected in projections)
         seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
         return x + self.proj_out(seen)
 

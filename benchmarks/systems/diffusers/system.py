@@ -7,7 +7,6 @@ factors and shifts belong to the diffusion model on top; none is applied here.
 """
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.diffusers import folder as diffusers_folder
 from benchmarks.systems.diffusers.folder import KINDS, Found
-from benchmarks.systems.protocol.base import Code, needed
+from benchmarks.systems.protocol.base import Code, Description, needed
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.systems.shared import library, own_noise
 from benchmarks.systems.shared.quantised import AS_GIVEN, Maps, OneCodebook, map_of
@@ -110,7 +109,7 @@ class DiffusersSystem(Maps):
         own = configured if type(configured) is int and configured > 0 else USUAL_SIZE
         return max(min(own, USUAL_SIZE) // self.stride, 1) * self.stride
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         has_posterior = self.kind.output == "latent_dist"
         names = (*(["posterior"] if has_posterior else []), "dtype", "tiling")
         chosen = {name: self.options[name] for name in names}
@@ -149,7 +148,7 @@ class QuantisedModel(OneCodebook, DiffusersSystem):
         super()._set_sizes()
         self.code_bits = self._places() * math.log2(self.model.config["num_vq_embeddings"])
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         return {**super().describe(), "decoded": AS_GIVEN["decoded"]}
 
     def _decoded(self, latents: Tensor) -> Tensor:
@@ -185,7 +184,7 @@ class RepresentationModel(DiffusersSystem):
 class ConsistencyModel(DiffusersSystem):
     """ConsistencyDecoderVAE: two steps from noise seeded by the image, which `x_T` identifies"""
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         return {
             **super().describe(),
             "noise": "of the image's grey levels; one for all codes without x_T",

@@ -73,7 +73,7 @@ class SmallPreset(AnyPreset):
         return stages.outcomes
 
 
-def small_preset(name: str, config: type[Any], build: Callable[[Stages], nn.Module]) -> SmallPreset:
+def small_preset(name: str, config: type, build: Callable[[Stages], nn.Module]) -> SmallPreset:
     """The preset of that name, whose network has a configuration of that dataclass."""
     row = read_toml(Path(__file__).with_name("presets.toml"))[name]
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in row["config"].items()}
@@ -86,18 +86,21 @@ def small_preset(name: str, config: type[Any], build: Callable[[Stages], nn.Modu
 # Statistics of batch norms after a training: those of its averaged weights, with which no step has been computed
 
 BATCH, BATCHES = 128, 64
+Show = Callable[[Tensor], Tensor | tuple[Tensor, ...]]
 
 
 class _Shown(nn.Module):
-    def __init__(self, network: nn.Module, show: Callable[[Tensor], object]):
+    """A network to which images are shown by `show`, as `update_bn` expects it."""
+
+    def __init__(self, network: nn.Module, show: Show):
         super().__init__()
         self.network, self.show = network, show
 
-    def forward(self, images: Tensor) -> object:
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         return self.show(images)
 
 
-def settle(network: nn.Module, show: Callable[[Tensor], object], data: Images) -> None:
+def settle(network: nn.Module, show: Show, data: Images) -> None:
     """Set the statistics of every batch norm of `network` to their mean over batches.
 
     `show` passes the batches through it: the first 8,192 training images in whole batches, or all

@@ -4,14 +4,14 @@ Karras et al., 2020; Abdal et al., 2019 ("Image2StyleGAN"), for W+. The weights 
 published are for non-commercial use.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from benchmarks.systems.protocol.base import Code, needed
+from benchmarks.systems.protocol.base import Code, Description, needed
 from benchmarks.systems.protocol.parts import POOLED, Part
 from benchmarks.systems.shared.folder import Opened
 from benchmarks.systems.shared.recognised import Choices, Whole
@@ -37,7 +37,7 @@ OF_SMALL: Choices = {
 }
 
 
-class _StyleGAN2(Opened):
+class _StyleGAN2(Opened[StyleGAN2Config, Generator]):
     """Common base of both systems, with these options.
 
     noise     const: the layers' own noise maps; none: no noise in decoding
@@ -70,7 +70,7 @@ class _StyleGAN2(Opened):
             self.semantic_parts = (Part(shape, reading=POOLED, axis=1),)
         self.fingerprint += f"-{self.name}-{self.loss.name}-{self.loss.sha256}"
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         return {
             **self.options,
             "noise_maps": self.noise_maps,

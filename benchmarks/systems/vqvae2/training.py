@@ -68,8 +68,8 @@ def loss_of(network: VQVAE2, data: Images, commitment: float) -> Loss:
         top, top_error = quantise(network.quantize_t, before, noise)
         before = network.before_bottom(fine, top)
         bottom, bottom_error = quantise(network.quantize_b, before, noise)
-        found = network.decode(top, bottom).float()
-        return F.mse_loss(found, x) + commitment * (top_error + bottom_error)
+        reconstruction = network.decode(top, bottom).float()
+        return F.mse_loss(reconstruction, x) + commitment * (top_error + bottom_error)
 
     return loss
 
