@@ -43,7 +43,7 @@ class _StyleGAN2(Opened[StyleGAN2Config, Generator]):
     noise     const: the layers' own noise maps; none: no noise in decoding
     psi       truncation of samples: how far from the average w they are
     steps     of an inversion: 1,000 as published, fewer for small versions
-    distance  that an inversion minimises, see inversion.py; mse for small versions
+    distance  minimised by an inversion, see inversion.py; mse for small versions
     mse       the weight of the mean squared error beside it
     """
 
@@ -55,9 +55,9 @@ class _StyleGAN2(Opened[StyleGAN2Config, Generator]):
     noise_maps = w_avg = files.OWN
 
     def _read(self, path: Path) -> tuple[StyleGAN2Config, dict[str, Tensor]]:
-        found = files.read(path)
-        self.noise_maps, self.w_avg = found.noise_maps, found.w_avg
-        return found.config, found.state
+        generator = files.read(path)
+        self.noise_maps, self.w_avg = generator.noise_maps, generator.w_avg
+        return generator.config, generator.state
 
     def _set_sizes(self, config: StyleGAN2Config) -> None:
         if self.w_avg == files.ESTIMATED:
@@ -82,9 +82,14 @@ class _StyleGAN2(Opened[StyleGAN2Config, Generator]):
 
     def encode_semantic(self, images: Tensor) -> Tensor:
         """The w whose image is most similar to each of the images."""
-        layers = 1 if self.one_vector else self.layers
-        how = (layers, int(self.options["steps"]), float(self.options["mse"]))
-        invert = inversion.Inversion(self.model, self.loss, self._statistics, *how)
+        invert = inversion.Inversion(
+            self.model,
+            self.loss,
+            self._statistics,
+            layers=1 if self.one_vector else self.layers,
+            steps=int(self.options["steps"]),
+            mse=float(self.options["mse"]),
+        )
         w = invert(images.to(self.device))
         return w[:, 0] if self.one_vector else w
 

@@ -140,17 +140,19 @@ class StyleGAN2Learner(nn.Module):
 
 
 def loss_of(learner: StyleGAN2Learner, data: Images, weights: dict[str, float]) -> Loss:
+    r1_interval, path_interval = int(weights["r1_every"]), int(weights["path_every"])
+
     def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
         real = data.batch(indices, noise)
         step = int(learner.steps)
         learner.steps += 1
         fake = learner.images(learner.styles(len(real), noise), noise)
         total = adversarial(learner.critic, real, fake)
-        if step % (every := int(weights["r1_every"])) == 0:
-            total = total + weights["r1"] / 2 * every * steepness(learner.critic, real)
-        if step % (every := int(weights["path_every"])) == 0:
+        if step % r1_interval == 0:
+            total = total + weights["r1"] / 2 * r1_interval * steepness(learner.critic, real)
+        if step % path_interval == 0:
             ws = learner.styles(max(1, len(real) // 2), noise)
-            total = total + weights["path"] * every * unevenness(learner, ws, noise)
+            total = total + weights["path"] * path_interval * unevenness(learner, ws, noise)
         return total
 
     return loss
