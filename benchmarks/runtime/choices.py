@@ -5,7 +5,7 @@ An option is a field of a dataclass. Its flag (benchmarks.run) and its keyword
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,12 +20,20 @@ AUTO = "auto"
 # images at once, `AUTO`, or None: a chunk of the store; see calling.py
 BatchSize = int | str | None
 
+Default = bool | int | str | tuple[()] | None
+Value = Path | int | str | tuple[str, ...] | tuple[int, ...] | None
+Argument = str | Iterable[str] | Callable[[str], Value]  # of `add_argument`
+
 LARGEST_SIDE = 4096  # pixels at which images are compared
 FEATURES = ("inception", EFFNET, *FEATURE_NETWORKS)
 
 
 def option(
-    description: str, default: Any = None, flag: str = "", decides: bool = False, **arguments: Any
+    description: str,
+    default: Default = None,
+    flag: str = "",
+    decides: bool = False,
+    **arguments: Argument,
 ) -> Any:
     """A dataclass field that is an option, with the further `arguments` of its `add_argument`.
 
@@ -38,7 +46,7 @@ def option(
     )
 
 
-def switch(description: str, flag: str = "", decides: bool = False) -> Any:
+def switch(description: str, flag: str = "", decides: bool = False) -> bool:
     """A dataclass field that is an option without a value, which is off by default."""
     return option(description, False, flag, decides, action="store_true")
 
@@ -129,7 +137,7 @@ class TaskOptions:
     explain: bool = switch("reconstructions by every protocol, and why the numbers differ")
 
     @property
-    def deciding(self) -> dict[str, Any]:
+    def deciding(self) -> dict[str, Value]:
         """The options that decide numbers and are not the default."""
         names = [option.name for option in fields(self) if option.metadata.get("decides")]
         chosen = [name for name in names if getattr(self, name) != getattr(type(self), name)]

@@ -25,6 +25,8 @@ from diffae.networks.nn import evaluating
 from diffae.system.errors import UserError, whole
 
 LARGEST_SIDE = 1 << 14  # of an image
+QUANTISERS = ("quantize", "quantizer")
+CODEBOOK_SIZES = ("codebook_size", "n_embed", "num_embeddings", "n_e")
 
 
 def as_system(
@@ -82,12 +84,8 @@ def _load(address: str | Path, device: torch.device) -> System:
 
 def _image_size(model: object) -> int:
     """The side of a model's images, from the model or its `config`. Raises UserError."""
-
-    def stated() -> int | None:
-        owners = (model, getattr(model, "config", None))
-        return _first_integer(owners, ("image_size", "sample_size"))
-
-    size = calling(kind(model), "image_size", stated)
+    names = ("image_size", "sample_size")
+    size = calling(kind(model), "image_size", lambda: _stated(model, ("config",), names))
     if size is None:
         remedy = "benchmarks.systems.wrap(model, image_size=64)"
         raise UserError(f"{kind(model)}: has no image_size; give it: {remedy}")
@@ -97,11 +95,12 @@ def _image_size(model: object) -> int:
 def _own_title(model: object) -> str:
     """The title that an object has, or else the name of its class."""
     title = calling(kind(model), "title", lambda: getattr(model, "title", None))
-    return str(title) if is_line(title) else kind(model)
+    return title if isinstance(title, str) and is_line(title) else kind(model)
 
 
-def _first_integer(owners: Sequence[object], names: Sequence[str]) -> int | None:
-    """The first integer among the attributes `names` of some objects."""
+def _stated(model: object, parts: Sequence[str], names: Sequence[str]) -> int | None:
+    """The first integer among the attributes `names` of a model and of its `parts`."""
+    owners = (model, *(getattr(model, part, None) for part in parts))
     values = (getattr(owner, name, None) for owner in owners for name in names)
     return next((value for value in values if type(value) is int), None)
 
@@ -162,9 +161,14 @@ def wrap(
         in_its_range = into(grey, range)
         code = calling(system.name, "encode", lambda: system.encode(in_its_range), module)
     levels = tensors(code.semantic)
-    if codebook is not None and all(level.is_floating_point() for level in levels):
+    has_tokens = not all(level.is_floating_point() for level in levels)
+    if codebook is None:
+        tokens = _stated(module, QUANTISERS, CODEBOOK_SIZES) if has_tokens else None
+    elif has_tokens:
+        tokens = whole(codebook, "wrap: codebook", 1, LARGEST)
+    else:
         raise UserError(f"wrap: codebook {codebook!r}: encode gave no whole numbers, so no tokens")
-    parts = (_part(module, level, reading, axis, codebook, width) for level in levels)
+    parts = (_part(level, reading, axis, tokens, width) for level in levels)
     system.set_fields(code, tuple(parts))
     trial = checked.Checked(system.name, system, system.device)
     encoded = trial.encode(grey)
@@ -236,27 +240,16 @@ def _semantic(output: Any) -> Semantic:
     )
 
 
-def _part(
-    module: object, code: Tensor, reading: str | None, axis: int, codebook: int | None, width: int
-) -> Part:
+def _part(code: Tensor, reading: str | None, axis: int, codebook: int | None, width: int) -> Part:
     """The `Part` for a tensor 1 x ... of the code of one image."""
     if code.dtype == torch.bool or code.is_complex():
         kinds = "a code is of floating point or of whole numbers"
         raise SystemFailed(f"encode gave {code.dtype}; {kinds}")
     if code.is_floating_point():
         return Part(tuple(code.shape[1:]), None, width, reading or FLAT, axis)
-    tokens = (
-        _codebook(module) if codebook is None else whole(codebook, "wrap: codebook", 1, LARGEST)
-    )
-    if tokens is None:
+    if codebook is None:
         raise SystemFailed(
             "encode gave whole numbers, which are tokens: say how many there are "
             "(benchmarks.systems.wrap(..., codebook=1024))"
         )
-    return Part(tuple(code.shape[1:]), tokens, width, reading or HISTOGRAM)
-
-
-def _codebook(module: object) -> int | None:
-    """The number of tokens that a model or its quantiser states."""
-    owners = (module, *(getattr(module, name, None) for name in ("quantize", "quantizer")))
-    return _first_integer(owners, ("codebook_size", "n_embed", "num_embeddings", "n_e"))
+    return Part(tuple(code.shape[1:]), codebook, width, reading or HISTOGRAM)

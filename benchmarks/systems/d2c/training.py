@@ -127,7 +127,7 @@ def standardise(model: D2C, z: Tensor) -> Tensor:
     return model.latent_mod.standardise(z)
 
 
-def build(stages: Stages) -> nn.Module:
+def build(stages: Stages[D2CConfig]) -> nn.Module:
     preset, data, config = stages.preset, stages.data, stages.preset.config
     model = D2C(config).to(data.device)
     start_norms(model)

@@ -167,7 +167,8 @@ def load(source: ModelFolder) -> Any:
             f"{source.folder}: the diffusers that is installed ({package.__version__}) has no {source.class_name}; "
             "install a newer one"
         )
-    _refuse_beyond_weights(source, model_class)
+    load_config, from_config = model_class.load_config, model_class.from_config
+    _refuse_beyond_weights(source, lambda: from_config(load_config(source.folder)))
     try:
         model, report = model_class.from_pretrained(
             source.folder,
@@ -186,7 +187,7 @@ def load(source: ModelFolder) -> Any:
     return model.eval().requires_grad_(False)
 
 
-def _refuse_beyond_weights(source: ModelFolder, model_class: Any) -> None:
+def _refuse_beyond_weights(source: ModelFolder, build: Callable[[], nn.Module]) -> None:
     """Raise UserError if the configuration is larger than the weights.
 
     It is if it has more layers than the files have tensors, or if the network has more numbers than
@@ -204,7 +205,7 @@ def _refuse_beyond_weights(source: ModelFolder, model_class: Any) -> None:
             raise UserError(f"{path}: {name}: {fault}")
     try:
         with torch.device("meta"):
-            model = model_class.from_config(model_class.load_config(source.folder))
+            model = build()
     except Exception:
         return
     size = sum(file.stat().st_size for file in source.weights)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.systems.shared import cells
-from benchmarks.systems.shared.cells import ResidualCell, WeightNormConv
+from benchmarks.systems.shared.cells import NVAECell, WeightNormConv
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture
 
 
@@ -163,9 +163,9 @@ class NVAE(nn.Module):
         for scale, count in enumerate(c.groups):
             width, made = (ch * 2 ** (c.blocks + scale) for ch in (c.channels_enc, c.channels_dec))
             for _ in range(count):
-                modules += [ResidualCell.encoding(width, c.squeeze) for _ in range(c.cells_enc)]
+                modules += [NVAECell.encoding(width, c.squeeze) for _ in range(c.cells_enc)]
                 modules.append(EncoderCombiner(width, made))
-            modules.append(ResidualCell.down(width, c.squeeze))
+            modules.append(NVAECell.down(width, c.squeeze))
         return modules[:-2]
 
     def _down(self, width: int) -> list[nn.Module]:
@@ -173,9 +173,9 @@ class NVAE(nn.Module):
         modules: list[nn.Module] = []
         for count in reversed(c.groups):
             for _ in range(count):
-                modules += [ResidualCell.decoding(width, c.squeeze) for _ in range(c.cells_dec)]
+                modules += [NVAECell.decoding(width, c.squeeze) for _ in range(c.cells_dec)]
                 modules.append(DecoderCombiner(width, c.latent_channels))
-            modules.append(ResidualCell.up(width, c.squeeze))
+            modules.append(NVAECell.up(width, c.squeeze))
             width //= 2
         return modules[c.cells_dec : -1]
 

@@ -5,7 +5,6 @@ Its code is the z of every group of the hierarchy, the coarsest first, after the
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -56,9 +55,8 @@ class NVAESystem(Opened[NVAEConfig, NVAE], Maps):
         args = named.get("args")
         arguments = args.values if isinstance(args, StandIn) else {}
         if not arguments:
-            raise UserError(
-                f"{path}: has no args, the arguments of its training, without which its network is unknown"
-            )
+            reason = "without which its network is unknown"
+            raise UserError(f"{path}: has no args, the arguments of its training, {reason}")
         tensors = in_memory(state, path)
         return read_arguments(arguments, tensors, path), tensors
 
@@ -118,7 +116,7 @@ class NVAESystem(Opened[NVAEConfig, NVAE], Maps):
 
 
 def read_arguments(
-    values: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path
+    values: Mapping[str, int | str | None], tensors: Mapping[str, Tensor], path: Path
 ) -> NVAEConfig:
     """Read the configuration; the image's side follows from the decoder's first map, C x side x side.
 

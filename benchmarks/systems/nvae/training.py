@@ -83,7 +83,7 @@ def loss_of(learner: NVAELearner, data: Images, warm_up: int) -> Loss:
     return loss
 
 
-def build(stages: Stages) -> nn.Module:
+def build(stages: Stages[NVAEConfig]) -> nn.Module:
     preset, data = stages.preset, stages.data
     network = NVAE(preset.config).to(data.device)
     start_norms(network)

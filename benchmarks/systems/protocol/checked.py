@@ -10,6 +10,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ OURS = {"benchmarks", "diffae"}
 
 T = TypeVar("T")
 Check = Callable[[object, int], T]  # of the value that a method returned for so many images
+Owner = Callable[..., System] | None  # whose code is called; None: the system's
 Rows = Code | Semantic | Sequence[int] | np.ndarray  # one for each image
 Argument = Rows | Dataset | float | str | None
 
@@ -106,9 +108,9 @@ def join(codes: Sequence[Any]) -> Any:
 class Checked(System):
     """A system whose arguments and results are checked; `inner` is the system itself."""
 
-    def __init__(self, name: str, inner: System, device: torch.device, owner: object = None):
+    def __init__(self, name: str, inner: System, device: torch.device, owner: Owner = None):
         self.name, self.inner, self.device = name, inner, device
-        self._owner = vars(inner).get("module", inner) if owner is None else owner  # of the code
+        self._owner = vars(inner).get("module", inner) if owner is None else owner
         self.overshoot, self.batches = Overshoot(), Batches()
         self._trial: str | None = None
         self._read_fields()
@@ -183,9 +185,7 @@ class Checked(System):
         self.title = title
 
     def encode(self, images: Tensor, steps: int = 100) -> Code:
-        def check(value: object, count: int) -> Code:
-            return self._code(returned.code(value), count, images.shape[1:])
-
+        check = partial(self._code, image_shape=images.shape[1:])
         return self._of_images("encode", check, images, steps)
 
     def encode_semantic(self, images: Tensor) -> Semantic:
@@ -354,11 +354,12 @@ class Checked(System):
     def _semantic(self, value: object, count: int) -> Semantic:
         return returned.semantic(value, parts_of(self), count)
 
-    def _code(self, code: Code, count: int, of_image: Sequence[int]) -> Code:
+    def _code(self, value: object, count: int, image_shape: Sequence[int]) -> Code:
         """A code has the parts that the capabilities promise, and `latent_dim` numbers per image in all.
 
-        `of_image` is the shape of an image, and so of its x_T.
+        Its x_T has the shape of an image.
         """
+        code = returned.code(value)
         semantic: Semantic | None
         if SEMANTIC in self.capabilities:
             semantic, size = self._semantic(code.semantic, count), self.semantic_dim
@@ -366,7 +367,7 @@ class Checked(System):
             semantic = returned.free(code.semantic, count)
             size = _width(semantic)
         if STOCHASTIC in self.capabilities:
-            x_T: Tensor | None = returned.numbers(code.x_T, (count, *of_image))
+            x_T: Tensor | None = returned.numbers(code.x_T, (count, *image_shape))
         else:
             x_T = returned.free(code.x_T, count)
         size += _width(x_T)

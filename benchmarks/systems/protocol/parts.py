@@ -112,7 +112,7 @@ class Part:
         return ""
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < MOST
 
 
@@ -125,12 +125,8 @@ Parts = Sequence[Part]
 
 def _total(counts: Iterable[Count | None]) -> Count | None:
     """The sum of counts, such as the `numbers` of parts; None if one of them is None."""
-    total: Count = 0
-    for count in counts:
-        if count is None:
-            return None
-        total += count
-    return total
+    values = list(counts)
+    return None if None in values else sum(values)  # type: ignore[arg-type]
 
 
 def numbers(parts: Parts) -> int | None:
@@ -175,8 +171,7 @@ def each(change: Callable[..., Tensor], *codes: Semantic) -> Semantic:
     """A code whose every tensor is `change` of the corresponding tensors of `codes`."""
     if isinstance(codes[0], Tensor):
         return change(*codes)
-    corresponding = zip(*map(tensors, codes), strict=True)
-    return tuple(change(*parts) for parts in corresponding)
+    return tuple(change(*parts) for parts in zip(*map(tensors, codes), strict=True))
 
 
 def flat(semantic: Semantic) -> Tensor:

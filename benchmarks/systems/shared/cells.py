@@ -136,7 +136,7 @@ class FactorizedReduce(nn.Module):
         return torch.cat(seen, dim=1)
 
 
-class ResidualCell(nn.Module):
+class NVAECell(nn.Module):
     """skip(x) + 0.1 SE(operations(x)). `squeeze`: whether it has an SE."""
 
     def __init__(
@@ -148,12 +148,12 @@ class ResidualCell(nn.Module):
         self.se: nn.Module = SqueezeExcite(channels) if squeeze else nn.Identity()
 
     @classmethod
-    def encoding(cls, channels: int, squeeze: bool) -> "ResidualCell":
+    def encoding(cls, channels: int, squeeze: bool) -> "NVAECell":
         operations = [norm_conv(channels, channels) for _ in range(2)]
         return cls(nn.Identity(), operations, channels, squeeze)
 
     @classmethod
-    def down(cls, c_in: int, squeeze: bool) -> "ResidualCell":
+    def down(cls, c_in: int, squeeze: bool) -> "NVAECell":
         """Half the side, twice the channels."""
         c_out = 2 * c_in
         operations = [norm_conv(c_in, c_out, stride=2), norm_conv(c_out, c_out)]
@@ -162,12 +162,12 @@ class ResidualCell(nn.Module):
     @classmethod
     def decoding(
         cls, channels: int, squeeze: bool, expansion: int = DECODER_EXPANSION
-    ) -> "ResidualCell":
+    ) -> "NVAECell":
         operation = depthwise(channels, channels, expansion, up=False)
         return cls(nn.Identity(), [operation], channels, squeeze)
 
     @classmethod
-    def up(cls, c_in: int, squeeze: bool, expansion: int = DECODER_EXPANSION) -> "ResidualCell":
+    def up(cls, c_in: int, squeeze: bool, expansion: int = DECODER_EXPANSION) -> "NVAECell":
         """Twice the side, half the channels."""
         c_out = c_in // 2
         larger = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
@@ -186,9 +186,9 @@ def falling(width: int, cells: Sequence[int], squeeze: bool) -> nn.Sequential:
     tower = nn.Sequential()
     for scale, count in enumerate(cells):
         if scale:
-            tower.append(ResidualCell.down(width, squeeze))
+            tower.append(NVAECell.down(width, squeeze))
             width *= 2
-        tower.extend(ResidualCell.encoding(width, squeeze) for _ in range(count))
+        tower.extend(NVAECell.encoding(width, squeeze) for _ in range(count))
     return tower
 
 
@@ -199,9 +199,9 @@ def rising(
     tower = nn.Sequential()
     for scale, count in enumerate(cells):
         if scale:
-            tower.append(ResidualCell.up(width, squeeze, expansion))
+            tower.append(NVAECell.up(width, squeeze, expansion))
             width //= 2
-        tower.extend(ResidualCell.decoding(width, squeeze, expansion) for _ in range(count))
+        tower.extend(NVAECell.decoding(width, squeeze, expansion) for _ in range(count))
     return tower
 
 

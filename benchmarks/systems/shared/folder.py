@@ -55,11 +55,7 @@ def shipped(system: str, title: str, example: str) -> Path:
 
 
 def write(
-    network: nn.Module,
-    system: str,
-    config: "DataclassInstance",
-    folder: Path,
-    dtype: torch.dtype = torch.float16,
+    network: nn.Module, system: str, config: C, folder: Path, dtype: torch.dtype = torch.float16
 ) -> None:
     """Write configuration and weights, each file whole or not at all."""
     state = network.state_dict()

@@ -25,6 +25,9 @@ from torch import Tensor
 from benchmarks.systems.shared import containers
 from diffae.checkpoints.torch_file import StandIn, reading
 
+Shape = tuple[int, ...]
+State = dict[str, Tensor]
+
 
 def read_pickle(path: Path) -> Any:
     """The object in a pickle. Raises UserError, naming the path, if it cannot be loaded."""
@@ -39,10 +42,10 @@ def read_pickle(path: Path) -> Any:
 class Persistent(StandIn):
     """An object of `torch_utils.persistence`, by its attributes. Its source is not kept."""
 
-    def __init__(self, meta: Mapping[str, Any]):
+    def __init__(self, meta: Mapping[str, State]):
         self.values = containers.entries(meta.get("state"))
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> State:
         """Parameters and buffers by name, those of submodules included, named as in `state_dict`.
 
         Raises an error of any type if the attributes are not those of a module.
@@ -58,7 +61,7 @@ class Persistent(StandIn):
 class Network(StandIn):
     """A `dnnlib.tflib.network.Network`, by its attributes."""
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> State:
         """Its variables by name; those of components follow the component's name and a slash.
 
         Raises an error of any type if the attributes are not those of a module.
@@ -83,7 +86,7 @@ def _numbers(value: "_Array | float") -> np.ndarray | float:
 class _EasyDict(dict):  # type: ignore[type-arg]
     """A `dnnlib.util.EasyDict`, whose attributes are its entries."""
 
-    def __setstate__(self, _: dict[str, Any]) -> None: ...
+    def __setstate__(self, _: State) -> None: ...
 
 
 class _DType:
@@ -104,9 +107,9 @@ class _DType:
 class _Array:
     """A NumPy array, whose numbers are those of the pickle's bytes."""
 
-    def __init__(self, *_: type | tuple[int, ...] | bytes): ...
+    def __init__(self, *_: type | Shape | bytes): ...
 
-    def __setstate__(self, state: tuple[int, tuple[int, ...], "_DType", bool, bytes]) -> None:
+    def __setstate__(self, state: tuple[int, Shape, _DType, bool, bytes]) -> None:
         _version, shape, stored, is_fortran, content = state
         self.numbers = np.frombuffer(content, stored.dtype).reshape(
             shape, order="F" if is_fortran else "C"
@@ -122,16 +125,12 @@ def _storage(content: bytes) -> torch.TypedStorage:
 
 
 def _tensor(
-    storage: torch.TypedStorage,
-    offset: int,
-    shape: tuple[int, ...],
-    stride: tuple[int, ...],
-    *_: bool | dict[str, Tensor],
+    storage: torch.TypedStorage, offset: int, shape: Shape, stride: Shape, *_: bool | State
 ) -> Tensor:
     return torch.empty(0, dtype=storage.dtype).set_(storage, offset, shape, stride)
 
 
-def _parameter(tensor: Tensor, *_: bool | dict[str, Tensor]) -> Tensor:
+def _parameter(tensor: Tensor, *_: bool | State) -> Tensor:
     return tensor
 
 

@@ -82,14 +82,9 @@ class _StyleGAN2(Opened[StyleGAN2Config, Generator]):
 
     def encode_semantic(self, images: Tensor) -> Tensor:
         """The w whose image is most similar to each of the images."""
-        invert = inversion.Inversion(
-            self.model,
-            self.loss,
-            self._statistics,
-            layers=1 if self.one_vector else self.layers,
-            steps=int(self.options["steps"]),
-            mse=float(self.options["mse"]),
-        )
+        layers = 1 if self.one_vector else self.layers
+        steps, mse = int(self.options["steps"]), float(self.options["mse"])
+        invert = inversion.Inversion(self.model, self.loss, self._statistics, layers, steps, mse)
         w = invert(images.to(self.device))
         return w[:, 0] if self.one_vector else w
 

@@ -197,7 +197,7 @@ def unevenness(learner: StyleGAN2Learner, ws: Tensor, noise: np.random.Generator
     return (lengths - average).square().mean()
 
 
-def train(stages: Stages) -> nn.Module:
+def train(stages: Stages[StyleGAN2Config]) -> nn.Module:
     preset, device = stages.preset, stages.data.device
     learner = StyleGAN2Learner(preset.config).to(device)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

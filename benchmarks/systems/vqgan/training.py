@@ -174,7 +174,7 @@ def _sum_of_parameters(network: nn.Module) -> Tensor:
     return torch.stack([parameter.sum() for parameter in network.parameters()]).sum()
 
 
-def train(stages: Stages) -> nn.Module:
+def train(stages: Stages[VQGANConfig]) -> nn.Module:
     preset, device = stages.preset, stages.data.device
     learner = VQGANLearner(preset.config, int(preset.weights["discriminator_channels"])).to(device)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

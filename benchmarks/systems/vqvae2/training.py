@@ -74,7 +74,7 @@ def loss_of(network: VQVAE2, data: Images, commitment: float) -> Loss:
     return loss
 
 
-def build(stages: Stages) -> nn.Module:
+def build(stages: Stages[VQVAE2Config]) -> nn.Module:
     preset = stages.preset
     network = VQVAE2(preset.config).to(stages.data.device)
     stages.fit("autoencoder", network, loss_of(network, stages.data, preset.weights["commitment"]))
