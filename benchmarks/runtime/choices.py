@@ -29,26 +29,20 @@ FEATURES = ("inception", EFFNET, *FEATURE_NETWORKS)
 
 
 def option(
-    description: str,
-    default: Default = None,
-    flag: str = "",
-    decides: bool = False,
-    **arguments: Argument,
+    text: str, default: Default = None, flag: str = "", decides: bool = False, **more: Argument
 ) -> Any:
-    """A dataclass field that is an option, with the further `arguments` of its `add_argument`.
+    """A dataclass field that is an option; `text` is its help, `more` are arguments of `add_argument`.
 
     `flag` is the name of the flag if it is not the field's name. An option that `decides` numbers is
     a part of their protocols and keys whenever it is not the default.
     """
-    arguments["help"] = description
-    return field(
-        default=default, metadata={"flag": flag, "decides": decides, "arguments": arguments}
-    )
+    more["help"] = text
+    return field(default=default, metadata={"flag": flag, "decides": decides, "arguments": more})
 
 
-def switch(description: str, flag: str = "", decides: bool = False) -> bool:
+def switch(text: str, flag: str = "", decides: bool = False) -> bool:
     """A dataclass field that is an option without a value, which is off by default."""
-    return option(description, False, flag, decides, action="store_true")
+    return option(text, False, flag, decides, action="store_true")
 
 
 def add_options(parser: argparse.ArgumentParser, kind: type) -> None:
@@ -56,14 +50,13 @@ def add_options(parser: argparse.ArgumentParser, kind: type) -> None:
     for option in fields(kind):
         if option.metadata:
             flag = option.metadata["flag"] or option.name.replace("_", "-")
-            arguments = option.metadata["arguments"]
-            parser.add_argument(f"--{flag}", dest=option.name, default=option.default, **arguments)
+            more = option.metadata["arguments"]
+            parser.add_argument(f"--{flag}", dest=option.name, default=option.default, **more)
 
 
 def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
     """The options of a dataclass among parsed arguments."""
-    names = [option.name for option in fields(kind) if option.metadata]
-    return {name: getattr(args, name) for name in names}
+    return {field.name: getattr(args, field.name) for field in fields(kind) if field.metadata}
 
 
 def names(text: str) -> tuple[str, ...]:
