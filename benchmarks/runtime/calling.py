@@ -1,5 +1,5 @@
-"""Calls of systems and of metric networks: how they fail, how many images they are given at once, and
-what lies outside [-1, 1] in the images that systems make.
+"""Calls of systems and of metric networks: their failures, the number of images in a call, and values
+outside [-1, 1] in the images that systems make.
 """
 
 import traceback
@@ -168,8 +168,9 @@ def is_count(name: str) -> bool:
 
 
 def share_of_counts(counts: np.ndarray, place: slice, images: int) -> np.ndarray:
-    """The share of the images at `place` in counts over so many `images`: proportional, in whole
-    numbers, so that the shares of all places sum to the counts.
+    """The share of the images at `place` in counts over `images` images, in proportion.
+
+    It is in whole numbers, and the shares of all places sum to the counts.
     """
     return counts * place.stop // images - counts * place.start // images
 

@@ -1,4 +1,4 @@
-"""The floating-point precision in which a system's networks compute: a setting of the run, whatever the machine's default.
+"""The floating-point precision of a system's networks: a setting of the run, never the machine's default.
 
     float32    TF32 off, for matrix products and for convolutions (which PyTorch computes in TF32 unless told not to)
     tf32       products of 10 bits on GPUs that have TensorFloat-32; the sums stay float32
@@ -106,7 +106,7 @@ def _switches() -> tuple[_Switch, ...]:
 
 
 def _matmul_precision() -> str:
-    """What `torch.set_float32_matmul_precision` set: "highest", "high" or "medium"."""
+    """The word that `torch.set_float32_matmul_precision` set: "highest", "high" or "medium"."""
     try:
         return torch.get_float32_matmul_precision()
     except RuntimeError:  # a new switch was set alone, and PyTorch refuses to read the two

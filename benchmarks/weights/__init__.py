@@ -1,6 +1,6 @@
-"""Pretrained weights of the networks that metrics use: which there are, finding, verifying and reading them.
+"""Pretrained weights of the networks that metrics use: their table, and finding, verifying and reading them.
 
-Nothing is fetched but by `python -m benchmarks.run weights` (fetch.py).
+Only `python -m benchmarks.run weights` fetches anything (fetch.py).
 
 A file is looked for under its published names in the folder given by --weights-dir, then where
 `python -m benchmarks.run weights` puts it, then in torch.hub's cache, then in an installed package.

@@ -91,7 +91,7 @@ class Part:
         return f"{self.reading}{over} {sides}"
 
     def _fault(self) -> str:
-        """What is wrong with the fields, or nothing."""
+        """The fault of the fields; "" if they are valid."""
         sides = self.shape if isinstance(self.shape, tuple) else (0,)
         if not all(_is_count(side) for side in sides if side is not None):
             return f"shape must be whole numbers from 1 (None: any), not {self.shape!r}"

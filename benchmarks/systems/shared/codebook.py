@@ -21,7 +21,9 @@ def nearest(maps: Tensor, codebook: Tensor) -> Tensor:
 
 
 def of_rank(maps: Tensor, codebook: Tensor, ranks: Tensor) -> Tensor:
-    """The index of the code to which so many others are nearer, `ranks` [N, h, w]: N x h x w (int64).
+    """The index of the code with a given rank by distance, 0 for the nearest: N x h x w (int64).
+
+    `ranks` [N, h, w] has the rank for each vector.
 
     Raises UserError if a rank is not below the number of codes.
     """

@@ -1,4 +1,4 @@
-"""Recognition of the system of a checkpoint. Imports no PyTorch but for those of DiffAE and DDIM."""
+"""Find the system that a checkpoint belongs to. PyTorch is imported only for those of DiffAE and DDIM."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
