@@ -111,8 +111,8 @@ class System:
 
     `systems.load` puts every system behind `checked.Checked`: methods are called without gradients,
     with copies of tensors on the device that `__init__` was given (`fit`: on the CPU), and what
-    they return is checked and copied. What the code of a package sets of the process (PyTorch's
-    default dtype, the working directory) holds in its own calls only.
+    they return is checked and copied. Settings of the process that the code of a package changes
+    (PyTorch's default dtype, the working directory) hold in its own calls only.
     """
 
     name: str

@@ -34,9 +34,7 @@ from diffae.system.errors import UserError
 OURS = {"benchmarks", "diffae"}
 
 T = TypeVar("T")
-Check = Callable[
-    [object, int], T
-]  # takes the value that a method returned, and its number of images
+Check = Callable[[object, int], T]  # takes the result of a method and its number of images
 Owner = Callable[..., System] | None  # whose code is called; None: the system's
 Rows = Code | Semantic | Sequence[int] | np.ndarray  # one for each image
 Argument = Rows | Dataset | float | str | None

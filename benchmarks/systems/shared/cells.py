@@ -5,6 +5,7 @@ maps are N x C x H x W.
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -148,26 +149,24 @@ class NVAECell(nn.Module):
         self.se: nn.Module = SqueezeExcite(channels) if squeeze else nn.Identity()
 
     @classmethod
-    def encoding(cls, channels: int, squeeze: bool) -> "NVAECell":
+    def encoding(cls, channels: int, squeeze: bool) -> Self:
         operations = [norm_conv(channels, channels) for _ in range(2)]
         return cls(nn.Identity(), operations, channels, squeeze)
 
     @classmethod
-    def down(cls, c_in: int, squeeze: bool) -> "NVAECell":
+    def down(cls, c_in: int, squeeze: bool) -> Self:
         """Half the side, twice the channels."""
         c_out = 2 * c_in
         operations = [norm_conv(c_in, c_out, stride=2), norm_conv(c_out, c_out)]
         return cls(FactorizedReduce(c_in, c_out), operations, c_out, squeeze)
 
     @classmethod
-    def decoding(
-        cls, channels: int, squeeze: bool, expansion: int = DECODER_EXPANSION
-    ) -> "NVAECell":
+    def decoding(cls, channels: int, squeeze: bool, expansion: int = DECODER_EXPANSION) -> Self:
         operation = depthwise(channels, channels, expansion, up=False)
         return cls(nn.Identity(), [operation], channels, squeeze)
 
     @classmethod
-    def up(cls, c_in: int, squeeze: bool, expansion: int = DECODER_EXPANSION) -> "NVAECell":
+    def up(cls, c_in: int, squeeze: bool, expansion: int = DECODER_EXPANSION) -> Self:
         """Twice the side, half the channels."""
         c_out = c_in // 2
         larger = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
