@@ -135,7 +135,7 @@ class Context:
 
     def __post_init__(self) -> None:
         if self.networks is None:
-            batches = Batches.of(self.batch_size)
+            batches = Batches.from_option(self.batch_size)
             self.networks = MetricNetworks(self.choice, self.device, batches, self.dataset.name)
 
     def for_system(self, system: System) -> "Context":

@@ -1,5 +1,5 @@
-"""Calls of systems and of metric networks: how they fail, how many images they are given at once, and
-what lies outside [-1, 1] in the images that systems make.
+"""Calls of systems and of metric networks: their failures, the number of images in a call, and values
+outside [-1, 1] in the images that systems make.
 """
 
 import traceback
@@ -47,10 +47,10 @@ def calling(name: str, method: str, call: Callable[[], T], owner: object = "") -
 
 def raised(error: BaseException) -> str:
     """An exception in one line: its type, its message, and the line of code that raised it."""
-    said = words(error)[:300]
+    message = words(error)[:300]
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"raised {type(error).__name__}{': ' + said if said else ''}{place}"
+    return f"raised {type(error).__name__}{': ' + message if message else ''}{place}"
 
 
 # ----------------------------------------------------------------------------------------------
@@ -69,15 +69,15 @@ class Batches:
     """Splits calls into batches of at most `size` images (None: all at once).
 
     If it `shrinks`, a method that runs out of memory is given half as many images from then on;
-    `found` keeps that number.
+    `fitting` holds that number by method.
     """
 
     size: int | None = None
     shrinks: bool = False
-    found: dict[str, int] = field(default_factory=dict)
+    fitting: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, batch_size: BatchSize) -> "Batches":
+    def from_option(cls, batch_size: BatchSize) -> "Batches":
         """Batches for a value of --batch-size."""
         return cls(shrinks=True) if batch_size == AUTO else cls(cast(int | None, batch_size))
 
@@ -86,14 +86,14 @@ class Batches:
         results: list[T] = []
         start = 0
         while start < count or not results:
-            stop = min(start + (self.found.get(method) or self.size or count), count)
+            stop = min(start + (self.fitting.get(method) or self.size or count), count)
             try:
                 results.append(call(slice(start, stop)))
                 start = stop
             except Exception as error:
                 if not (self.shrinks and stop - start > 1 and is_refusal(error)):
                     raise
-                self.found[method] = (stop - start) // 2
+                self.fitting[method] = (stop - start) // 2
             if start < stop:  # here nothing holds what the failed call had in memory
                 torch.cuda.empty_cache()
         return results
@@ -107,44 +107,50 @@ def images_together(batch_size: BatchSize, device: torch.device) -> int:
 
 
 # ----------------------------------------------------------------------------------------------
-# Values outside [-1, 1]: they are clamped, counted, and noted in rows. What a protocol wants as it was
-# decoded is counted and noted alike. The counts are stored beside what was computed from the images, so
-# that a row has the same note whoever computed them.
+# Values outside [-1, 1]: they are clamped, counted, and noted in rows. Images that a protocol takes without
+# clamping are counted and noted too. The counts are stored beside the arrays that were computed from the
+# images, so that a row has the same note whether these were computed or read from the store.
 
-PREFIX = "outside [-1, 1]: "  # of the names that counts have in the store
-KEPT = ", unless the protocol says otherwise"  # after the method of images that were not clamped
+PREFIX = "outside [-1, 1]: "  # begins the names of counts in the store
+KEPT = (
+    ", unless the protocol says otherwise"  # follows a method's name if its images were not clamped
+)
 
 
 @dataclass
 class Overshoot:
-    """By method of a system, with KEPT or without: how many values were outside [-1, 1], and of how
-    many.
+    """How many values of images lay outside [-1, 1], and of how many.
+
+    The counts are kept by the method that made the images; KEPT follows its name if they were not clamped.
     """
 
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def add(self, method: str, outside: int, total: int, clamped: bool = True) -> None:
-        method += "" if clamped else KEPT
-        before = self.counts.get(method, (0, 0))
-        self.counts[method] = (before[0] + outside, before[1] + total)
+        name = method if clamped else method + KEPT
+        outside_before, total_before = self.counts.get(name, (0, 0))
+        self.counts[name] = (outside_before + outside, total_before + total)
 
     def note(self) -> str:
         """The note for a row; "" if all values were within [-1, 1]."""
-        return "; ".join(
-            f"{_percent(outside / total)} of the values of {method.removesuffix(KEPT)} lay outside [-1, 1] and were "
-            f"clamped{KEPT * method.endswith(KEPT)}"
-            for method, (outside, total) in sorted(self.counts.items())
-            if outside
-        )
+        notes = []
+        for name, (outside, total) in sorted(self.counts.items()):
+            if outside:
+                method, kept, _ = name.partition(KEPT)
+                share = f"{_percent(outside / total)} of the values of {method}"
+                notes.append(f"{share} lay outside [-1, 1] and were clamped{kept}")
+        return "; ".join(notes)
 
     def beside(self, compute: Callable[[], Arrays]) -> Arrays:
-        """The arrays of `compute`, with the counts that it made added under names of their own.
-        `unpack` adds them to this object.
+        """The arrays of `compute`, and beside them the counts that it made, under names of their own.
+
+        The counts of this object are left as they were; `unpack` adds those among the arrays.
         """
         before, self.counts = self.counts, {}
         try:
             arrays = compute()
-            return arrays | {PREFIX + name: np.array(c) for name, c in self.counts.items()}
+            counts = {PREFIX + name: np.array(pair) for name, pair in self.counts.items()}
+            return arrays | counts
         finally:
             self.counts = before
 
@@ -161,11 +167,12 @@ def is_count(name: str) -> bool:
     return name.startswith(PREFIX)
 
 
-def share_of_counts(counts: np.ndarray, place: slice, of: int) -> np.ndarray:
-    """The share of the images at `place` in counts over `of` images: proportional, in whole
-    numbers, so that the shares of all places sum to the counts.
+def share_of_counts(counts: np.ndarray, place: slice, images: int) -> np.ndarray:
+    """The share of the images at `place` in counts over `images` images, in proportion.
+
+    It is in whole numbers, and the shares of all places sum to the counts.
     """
-    return counts * place.stop // of - counts * place.start // of
+    return counts * place.stop // images - counts * place.start // images
 
 
 def _percent(share: float) -> str:

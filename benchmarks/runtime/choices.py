@@ -1,11 +1,11 @@
 """Options of a run that systems, metrics and benchmarks read. Nothing here needs PyTorch.
 
 An option is a field of a dataclass. Its flag (benchmarks.run) and its keyword
-(`benchmarks.evaluate`) follow from the field, and so does what is said of it.
+(`benchmarks.evaluate`) follow from the field, and so does its help.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,45 +20,51 @@ AUTO = "auto"
 # images at once, `AUTO`, or None: a chunk of the store; see calling.py
 BatchSize = int | str | None
 
+Default = bool | int | str | tuple[()] | None
+Value = Path | int | str | tuple[str, ...] | tuple[int, ...] | None
+Argument = str | Iterable[str] | Callable[[str], Value]  # of `add_argument`
+
 LARGEST_SIDE = 4096  # pixels at which images are compared
 FEATURES = ("inception", EFFNET, *FEATURE_NETWORKS)
 
 
-def option(says: str, value: Any = None, flag: str = "", decides: bool = False, **how: Any) -> Any:
-    """A field that is an option: what its help `says`, its default `value`, and in `how` more arguments of
-    `add_argument`; none for a switch.
+def option(
+    text: str, default: Default = None, flag: str = "", decides: bool = False, **more: Argument
+) -> Any:
+    """A dataclass field that is an option; `text` is its help, `more` are arguments of `add_argument`.
 
-    `flag` is its name if that is not the field's. One that `decides` numbers is a part of their
-    protocols and keys where it is not the default.
+    `flag` is the name of the flag if it is not the field's name. An option that `decides` numbers is
+    a part of their protocols and keys whenever it is not the default.
     """
-    how = {"help": says, **(how or {"action": "store_true"})}
-    return field(default=value, metadata={"flag": flag, "decides": decides, "how": how})
+    more["help"] = text
+    return field(default=default, metadata={"flag": flag, "decides": decides, "arguments": more})
 
 
-def switch(says: str, flag: str = "", decides: bool = False) -> Any:
-    return option(says, False, flag, decides)
+def switch(text: str, flag: str = "", decides: bool = False) -> bool:
+    """A dataclass field that is an option without a value, which is off by default."""
+    return option(text, False, flag, decides, action="store_true")
 
 
 def add_options(parser: argparse.ArgumentParser, kind: type) -> None:
     """Add the flag of every option of a dataclass to a parser."""
-    for one in fields(kind):
-        if one.metadata:
-            flag = one.metadata["flag"] or one.name.replace("_", "-")
-            how = {"dest": one.name, "default": one.default, **one.metadata["how"]}
-            parser.add_argument(f"--{flag}", **how)
+    for option in fields(kind):
+        if option.metadata:
+            flag = option.metadata["flag"] or option.name.replace("_", "-")
+            more = option.metadata["arguments"]
+            parser.add_argument(f"--{flag}", dest=option.name, default=option.default, **more)
 
 
 def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
     """The options of a dataclass among parsed arguments."""
-    return {one.name: getattr(args, one.name) for one in fields(kind) if one.metadata}
+    return {field.name: getattr(args, field.name) for field in fields(kind) if field.metadata}
 
 
 def names(text: str) -> tuple[str, ...]:
     """The type of an option that takes several names."""
-    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not found:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
         raise argparse.ArgumentTypeError("no name given")
-    return found
+    return names
 
 
 def ascending(text: str) -> tuple[int, ...]:
@@ -119,13 +125,13 @@ class TaskOptions:
     )
     protocols: tuple[str, ...] = ()  # of reconstructions, see metrics/protocols/schema.py
     edit_protocols: tuple[str, ...] = ()  # see metrics/protocols/edits.py
-    # what run.json says of the suite that was asked for, see core/suites.py
+    # the entry of the chosen suite in run.json, see core/suites.py
     suite: Mapping[str, Any] = field(default_factory=dict)
     explain: bool = switch("reconstructions by every protocol, and why the numbers differ")
 
     @property
-    def deciding(self) -> dict[str, Any]:
+    def deciding(self) -> dict[str, Value]:
         """The options that decide numbers and are not the default."""
-        names = [one.name for one in fields(self) if one.metadata.get("decides")]
+        names = [option.name for option in fields(self) if option.metadata.get("decides")]
         chosen = [name for name in names if getattr(self, name) != getattr(type(self), name)]
         return {name: getattr(self, name) for name in chosen}

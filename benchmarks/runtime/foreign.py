@@ -1,7 +1,7 @@
-"""What the code of a plug-in changes of the process: it holds for that plug-in only.
+"""Settings of the process that the code of a plug-in changes hold in the calls of that plug-in only.
 
-A system that sets PyTorch's default dtype, or goes to a different folder, finds it so in its next
-call. Between its calls everything is as before, for our code and for other systems.
+A system that sets PyTorch's default dtype, or changes the working directory, finds them as it left
+them in its next call. Between its calls our code and other systems find everything as before.
 """
 
 import os
@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-# How each is read, and how it is set.
+T = TypeVar("T")
+
+# The function that reads each setting, and the one that sets it.
 SWITCHES: list[tuple[Callable[[], Any], Callable[[Any], object]]] = [
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.get_default_device, lambda d: torch.set_default_device(None if d.type == "cpu" else d)),
@@ -27,7 +29,8 @@ SWITCHES: list[tuple[Callable[[], Any], Callable[[Any], object]]] = [
 CUDNN, STREAMS = ("benchmark", "deterministic"), ("stdin", "stdout", "stderr")
 for place, name in [*((torch.backends.cudnn, n) for n in CUDNN), *((sys, n) for n in STREAMS)]:
     SWITCHES.append((partial(getattr, place, name), partial(setattr, place, name)))
-_left: dict[str, list[Any]] = {}  # by package: the values that its code set, None of the others
+Values = list[Any]  # of SWITCHES, in their order; None leaves a setting as it is
+_left: dict[str, Values] = {}  # the values that the code of each package set
 
 
 @contextmanager
@@ -38,24 +41,29 @@ def code_of(owner: object) -> Iterator[None]:
     belongs together; that of "" keeps nothing for its next block.
     """
     package = str(getattr(owner, "__module__", owner)).partition(".")[0]
-    before = [_value(read) for read, _ in SWITCHES]
+    before = _values()
     try:
         _set(_left.get(package, []))
         yield
     finally:
-        now = [_value(read) for read, _ in SWITCHES]
         if package:
-            _left[package] = [b if b != a else None for a, b in zip(before, now, strict=True)]
+            pairs = zip(before, _values(), strict=True)
+            _left[package] = [None if new == old else new for old, new in pairs]
         _set(before)
         _open_again()
 
 
-def _value(read: Callable[[], Any]) -> Any:
+def _values() -> Values:
+    return [_value(read) for read, _ in SWITCHES]
+
+
+def _value(read: Callable[[], T]) -> T | None:
     with suppress(OSError, AssertionError, RuntimeError):  # a folder or a device that is not there
         return read()
+    return None
 
 
-def _set(values: list[Any]) -> None:
+def _set(values: Values) -> None:
     for (read, write), value in zip(SWITCHES, values, strict=False):
         if value is not None and value != _value(read):
             write(value)

@@ -1,18 +1,18 @@
-"""How exactly a system's networks compute: one setting of a run, never a default of the machine's.
+"""The floating-point precision of a system's networks: a setting of the run, never the machine's default.
 
     float32    TF32 off, for matrix products and for convolutions (which PyTorch computes in TF32 unless told not to)
     tf32       products of 10 bits on GPUs that have TensorFloat-32; the sums stay float32
     bfloat16   autocast: products of 7 bits where PyTorch thinks it safe, on CPU and GPU alike
 
-Only the networks of a system are meant. Metric networks always compute in float32, and so does
+It applies to the networks of a system only. Metric networks always compute in float32, and so does
 everything under `full_precision`, such as path length: it divides a difference of images by 10^-8,
-and TF32, emulated, turns a path length of 6.9 into 1,379.
+and emulated TF32 turns a path length of 6.9 into 1,379.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import backends
@@ -91,19 +91,22 @@ def _products(mode: str) -> Iterator[None]:
 # PyTorch's switches, the old ones (for matrix products and cuDNN) and the new ones (one an operator, since 2.9)
 
 
-def _switches() -> tuple[Any, ...]:
+class _Switch(Protocol):
+    fp32_precision: str
+
+
+def _switches() -> tuple[_Switch, ...]:
     """PyTorch's switches: matrix products, convolutions and recurrent networks on GPUs, then the
     first two on CPUs; none before 2.9.
     """
     if not hasattr(backends.cuda.matmul, "fp32_precision"):
         return ()
-    mkldnn: Any = backends.mkldnn
-    cudnn: Any = backends.cudnn
-    return backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv
+    on_gpus = (backends.cuda.matmul, *(getattr(backends.cudnn, name) for name in ("conv", "rnn")))
+    return (*on_gpus, *(getattr(backends.mkldnn, name) for name in ("matmul", "conv")))
 
 
 def _matmul_precision() -> str:
-    """What `torch.set_float32_matmul_precision` set: "highest", "high" or "medium"."""
+    """The word that `torch.set_float32_matmul_precision` set: "highest", "high" or "medium"."""
     try:
         return torch.get_float32_matmul_precision()
     except RuntimeError:  # a new switch was set alone, and PyTorch refuses to read the two

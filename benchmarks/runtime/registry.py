@@ -13,30 +13,29 @@ import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from diffae.system.cli import did_you_mean, printable
 from diffae.system.errors import UserError, naming, words
 
-Line = Callable[[Any], str]
+T = TypeVar("T")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # goes into names of files and options
 
 
 class Own(NamedTuple):
-    """An entry of ours: where its object is ("module:attribute"), and what the object says of
-    itself in one line.
-    """
+    """An entry of ours: where its object is ("module:attribute"), and its description in one line."""
 
     target: str
     line: str
 
 
-class Registry:
-    """A lazy table of names.
+class Registry(Generic[T]):
+    """A lazy table of objects by name.
 
     `kind` is what messages call an entry, such as "system". `line` returns an object's description
     in one line. `accept` ("module:function") takes the name and object of a plug-in and returns it;
-    it raises UserError if it is not acceptable. `beside` are names of other things that may be meant by an unknown one.
+    it raises UserError if it is not acceptable. `beside` are names that are no entries and are
+    suggested too when an unknown name is near one of them.
     """
 
     def __init__(
@@ -44,7 +43,7 @@ class Registry:
         kind: str,
         group: str,
         own: dict[str, Own],
-        line: Line,
+        line: Callable[[T], str],
         accept: str = "",
     ):
         self.kind, self.group, self.own, self.accept = kind, group, own, accept
@@ -73,7 +72,7 @@ class Registry:
                 self._warn(name, str(error))
         return good
 
-    def get(self, name: str) -> Any:
+    def get(self, name: str) -> T:
         """The object of that name. Raises UserError with the nearest name, or with the reason why a
         plug-in cannot be used.
         """
@@ -96,15 +95,15 @@ class Registry:
         """One line about an entry. Raises UserError as `get` does; imports none of our objects."""
         return self.own[name].line if name in self.own else self._line(self.get(name))
 
-    def _guarded(self, name: str, target: str) -> Any:
+    def _guarded(self, name: str, target: str) -> T:
         """A plug-in's object, if it is acceptable. Everything else becomes a UserError."""
-        which = f"{self.kind} {name!r} of {target}"
-        found = _imported(target, which)
+        entry = f"{self.kind} {name!r} of {target}"
+        plugin = _imported(target, entry)
         if not self.accept:
-            return found
-        accept: Callable[[str, object], Any] = load(self.accept)
-        with naming(which):
-            return accept(name, found)
+            return plugin
+        accept = load(self.accept)
+        with naming(entry):
+            return accept(name, plugin)
 
     def _fault(self, name: str, targets: list[str]) -> str:
         """Why the name of a plug-in cannot be used; "" if it can."""
@@ -123,22 +122,22 @@ class Registry:
 
     def _plugins(self) -> dict[str, list[str]]:
         """The distinct targets of each name; an editable install may list the same one twice."""
-        found: dict[str, list[str]] = {}
+        targets: dict[str, list[str]] = {}
         for entry in entry_points(group=self.group):
-            targets = found.setdefault(entry.name, [])
-            if entry.value not in targets:
-                targets.append(entry.value)
-        return found
+            targets.setdefault(entry.name, [])
+            if entry.value not in targets[entry.name]:
+                targets[entry.name].append(entry.value)
+        return targets
 
 
-def found_at(address: str) -> Any:
-    """The object of a user's at "module:attribute". Raises UserError with the reason."""
+def found_at(address: str) -> Callable[..., Any]:
+    """The user's class or function at "module:attribute". Raises UserError with the reason."""
     if not all(part.isidentifier() for part in re.split("[.:]", address)):
         raise UserError(f"{address}: expected package.module:factory, such as my_vae:MyVAE")
-    found = _imported(address, f"{address}: cannot be imported")
-    if not callable(found):
+    factory = _imported(address, f"{address}: cannot be imported")
+    if not callable(factory):
         raise UserError(f"{address}: is not a class or function that makes a system")
-    return found
+    return factory
 
 
 def load(target: str) -> Any:
@@ -147,9 +146,10 @@ def load(target: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _imported(target: str, what: str) -> Any:
-    """The object behind "module:attribute". Whatever importing it raises, `sys.exit` included,
-    becomes a UserError with the reason.
+def _imported(target: str, subject: str) -> Any:
+    """The object behind "module:attribute".
+
+    Whatever importing it raises, `sys.exit` included, becomes a UserError about `subject`.
     """
     from benchmarks.runtime.foreign import code_of  # here, since it imports PyTorch
 
@@ -157,4 +157,4 @@ def _imported(target: str, what: str) -> Any:
         with code_of(target.partition(":")[0]):
             return load(target)
     except (Exception, SystemExit) as error:
-        raise UserError(f"{what}: {type(error).__name__}: {words(error)[:300]}") from error
+        raise UserError(f"{subject}: {type(error).__name__}: {words(error)[:300]}") from error

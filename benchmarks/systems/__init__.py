@@ -3,7 +3,7 @@
     systems.load("diffae", path)                        a registered system, ready to use
     systems.load("my_vae:MyVAE", path)                  a class or function by its address, package.module:factory
     systems.load("timm:resnet50", path)                 an encoder of timm
-    systems.as_system(thing)                            from a name, a path, a `System`, or a model in memory
+    systems.as_system(model)                            from a name, a path, a `System`, or a model in memory
     systems.wrap(model, image_size=64, title="Mine")    from any object with `encode` and `decode`
 
 `protocol/base.py` defines what a system is.

@@ -1,4 +1,4 @@
-"""Codes in a file: a representation of which neither the encoder nor a decoder is here."""
+"""Codes in a file: a representation without its encoder and without a decoder."""
 
 import re
 from collections.abc import Sequence
@@ -35,13 +35,13 @@ class CodesFile(System):
         codes = npz.array(Path(file), "codes")
         numbers = codes.ndim > 1 and codes.size and codes.dtype.kind in "fiu"
         if not numbers or not np.isfinite(codes).all():
-            what = f"not {codes.dtype} {codes.shape}"
-            raise UserError(f"{file}: `codes` must be finite numbers [n, ...], {what}")
+            actual = f"not {codes.dtype} {codes.shape}"
+            raise UserError(f"{file}: `codes` must be finite numbers [n, ...], {actual}")
         files = [str(name) for name in npz.array(Path(file), "files")] if "files" in arrays else []
         if "files" in arrays and not len(files) == len({*files}) == len(codes):
             raise UserError(f"{file}: `files` must be {len(codes):,} different names of images")
         self.file, self.device, self.files = Path(file), device, files
-        # No number of codes alone depends on where a dimension is centred, nor on the scale of all.
+        # Metrics of codes alone depend neither on where a dimension is centred nor on a common scale.
         channels = codes.shape[1] if codes.ndim == 4 else codes[0].size
         maps = held(codes.astype(np.float64).reshape(len(codes), channels, -1), common=True)
         if lost := spread(maps).lost.sum():
@@ -59,16 +59,17 @@ class CodesFile(System):
         )
 
     def codes_of(self, indices: Sequence[int], dataset: Dataset) -> Tensor:
-        """The codes of these images. Raises NotAvailable where the file has none, or several, of one."""
+        """The codes of these images. Raises NotAvailable if the file has none or several for an image."""
         if not self.files:
             self._check_order(dataset)
             return self.codes[list(indices)]
         places = []
         for name in map(dataset.name_of, indices):
-            if len(found := self.places(name)) != 1:
-                what = "several codes" if found else "no code"
-                raise NotAvailable(f"{self.file}: has {what} of {name}")
-            places += found
+            places_of_image = self.places(name)
+            if len(places_of_image) != 1:
+                fault = "several codes" if places_of_image else "no code"
+                raise NotAvailable(f"{self.file}: has {fault} of {name}")
+            places += places_of_image
         return self.codes[places]
 
     def _check_order(self, dataset: Dataset) -> None:
@@ -84,7 +85,7 @@ class CodesFile(System):
 
 @lru_cache(maxsize=1)
 def in_order(dataset: Dataset) -> bool:
-    """Whether rows without names can only be in the order of the images; places such as "image 7" are."""
+    """Whether rows without names must be in the order of the images, as they are if these have numbers for names."""
     names = [dataset.name_of(index) for index in range(len(dataset))]
     if not any(re.search(r"\.\w+$", name) for name in names):
         return True

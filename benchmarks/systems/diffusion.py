@@ -1,14 +1,14 @@
 """The paper's model and its baseline as systems."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.systems.protocol.base import Code, System, needed
+from benchmarks.systems.protocol.base import Code, Description, System, needed
 from benchmarks.systems.protocol.parts import Semantic
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
@@ -16,13 +16,16 @@ from diffae.diffusion import noise
 from diffae.diffusion.gaussian import x_0_of_noise
 from diffae.diffusion.scheme import Scheme, find
 
+M = TypeVar("M", DiffusionAutoencoder, DDIM)
 
-class _Diffusion(System):
+
+class _Diffusion(System, Generic[M]):
     """Common base: steps by a solver of any name, by default the paper's DDIM."""
 
     iterative = computes_in_float64 = True
     solver: Scheme = find("ddim")
-    model_class: ClassVar[Any]
+    model: Any  # its methods take z_sem only if it has an encoder
+    model_class: type[M]
     packaged: ClassVar[str]
 
     def __init__(self, path: str | Path | None, device: torch.device):
@@ -32,21 +35,21 @@ class _Diffusion(System):
         self.trained_on = checkpoint.trained_on(source)
 
     @classmethod
-    def of(cls, model: nn.Module) -> Self:
+    def from_model(cls, model: M) -> Self:
         """The system of a model in memory: the model itself, no copy."""
         system = cls.__new__(cls)
         system._hold(model, model.device)
         system.fingerprint, system.live = "live", model
-        # only such a model is unchanged by a conversion to float64 and back
+        # a model of another dtype is changed by a conversion to float64 and back
         system.computes_in_float64 = all(p.dtype == torch.float32 for p in model.parameters())
         return system
 
-    def _hold(self, model: Any, device: Any) -> None:
+    def _hold(self, model: M, device: torch.device) -> None:
         self.model, self.device = model, device
         self.image_size = model.image_size
         self.latent_dim = self.semantic_dim + 3 * self.image_size**2
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         """How a network differs from the paper's.
 
         The paper's predicts the noise (epsilon) and has 32 groups per norm.
@@ -77,13 +80,13 @@ class _Diffusion(System):
         return x_0_of_noise(x_t, eps, self.model.alphas[t].repeat(len(x_t))).clamp(-1, 1)
 
 
-class DiffAESystem(_Diffusion):
+class DiffAESystem(_Diffusion[DiffusionAutoencoder]):
     """Diffusion autoencoder: z_sem and x_T, latent DDIM for sampling (the paper's model)"""
 
     name, title = "diffae", "DiffAE"
     model_class, packaged = DiffusionAutoencoder, "portraits"
 
-    def _hold(self, model: DiffusionAutoencoder, device: Any) -> None:
+    def _hold(self, model: DiffusionAutoencoder, device: torch.device) -> None:
         self.semantic_dim = model.latent_dim
         super()._hold(model, device)
         latent = {"sample", "sample_latents"} if model.latent_net is not None else set()
@@ -91,7 +94,7 @@ class DiffAESystem(_Diffusion):
             {"encode", "decode", "semantic", "stochastic", "predict_x0"} | latent
         )
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         latent = self.model.config.latent
         more = {} if latent is None else {"latent_prediction": latent.prediction}
         return {**super().describe(), **more}
@@ -109,7 +112,7 @@ class DiffAESystem(_Diffusion):
         return parts if latent is None else parts | {"latent DDIM": latent}
 
 
-class DDIMSystem(_Diffusion):
+class DDIMSystem(_Diffusion[DDIM]):
     """DDIM baseline: the same UNet without an encoder; its only code is x_T"""
 
     name, title = "ddim", "DDIM"

@@ -25,93 +25,92 @@ from diffae.networks.nn import evaluating
 from diffae.system.errors import UserError, whole
 
 LARGEST_SIDE = 1 << 14  # of an image
+QUANTISERS = ("quantize", "quantizer")
+CODEBOOK_SIZES = ("codebook_size", "n_embed", "num_embeddings", "n_e")
 
 
 def as_system(
-    thing: object, device: str | torch.device = "cpu", title: str | None = None
+    model: object, device: str | torch.device = "cpu", title: str | None = None
 ) -> System:
-    """The system for `thing`, checked; `title` is its title in tables, by default its own.
+    """The system for `model`, with its calls checked; `title` is its title in tables, by default its own.
 
-    `thing` is not changed.
-
-    `thing` is a registered name ("diffae"), a name and a path ("diffae=last.ckpt"), the path of a
+    `model` is a registered name ("diffae"), a name and a path ("diffae=last.ckpt"), the path of a
     checkpoint, a `System`, a model of `diffae`, or an object with `encode` and `decode` that has an
-    `image_size` (else see `wrap`); `decode` may be missing. Raises UserError.
+    `image_size` (else see `wrap`); `decode` may be missing. It is not changed. Raises UserError.
     """
     if title is not None:
         line(title, "title")
-    found = _found(thing, torch.device(device), title)
+    system = _checked_system(model, torch.device(device), title)
     if title is not None:
-        found.title = title
-    return found
+        system.title = title
+    return system
 
 
-def _found(thing: object, device: torch.device, title: str | None) -> System:
-    if isinstance(thing, str | Path):
-        return _named(thing, device)
-    if isinstance(thing, checked.Checked):
-        return thing.refreshed()
-    if isinstance(thing, System):
-        name = checked.name_of(thing, registry.slug(type(thing).__name__) or "system")
-        found = checked.Checked(name, thing, device)
-        return found.refreshed() if found.learns_from_data else found
-    if isinstance(thing, DiffusionAutoencoder | DDIM):
-        known = DDIMSystem.of(thing) if isinstance(thing, DDIM) else DiffAESystem.of(thing)
-        return checked.Checked(known.name, known, device)
-    _refuse_what_cannot(thing)
-    made = wrap(thing, title=title)
-    return checked.Checked(made.name, made, device)
+def _checked_system(model: object, device: torch.device, title: str | None) -> System:
+    if isinstance(model, str | Path):
+        return _load(model, device)
+    if isinstance(model, checked.Checked):
+        return model.refreshed()
+    if isinstance(model, System):
+        name = checked.name_of(model, registry.slug(type(model).__name__) or "system")
+        system = checked.Checked(name, model, device)
+        return system.refreshed() if system.learns_from_data else system
+    inner: System
+    if isinstance(model, DDIM):
+        inner = DDIMSystem.from_model(model)
+    elif isinstance(model, DiffusionAutoencoder):
+        inner = DiffAESystem.from_model(model)
+    else:
+        inner = wrap(model, title=title)
+    return checked.Checked(inner.name, inner, device)
 
 
-def _named(thing: str | Path, device: torch.device) -> System:
+def _load(address: str | Path, device: torch.device) -> System:
     """The system of a registered name, NAME=PATH, or the path of a checkpoint.
 
-    The kind of the checkpoint shows the system.
+    A checkpoint shows by its content which system it belongs to.
     """
-    if isinstance(thing, str):
-        name, _, path = thing.partition("=")
-        addressed = registry.is_address(name) and not Path(thing).exists()
-        if addressed or name in registry.REGISTRY.names():
+    if isinstance(address, str):
+        name, _, path = address.partition("=")
+        is_class = registry.is_address(name) and not Path(address).exists()
+        if is_class or name in registry.REGISTRY.names():
             return registry.load(name, path or None, device)
-        places = (Path(thing), Path(thing.partition("#")[0]))
-        is_checkpoint = thing in checkpoint.packaged_names() or any(p.exists() for p in places)
-        if "/" not in thing and not is_checkpoint:
-            registry.REGISTRY.get(thing)  # raises UserError, as there is none
-    return registry.load(recognised.system_of(thing), thing, device)
+        places = (Path(address), Path(address.partition("#")[0]))
+        is_checkpoint = address in checkpoint.packaged_names() or any(p.exists() for p in places)
+        if "/" not in address and not is_checkpoint:
+            registry.REGISTRY.get(address)  # raises UserError, as there is none
+    return registry.load(recognised.system_of(address), address, device)
 
 
-def _image_size(thing: object) -> int:
+def _image_size(model: object) -> int:
     """The side of a model's images, from the model or its `config`. Raises UserError."""
-
-    def stated() -> int | None:
-        owners = (thing, getattr(thing, "config", None))
-        return _stated(owners, ("image_size", "sample_size"))
-
-    size = calling(kind(thing), "image_size", stated)
+    names = ("image_size", "sample_size")
+    size = calling(kind(model), "image_size", lambda: _stated(model, ("config",), names))
     if size is None:
-        how = "benchmarks.systems.wrap(model, image_size=64)"
-        raise UserError(f"{kind(thing)}: has no image_size; give it: {how}")
+        remedy = "benchmarks.systems.wrap(model, image_size=64)"
+        raise UserError(f"{kind(model)}: has no image_size; give it: {remedy}")
     return size
 
 
-def _own_title(thing: object) -> str:
+def _own_title(model: object) -> str:
     """The title that an object has, or else the name of its class."""
-    own = calling(kind(thing), "title", lambda: getattr(thing, "title", None))
-    return str(own) if is_line(own) else kind(thing)
+    title = calling(kind(model), "title", lambda: getattr(model, "title", None))
+    return title if isinstance(title, str) and is_line(title) else kind(model)
 
 
-def _stated(owners: Sequence[object], names: Sequence[str]) -> int | None:
-    """The first integer among the attributes `names` of some objects."""
-    found = (getattr(owner, name, None) for owner in owners for name in names)
-    return next((number for number in found if type(number) is int), None)
+def _stated(model: object, parts: Sequence[str], names: Sequence[str]) -> int | None:
+    """The first integer among the attributes `names` of a model and of its `parts`."""
+    owners = (model, *(getattr(model, part, None) for part in parts))
+    values = (getattr(owner, name, None) for owner in owners for name in names)
+    return next((value for value in values if type(value) is int), None)
 
 
-def _refuse_what_cannot(thing: object) -> None:
-    if isinstance(thing, type):
-        raise UserError(f"{thing.__name__}: is a class; give an instance")
-    if not callable(getattr(thing, "encode", None)):
+def _refuse_without_encode(model: object) -> None:
+    if isinstance(model, type):
+        raise UserError(f"{model.__name__}: is a class; give an instance")
+    if not callable(getattr(model, "encode", None)):
         raise UserError(
-            f"{kind(thing)}: cannot be measured: it has no method encode; see "
+            f"{kind(model)}: cannot be measured: it has no method encode; see "
             "benchmarks.systems.wrap, or benchmarks.systems.System for one that only samples"
         )
 
@@ -151,29 +150,35 @@ def wrap(
     stored under its weights. Results of any other object are stored for this object only. Raises
     UserError if the object cannot be measured.
     """
-    _refuse_what_cannot(module)
+    _refuse_without_encode(module)
     title = _own_title(module) if title is None else line(title, "title")
     given_size = _image_size(module) if image_size is None else image_size
     size = whole(given_size, "image_size", 1, LARGEST_SIDE)
     if range is not None:
         range_of_images(range, "wrap: range")
-    made, grey = Wrapped(module, size, title, range), torch.zeros(1, 3, size, size)
-    with evaluating(made.live):
+    system, grey = Wrapped(module, size, title, range), torch.zeros(1, 3, size, size)
+    with evaluating(system.live):
         in_its_range = into(grey, range)
-        code = calling(made.name, "encode", lambda: made.encode(in_its_range), module)
-    given = tensors(code.semantic)
-    if codebook is not None and all(one.is_floating_point() for one in given):
+        code = calling(system.name, "encode", lambda: system.encode(in_its_range), module)
+    levels = tensors(code.semantic)
+    has_tokens = not all(level.is_floating_point() for level in levels)
+    if codebook is None:
+        tokens = _stated(module, QUANTISERS, CODEBOOK_SIZES) if has_tokens else None
+    elif has_tokens:
+        tokens = whole(codebook, "wrap: codebook", 1, LARGEST)
+    else:
         raise UserError(f"wrap: codebook {codebook!r}: encode gave no whole numbers, so no tokens")
-    made.take(code, tuple(_part(module, one, reading, axis, codebook, width) for one in given))
-    trial = checked.Checked(made.name, made, made.device)
-    found = trial.encode(grey)
-    if made.decodes:
-        trial.decode(found)
-    return made
+    parts = (_part(level, reading, axis, tokens, width) for level in levels)
+    system.set_fields(code, tuple(parts))
+    trial = checked.Checked(system.name, system, system.device)
+    encoded = trial.encode(grey)
+    if system.decodes:
+        trial.decode(encoded)
+    return system
 
 
 class Wrapped(System):
-    """A model in memory: what its `encode` gives is its code"""
+    """A model in memory, whose code is the result of its `encode`"""
 
     def __init__(self, module: Any, image_size: int, title: str, range: Range | None):
         self.module, self.image_size, self.title = module, image_size, title
@@ -184,27 +189,28 @@ class Wrapped(System):
         weights = () if self.live is None else self.live.parameters()
         self.device = next((weight.device for weight in weights), torch.device("cpu"))
 
-    def take(self, code: Code, found: tuple[Part, ...]) -> None:
-        """Set the fields that follow from the code of one image."""
-        parts = {"semantic": bool(found), "stochastic": code.x_T is not None}
-        parts |= {"encode": True, "decode": self.decodes}
-        self.capabilities = frozenset(name for name in parts if parts[name])
-        self.semantic_dim = numbers(found) or 0
+    def set_fields(self, code: Code, parts: tuple[Part, ...]) -> None:
+        """Set the fields that follow from the code of one image and its parts."""
+        capabilities = {"semantic": bool(parts), "stochastic": code.x_T is not None}
+        capabilities |= {"encode": True, "decode": self.decodes}
+        self.capabilities = frozenset(name for name, has in capabilities.items() if has)
+        self.semantic_dim = numbers(parts) or 0
         self.latent_dim = self.semantic_dim + (0 if code.x_T is None else code.x_T.numel())
-        if not (len(found) == 1 and found[0] == Part(found[0].shape[:1])):  # more than a vector
-            self.semantic_parts = found or None
-        described = repr((self.image_size, found)).encode()
+        is_vector = len(parts) == 1 and parts[0] == Part(parts[0].shape[:1])
+        if not is_vector:
+            self.semantic_parts = parts or None
+        described = repr((self.image_size, parts)).encode()
         own = "" if self.live is not None else f"-{uuid4().hex}"
         self.fingerprint = f"live-{hashlib.sha256(described).hexdigest()[:16]}{own}"
 
     def encode(self, images: Tensor, steps: int = 100) -> Code:
-        given = self.module.encode(images.to(self.device))
-        self._takes_codes = isinstance(given, Code)
-        return given if isinstance(given, Code) else Code(_semantic(given))
+        output = self.module.encode(images.to(self.device))
+        self._takes_codes = isinstance(output, Code)
+        return output if isinstance(output, Code) else Code(_semantic(output))
 
     def encode_semantic(self, images: Tensor) -> Semantic:
-        found = self.encode(images).semantic
-        return needed(found, "semantic part") if found is None else found
+        semantic = self.encode(images).semantic
+        return needed(semantic, "semantic part") if semantic is None else semantic
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         return needed(self.encode(images, steps).x_T, "x_T")
@@ -218,43 +224,32 @@ class Wrapped(System):
         return {} if self.live is None else {"model": self.live}
 
 
-def _semantic(given: Any) -> Semantic:
-    """The tensors in the result of an `encode`. Raises UserError if none are found."""
-    if hasattr(given, "latent_dist"):
-        given = given.latent_dist.mode()
+def _semantic(output: Any) -> Semantic:
+    """The tensors in the output of an `encode`. Raises UserError if there are none."""
+    if hasattr(output, "latent_dist"):
+        output = output.latent_dist.mode()
     for field in ("latents", "latent"):
-        given = getattr(given, field, given)
-    parts = given if isinstance(given, tuple | list) else (given,)
+        output = getattr(output, field, output)
+    parts = output if isinstance(output, tuple | list) else (output,)
     if parts and all(isinstance(part, Tensor) for part in parts):
         return tuple(parts) if len(parts) > 1 else parts[0]
-    what = kind(given) + (f" of {', '.join(map(kind, given))}" if parts is given else "")
+    kinds = f" of {', '.join(map(kind, output))}" if parts is output else ""
     raise UserError(
-        f"gave {what}; a code is a tensor, a tuple of tensors or a benchmarks.systems.Code "
+        f"gave {kind(output)}{kinds}; a code is a tensor, a tuple of tensors or a benchmarks.systems.Code "
         "(give wrap an object whose encode returns the code alone)"
     )
 
 
-def _part(
-    module: Any, one: Tensor, reading: str | None, axis: int, codebook: int | None, width: int
-) -> Part:
+def _part(code: Tensor, reading: str | None, axis: int, codebook: int | None, width: int) -> Part:
     """The `Part` for a tensor 1 x ... of the code of one image."""
-    if one.dtype == torch.bool or one.is_complex():
+    if code.dtype == torch.bool or code.is_complex():
         kinds = "a code is of floating point or of whole numbers"
-        raise SystemFailed(f"encode gave {one.dtype}; {kinds}")
-    if one.is_floating_point():
-        return Part(tuple(one.shape[1:]), None, width, reading or FLAT, axis)
-    tokens = (
-        _codebook(module) if codebook is None else whole(codebook, "wrap: codebook", 1, LARGEST)
-    )
-    if tokens is None:
+        raise SystemFailed(f"encode gave {code.dtype}; {kinds}")
+    if code.is_floating_point():
+        return Part(tuple(code.shape[1:]), None, width, reading or FLAT, axis)
+    if codebook is None:
         raise SystemFailed(
             "encode gave whole numbers, which are tokens: say how many there are "
             "(benchmarks.systems.wrap(..., codebook=1024))"
         )
-    return Part(tuple(one.shape[1:]), tokens, width, reading or HISTOGRAM)
-
-
-def _codebook(module: Any) -> int | None:
-    """The number of tokens that a model or its quantiser states."""
-    owners = (module, *(getattr(module, name, None) for name in ("quantize", "quantizer")))
-    return _stated(owners, ("codebook_size", "n_embed", "num_embeddings", "n_e"))
+    return Part(tuple(code.shape[1:]), codebook, width, reading or HISTOGRAM)

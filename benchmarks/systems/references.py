@@ -1,7 +1,7 @@
-"""Reference rows, as a scale for the others: codes that learned nothing of the data, and encoders of timm."""
+"""Systems that are a scale for the others: codes that learned nothing from the data, and encoders of timm."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from benchmarks import weights
 from benchmarks.metrics.networks.features import efficientnet_lite0
 from benchmarks.runtime.digest import digest
-from benchmarks.systems.protocol.base import Code, System, needed
+from benchmarks.systems.protocol.base import Code, Description, System, needed
 from benchmarks.systems.shared import containers
 from benchmarks.systems.shared.recognised import read_address
 from diffae.checkpoints import checkpoint
@@ -29,8 +29,8 @@ DEFAULT_DIM = 128
 class PixelsPCA(System):
     """Pixels projected on their first principal components, as many as z_sem has numbers"""
 
-    # Results are stored under the components, not under the images of the fit: LAPACK's last digits depend on the
-    # processor. They depend on the number of threads too, so the fit has one thread.
+    # Results are stored under the components, not under the images of the fit, since LAPACK's last digits depend on
+    # the processor. They also depend on the number of threads, so the fit uses one thread.
 
     name, title, reference = "pixels-pca", "pixels + PCA", True
     capabilities = frozenset({"encode", "decode", "semantic"})
@@ -131,8 +131,8 @@ class TimmNamed(System):
         import timm
         from timm.data import resolve_model_data_config
 
-        if model not in (known := timm.list_models()):
-            hint = did_you_mean(model, known)
+        if model not in timm.list_models():
+            hint = did_you_mean(model, timm.list_models())
             raise UserError(f"timm:{model}: timm has no model of that name{hint}")
         if path is None:
             raise UserError(f"timm:{model}: needs its weights: --ckpt timm:{model}=PATH")
@@ -147,7 +147,7 @@ class TimmNamed(System):
         self.latent_dim = int(network.num_features)
         self.fingerprint = f"timm-{model}-{sha256(file)}"[:200]
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         return {"encoder": self.model, "input": self._side, "resized": "bilinear with antialiasing"}
 
     @property

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.runtime.registry import Own, Registry, found_at
 from diffae.checkpoints import hub
@@ -44,11 +44,11 @@ def _own(target: str) -> Own:
     module, name = target.split(":")
     path = Path(__file__).parents[2] / f"{module.replace('.', '/')}.py"
     source = path.read_text(encoding="utf-8")
-    found = re.search(rf'^(?:class|def) {name}\b.*?"""([^"\n]*)', source, re.M | re.S)
-    return Own(target, found[1] if found else "")
+    docstring = re.search(rf'^(?:class|def) {name}\b.*?"""([^"\n]*)', source, re.M | re.S)
+    return Own(target, docstring[1] if docstring else "")
 
 
-REGISTRY = Registry(
+REGISTRY: Registry[Callable[..., "System"]] = Registry(
     "system",
     "diffae.systems",
     {name: _own(target) for name, target in OURS.items()},
@@ -59,9 +59,9 @@ REGISTRY = Registry(
 def load(
     name: str, path: "str | Path | None" = None, device: "str | torch.device" = "cpu"
 ) -> "System":
-    """Load the system `name` from the checkpoint `path`, `checked`.
+    """Load the system `name` from the checkpoint `path`; its calls are checked (protocol/checked.py).
 
-    `path` may be one on the Hub, hf://OWNER/NAME. `path=None` loads the packaged checkpoint, if
+    `path` may be on the Hub: hf://OWNER/NAME. `path=None` loads the packaged checkpoint, if
     there is one. Raises UserError if there is no such system or its checkpoint cannot be used,
     SystemFailed if the system fails or is invalid.
     """
@@ -76,7 +76,7 @@ def load(
     return system
 
 
-def factory(name: str) -> Callable[..., Any]:
+def factory(name: str) -> Callable[..., "System"]:
     """The function that makes the system of that name from a path and a device.
 
     A name is a registered one, "timm:MODEL", "codes:FILE", or "package.module:attribute", the

@@ -1,6 +1,6 @@
-"""Pretrained weights of the networks that metrics use: which there are, finding, verifying and reading them.
+"""Pretrained weights of the networks that metrics use: their table, and finding, verifying and reading them.
 
-Nothing is fetched but by `python -m benchmarks.run weights` (fetch.py).
+Only `python -m benchmarks.run weights` fetches anything (fetch.py).
 
 A file is looked for under its published names in the folder given by --weights-dir, then where
 `python -m benchmarks.run weights` puts it, then in torch.hub's cache, then in an installed package.
@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -89,18 +88,17 @@ class Weight:
         return any(file.sources for file in self.files)
 
 
-def _weight(name: str, row: dict[str, Any]) -> Weight:
-    files = tuple(_file(entry) for entry in row["files"])
-    return Weight(name, **row | {"files": files})
+def _read_table(path: Path) -> dict[str, Weight]:
+    table = {}
+    for name, row in read_toml(path).items():
+        for file in row["files"]:
+            file["sources"] = tuple(Source(**source) for source in file.get("sources", ()))
+        files = tuple(WeightFile(**file) for file in row["files"])
+        table[name] = Weight(name, **row | {"files": files})
+    return table
 
 
-def _file(row: dict[str, Any]) -> WeightFile:
-    sources = tuple(Source(**source) for source in row.get("sources", ()))
-    return WeightFile(**row | {"sources": sources})
-
-
-_ROWS = read_toml(Path(__file__).with_name("known.toml"))
-KNOWN = {name: _weight(name, row) for name, row in _ROWS.items()}
+KNOWN = _read_table(Path(__file__).with_name("known.toml"))
 
 
 def find(name: str, weights_dir: Path | None) -> Path | None:

@@ -59,7 +59,7 @@ def fetch(weight: Weight, scratch: Path) -> Path:
 
 
 def sources_of(weight: Weight) -> Iterator[tuple[WeightFile, Source]]:
-    """Where its files can come from, in the order in which they are tried: the mirror first."""
+    """Its files and their sources in the order in which they are tried: the mirror first."""
     mirror = os.environ.get(MIRROR)
     if mirror:
         for file in weight.verifiable:
@@ -70,7 +70,7 @@ def sources_of(weight: Weight) -> Iterator[tuple[WeightFile, Source]]:
 
 
 def _downloaded(file: WeightFile, source: Source, scratch: Path) -> Path:
-    """What a source gives, verified unless it lies in a mirror that is a folder."""
+    """The file of a source, downloaded and verified, or as it is in a mirror that is a folder."""
     if "://" not in source.address:
         return Path(source.address)
     pooch.get_logger().setLevel(logging.WARNING)
@@ -119,7 +119,7 @@ def given(path: Path) -> dict[str, Path]:
 
 
 def take(files: Mapping[str, Path], weight: Weight) -> Path | None:
-    """Keep the preferred one of the given files that are of `weight`, and return its path, or None."""
+    """Keep the preferred file of `weight` among the given ones, and return its path; None if there is none."""
     for file in weight.verifiable:
         if file.sha256 in files:
             return _keep(files[file.sha256], file, None)

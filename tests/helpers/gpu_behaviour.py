@@ -63,7 +63,7 @@ def halved() -> dict[str, dict[str, object]]:
     """A tiny model's codes and images with room for three at once, against those of all eight."""
     torch.manual_seed(0)
     model = DiffusionAutoencoder(replace(TINY.model, dropout=0.0)).to(GPU)
-    system = checked.build("tiny", lambda path, device: DiffAESystem.of(model), None, GPU)
+    system = checked.build("tiny", lambda path, device: DiffAESystem.from_model(model), None, GPU)
     images = torch.rand(IMAGES, 3, model.image_size, model.image_size) * 2 - 1
     expected = computed(system, images)
     Room.examples, found = ROOM, {}
@@ -78,9 +78,9 @@ def halved() -> dict[str, dict[str, object]]:
 
 
 def outcome(system: System, images: torch.Tensor, expected: torch.Tensor) -> dict[str, object]:
-    system.batches = Batches.of("auto")
+    system.batches = Batches.from_option("auto")
     difference = float((computed(system, images) - expected).abs().max())
-    return {"found": system.batches.found, "difference": difference}
+    return {"found": system.batches.fitting, "difference": difference}
 
 
 def bytes_of(system: System, images: torch.Tensor) -> int:

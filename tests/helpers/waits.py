@@ -75,7 +75,7 @@ def model_on_gpu() -> DiffusionAutoencoder:
 def of_a_batch() -> Found:
     """With the checks of a system."""
     model = model_on_gpu()
-    system = checked.build("tiny", lambda path, device: DiffAESystem.of(model), None, GPU)
+    system = checked.build("tiny", lambda path, device: DiffAESystem.from_model(model), None, GPU)
     images = torch.zeros(BATCH, 3, model.image_size, model.image_size)
     code = system.encode(images, FEW)
     return {

@@ -48,7 +48,7 @@ class Evaluation:
         self.context.store.together = max(1, images_together(asked, device) // CHUNK)
         for system in self.systems:
             if isinstance(system, Checked):
-                system.batches = Batches.of(asked)
+                system.batches = Batches.from_option(asked)
         known = sorted({length for system in self.systems for length in system.lengths or ()})
         for keep in self.context.options.keep if known else ():
             if keep not in known:

@@ -6,7 +6,6 @@ are multiples of 32.
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +62,8 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.norm(x)
-        q, k, v = (of(h).flatten(2).transpose(1, 2) for of in (self.q, self.k, self.v))
+        projections = (self.q(h), self.k(h), self.v(h))
+        q, k, v = (projected.flatten(2).transpose(1, 2) for projected in projections)
         seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
         return x + self.proj_out(seen)
 
@@ -97,6 +97,10 @@ class _Level(nn.Module):
         return self.attn[i](x) if self.attn else x
 
 
+def _levels(modules: nn.ModuleList) -> list[_Level]:
+    return [module for module in modules if isinstance(module, _Level)]
+
+
 class DDIMUNet(nn.Module):
     """The U-Net: maps of N x c x S x S, S divisible by two at every level but the last.
 
@@ -111,10 +115,10 @@ class DDIMUNet(nn.Module):
         c_time, self.channels = 4 * channels, channels
         # The embedding of the step, four times as wide as the network.
         dense = nn.ModuleList([nn.Linear(channels, c_time), nn.Linear(c_time, c_time)])
-        self.temb: Any = nn.ModuleDict({"dense": dense})
+        self.temb = nn.ModuleDict({"dense": dense})
         self.conv_in = nn.Conv2d(c, channels, 3, padding=1)
         widths = [channels * m for m in mult]
-        self.down: Any = nn.ModuleList()
+        self.down = nn.ModuleList()
         kept = [channels]  # widths of the skip connections to the decoder
         now = channels
         for level, width in enumerate(widths):
@@ -126,8 +130,8 @@ class DDIMUNet(nn.Module):
                 self.down[-1].downsample = _down(width)
                 kept.append(width)
         first = {"block_1": _Block(now, now, c_time), "attn_1": _Attention(now)}
-        self.mid: Any = nn.ModuleDict(first | {"block_2": _Block(now, now, c_time)})
-        self.up: Any = nn.ModuleList()
+        self.mid = nn.ModuleDict(first | {"block_2": _Block(now, now, c_time)})
+        self.up = nn.ModuleList()
         for level, width in reversed(list(enumerate(widths))):
             pairs = []
             for _ in range(blocks + 1):
@@ -141,11 +145,11 @@ class DDIMUNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """The noise in x at steps t [N], floating-point numbers from 0."""
-        first, second = self.temb["dense"]
+        first, second = self.temb["dense"].children()
         time = second(F.silu(first(time_embedding(t, self.channels))))
         h = self.conv_in(x)
         kept = [h]
-        for level in self.down:
+        for level in _levels(self.down):
             for i in range(len(level.block)):
                 h = level.step(i, h, time)
                 kept.append(h)
@@ -153,7 +157,7 @@ class DDIMUNet(nn.Module):
                 h = level.downsample(h)
                 kept.append(h)
         h = self.mid["block_2"](self.mid["attn_1"](self.mid["block_1"](h, time)), time)
-        for level in reversed(self.up):
+        for level in reversed(_levels(self.up)):
             for i in range(len(level.block)):
                 h = level.step(i, torch.cat((h, kept.pop()), dim=1), time)
             if level.upsample is not None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks.systems.d2c.ddim_unet import GROUPS
 from benchmarks.systems.d2c.network import D2C, D2CConfig, steps_by_skip
-from benchmarks.systems.protocol.base import Code, needed
+from benchmarks.systems.protocol.base import Code, Description, needed
 from benchmarks.systems.protocol.returned import in_words
 from benchmarks.systems.shared import containers
 from benchmarks.systems.shared.cells import to_bits
@@ -41,7 +41,7 @@ ATTENTION_SIDE = 16  # the DDIM attends to maps of this side, likewise
 MOST_SCALES = 10
 
 
-class D2CSystem(Opened):
+class D2CSystem(Opened[D2CConfig, D2C]):
     """D2C: an autoencoder with a contrastive loss, and a DDIM of its codes (the authors' checkpoint)"""
 
     name, title = "d2c", "D2C"
@@ -70,7 +70,7 @@ class D2CSystem(Opened):
         self.latent_dim = config.latent_channels * config.latent_side**2
         self.semantic_parts = (map_of(config.latent_channels),)
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         return {
             "pixels": self.options["pixels"],
             "input_bits": self.model.configuration.bits,
@@ -98,8 +98,8 @@ class D2CSystem(Opened):
         The uniform numbers are from [1e-5, 1 - 1e-5]: N x 10 x H x W choose the component, N x 3 x
         H x W the value.
         """
-        found = (one.to(self.device) for one in (logits, u_mixture, u_logistic))
-        return LogisticMixture(next(found)).sample(*found)
+        mixture = LogisticMixture(logits.to(self.device))
+        return mixture.sample(u_mixture.to(self.device), u_logistic.to(self.device))
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
         """Images of codes, with pixels chosen by `#pixels=`.
@@ -181,57 +181,59 @@ def read_configuration(tensors: Mapping[str, Tensor], path: Path) -> D2CConfig:
     Raises UserError, naming the path, if the tensors are not those of a D2C, or of an unsupported
     one.
     """
-    reader = _Reader(tensors, path)
+    published = _PublishedTensors(tensors, path)
     pre, enc, dec, post = (
-        reader.tower(f"autoencoder.{name}")
+        published.tower(f"autoencoder.{name}")
         for name in ("pre_process", "enc_tower", "dec_tower", "post_process")
     )
-    head = reader.sides("autoencoder.image_conditional.1.weight")
+    head = published.sides("autoencoder.image_conditional.1.weight")
     if head[0] % 10:
-        raise reader.unsupported(f"an output of {head[0]} channels, not ten a component")
+        raise published.unsupported(f"an output of {head[0]} channels, not ten a component")
     if len(pre) != len(post) or len(enc) != len(dec) or pre[-1] or post[0]:
-        raise reader.unsupported("another number of scales on the way up than on the way down")
-    channels = reader.sides("autoencoder.stem.weight")[0]
+        raise published.unsupported("another number of scales on the way up than on the way down")
+    channels = published.sides("autoencoder.stem.weight")[0]
     if channels < 2:
-        raise reader.unsupported("a single channel")
+        raise published.unsupported("a single channel")
     return D2CConfig(
         channels=channels,
         pre=pre[:-1],
         enc=enc,
         dec=dec,
         post=post[1:],
-        latent_channels=reader.sides("autoencoder.enc_sampler.weight")[0],
+        latent_channels=published.sides("autoencoder.enc_sampler.weight")[0],
         mixtures=head[0] // 10,
         squeeze=any(".se.se." in name for name in tensors),
         bits=BITS,
-        **_of_unet(reader),
+        **_of_unet(published),
     )
 
 
-def _of_unet(reader: "_Reader") -> dict[str, Any]:
+def _of_unet(published: "_PublishedTensors") -> dict[str, Any]:
     """The fields of the configuration that belong to the DDIM."""
-    channels = reader.sides("diffusion.conv_in.weight")[0]
+    channels = published.sides("diffusion.conv_in.weight")[0]
     if channels % GROUPS:
-        raise reader.unsupported(f"a DDIM of {channels} channels, no multiple of {GROUPS}")
-    levels = reader.numbers(r"diffusion\.down\.(\d{1,3})\.block\.")
+        raise published.unsupported(f"a DDIM of {channels} channels, no multiple of {GROUPS}")
+    levels = published.numbers(r"diffusion\.down\.(\d{1,3})\.block\.")
     if not 1 <= len(levels) <= MOST_SCALES:
-        raise reader.unsupported(f"a DDIM of {len(levels)} levels")
-    of_level = [reader.sides(f"diffusion.down.{i}.block.0.conv1.weight")[0] for i in levels]
+        raise published.unsupported(f"a DDIM of {len(levels)} levels")
+    of_level = [published.sides(f"diffusion.down.{i}.block.0.conv1.weight")[0] for i in levels]
     if any(width % channels for width in of_level):
-        raise reader.unsupported(f"a DDIM of widths {of_level}, no multiples of {channels}")
-    attends = [f"diffusion.down.{i}.attn.0.q.weight" in reader.tensors for i in levels]
+        raise published.unsupported(f"a DDIM of widths {of_level}, no multiples of {channels}")
+    attends = [f"diffusion.down.{i}.attn.0.q.weight" in published.tensors for i in levels]
     if True not in attends:
-        raise reader.unsupported("a DDIM without attention, which does not tell its side")
+        raise published.unsupported("a DDIM without attention, which does not tell its side")
     return {
         "latent_side": ATTENTION_SIDE * 2 ** attends.index(True),
         "unet_channels": channels,
         "unet_mult": tuple(width // channels for width in of_level),
-        "unet_blocks": len(reader.numbers(r"diffusion\.down\.0\.block\.(\d{1,3})\.")),
+        "unet_blocks": len(published.numbers(r"diffusion\.down\.0\.block\.(\d{1,3})\.")),
         "unet_attends": tuple(map(int, attends)),
     }
 
 
-class _Reader:
+class _PublishedTensors:
+    """The tensors of the authors' file, whose names and shapes show the configuration."""
+
     def __init__(self, tensors: Mapping[str, Tensor], path: Path):
         self.tensors, self.path = tensors, path
 
@@ -240,9 +242,9 @@ class _Reader:
         return containers.shape_of(self.tensors, name, 4, self.path, "a D2C of the authors'")
 
     def numbers(self, pattern: str) -> list[int]:
-        """The numbers that match the pattern's group among the names, in order."""
-        found = (re.match(pattern, name) for name in self.tensors)
-        return sorted({int(match[1]) for match in found if match})
+        """The different numbers in the pattern's group where it matches a name, ascending."""
+        matches = (re.match(pattern, name) for name in self.tensors)
+        return sorted({int(match[1]) for match in matches if match})
 
     def tower(self, prefix: str) -> tuple[int, ...]:
         """The numbers of ordinary cells before, between and after the cells that change the side."""
@@ -254,5 +256,5 @@ class _Reader:
         marks = "".join("|" if cell in changing else "." for cell in cells)
         return tuple(len(run) for run in marks.split("|"))
 
-    def unsupported(self, what: str) -> UserError:
-        return UserError(f"{self.path}: a D2C with {what} is not supported")
+    def unsupported(self, feature: str) -> UserError:
+        return UserError(f"{self.path}: a D2C with {feature} is not supported")

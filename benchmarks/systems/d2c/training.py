@@ -30,7 +30,7 @@ HIDDEN, COMPARED = 128, 64  # widths of the contrastive head
 BATCH = 256
 
 
-class Learner(nn.Module):
+class D2CLearner(nn.Module):
     """The autoencoder and the contrastive head, which is not kept."""
 
     def __init__(self, autoencoder: Autoencoder, numbers: int):
@@ -68,7 +68,7 @@ def info_nce(a: Tensor, b: Tensor, temperature: float) -> Tensor:
 
 
 def autoencoder_loss(
-    learner: Learner, config: D2CConfig, data: Images, weights: dict[str, float]
+    learner: D2CLearner, config: D2CConfig, data: Images, weights: dict[str, float]
 ) -> Loss:
     """Negative log likelihood in nats per value, plus the weighted contrastive loss."""
 
@@ -127,12 +127,12 @@ def standardise(model: D2C, z: Tensor) -> Tensor:
     return model.latent_mod.standardise(z)
 
 
-def build(stages: Stages) -> nn.Module:
+def build(stages: Stages[D2CConfig]) -> nn.Module:
     preset, data, config = stages.preset, stages.data, stages.preset.config
     model = D2C(config).to(data.device)
     start_norms(model)
     numbers = config.latent_channels * (data.batch(torch.arange(1)).shape[-1] // config.stride) ** 2
-    learner = Learner(model.autoencoder, numbers).to(data.device)
+    learner = D2CLearner(model.autoencoder, numbers).to(data.device)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss = autoencoder_loss(learner, config, data, preset.weights)
     stages.fit("autoencoder", learner, loss)

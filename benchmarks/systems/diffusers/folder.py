@@ -6,7 +6,7 @@ on the Hub is downloaded before (diffae/checkpoints/hub.py), and no network is u
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -66,7 +66,7 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Found:
+class ModelFolder:
     """A readable folder: its path, its title in tables, and its class."""
 
     folder: Path
@@ -85,15 +85,16 @@ class Found:
         return digest.hexdigest()
 
 
-def find(path: Path) -> Found:
+def find(path: Path) -> ModelFolder:
     """Find the model folder of `path`: itself, or the `vae` of a pipeline.
 
     Raises UserError, naming the path.
     """
     if not path.is_dir():
-        what = "is a file; give its folder" if path.exists() else "no such folder"
         needed = f"of diffusers: with {CONFIG} and {WEIGHTS}.safetensors"
-        raise UserError(f"{path}: {what} ({needed}){'' if path.exists() else hub.hint(path)}")
+        if path.exists():
+            raise UserError(f"{path}: is a file; give its folder ({needed})")
+        raise UserError(f"{path}: no such folder ({needed}){hub.hint(path)}")
     folder = _of_pipeline(path) if (path / PIPELINE).is_file() else path
     config = read_json(folder / CONFIG)
     class_name = _class_name(config, folder)
@@ -102,7 +103,7 @@ def find(path: Path) -> Found:
             why = "images have 3 channels here"
             raise UserError(f"{folder}: {name} is {config[name]!r:.20}: {why}")
     _refuse_without_safetensors(folder)
-    return Found(folder, f"{hub.title(path)} ({class_name})", class_name)
+    return ModelFolder(folder, f"{hub.title(path)} ({class_name})", class_name)
 
 
 def _of_pipeline(path: Path) -> Path:
@@ -155,71 +156,72 @@ def _refuse_without_safetensors(folder: Path) -> None:
 # The model
 
 
-def load(found: Found) -> Any:
+def load(source: ModelFolder) -> Any:
     """The model in float32, in evaluation mode, with all of its weights.
 
     Raises UserError, naming the folder.
     """
-    package = library.diffusers(str(found.folder))
-    if (model_class := getattr(package, found.class_name, None)) is None:
+    package = library.diffusers(str(source.folder))
+    if (model_class := getattr(package, source.class_name, None)) is None:
         raise UserError(
-            f"{found.folder}: the diffusers that is installed ({package.__version__}) has no {found.class_name}; "
+            f"{source.folder}: the diffusers that is installed ({package.__version__}) has no {source.class_name}; "
             "install a newer one"
         )
-    _refuse_beyond_weights(found, model_class)
+    load_config, from_config = model_class.load_config, model_class.from_config
+    _refuse_beyond_weights(source, lambda: from_config(load_config(source.folder)))
     try:
         model, report = model_class.from_pretrained(
-            found.folder,
+            source.folder,
             local_files_only=True,
             use_safetensors=True,
             low_cpu_mem_usage=False,
             torch_dtype=torch.float32,
             output_loading_info=True,
-            variant=_variant(found),
+            variant=_variant(source),
         )
     except Exception as error:  # a configuration can be wrong in any way
         words = " ".join(str(error).split())[:300]
-        what = f"diffusers makes no {found.class_name} of it ({type(error).__name__}: {words})"
-        raise UserError(f"{found.folder}: {what}") from None
-    _refuse_incomplete(model, report, found.folder)
+        fault = f"diffusers makes no {source.class_name} of it ({type(error).__name__}: {words})"
+        raise UserError(f"{source.folder}: {fault}") from None
+    _refuse_incomplete(model, report, source.folder)
     return model.eval().requires_grad_(False)
 
 
-def _refuse_beyond_weights(found: Found, model_class: Any) -> None:
+def _refuse_beyond_weights(source: ModelFolder, build: Callable[[], nn.Module]) -> None:
     """Raise UserError if the configuration is larger than the weights.
 
-    That is, if it has more layers than the files have tensors, or the network more numbers than
+    It is if it has more layers than the files have tensors, or if the network has more numbers than
     they have bytes: building it could take hours or all memory. Other faults are left to diffusers.
     """
-    path = found.folder / CONFIG
+    path = source.folder / CONFIG
     try:
-        tensors = sum(len(safe_open(file, "pt").keys()) for file in found.weights)
+        tensors = sum(len(safe_open(file, "pt").keys()) for file in source.weights)
     except (OSError, SafetensorError):
         return
     for name, value in read_json(path).items():
         layers = value if isinstance(value, list) else [value]
         if LAYERS.search(name) and any(isinstance(n, int) and n > tensors for n in layers):
-            what = f"{value!r:.40} are more layers than its weights have tensors ({tensors:,})"
-            raise UserError(f"{path}: {name}: {what}")
+            fault = f"{value!r:.40} are more layers than its weights have tensors ({tensors:,})"
+            raise UserError(f"{path}: {name}: {fault}")
     try:
         with torch.device("meta"):
-            model = model_class.from_config(model_class.load_config(found.folder))
+            model = build()
     except Exception:
         return
-    size = sum(file.stat().st_size for file in found.weights)
+    size = sum(file.stat().st_size for file in source.weights)
     if (count := sum(p.numel() for p in model.parameters())) > size:
-        what = f"describes a network of {count:,} numbers, and its weights have {size:,} bytes"
-        raise UserError(f"{path}: {what}")
+        fault = f"describes a network of {count:,} numbers, and its weights have {size:,} bytes"
+        raise UserError(f"{path}: {fault}")
 
 
-def _variant(found: Found) -> str | None:
+def _variant(source: ModelFolder) -> str | None:
     """The variant in the names of the weights, such as fp16, if there are none without a variant."""
-    names = [path.name for path in found.weights if path.name.startswith(WEIGHTS)]
+    names = [path.name for path in source.weights if path.name.startswith(WEIGHTS)]
     plain = [n for n in names if n.startswith((f"{WEIGHTS}.safetensors", f"{WEIGHTS}-"))]
     return None if plain else names[0].removeprefix(f"{WEIGHTS}.").split(".")[0].split("-")[0]
 
 
-def _refuse_incomplete(model: nn.Module, report: Mapping[str, Any], folder: Path) -> None:
+def _refuse_incomplete(model: nn.Module, report: Mapping[str, Iterable[str]], folder: Path) -> None:
     """Raise UserError if weights are missing or left over.
 
     diffusers would initialise missing ones at random and drop the others.

@@ -1,13 +1,12 @@
 """Any image autoencoder of diffusers as a system, from its folder alone.
 
-Classes differ: in what `encode` returns; VQModel's is the map before quantisation; RAE computes in
-[0, 1] and has one size; the consistency decoder draws noise. `model(x)` is never called, as it is
-not `decode(encode(x))` for every class: AutoencoderTiny rounds its code to 8 bits there. Scaling
-factors and shifts belong to the diffusion model on top; none is applied here.
+The classes differ in the output of `encode`; that of VQModel is the map before quantisation. RAE
+computes in [0, 1] and has one size; the consistency decoder draws noise. `model(x)` is never called,
+as it is not `decode(encode(x))` for every class: AutoencoderTiny rounds its code to 8 bits there.
+Scaling factors and shifts belong to the diffusion model on top; none is applied here.
 """
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.diffusers import folder as diffusers_folder
-from benchmarks.systems.diffusers.folder import KINDS, Found
-from benchmarks.systems.protocol.base import Code, needed
+from benchmarks.systems.diffusers.folder import KINDS, ModelFolder
+from benchmarks.systems.protocol.base import Code, Description, needed
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.systems.shared import library, own_noise
 from benchmarks.systems.shared.quantised import AS_GIVEN, Maps, OneCodebook, map_of
@@ -40,17 +39,17 @@ def open_model(path: str | Path | None, device: torch.device) -> "DiffusersSyste
 
     Raises UserError, naming the path.
     """
-    found, options = find(path)
-    kind = {VQ: QuantisedModel, RAE: RepresentationModel, CONSISTENCY: ConsistencyModel}
-    return kind.get(found.class_name, DiffusersSystem)(found, options, device)
+    source, options = find(path)
+    classes = {VQ: QuantisedModel, RAE: RepresentationModel, CONSISTENCY: ConsistencyModel}
+    return classes.get(source.class_name, DiffusersSystem)(source, options, device)
 
 
-def find(path: str | Path | None) -> tuple[Found, dict[str, str]]:
+def find(path: str | Path | None) -> tuple[ModelFolder, dict[str, str]]:
     """Find the folder of an address and the options for reading it. Raises UserError, naming the path."""
     place, options = read_address(path, OPTIONS)
     if place is None:
-        how = "give one: --ckpt diffusers=FOLDER"
-        raise NotAvailable(f"no model of diffusers ships with this package; {how}")
+        remedy = "give one: --ckpt diffusers=FOLDER"
+        raise NotAvailable(f"no model of diffusers ships with this package; {remedy}")
     return diffusers_folder.find(place), options
 
 
@@ -59,20 +58,20 @@ class DiffusersSystem(Maps):
 
     name = "diffusers"
 
-    def __init__(self, found: Found, options: dict[str, str], device: torch.device):
-        self.source, self.title, self.kind = found.folder, found.title, KINDS[found.class_name]
-        self.class_name, self.options, self.device = found.class_name, options, device
-        self.model: Any = diffusers_folder.load(found)
+    def __init__(self, source: ModelFolder, options: dict[str, str], device: torch.device):
+        self.source, self.title, self.kind = source.folder, source.title, KINDS[source.class_name]
+        self.class_name, self.options, self.device = source.class_name, options, device
+        self.model: Any = diffusers_folder.load(source)
         self.dtype = self._dtype()
         self.model.to(device, self.dtype)
         if options["tiling"] == "on":
             if not (hasattr(self.model, "use_tiling") and hasattr(self.model, "enable_tiling")):
-                how = "leave out tiling=on"
-                raise UserError(f"{self.source}: {self.class_name} has no tiling; {how}")
+                remedy = "leave out tiling=on"
+                raise UserError(f"{self.source}: {self.class_name} has no tiling; {remedy}")
             self.model.enable_tiling()
         version = library.diffusers("").__version__
         chosen = ",".join(f"{name}={value}" for name, value in options.items())
-        self.fingerprint = f"{found.fingerprint()}-{chosen}-{version}"
+        self.fingerprint = f"{source.fingerprint()}-{chosen}-{version}"
         self._set_sizes()
 
     def _dtype(self) -> torch.dtype:
@@ -97,7 +96,7 @@ class DiffusersSystem(Maps):
         """Number of vectors in the code of an image of the measured size."""
         return ((self.image_size or 0) // self.stride) ** 2
 
-    def _size(self, configured: Any) -> int:
+    def _size(self, configured: int | list[int] | None) -> int:
         """The side at which the system is measured, a multiple of the stride.
 
         The requested one, or the smaller of 256 and the model's own.
@@ -110,7 +109,7 @@ class DiffusersSystem(Maps):
         own = configured if type(configured) is int and configured > 0 else USUAL_SIZE
         return max(min(own, USUAL_SIZE) // self.stride, 1) * self.stride
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         has_posterior = self.kind.output == "latent_dist"
         names = (*(["posterior"] if has_posterior else []), "dtype", "tiling")
         chosen = {name: self.options[name] for name in names}
@@ -149,7 +148,7 @@ class QuantisedModel(OneCodebook, DiffusersSystem):
         super()._set_sizes()
         self.code_bits = self._places() * math.log2(self.model.config["num_vq_embeddings"])
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         return {**super().describe(), "decoded": AS_GIVEN["decoded"]}
 
     def _decoded(self, latents: Tensor) -> Tensor:
@@ -168,8 +167,8 @@ class RepresentationModel(DiffusersSystem):
         config, model = self.model.config, self.model
         self.stride, self.image_size = None, model.decoder_image_size  # type: ignore[assignment]
         if self.options["size"] not in ("default", str(self.image_size)):
-            how = "leave out size="
-            raise UserError(f"{self.source}: {RAE} has one size, {self.image_size}; {how}")
+            remedy = "leave out size="
+            raise UserError(f"{self.source}: {RAE} has one size, {self.image_size}; {remedy}")
         width, places = int(self.kind.channels(config)), model.num_patches
         self.latent_dim = width * places
         side = math.isqrt(places)
@@ -185,7 +184,7 @@ class RepresentationModel(DiffusersSystem):
 class ConsistencyModel(DiffusersSystem):
     """ConsistencyDecoderVAE: two steps from noise seeded by the image, which `x_T` identifies"""
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         return {
             **super().describe(),
             "noise": "of the image's grey levels; one for all codes without x_T",
@@ -197,8 +196,8 @@ class ConsistencyModel(DiffusersSystem):
     def decode(self, code: Code, steps: int = 100) -> Tensor:
         latents = needed(code.semantic, "latents")
         marks = torch.zeros(len(latents), 2) if code.x_T is None else code.x_T
-        found = self.model.decode(self._in(latents), generator=generators(marks))
-        return self.cut(found.sample.float())
+        output = self.model.decode(self._in(latents), generator=generators(marks))
+        return self.cut(output.sample.float())
 
 
 def marks_of(images: Tensor) -> Tensor:
@@ -206,8 +205,8 @@ def marks_of(images: Tensor) -> Tensor:
 
     N x 2 integers of 16 bits, as float32.
     """
-    found = [(d[0] * 256 + d[1], d[2] * 256 + d[3]) for d in own_noise.digests(images)]
-    return torch.tensor(found, dtype=torch.float32, device=images.device).reshape(-1, 2)
+    marks = [(d[0] * 256 + d[1], d[2] * 256 + d[3]) for d in own_noise.digests(images)]
+    return torch.tensor(marks, dtype=torch.float32, device=images.device).reshape(-1, 2)
 
 
 def generators(marks: Tensor) -> list[torch.Generator]:

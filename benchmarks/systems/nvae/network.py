@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.systems.shared import cells
-from benchmarks.systems.shared.cells import Cell, WeightNormConv
+from benchmarks.systems.shared.cells import NVAECell, WeightNormConv
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture
 
 
@@ -84,8 +84,8 @@ class Gaussian(NamedTuple):
     sigma: Tensor
 
     @classmethod
-    def of(cls, mu: Tensor, log_sigma: Tensor) -> "Gaussian":
-        """From outputs of a network, softly bounded to (-5, 5)."""
+    def from_outputs(cls, mu: Tensor, log_sigma: Tensor) -> "Gaussian":
+        """The distribution of two outputs of a network, which are softly bounded to (-5, 5)."""
         return cls(_soft_clamp(mu), _soft_clamp(log_sigma).exp() + 0.01)
 
 
@@ -163,9 +163,9 @@ class NVAE(nn.Module):
         for scale, count in enumerate(c.groups):
             width, made = (ch * 2 ** (c.blocks + scale) for ch in (c.channels_enc, c.channels_dec))
             for _ in range(count):
-                modules += [Cell.encoding(width, c.squeeze) for _ in range(c.cells_enc)]
+                modules += [NVAECell.encoding(width, c.squeeze) for _ in range(c.cells_enc)]
                 modules.append(EncoderCombiner(width, made))
-            modules.append(Cell.down(width, c.squeeze))
+            modules.append(NVAECell.down(width, c.squeeze))
         return modules[:-2]
 
     def _down(self, width: int) -> list[nn.Module]:
@@ -173,9 +173,9 @@ class NVAE(nn.Module):
         modules: list[nn.Module] = []
         for count in reversed(c.groups):
             for _ in range(count):
-                modules += [Cell.decoding(width, c.squeeze) for _ in range(c.cells_dec)]
+                modules += [NVAECell.decoding(width, c.squeeze) for _ in range(c.cells_dec)]
                 modules.append(DecoderCombiner(width, c.latent_channels))
-            modules.append(Cell.up(width, c.squeeze))
+            modules.append(NVAECell.up(width, c.squeeze))
             width //= 2
         return modules[c.cells_dec : -1]
 
@@ -229,7 +229,7 @@ class NVAE(nn.Module):
 
         The first group's is the same for all images.
         """
-        return Gaussian.of(*self._of_prior(i, made))
+        return Gaussian.from_outputs(*self._of_prior(i, made))
 
     def _of_prior(self, i: int, made: Tensor) -> tuple[Tensor, Tensor]:
         if i == 0:
@@ -251,7 +251,7 @@ class NVAE(nn.Module):
         of_prior = self._of_prior(i, made)
         if i > 0 and self.configuration.residual_posterior:
             mu, log_sigma = of_prior[0] + mu, of_prior[1] + log_sigma
-        return Gaussian.of(mu, log_sigma), Gaussian.of(*of_prior)
+        return Gaussian.from_outputs(mu, log_sigma), Gaussian.from_outputs(*of_prior)
 
     def flow(self, i: int, z: Tensor) -> Tensor:
         """z after the flows of group i, which preserve volume."""

@@ -5,12 +5,11 @@ Its code is the z of every group of the hierarchy, the coarsest first, after the
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from benchmarks.systems.nvae.network import NVAE, Gaussian, NVAEConfig, groups_per_scale
-from benchmarks.systems.protocol.base import Code, several
+from benchmarks.systems.protocol.base import Code, Description, several
 from benchmarks.systems.protocol.parts import Part, Semantic
 from benchmarks.systems.shared import containers, own_noise
 from benchmarks.systems.shared.cells import to_bits
@@ -34,7 +33,7 @@ MOST, MOST_SCALES = 1024, 12
 OF_TWO_VALUES = ("mnist", "omniglot")  # data whose pixels are on or off, by another distribution
 
 
-class NVAESystem(Opened, Maps):
+class NVAESystem(Opened[NVAEConfig, NVAE], Maps):
     """NVAE: a hierarchy of groups of latent maps (NVlabs' checkpoints)"""
 
     name, title = "nvae", "NVAE"
@@ -56,8 +55,8 @@ class NVAESystem(Opened, Maps):
         args = named.get("args")
         arguments = args.values if isinstance(args, StandIn) else {}
         if not arguments:
-            what = "without which its network is unknown"
-            raise UserError(f"{path}: has no args, the arguments of its training, {what}")
+            reason = "without which its network is unknown"
+            raise UserError(f"{path}: has no args, the arguments of its training, {reason}")
         tensors = in_memory(state, path)
         return read_arguments(arguments, tensors, path), tensors
 
@@ -68,7 +67,7 @@ class NVAESystem(Opened, Maps):
         self.latent_dim = sum(part.places or 0 for part in self.semantic_parts)
         self.most_read = MOST_READ // len(self.semantic_parts)
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         return {
             **super().describe(),
             "posterior": self.options["posterior"],
@@ -117,7 +116,7 @@ class NVAESystem(Opened, Maps):
 
 
 def read_arguments(
-    values: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path
+    values: Mapping[str, int | str | None], tensors: Mapping[str, Tensor], path: Path
 ) -> NVAEConfig:
     """Read the configuration; the image's side follows from the decoder's first map, C x side x side.
 
@@ -134,8 +133,8 @@ def read_arguments(
             raise UserError(f"{path}: its args: {name} must be yes or no, not {shown(value)}")
         return bool(value)
 
-    def unsupported(what: str) -> UserError:
-        return UserError(f"{path}: an NVAE with {what} is not supported")
+    def unsupported(feature: str) -> UserError:
+        return UserError(f"{path}: an NVAE with {feature} is not supported")
 
     if (arch := given.get("arch_instance")) != "res_mbconv":
         raise unsupported(f"arch_instance {shown(arch)} (res_mbconv is)")

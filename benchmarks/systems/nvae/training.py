@@ -21,7 +21,7 @@ from diffae.train.types import Loss
 SMALLEST_KL = 0.01  # nats that balancing adds to the KL of each group
 
 
-class Learner(nn.Module):
+class NVAELearner(nn.Module):
     """The network and its number of steps, which the weight of the KL depends on: the training's state."""
 
     steps: Tensor
@@ -64,7 +64,7 @@ def terms(network: NVAE, images: Tensor, noise: np.random.Generator) -> tuple[Te
     return torch.stack(kls, dim=1), mixture.log_likelihood(2 * inputs - 1, bits).sum((1, 2))
 
 
-def loss_of(learner: Learner, data: Images, warm_up: int) -> Loss:
+def loss_of(learner: NVAELearner, data: Images, warm_up: int) -> Loss:
     """The negative ELBO in nats per value of the image, its KL weighted by min(steps / `warm_up`, 1).
 
     Without warm-up it has its full weight at once.
@@ -83,11 +83,11 @@ def loss_of(learner: Learner, data: Images, warm_up: int) -> Loss:
     return loss
 
 
-def build(stages: Stages) -> nn.Module:
+def build(stages: Stages[NVAEConfig]) -> nn.Module:
     preset, data = stages.preset, stages.data
     network = NVAE(preset.config).to(data.device)
     start_norms(network)
-    learner = Learner(network)
+    learner = NVAELearner(network)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     warm_up = int(preset.weights["warm_up"] * preset.schedules["autoencoder"].steps)
     stages.fit("autoencoder", learner, loss_of(learner, data, warm_up))

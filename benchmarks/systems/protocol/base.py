@@ -8,7 +8,6 @@ capabilities need.
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -21,7 +20,7 @@ from diffae.diffusion.gaussian import add_noise, linear_alphas
 from diffae.diffusion.scheme import Scheme
 from diffae.system.errors import UserError
 
-# What a system can do, in words for messages.
+# The capabilities of systems, in words for messages.
 IN_WORDS = {
     "encode": "encode an image fully",  # images -> code
     "decode": "decode",  # code -> images
@@ -31,6 +30,8 @@ IN_WORDS = {
     "sample_latents": "sample semantic codes",  # new ones
     "predict_x0": "predict an image from a noised one",  # in one network call
 }
+# The values of `System.describe` by name.
+Description = Mapping[str, str | int | float | None]
 ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0 = IN_WORDS
 
 Range = tuple[float, float]  # the lowest and the highest value of an image
@@ -58,28 +59,28 @@ class Code:
         return Code(semantic, None if self.x_T is None else change(self.x_T))
 
 
-def needed(part: Semantic | None, what: str) -> Tensor:
-    """A part of a code that a method needs, as one tensor.
+def needed(part: Semantic | None, name: str) -> Tensor:
+    """A part of a code that a method needs, as one tensor; messages call it `name`.
 
     Raises UserError if it is missing or several tensors.
     """
     if part is None:
-        raise UserError(f"the code has no {what}, which is needed here")
+        raise UserError(f"the code has no {name}, which is needed here")
     if not isinstance(part, Tensor):
-        raise UserError(f"the {what} of the code is {len(part)} tensors; one is needed here")
+        raise UserError(f"the {name} of the code is {len(part)} tensors; one is needed here")
     return part
 
 
-def several(part: Semantic | None, what: str) -> tuple[Tensor, ...]:
+def several(part: Semantic | None, name: str) -> tuple[Tensor, ...]:
     """A part of a code that a method needs, as its tensors. Raises UserError if it is missing."""
-    return (needed(part, what),) if part is None or isinstance(part, Tensor) else part
+    return (needed(part, name),) if part is None or isinstance(part, Tensor) else part
 
 
 class System:
     """Base class of systems. Images are N x 3 x S x S in [-1, 1], unless `range` says otherwise.
 
         name          its name in commands, such as "diffae"; a plug-in's is the name of its entry point
-        title         its name in tables, as in the paper if it has one there, such as "DiffAE"
+        title         its name in tables, such as "DiffAE"; the paper's name for it if there is one
         capabilities  what it can do: words of the list above
         image_size    S; None if it takes images of any size
         stride        if set, images may have any side that is a multiple of it; the system is measured at `image_size`
@@ -110,8 +111,8 @@ class System:
 
     `systems.load` puts every system behind `checked.Checked`: methods are called without gradients,
     with copies of tensors on the device that `__init__` was given (`fit`: on the CPU), and what
-    they return is checked and copied. What the code of a package sets of the process (PyTorch's
-    default dtype, the working directory) holds in its own calls only.
+    they return is checked and copied. Settings of the process that the code of a package changes
+    (PyTorch's default dtype, the working directory) hold in its own calls only.
     """
 
     name: str
@@ -141,7 +142,7 @@ class System:
         """Whether the system overrides `fit`, which must then be called before use."""
         return type(self).fit is not System.fit
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         """Properties of the model that its numbers depend on, by name: "model" in protocols."""
         return {}
 
@@ -158,9 +159,9 @@ class System:
         For metrics whose published code does not clamp. A system that clamps itself does so by
         `cut`.
         """
-        found = copy.copy(self)
-        vars(found)["clamped"] = False  # of a frozen dataclass too
-        return found
+        system = copy.copy(self)
+        vars(system)["clamped"] = False  # works for a frozen dataclass too
+        return system
 
     def cut(self, images: Tensor) -> Tensor:
         """Images cut to [-1, 1]; those of an `unclamped` system as they are."""
@@ -213,7 +214,7 @@ class System:
         return parts.move(parts_of(self), semantic, delta)
 
     def edit(self, code: Code, attribute: str, target: bool, strength: float) -> Code:
-        """The codes changed so that the images have the attribute, or with `target` false have it not.
+        """The codes changed so that the images have the attribute, or lack it if `target` is false.
 
         Only systems with edits of their own override it. The benchmark `edits` chooses the strength.
         """
@@ -228,8 +229,8 @@ class System:
 
     def tokens(self, code: Code) -> tuple[Tensor, ...]:
         """The indices in each codebook that make up a code, N x ... int64 for each."""
-        found = several(code.semantic, "tokens")
-        return tuple(part for part in found if not part.is_floating_point())
+        parts = several(code.semantic, "tokens")
+        return tuple(part for part in parts if not part.is_floating_point())
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         """The stochastic code x_T alone, given the semantic one: N x 3 x S x S."""
@@ -267,11 +268,11 @@ class System:
 
     def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
         """x_T drawn from N(0, I); index i has a generator of its own."""
-        side: Any = self.image_size  # a system of any size draws its x_T itself
-        return noise.normal(seed, "x_T", indices, (3, side, side))
+        assert self.image_size is not None  # a system of any size draws its x_T itself
+        return noise.normal(seed, "x_T", indices, (3, self.image_size, self.image_size))
 
-    def _cannot(self, what: str) -> Exception:
-        return UserError(f"{type(self).__name__} cannot {what}")
+    def _cannot(self, action: str) -> Exception:
+        return UserError(f"{type(self).__name__} cannot {action}")
 
 
 def parts_of(system: System) -> tuple[Part, ...]:

@@ -10,6 +10,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from benchmarks.runtime.calling import Batches, Overshoot, calling
 from benchmarks.runtime.errors import SystemFailed, Wrong
 from benchmarks.runtime.registry import NAME
-from benchmarks.systems.protocol import contract, parts, returned, trial
+from benchmarks.systems.protocol import base, contract, parts, returned, trial
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Semantic
@@ -33,7 +34,10 @@ from diffae.system.errors import UserError
 OURS = {"benchmarks", "diffae"}
 
 T = TypeVar("T")
-Check = Callable[[object, int], T]  # of what a method returned, by its number of images
+Check = Callable[[object, int], T]  # takes the result of a method and its number of images
+Owner = Callable[..., System] | None  # whose code is called; None: the system's
+Rows = Code | Semantic | Sequence[int] | np.ndarray  # one for each image
+Argument = Rows | Dataset | float | str | None
 
 
 def build(
@@ -43,7 +47,7 @@ def build(
 
     A system given by its address (my_vae:MyVAE) is called by its own `name`, or else by its class's.
     Raises SystemFailed if the factory fails or the fields are invalid. UserError and NotAvailable
-    are passed on: they are messages of the system to the user.
+    are passed on: they are the system's own messages to the user.
     """
     try:
         system = calling(name, "__init__", lambda: factory(path, device), factory)
@@ -71,10 +75,10 @@ def name_of(system: System, otherwise: str) -> str:
 # Arguments and results, cut by image and joined again: tensors, tuples of them, codes, indices
 
 
-def rows(value: Any) -> int:
+def rows(value: Rows) -> int:
     """The number of images of tensors, codes or indices."""
-    value = value.tensors if isinstance(value, Code) else value
-    return len(value[0] if isinstance(value, tuple) else value)
+    levels = value.tensors if isinstance(value, Code) else value
+    return len(levels[0] if isinstance(levels, tuple) else levels)
 
 
 def cut(value: Any, place: slice | Tensor) -> Any:
@@ -91,22 +95,21 @@ def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return parts.each(change, value) if isinstance(value, Tensor | tuple) else value
 
 
-def join(values: Sequence[Any]) -> Any:
+def join(codes: Sequence[Any]) -> Any:
     """Concatenate tensors, tuples of them or codes."""
-    first = values[0]
-    if len(values) == 1 or first is None:
+    first = codes[0]
+    if len(codes) == 1 or first is None:
         return first
     if isinstance(first, Code):
-        return Code(join([code.semantic for code in values]), join([code.x_T for code in values]))
-    return parts.join(values)
+        return Code(join([code.semantic for code in codes]), join([code.x_T for code in codes]))
+    return parts.join(codes)
 
 
 class Checked(System):
     """A system whose arguments and results are checked; `inner` is the system itself."""
 
-    def __init__(self, name: str, inner: System, device: torch.device, owner: object = None):
+    def __init__(self, name: str, inner: System, device: torch.device, owner: Owner = None):
         self.name, self.inner, self.device = name, inner, device
-        # whose code is called
         self._owner = vars(inner).get("module", inner) if owner is None else owner
         self.overshoot, self.batches = Overshoot(), Batches()
         self._trial: str | None = None
@@ -128,9 +131,9 @@ class Checked(System):
         The inner system of one that learns from data is copied too.
         """
         inner = copy.copy(self.inner) if self.learns_from_data else self.inner
-        found = Checked(self.name, inner, self.device, self._owner)
-        found.title, found.origin = self.title, self.origin
-        return found
+        system = Checked(self.name, inner, self.device, self._owner)
+        system.title, system.origin = self.title, self.origin
+        return system
 
     def solving(self, solver: str) -> "Checked":
         if not has_own(self, "solving"):
@@ -141,34 +144,35 @@ class Checked(System):
                 return inner
             raise Wrong(f"returned {kind(inner)}, not the system itself")
 
-        found = copy.copy(self)  # shares the batches and the count of overshoots
-        found.inner = self._call("solving", check, solver)
-        found.solver = found.inner.solver
-        return found
+        system = copy.copy(self)  # shares the batches and the count of overshoots
+        system.inner = self._call("solving", check, solver)
+        system.solver = system.inner.solver
+        return system
 
     def unclamped(self) -> "Checked":
-        found = copy.copy(self)  # shares the batches and the count of overshoots
-        found.clamped, found.inner = False, self._guard("unclamped", self.inner.unclamped)
-        return found
+        system = copy.copy(self)  # shares the batches and the count of overshoots
+        system.clamped, system.inner = False, self._guard("unclamped", self.inner.unclamped)
+        return system
 
     @property
     def learns_from_data(self) -> bool:
         return self.inner.learns_from_data
 
     def try_on(self, images: Callable[[int], Tensor]) -> str:
-        """What the rows of a foreign model must say, by a trial on so many `images` (trial.py).
+        """The note for the rows of a foreign model, from a trial on a few images (trial.py).
 
-        Raises SystemFailed if its images seem to be of another range than it says.
+        `images` returns the given number of images. Raises SystemFailed if the model's images seem to
+        be in another range than it states.
         """
         held = vars(self.inner)
         kinds = {type(self.inner), type(held.get("module", held.get("model", self.inner)))}
         if {kind.__module__.partition(".")[0] for kind in kinds} <= OURS:
-            return str(held.get("remark", ""))  # of codes in a file
+            return str(held.get("remark", ""))  # that of codes in a file
         if self._trial is None:
             self._trial = trial.tried(self, images(trial.IMAGES).to(self.device))
         return self._trial
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> base.Description:
         return self._description
 
     # ------------------------------------------------------------------------------------------
@@ -181,9 +185,7 @@ class Checked(System):
         self.title = title
 
     def encode(self, images: Tensor, steps: int = 100) -> Code:
-        def check(value: object, count: int) -> Code:
-            return self._code(returned.code(value), count, images.shape[1:])
-
+        check = partial(self._code, image_shape=images.shape[1:])
         return self._of_images("encode", check, images, steps)
 
     def encode_semantic(self, images: Tensor) -> Semantic:
@@ -228,7 +230,7 @@ class Checked(System):
         return self._guard("codebooks", lambda: self.inner.codebooks)
 
     def tokens(self, code: Code) -> tuple[Tensor, ...]:
-        def check(value: Any) -> tuple[Tensor, ...]:
+        def check(value: Iterable[Tensor]) -> tuple[Tensor, ...]:
             pairs = zip(value, self.codebooks.values(), strict=True)
             return tuple(returned.tokens(indices, size) for indices, size in pairs)
 
@@ -257,7 +259,7 @@ class Checked(System):
         return self._call("edit", check, code, attribute, target, strength)
 
     def networks(self) -> dict[str, nn.Module]:
-        def check(value: Any) -> dict[str, nn.Module]:
+        def check(value: dict[str, nn.Module]) -> dict[str, nn.Module]:
             if all(isinstance(network, nn.Module) for network in value.values()):
                 return value
             raise Wrong("must return torch modules by name")
@@ -265,7 +267,7 @@ class Checked(System):
         return self._call("networks", check)
 
     def __getattr__(self, name: str) -> Any:
-        """Attributes beyond the protocol; calls are guarded, results are not checked."""
+        """Attributes beyond the protocol. Their calls are guarded, but the results are not checked."""
         if name.startswith("_") or name == "inner":
             raise AttributeError(name)
         value = getattr(self.inner, name)
@@ -280,15 +282,15 @@ class Checked(System):
         with evaluating(self.live):
             return calling(self.name, method, call, self._owner)
 
-    def _call(self, method: str, check: Callable[[Any], T], *given: Any, **named: Any) -> T:
-        """Call a method with copies, so that it cannot change its arguments, and check what it returns.
+    def _call(self, method: str, check: Callable[[Any], T], *given: Argument, **named: int) -> T:
+        """Call a method with copies, so that it cannot change its arguments, and check its result.
 
         The results are copied too: a system may reuse its output buffer, as CUDA graphs do.
         """
-        own = [_each(value, self._copied) for value in given]
-        own = [list(value) if isinstance(value, range | np.ndarray) else value for value in own]
+        copies = [_each(value, self._copied) for value in given]
+        copies = [list(c) if isinstance(c, range | np.ndarray) else c for c in copies]
         call = getattr(self.inner, method)
-        return self._guard(method, lambda: _each(check(call(*own, **named)), self._ours))
+        return self._guard(method, lambda: _each(check(call(*copies, **named)), self._ours))
 
     def _copied(self, part: Tensor) -> Tensor:
         return part.detach().to(self.device, copy=True)
@@ -299,7 +301,7 @@ class Checked(System):
         return own_memory(part) if moved is part else moved
 
     def _in_batches(
-        self, method: str, check: Check[T], first: Any, *others: Any, **named: Any
+        self, method: str, check: Check[T], first: Rows, *others: Argument, **named: int
     ) -> T:
         """The results of a method in as many calls as `batches` makes, each checked, joined.
 
@@ -308,14 +310,14 @@ class Checked(System):
         """
 
         def call(place: slice) -> T:
-            part, *rest = (cut(value, place) for value in (first, *others))
-            count = rows(part)
-            return self._call(method, lambda value: check(value, count), part, *rest, **named)
+            batch = [cut(value, place) for value in (first, *others)]
+            count = rows(batch[0])
+            return self._call(method, lambda value: check(value, count), *batch, **named)
 
         return join(self.batches.each(method, rows(first), call))
 
-    def _of_images(self, method: str, check: Check[T], images: Tensor, *others: Any) -> T:
-        """The same of a method that is given images, which are in the system's range."""
+    def _of_images(self, method: str, check: Check[T], images: Tensor, *others: Argument) -> T:
+        """The same for a method that is given images, which are converted to the system's range."""
         self._refuse_other_images(method, images)
         return self._in_batches(method, check, into(images, self.range), *others)
 
@@ -336,10 +338,10 @@ class Checked(System):
         return self.image_size if self.stride is None else None
 
     # ------------------------------------------------------------------------------------------
-    # Checks of what methods return
+    # Checks of the values that methods return
 
     def _images(self, method: str, dtype: torch.dtype = torch.float32) -> Check[Tensor]:
-        """The check of images, which counts what lies outside [-1, 1]."""
+        """The check of images, which counts the values that lie outside [-1, 1]."""
 
         def check(value: object, count: int) -> Tensor:
             own, clamped = self.range, self.clamped
@@ -352,11 +354,12 @@ class Checked(System):
     def _semantic(self, value: object, count: int) -> Semantic:
         return returned.semantic(value, parts_of(self), count)
 
-    def _code(self, code: Code, count: int, of_image: Sequence[int]) -> Code:
+    def _code(self, value: object, count: int, image_shape: Sequence[int]) -> Code:
         """A code has the parts that the capabilities promise, and `latent_dim` numbers per image in all.
 
-        `of_image` is the shape of an image, and so of its x_T.
+        Its x_T has the shape of an image.
         """
+        code = returned.code(value)
         semantic: Semantic | None
         if SEMANTIC in self.capabilities:
             semantic, size = self._semantic(code.semantic, count), self.semantic_dim
@@ -364,7 +367,7 @@ class Checked(System):
             semantic = returned.free(code.semantic, count)
             size = _width(semantic)
         if STOCHASTIC in self.capabilities:
-            x_T: Tensor | None = returned.numbers(code.x_T, (count, *of_image))
+            x_T: Tensor | None = returned.numbers(code.x_T, (count, *image_shape))
         else:
             x_T = returned.free(code.x_T, count)
         size += _width(x_T)
@@ -386,7 +389,7 @@ def _width(part: Tensor | None) -> int:
 
 @contextmanager
 def undivided(system: System) -> Iterator[None]:
-    """Within the block, a system gets all images at once, whatever --batch-size is, for timing."""
+    """Within the block a system gets all images at once, whatever --batch-size is, to be timed."""
     if not isinstance(system, Checked):
         yield
         return

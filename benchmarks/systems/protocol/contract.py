@@ -3,8 +3,8 @@
 No field of a system reaches a table, a file's name or the store before it has been checked here.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -16,16 +16,17 @@ from diffae.diffusion.scheme import Scheme
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError, shown, whole
 
+T = TypeVar("T")
+
 LONGEST = 200  # characters of a title or a fingerprint
 LARGEST = 2**31  # numbers in a code, pixels of a side: larger values are mistakes
 
-Check = Callable[[object, str], Any]  # of a value by the name of its field: the value that is used
+Fields = dict[str, Any]  # by name
+Check = Callable[[Any, str], Any]  # takes a value and its field's name, returns the value to use
 
 
-def is_line(text: object) -> bool:
-    """Whether a value can be a title or a fingerprint: one printable line, not empty and not too long."""
-    if not isinstance(text, str):
-        return False
+def is_line(text: str) -> bool:
+    """Whether a text can be a title or a fingerprint: one printable line, not empty and not too long."""
     return bool(text.strip()) and text.isprintable() and len(text) <= LONGEST
 
 
@@ -54,8 +55,8 @@ def _whole_from(least: int) -> Check:
     return lambda value, name: whole(value, name, least, LARGEST)
 
 
-def _of_class(wanted: type) -> Check:
-    def check(value: object, name: str) -> object:
+def _of_class(wanted: type[T]) -> Check:
+    def check(value: T, name: str) -> T:
         if not isinstance(value, wanted):
             raise UserError(f"{name} must be a {wanted.__name__}, not {shown(value)}")
         return value
@@ -67,23 +68,23 @@ def _or_none(check: Check) -> Check:
     return lambda value, name: None if value is None else check(value, name)
 
 
-def _parts(value: Any, name: str) -> tuple[Part, ...]:
+def _parts(value: Sequence[Part], name: str) -> tuple[Part, ...]:
     if not value or not all(isinstance(part, Part) for part in value):
         raise UserError(f"{name} must be a tuple of one Part or more, not {shown(value)}")
     return tuple(value)
 
 
-def _bits(value: Any, name: str) -> float:
+def _bits(value: float, name: str) -> float:
     if not 0 < float(value) < LARGEST:
         raise UserError(f"{name} must be a positive number, not {shown(value)}")
     return value
 
 
-def _lengths(value: Any, name: str) -> tuple[int, ...]:
+def _lengths(value: Iterable[int], name: str) -> tuple[int, ...]:
     return tuple(sorted(whole(length, name, 1, LARGEST) for length in value))
 
 
-def _capabilities(value: Any, name: str) -> frozenset[str]:
+def _capabilities(value: Collection[str], name: str) -> frozenset[str]:
     for word in value:
         if word not in IN_WORDS:
             hint = did_you_mean(str(word)[:LONGEST], IN_WORDS)
@@ -112,7 +113,7 @@ CHECKS: dict[str, Check] = {
 }
 
 
-def read_fields(system: System) -> dict[str, Any]:
+def read_fields(system: System) -> Fields:
     """The fields of `system` by name, checked; `System` explains them.
 
     Raises UserError, naming the field, if one is of a wrong type or contradicts another.
@@ -132,7 +133,7 @@ def read_fields(system: System) -> dict[str, Any]:
     return fields
 
 
-def _semantic_dim(fields: Mapping[str, Any]) -> int:
+def _semantic_dim(fields: Fields) -> int:
     """`semantic_dim`, which a system need not set in two cases.
 
     Without x_T it is `latent_dim`; with `semantic_parts` it is counted.

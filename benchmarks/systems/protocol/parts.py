@@ -13,7 +13,7 @@ image:
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from diffae.diffusion import interpolation
 from diffae.system.errors import UserError
 
 Semantic = Tensor | tuple[Tensor, ...]
+Count = TypeVar("Count", int, float)
 
 # How a probe reads a part: flattened; by the mean over all axes but that of its features; by the share
 # of each token.
@@ -90,7 +91,7 @@ class Part:
         return f"{self.reading}{over} {sides}"
 
     def _fault(self) -> str:
-        """What is wrong with the fields, or nothing."""
+        """The fault of the fields; "" if they are valid."""
         sides = self.shape if isinstance(self.shape, tuple) else (0,)
         if not all(_is_count(side) for side in sides if side is not None):
             return f"shape must be whole numbers from 1 (None: any), not {self.shape!r}"
@@ -111,7 +112,7 @@ class Part:
         return ""
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < MOST
 
 
@@ -122,10 +123,10 @@ Parts = Sequence[Part]
 # Counting
 
 
-def _total(counts: Iterable[float | None]) -> Any:
-    """The sum of counts, such as the `numbers` of parts; None if one of them is."""
-    known = list(counts)
-    return None if None in known else sum(known)  # type: ignore[arg-type]
+def _total(counts: Iterable[Count | None]) -> Count | None:
+    """The sum of counts, such as the `numbers` of parts; None if one of them is None."""
+    values = list(counts)
+    return None if None in values else sum(values)  # type: ignore[arg-type]
 
 
 def numbers(parts: Parts) -> int | None:
@@ -144,9 +145,10 @@ def bits(parts: Parts) -> float | None:
 
 
 def length(parts: Parts) -> int | None:
-    """What may be kept of a code, counted from its beginning: its tokens, or its numbers along the first axis.
+    """How many pieces a code has that can be decoded from its beginning alone: its tokens, or its
+    numbers along the first axis.
 
-    None of several tensors, and where it depends on the image's size.
+    None if the code is several tensors, or if the length depends on the image's size.
     """
     if len(parts) != 1 or not parts[0].shape:
         return None
@@ -169,7 +171,7 @@ def each(change: Callable[..., Tensor], *codes: Semantic) -> Semantic:
     """A code whose every tensor is `change` of the corresponding tensors of `codes`."""
     if isinstance(codes[0], Tensor):
         return change(*codes)
-    return tuple(change(*of_one) for of_one in zip(*map(tensors, codes), strict=True))
+    return tuple(change(*parts) for parts in zip(*map(tensors, codes), strict=True))
 
 
 def flat(semantic: Semantic) -> Tensor:
@@ -227,8 +229,8 @@ def from_arrays(arrays: dict[str, np.ndarray], name: str) -> Semantic | None:
 
 def of_no_image(parts: Parts) -> Semantic:
     """A code of zero images."""
-    found = [torch.zeros(0, *(n or 0 for n in part.shape), dtype=part.dtype) for part in parts]
-    return found[0] if len(found) == 1 else tuple(found)
+    empty = [torch.zeros(0, *(n or 0 for n in part.shape), dtype=part.dtype) for part in parts]
+    return empty[0] if len(empty) == 1 else tuple(empty)
 
 
 def _as_kept(part: Tensor) -> np.ndarray:
@@ -246,23 +248,23 @@ def _as_used(array: np.ndarray) -> Tensor:
 
 def read(parts: Parts, semantic: Semantic) -> Tensor:
     """Features for a probe: float32 N x d, the parts' readings side by side."""
-    found = [_read(part, one) for part, one in zip(parts, tensors(semantic), strict=True)]
-    return found[0] if len(found) == 1 else torch.cat(found, dim=1)
+    features = [_read(part, code) for part, code in zip(parts, tensors(semantic), strict=True)]
+    return features[0] if len(features) == 1 else torch.cat(features, dim=1)
 
 
-def _read(part: Part, one: Tensor) -> Tensor:
+def _read(part: Part, code: Tensor) -> Tensor:
     if part.codebook is not None:
-        return _shares(one.flatten(1), part.codebook)
+        return _shares(code.flatten(1), part.codebook)
     if part.reading == POOLED:
-        return one.float().movedim(1 + _axis(part), 1).flatten(2).mean(2)
-    return one.float().flatten(1)
+        return code.float().movedim(1 + _axis(part), 1).flatten(2).mean(2)
+    return code.float().flatten(1)
 
 
 def _shares(tokens: Tensor, codebook: int) -> Tensor:
     """The share of each token among those of an image: N x P -> N x codebook."""
     counts = torch.zeros(len(tokens), codebook, device=tokens.device)
-    ones = torch.ones(1, 1, device=tokens.device).expand(tokens.shape)
-    return counts.scatter_add_(1, tokens, ones) / tokens.shape[1]
+    single = torch.ones(1, 1, device=tokens.device).expand(tokens.shape)
+    return counts.scatter_add_(1, tokens, single) / tokens.shape[1]
 
 
 def move(parts: Parts, semantic: Semantic, delta: Tensor) -> Semantic:
@@ -274,19 +276,20 @@ def move(parts: Parts, semantic: Semantic, delta: Tensor) -> Semantic:
     if has_tokens(parts):
         raise NotAvailable(NO_DIRECTION)
     moved, start = [], 0
-    for part, one in zip(parts, tensors(semantic), strict=True):
-        width = one.shape[1 + _axis(part)] if part.reading == POOLED else one[:1].numel()
-        moved.append(one + _in_shape(part, one, delta[:, start : start + width]).to(one))
+    for part, code in zip(parts, tensors(semantic), strict=True):
+        width = code.shape[1 + _axis(part)] if part.reading == POOLED else code[:1].numel()
+        moved.append(code + _in_shape(part, code, delta[:, start : start + width]).to(code))
         start += width
     return moved[0] if isinstance(semantic, Tensor) else tuple(moved)
 
 
-def _in_shape(part: Part, one: Tensor, delta: Tensor) -> Tensor:
+def _in_shape(part: Part, code: Tensor, delta: Tensor) -> Tensor:
+    """`delta` in a shape that can be added to the code."""
     if part.reading == FLAT:
-        return delta.reshape(one.shape)
-    place = [1] * one.ndim
-    place[0], place[1 + _axis(part)] = delta.shape
-    return delta.reshape(place)
+        return delta.reshape(code.shape)
+    shape = [1] * code.ndim
+    shape[0], shape[1 + _axis(part)] = delta.shape
+    return delta.reshape(shape)
 
 
 def _axis(part: Part) -> int:

@@ -87,7 +87,7 @@ def semantic(value: object, parts: Sequence[Part], count: int) -> Semantic:
     if len(values) != len(parts):
         given = kind(value) if len(values) == 1 else f"{len(values)} tensors"
         raise Wrong(f"returned {given}, not {len(parts)} tensors")
-    checked = [_as(part, one, count) for part, one in zip(parts, values, strict=True)]
+    checked = [_as(part, tensor, count) for part, tensor in zip(parts, values, strict=True)]
     return checked[0] if len(checked) == 1 else tuple(checked)
 
 

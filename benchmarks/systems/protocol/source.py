@@ -17,6 +17,9 @@ from torch import nn
 ELSEWHERE = {"benchmarks", "diffae", "probes", "reports", "torch", "builtins", "abc", "typing"}
 
 
+Plain = bool | int | float | str | None
+
+
 def source_digest(system: type) -> str:
     """The suffix of a fingerprint for a plug-in's source: "-source-" and a digest.
 
@@ -88,12 +91,11 @@ def _of_code(code: CodeType) -> str:
     return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {consts}"
 
 
-def _plain_fields(part: nn.Module) -> list[tuple[str, object]]:
+def _plain_fields(module: nn.Module) -> list[tuple[str, Plain | tuple[Plain, ...]]]:
     """The plain values of a module by name, except its training mode: calls use evaluation mode."""
-
-    def is_plain(value: object) -> bool:
-        several = value if isinstance(value, tuple) else (value,)
-        return all(isinstance(one, bool | int | float | str | None) for one in several)
-
-    fields = sorted(vars(part).items())
-    return [(name, value) for name, value in fields if name != "training" and is_plain(value)]
+    fields = []
+    for name, value in sorted(vars(module).items()):
+        elements = value if isinstance(value, tuple) else (value,)
+        if name != "training" and all(isinstance(element, Plain) for element in elements):
+            fields.append((name, value))
+    return fields

@@ -1,7 +1,7 @@
-"""What a few images show of a foreign system before it is measured.
+"""A trial of a foreign system on a few images before it is measured.
 
-They are encoded and decoded together, the first one alone, twice, and the others in another order:
-nine images with few steps, once in a run.
+The images are encoded and decoded together; then the first one alone, twice; then the others in
+another order: nine images with few steps, once in a run.
 """
 
 import torch
@@ -23,9 +23,9 @@ FLIPPED = 0.05
 RANDOM = "not deterministic: gives different results for the same images"
 BATCH = "depends on its batch: gives other results for an image alone or in another order"
 
-# The thresholds of `mistaken_range`. By them none of 139,000 batches of two to eight images was suspected, of
-# nine kinds of images and 200 honest decoders (sharp, blurred, PCA, noisy, untrained, in training), but
-# for one that adds 0.3 to images of low contrast. Of the sharp ones in [0, 1] all were.
+# The thresholds of `mistaken_range`. They were tried on 139,000 batches of two to eight images, from nine kinds of
+# images and 200 decoders to [-1, 1] (sharp, blurred, PCA, noisy, untrained, in training): they suspected only a
+# decoder that adds 0.3 to images of low contrast. They suspected all sharp decoders to [0, 1].
 FOLLOWS = 0.2  # the least slope of decoded values on the originals'
 TOGETHER = 0.6  # the least correlation of both
 SPREAD = 0.05  # the least standard deviation of the originals: less says nothing of a slope
@@ -35,11 +35,11 @@ NEARER = 0.5  # the largest share of the squared error that may be left if [0, 1
 
 
 def tried(system: System, images: Tensor) -> str:
-    """Try a system, checked, on images N x 3 x S x S in [-1, 1]; the note for its rows.
+    """Try a checked system on images N x 3 x S x S in [-1, 1], and return the note for its rows.
 
-    Raises SystemFailed if it seems to decode to [0, 1]; one that says its range is not suspected. One
-    that says that it is random is not compared with itself. If a method fails, the note is empty: the
-    benchmarks report the failure.
+    Raises SystemFailed if it seems to decode to [0, 1], unless the system states its range. A system
+    that states that it is random is not compared with itself. If a method fails, the note is empty:
+    the benchmarks report the failure.
     """
     if not len(images):  # a test split without images
         return ""
@@ -123,14 +123,14 @@ def _near(a: Tensor, b: Tensor, limit: float) -> bool:
 def mistaken_range(originals: Tensor, decoded: Tensor) -> str:
     """Why decoded images seem to be in [0, 1] while their originals are in [-1, 1]; "" if they do not.
 
-    Both are N x 3 x S x S. The decoded values must follow the original ones, of two images at least.
-    Then they seem so if none is below 0 although originals are; or if they are about (x + 1) / 2, by
-    their regression on the originals, and come nearer to the originals if [0, 1] was meant.
+    Both are N x 3 x S x S, with at least two images, and the decoded values must follow the original
+    ones. They seem to be in [0, 1] if none is below 0 although originals are; or if their regression
+    on the originals is about (x + 1) / 2, and reading them as [0, 1] brings them nearer to the originals.
     """
     if len(originals) < 2 or originals.shape != decoded.shape:
         return ""
     x, y = (images.double().flatten() for images in (originals, decoded))
-    spread, spread_decoded = (float(one.std(correction=0)) for one in (x, y))
+    spread, spread_decoded = (float(values.std(correction=0)) for values in (x, y))
     if spread < SPREAD or not spread_decoded:
         return ""
     slope = float(((x - x.mean()) * y).mean()) / spread**2

@@ -5,6 +5,7 @@ maps are N x C x H x W.
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -136,7 +137,7 @@ class FactorizedReduce(nn.Module):
         return torch.cat(seen, dim=1)
 
 
-class Cell(nn.Module):
+class NVAECell(nn.Module):
     """skip(x) + 0.1 SE(operations(x)). `squeeze`: whether it has an SE."""
 
     def __init__(
@@ -148,24 +149,24 @@ class Cell(nn.Module):
         self.se: nn.Module = SqueezeExcite(channels) if squeeze else nn.Identity()
 
     @classmethod
-    def encoding(cls, channels: int, squeeze: bool) -> "Cell":
+    def encoding(cls, channels: int, squeeze: bool) -> Self:
         operations = [norm_conv(channels, channels) for _ in range(2)]
         return cls(nn.Identity(), operations, channels, squeeze)
 
     @classmethod
-    def down(cls, c_in: int, squeeze: bool) -> "Cell":
+    def down(cls, c_in: int, squeeze: bool) -> Self:
         """Half the side, twice the channels."""
         c_out = 2 * c_in
         operations = [norm_conv(c_in, c_out, stride=2), norm_conv(c_out, c_out)]
         return cls(FactorizedReduce(c_in, c_out), operations, c_out, squeeze)
 
     @classmethod
-    def decoding(cls, channels: int, squeeze: bool, expansion: int = DECODER_EXPANSION) -> "Cell":
+    def decoding(cls, channels: int, squeeze: bool, expansion: int = DECODER_EXPANSION) -> Self:
         operation = depthwise(channels, channels, expansion, up=False)
         return cls(nn.Identity(), [operation], channels, squeeze)
 
     @classmethod
-    def up(cls, c_in: int, squeeze: bool, expansion: int = DECODER_EXPANSION) -> "Cell":
+    def up(cls, c_in: int, squeeze: bool, expansion: int = DECODER_EXPANSION) -> Self:
         """Twice the side, half the channels."""
         c_out = c_in // 2
         larger = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
@@ -181,26 +182,26 @@ class Cell(nn.Module):
 
 def falling(width: int, cells: Sequence[int], squeeze: bool) -> nn.Sequential:
     """The given number of cells at each scale, and between scales one that halves the side."""
-    found = nn.Sequential()
+    tower = nn.Sequential()
     for scale, count in enumerate(cells):
         if scale:
-            found.append(Cell.down(width, squeeze))
+            tower.append(NVAECell.down(width, squeeze))
             width *= 2
-        found.extend(Cell.encoding(width, squeeze) for _ in range(count))
-    return found
+        tower.extend(NVAECell.encoding(width, squeeze) for _ in range(count))
+    return tower
 
 
 def rising(
     width: int, cells: Sequence[int], squeeze: bool, expansion: int = DECODER_EXPANSION
 ) -> nn.Sequential:
     """The given number of cells at each scale, and between scales one that doubles the side."""
-    found = nn.Sequential()
+    tower = nn.Sequential()
     for scale, count in enumerate(cells):
         if scale:
-            found.append(Cell.up(width, squeeze, expansion))
+            tower.append(NVAECell.up(width, squeeze, expansion))
             width //= 2
-        found.extend(Cell.decoding(width, squeeze, expansion) for _ in range(count))
-    return found
+        tower.extend(NVAECell.decoding(width, squeeze, expansion) for _ in range(count))
+    return tower
 
 
 def to_bits(images: Tensor, bits: int) -> Tensor:

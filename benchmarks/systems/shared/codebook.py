@@ -7,7 +7,7 @@ from torch import Tensor
 from diffae.system.errors import UserError
 
 PIECE = 4096  # vectors at once: with 16,384 codes their distances take 256 MiB
-DEAD = 0.05  # vectors per step that choose a code, on average, below which it is replaced
+DEAD = 0.05  # a code that fewer vectors choose per step, on average, is replaced
 
 
 def nearest(maps: Tensor, codebook: Tensor) -> Tensor:
@@ -16,12 +16,14 @@ def nearest(maps: Tensor, codebook: Tensor) -> Tensor:
     Squared distances |z|^2 + |e|^2 - 2 z.e in float32 whatever the precision of the caller; the
     first of equal ones. Half precision would choose different codes.
     """
-    found = [_distances(piece, codebook).argmin(1) for piece in _vectors(maps).split(PIECE)]
-    return torch.cat(found).reshape(maps.movedim(1, -1).shape[:-1])
+    indices = [_distances(piece, codebook).argmin(1) for piece in _vectors(maps).split(PIECE)]
+    return torch.cat(indices).reshape(maps.movedim(1, -1).shape[:-1])
 
 
 def of_rank(maps: Tensor, codebook: Tensor, ranks: Tensor) -> Tensor:
-    """The index of the code that is nearest but for `ranks` [N, h, w] others: N x h x w (int64).
+    """The index of the code with a given rank by distance, 0 for the nearest: N x h x w (int64).
+
+    `ranks` [N, h, w] has the rank for each vector.
 
     Raises UserError if a rank is not below the number of codes.
     """
@@ -29,11 +31,11 @@ def of_rank(maps: Tensor, codebook: Tensor, ranks: Tensor) -> Tensor:
     if most >= len(codebook):
         raise UserError(f"there is no code of rank {most}: the codebook has {len(codebook)}")
     pairs = zip(_vectors(maps).split(PIECE), ranks.reshape(-1, 1).split(PIECE), strict=True)
-    found = [
-        _distances(piece, codebook).topk(most + 1, largest=False).indices.gather(1, some)
-        for piece, some in pairs
-    ]
-    return torch.cat(found).reshape(ranks.shape)
+    indices = []
+    for vectors, ranks_of_vectors in pairs:
+        ascending = _distances(vectors, codebook).topk(most + 1, largest=False).indices
+        indices.append(ascending.gather(1, ranks_of_vectors))
+    return torch.cat(indices).reshape(ranks.shape)
 
 
 def _vectors(maps: Tensor) -> Tensor:

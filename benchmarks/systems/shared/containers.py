@@ -20,8 +20,8 @@ from diffae.checkpoints.checkpoint import check_state
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
-# Each kind of file by the beginnings of names, of entries or of tensors, that no other kind has. The first match is
-# named, so kinds that contain another kind's networks come first.
+# A pattern for each kind of file, which matches the beginning of a name (of an entry or a tensor) that no other kind
+# has. The first kind that matches is named, so kinds that contain another kind's networks come first.
 LOOKS = {
     "a DiffAE or DDIM checkpoint of the authors' (--ckpt diffae=... or ddim=...)": r"ema_model\.",
     "a taming-transformers VQ-GAN (--ckpt vqgan=...)": r"quantize\.embedding\.weight|first_stage_model\.quantize\.",
@@ -55,26 +55,28 @@ def is_of_nvidia(path: Path) -> bool:
 
 def entries(content: Any) -> dict[str, Any]:
     """The entries of a file's dictionary by name; none for anything else."""
-    found = content if isinstance(content, dict) else {}
-    return {name: value for name, value in found.items() if isinstance(name, str)}
+    if not isinstance(content, dict):
+        return {}
+    return {name: value for name, value in content.items() if isinstance(name, str)}
 
 
-def refuse_other_kind(content: Any, path: Path, system: str, lacks: str) -> NoReturn:
-    """Raise UserError saying that `content` is not a file of `system`, and what kind it is.
+def refuse_other_kind(content: object, path: Path, system: str, lacks: str) -> NoReturn:
+    """Raise UserError saying that `content` is not a file of `system`, and which kind it seems to be.
 
-    If it is of the same system, the message says what it `lacks`.
+    If it looks like one of the same system, the message says what it `lacks`.
     """
     names = set(entries(content))
     for inner in entries(content).values():
         names |= set(entries(inner))
-    some = ", ".join(sorted(names)[:4]) or "nothing by name"
-    wanted, what = "", f"it holds {some}"
-    for kind, mark in reversed(LOOKS.items()):
-        own = f"(--ckpt {system}=" in kind
-        wanted = kind.partition(" (")[0] if own else wanted
-        if any(re.match(mark, name) for name in names):
-            what = f"it lacks {lacks}" if own else f"it looks like {kind}"
-    raise UserError(f"{path}: not {wanted}: {what}")
+    own_kind = next(kind for kind in LOOKS if f"(--ckpt {system}=" in kind)
+    matching = [k for k, mark in LOOKS.items() if any(re.match(mark, name) for name in names)]
+    if not matching:
+        reason = f"it holds {', '.join(sorted(names)[:4]) or 'nothing by name'}"
+    elif matching[0] == own_kind:
+        reason = f"it lacks {lacks}"
+    else:
+        reason = f"it looks like {matching[0]}"
+    raise UserError(f"{path}: not {own_kind.partition(' (')[0]}: {reason}")
 
 
 def shape_of(
@@ -87,8 +89,8 @@ def shape_of(
     """
     shape = tuple(tensors[name].shape) if name in tensors else ()
     if len(shape) != axes or not all(0 < side <= 1 << 16 for side in shape):
-        what = f"is of shape {shape}" if name in tensors else "is missing"
-        raise UserError(f"{path}: {name} {what}: not {wanted}")
+        fault = f"is of shape {shape}" if name in tensors else "is missing"
+        raise UserError(f"{path}: {name} {fault}: not {wanted}")
     return shape
 
 
@@ -98,10 +100,11 @@ def give(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     Integers that count batches are neither required nor loaded. Raises UserError naming, in one
     line, the path and the tensors that are missing, left over, misshapen or not finite.
     """
-    expected, state = (
-        {k: v for k, v in of.items() if not k.endswith("num_batches_tracked")}
-        for of in (network.state_dict(), state)
-    )
-    check_state(state, expected, str(path))
-    network.load_state_dict({k: v.float() for k, v in state.items()}, strict=False, assign=True)
+    tensors = _without_counts(state)
+    check_state(tensors, _without_counts(network.state_dict()), str(path))
+    network.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False, assign=True)
     network.eval().requires_grad_(False)
+
+
+def _without_counts(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}

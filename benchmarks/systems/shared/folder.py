@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +28,13 @@ from diffae.system.files import sha256
 from diffae.system.settings import check
 from diffae.system.whole import write_whole
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 WEIGHTS = "model.safetensors"
 
-C = TypeVar("C")
+C = TypeVar("C", bound="DataclassInstance")
+N = TypeVar("N", bound=nn.Module)
 
 
 def is_folder(path: Path) -> bool:
@@ -43,17 +47,17 @@ def shipped(system: str, title: str, example: str) -> Path:
 
     Raises NotAvailable, saying which file to give, if there is none.
     """
-    found = PACKAGED / system.partition("-")[0]
-    if not is_folder(found):
+    folder = PACKAGED / system.partition("-")[0]
+    if not is_folder(folder):
         hint = f"give one: --ckpt {system}={example}"
         raise NotAvailable(f"no {title} ships with this package; {hint}")
-    return found
+    return folder
 
 
 def write(
-    network: nn.Module, system: str, config: Any, folder: Path, dtype: torch.dtype = torch.float16
+    network: nn.Module, system: str, config: C, folder: Path, dtype: torch.dtype = torch.float16
 ) -> None:
-    """Write configuration (a dataclass) and weights, each file whole or not at all."""
+    """Write configuration and weights, each file whole or not at all."""
     state = network.state_dict()
     for name in [name for name in state if name.endswith("num_batches_tracked")]:
         del state[name]
@@ -69,15 +73,15 @@ def read_config(folder: Path, system: str, kind: type[C]) -> C:
     Raises UserError, naming the file and the field, if it is not one of `system`.
     """
     path = folder / CONFIG
-    found = read_json(path)
-    theirs = found.pop("system", None)
-    if theirs != system:
-        hint = f"say --ckpt {theirs}={folder}"
-        raise UserError(f"{path}: is of system {theirs!r}, not {system!r}; {hint}")
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if odd := sorted(known ^ found.keys()):
+    values = read_json(path)
+    owner = values.pop("system", None)
+    if owner != system:
+        hint = f"say --ckpt {owner}={folder}"
+        raise UserError(f"{path}: is of system {owner!r}, not {system!r}; {hint}")
+    names = {field.name for field in fields(kind)}
+    if odd := sorted(names ^ values.keys()):
         raise UserError(f"{path}: fields missing or not known: {', '.join(odd)}")
-    config = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+    config = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     check(config, f"{path}: ")
     return config
 
@@ -93,26 +97,25 @@ def fingerprint(folder: Path) -> str:
 # Systems whose weights come from the authors' file, a folder of our format, or the package
 
 
-class Opened(System):
+class Opened(System, Generic[C, N]):
     """Base class of systems whose weights come from a file.
 
-    `choices` are its options; `choices_of_ours` are those with different defaults for a folder of
-    our format. `example` is the name of a file of the authors, `config_class` the dataclass of the
-    network's configuration, `network` the network's class. A subclass reads the authors' file
-    (`_read`) and sets the fields that follow from the configuration (`_set_sizes`).
+    C is the dataclass of the network's configuration, `config_class`, and N the network's class,
+    `network`. `choices` are the options; `choices_of_ours` are those with different defaults for a
+    folder of our format. `example` is the name of a file of the authors. A subclass reads the authors'
+    file (`_read`) and sets the fields that follow from the configuration (`_set_sizes`).
     """
 
     choices: ClassVar[Choices] = {}
     choices_of_ours: ClassVar[Choices] = {}
     example: ClassVar[str]
-    config_class: ClassVar[type]
-    network: ClassVar[type[nn.Module]]
+    config_class: type[C]
+    network: type[N]
 
     def __init__(self, path: str | Path | None, device: torch.device):
         place, self.options = read_address(path, self.choices)
         self.source = place or shipped(self.name, self.title, self.example)
         self.device = device
-        config: Any
         if is_folder(self.source):
             _, self.options = read_address(path, {**self.choices, **self.choices_of_ours})
             config = read_config(self.source, self.name.partition("-")[0], self.config_class)
@@ -122,21 +125,21 @@ class Opened(System):
             config, tensors = self._read(self.source)
             file, digest = self.source, sha256(self.source)
         with without_weights():
-            self.model: Any = self._build(config)
+            self.model = self._build(config)
         containers.give(self.model, tensors, file)
         self.fingerprint = "-".join((digest, *self.options.values()))
         self.trained_on = trained_on.read(self.source)
         self._set_sizes(config)
         self.model.to(device)
 
-    def _read(self, path: Path) -> tuple[Any, dict[str, Tensor]]:
+    def _read(self, path: Path) -> tuple[C, dict[str, Tensor]]:
         """The configuration and the tensors of the authors' file, under the network's names."""
         raise NotImplementedError
 
-    def _build(self, config: Any) -> nn.Module:
+    def _build(self, config: C) -> N:
         return self.network(config)
 
-    def _set_sizes(self, config: Any) -> None:
+    def _set_sizes(self, config: C) -> None:
         """Set the fields that follow from the configuration."""
         raise NotImplementedError
 

@@ -14,9 +14,9 @@ def is_installed() -> bool:
     return importlib.util.find_spec(PACKAGE) is not None
 
 
-def diffusers(what: str) -> ModuleType:
-    """The package, silent about anything but errors. Raises UserError saying that `what` needs it."""
+def diffusers(user: str) -> ModuleType:
+    """The package, silent about anything but errors. Raises UserError saying that `user` needs it."""
     if not is_installed():
-        raise UserError(f"{what}: {MISSING}")
+        raise UserError(f"{user}: {MISSING}")
     importlib.import_module(f"{PACKAGE}.utils.logging").set_verbosity_error()
     return importlib.import_module(PACKAGE)

@@ -1,8 +1,7 @@
-"""A system's own noise, seeded by each image.
+"""Noise that a system draws itself, seeded by each image.
 
-A system gets images without their indices, and its results must not depend on batches, so the noise
-is seeded by the image's content, a digest of its grey levels. The same image has the same noise in
-every selection.
+A system gets images without their indices, and its results must not depend on batches. So the seed
+is a digest of the image's grey levels, and an image has the same noise in every selection.
 """
 
 import hashlib
@@ -16,7 +15,7 @@ from diffae.eight_bit import to_uint8
 
 def digests(images: Tensor) -> list[bytes]:
     """SHA-256 of each image N x 3 x h x w in [-1, 1], rounded to 8 bits."""
-    return [hashlib.sha256(one.tobytes()).digest() for one in to_uint8(images).cpu().numpy()]
+    return [hashlib.sha256(image.tobytes()).digest() for image in to_uint8(images).cpu().numpy()]
 
 
 def normals(images: Tensor, purpose: str, shape: tuple[int, ...], number: int = 0) -> Tensor:

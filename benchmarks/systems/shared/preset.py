@@ -6,13 +6,14 @@ All but the function is in presets.toml: a section for each preset.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Generic
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from benchmarks.systems.shared import folder
+from benchmarks.systems.shared.folder import C
 from diffae.diffusion.noise import generator
 from diffae.system.files import read_toml
 from diffae.system.settings import Range
@@ -24,13 +25,13 @@ from diffae.train.types import Adam, Loss, Outcome, Schedule, Stage
 
 
 @dataclass(frozen=True)
-class Stages:
+class Stages(Generic[C]):
     """A training in stages.
 
     `fit` runs a schedule, with a state in `out` from which a later run resumes.
     """
 
-    preset: "SmallPreset"
+    preset: "SmallPreset[C]"
     data: Images
     out: Path
     run: TrainingRun
@@ -47,16 +48,16 @@ class Stages:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallPreset(AnyPreset):
+class SmallPreset(AnyPreset, Generic[C]):
     """A preset of a small version.
 
     `config` is the network's dataclass, `schedules` are by stage, `weights` those of the loss's
     terms. `build` makes the networks, trains them through `Stages.fit` and returns the one to keep.
     """
 
-    config: Any
+    config: C
     schedules: dict[str, Schedule]
-    build: Callable[[Stages], nn.Module]
+    build: Callable[[Stages[C]], nn.Module]
     weights: dict[str, float] = field(default_factory=dict)
     image_size: int = 32
     portraits: Annotated[int, Range(1, 10**7)] = 40_000
@@ -73,7 +74,9 @@ class SmallPreset(AnyPreset):
         return stages.outcomes
 
 
-def small_preset(name: str, config: type[Any], build: Callable[[Stages], nn.Module]) -> SmallPreset:
+def small_preset(
+    name: str, config: type[C], build: Callable[[Stages[C]], nn.Module]
+) -> SmallPreset[C]:
     """The preset of that name, whose network has a configuration of that dataclass."""
     row = read_toml(Path(__file__).with_name("presets.toml"))[name]
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in row["config"].items()}
@@ -86,18 +89,21 @@ def small_preset(name: str, config: type[Any], build: Callable[[Stages], nn.Modu
 # Statistics of batch norms after a training: those of its averaged weights, with which no step has been computed
 
 BATCH, BATCHES = 128, 64
+Show = Callable[[Tensor], Tensor | tuple[Tensor, ...]]
 
 
 class _Shown(nn.Module):
-    def __init__(self, network: nn.Module, show: Callable[[Tensor], object]):
+    """A network to which images are shown by `show`, as `update_bn` expects it."""
+
+    def __init__(self, network: nn.Module, show: Show):
         super().__init__()
         self.network, self.show = network, show
 
-    def forward(self, images: Tensor) -> object:
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         return self.show(images)
 
 
-def settle(network: nn.Module, show: Callable[[Tensor], object], data: Images) -> None:
+def settle(network: nn.Module, show: Show, data: Images) -> None:
     """Set the statistics of every batch norm of `network` to their mean over batches.
 
     `show` passes the batches through it: the first 8,192 training images in whole batches, or all

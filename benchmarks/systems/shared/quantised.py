@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.runtime.precision import full_precision
-from benchmarks.systems.protocol.base import Code, System, needed
+from benchmarks.systems.protocol.base import Code, Description, System, needed
 from benchmarks.systems.protocol.parts import Part, Semantic, tensors
 from benchmarks.systems.shared import codebook
 
@@ -37,20 +37,21 @@ class Maps(System):
     stride: int
     most_read: int = MOST_READ
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         most = f"{self.most_read:,}"
         return {"read": f"means over as many equal cells as give no more than {most} numbers a map"}
 
     def read(self, semantic: Semantic) -> Tensor:
-        found = [_cell_means(one.float(), self.most_read) for one in tensors(semantic)]
-        return torch.cat(found, dim=1)
+        means = [_cell_means(maps.float(), self.most_read) for maps in tensors(semantic)]
+        return torch.cat(means, dim=1)
 
     def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
         moved, start = [], 0
-        for one in tensors(semantic):
-            cells, channels = cells_of(one, self.most_read), one.shape[1]
-            part = delta[:, start : start + channels * cells**2]
-            moved.append(one + _over_cells(part.reshape(-1, channels, cells, cells), one).to(one))
+        for maps in tensors(semantic):
+            cells, channels = cells_of(maps, self.most_read), maps.shape[1]
+            of_maps = delta[:, start : start + channels * cells**2]
+            of_cells = of_maps.reshape(-1, channels, cells, cells)
+            moved.append(maps + _over_cells(of_cells, maps).to(maps))
             start += channels * cells**2
         return moved[0] if isinstance(semantic, Tensor) else tuple(moved)
 
@@ -58,7 +59,7 @@ class Maps(System):
 class Quantised(Maps):
     """Maps of code vectors, chosen from a codebook"""
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         return {**super().describe(), **AS_GIVEN}
 
 
@@ -84,8 +85,8 @@ class OneCodebook(Maps):
 
     def encode_ranked(self, images: Tensor, ranks: Tensor) -> Semantic:
         with full_precision():
-            found = codebook.of_rank(self._before(images), self.codebook, ranks.to(self.device))
-        return codebook.look_up(found, self.codebook).float()
+            indices = codebook.of_rank(self._before(images), self.codebook, ranks.to(self.device))
+        return codebook.look_up(indices, self.codebook).float()
 
     def decode_indices(self, indices: Tensor) -> Tensor:
         """Images from indices of codes."""

@@ -1,4 +1,4 @@
-"""Recognition of the system of a checkpoint. Imports no PyTorch but for those of DiffAE and DDIM."""
+"""Find the system that a checkpoint belongs to. PyTorch is imported only for those of DiffAE and DDIM."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ def read_address(text: str | Path | None, choices: Choices) -> tuple[Path | None
     if text is None or Path(text).exists():
         return None if text is None else Path(text), options
     place, _, rest = str(text).partition("#")
-    pairs = (item.partition("=")[::2] for item in rest.split(",") if item)
+    pairs = (option.partition("=")[::2] for option in rest.split(",") if option)
     for name, value in once(text, pairs).items():
         if name not in choices:
             hint = did_you_mean(name, choices) if choices else "; this system has none"

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.systems.shared import containers
-from benchmarks.systems.stylegan2.names import Theirs, rosinality, tensorflow
+from benchmarks.systems.stylegan2.names import Stored, rosinality, tensorflow
 from benchmarks.systems.stylegan2.network import FIR, Generator, StyleGAN2Config
 from benchmarks.systems.stylegan2.nvidia_pickle import Network, Persistent, read_pickle
 from diffae.checkpoints.checkpoint import check_state
@@ -35,11 +35,11 @@ ESTIMATED = "mean of 10,000"  # the average w of a file that has none
 FILTERS = re.compile(r"\.(blur\.kernel|upsample\.kernel|resample_filter)$")
 
 State = dict[str, Tensor]
-Stated = Mapping[str, Any]  # what a file states about its network beside the tensors, by name
+Stated = Mapping[str, Any]  # the settings of the network that a file states beside the tensors
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredGenerator:
     """The configuration of a generator, its tensors, and the origin of its noise maps and average w.
 
     An average that is ESTIMATED is 0 among the tensors.
@@ -51,26 +51,26 @@ class Found:
     w_avg: str
 
 
-def read(path: Path) -> Found:
+def read(path: Path) -> StoredGenerator:
     """The generator in a file of any of the three kinds.
 
-    Raises UserError in one line with the path: which kind of file it is instead, what of the
-    network is not supported here, or which tensors are missing, left over, misshapen or not finite,
-    under their names in the file.
+    Raises UserError in one line with the path: which kind of file it is instead, which setting of
+    the network is not supported, or which tensors are missing, left over, misshapen or not finite,
+    by their names in the file.
     """
     if not containers.is_of_nvidia(path):
         return _read_rosinality(path)
     content = read_pickle(path)
-    with reading(path):  # anything may stand where the authors' code has a dictionary
+    with reading(path):  # a value of any type may stand where the authors' code has a dictionary
         if isinstance(content, dict) and isinstance(content.get("G_ema"), Persistent):
             return _read_pytorch(content["G_ema"], path)
         if isinstance(content, tuple | list) and content and isinstance(content[-1], Network):
             return _read_tensorflow(content[-1], path)
-    what = "a pickle, but neither with G_ema nor of (G, D, Gs)"
-    raise UserError(f"{path}: not a StyleGAN2 generator: {what}")
+    content_kind = "a pickle, but neither with G_ema nor of (G, D, Gs)"
+    raise UserError(f"{path}: not a StyleGAN2 generator: {content_kind}")
 
 
-def _read_rosinality(path: Path) -> Found:
+def _read_rosinality(path: Path) -> StoredGenerator:
     content = containers.read(path)
     named = containers.entries(content)
     g_ema = containers.entries(named.get("g_ema"))
@@ -80,30 +80,31 @@ def _read_rosinality(path: Path) -> Found:
     tensors = in_memory(g_ema | average, path)
     args = named.get("args")  # of a training; converted files have none
     stated = {"arch": args.values.get("arch")} if isinstance(args, StandIn) else {}
-    return _found(tensors, rosinality, r"(to_rgb1|to_rgbs\.\d+)\.", r"style\.(\d+)\.", stated, path)
+    patterns = r"(to_rgb1|to_rgbs\.\d+)\.", r"style\.(\d+)\."
+    return _generator(tensors, rosinality, *patterns, stated, path)
 
 
-def _read_pytorch(module: Persistent, path: Path) -> Found:
+def _read_pytorch(module: Persistent, path: Path) -> StoredGenerator:
     settings = module.values.get("_init_kwargs") or {}
     parts = (settings.get("mapping_kwargs") or {}, settings.get("synthesis_kwargs") or {})
     for part in parts:
         _refuse_other_settings(part, path)
     tensors = in_memory(module.tensors(), path)
     patterns = r"synthesis\.b(\d+)\.", r"mapping\.fc(\d+)\."
-    return _found(tensors, Theirs, *patterns, settings | parts[0] | parts[1], path)
+    return _generator(tensors, Stored, *patterns, settings | parts[0] | parts[1], path)
 
 
-def _read_tensorflow(network: Network, path: Path) -> Found:
+def _read_tensorflow(network: Network, path: Path) -> StoredGenerator:
     tensors = network.tensors()
     tensors.pop("lod", None)
     stated = network.values.get("static_kwargs") or {}
     stated = stated | {"lr_multiplier": stated.get("mapping_lrmul")}
     patterns = r"synthesis/(\d+)x\1/", r"mapping/Dense(\d+)/"
-    return _found(tensors, tensorflow, *patterns, stated, path)
+    return _generator(tensors, tensorflow, *patterns, stated, path)
 
 
-# Settings that tensors do not show, with the only values that the network here supports.
-ONLY: dict[str, tuple[Any, ...]] = {
+# Settings that the tensors do not show, with the only values that this network supports.
+ONLY: dict[str, tuple[str | int | list[float] | tuple[float, ...] | None, ...]] = {
     "arch": ("stylegan2", None),
     "architecture": ("skip",),
     "activation": ("lrelu",),
@@ -129,51 +130,64 @@ def _refuse_other_settings(settings: Stated, path: Path) -> None:
             )
 
 
-def _found(
+def _generator(
     tensors: State,
-    theirs: Callable[[str], Theirs],
+    locate: Callable[[str], Stored],
     resolution: str,
     layer: str,
     stated: Stated,
     path: Path,
-) -> Found:
-    """The generator of the tensors of a file, of which `theirs` has each of the network's.
+) -> StoredGenerator:
+    """The generator of the tensors of a file, in which `locate` finds a tensor by the network's name.
 
-    The patterns `resolution` and `layer` find its resolutions and the layers of its mapping.
+    The patterns `resolution` and `layer` match its resolutions and the layers of its mapping.
     """
     _refuse_other_settings(stated, path)
     tensors = {name: tensor for name, tensor in tensors.items() if not FILTERS.search(name)}
     levels, layers = _count(tensors, resolution, path), _count(tensors, layer, path)
-    names = {
-        ours: theirs(ours) for ours in _empty(StyleGAN2Config((1,) * levels, mapping_layers=layers))
+    names = list(_empty(StyleGAN2Config((1,) * levels, mapping_layers=layers)))
+    places = {name: locate(name) for name in names}
+    state = {
+        name: place.change(tensors[place.name])
+        for name, place in places.items()
+        if place.name in tensors
     }
-    state = {ours: it.change(tensors[it.name]) for ours, it in names.items() if it.name in tensors}
     config = _config(state, levels, layers, stated)
-    own_noise, own_average = (
-        any(name.endswith(end) for name in state) for end in (".noise_const", ".w_avg")
-    )
-    if not own_noise:
-        state |= _seeded_noise(names)
-    if not own_average:
-        state["mapping.w_avg"] = torch.zeros(config.w_dim)
-    known = {it.name for it in names.values()}
-    extra = {name: tensor for name, tensor in tensors.items() if name not in known}
-    by_their_names, expected = (
-        {names[k].name if k in names else k: tensor for k, tensor in some.items()}
-        for some in (state | extra, _empty(config))
-    )
-    check_state(by_their_names, expected, str(path))
+    noise_maps, w_avg = OWN, OWN
+    if not any(name.endswith(".noise_const") for name in state):
+        noise_maps, state = SEEDED, state | _seeded_noise(names)
+    if "mapping.w_avg" not in state:
+        w_avg, state["mapping.w_avg"] = ESTIMATED, torch.zeros(config.w_dim)
+    _check(state, tensors, config, places, path)
     state = {name: tensor.contiguous() for name, tensor in state.items()}
-    return Found(config, state, OWN if own_noise else SEEDED, OWN if own_average else ESTIMATED)
+    return StoredGenerator(config, state, noise_maps, w_avg)
+
+
+def _check(
+    state: State, tensors: State, config: StyleGAN2Config, places: Mapping[str, Stored], path: Path
+) -> None:
+    """Raise UserError if the network's tensors are not as they should be, or the file has others too.
+
+    The message has the names of the file.
+    """
+
+    def under_names_of_file(state: State) -> State:
+        return {places[k].name if k in places else k: tensor for k, tensor in state.items()}
+
+    used = {place.name for place in places.values()}
+    extra = {name: tensor for name, tensor in tensors.items() if name not in used}
+    expected = under_names_of_file(_empty(config))
+    check_state(under_names_of_file(state | extra), expected, str(path))
 
 
 def _count(names: Iterable[str], pattern: str, path: Path) -> int:
-    """How many different things begin the names by the pattern. Raises UserError if none does, or too many."""
-    found = {match[1] for name in names if (match := re.match(pattern, name[:80]))}
-    if not 1 <= len(found) <= MOST:
-        some = ", ".join(sorted(names)[:4]) or "nothing by name"
-        raise UserError(f"{path}: not a StyleGAN2 generator: it holds {some:.200}")
-    return len(found)
+    """How many different texts the pattern's group matches. Raises UserError if none, or too many."""
+    matches = (re.match(pattern, name[:80]) for name in names)
+    count = len({match[1] for match in matches if match})
+    if not 1 <= count <= MOST:
+        first_names = ", ".join(sorted(names)[:4]) or "nothing by name"
+        raise UserError(f"{path}: not a StyleGAN2 generator: it holds {first_names:.200}")
+    return count
 
 
 def _empty(config: StyleGAN2Config) -> State:
@@ -196,7 +210,7 @@ def _seeded_noise(names: Iterable[str]) -> State:
 
 
 def _config(state: State, levels: int, layers: int, stated: Stated) -> StyleGAN2Config:
-    """The configuration of the tensors: those that do not fit it are refused afterwards."""
+    """The configuration that the tensors show. Those that do not fit it are refused afterwards."""
 
     def size(name: str, axis: int) -> int:
         """The length of an axis of a tensor; 1 if the tensor or the axis is missing."""

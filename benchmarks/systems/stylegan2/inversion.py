@@ -100,8 +100,8 @@ def _of_lpips(path: Path, device: torch.device) -> Callable[[Tensor], Distance]:
     def look(images: Tensor) -> Features:
         return [normalize_tensor(layer) for layer in module.net(module.scaling_layer(images))]
 
-    def compare(found: Features, sought: Features) -> Tensor:
-        layers = zip(module.lins, found, sought, strict=True)
+    def compare(features: Features, target: Features) -> Tensor:
+        layers = zip(module.lins, features, target, strict=True)
         return torch.stack([lin((a - b).square()).mean((1, 2, 3)) for lin, a, b in layers]).sum(0)
 
     return _seeing_once(look, compare)
@@ -114,8 +114,8 @@ def _seeing_once(
 
     def to(target: Tensor) -> Distance:
         with torch.no_grad():
-            sought = look(_averaged(target))
-        return lambda images: compare(look(_averaged(images)), sought)
+            features = look(_averaged(target))
+        return lambda images: compare(look(_averaged(images)), features)
 
     return to
 
@@ -151,7 +151,7 @@ def statistics(mapping: Mapping) -> Statistics:
 
 
 # ----------------------------------------------------------------------------------------------
-# The schedule: of step 0, 1, ... of so many
+# The schedule, by the number of a step, from 0, and the number of all steps
 
 
 def learning_rate(step: int, steps: int) -> float:
@@ -176,22 +176,22 @@ def dependence(maps: Sequence[Tensor]) -> Tensor:
     It is small for white noise.
     """
     total = torch.zeros(len(maps[0]), device=maps[0].device)
-    for one in maps:
+    for level in maps:
         while True:
             for axis in (3, 2):
-                total = total + (one * one.roll(1, axis)).mean((1, 2, 3)).square()
-            if one.shape[2] <= LEAST:
+                total = total + (level * level.roll(1, axis)).mean((1, 2, 3)).square()
+            if level.shape[2] <= LEAST:
                 break
-            one = F.avg_pool2d(one, 2)
+            level = F.avg_pool2d(level, 2)
     return total
 
 
 @torch.no_grad()
 def normalise(maps: Sequence[Tensor]) -> None:
     """Shift and scale each map, in place, to mean 0 and mean square 1."""
-    for one in maps:
-        one -= one.mean((1, 2, 3), keepdim=True)
-        one *= one.square().mean((1, 2, 3), keepdim=True).rsqrt()
+    for values in maps:
+        values -= values.mean((1, 2, 3), keepdim=True)
+        values *= values.square().mean((1, 2, 3), keepdim=True).rsqrt()
 
 
 # ----------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class Inversion:
 
     def __call__(self, images: Tensor) -> Tensor:
         """The w of images [N, 3, S, S] in [-1, 1]: N x layers x w_dim."""
-        found = [self.start.average.new_zeros(0, self.layers, len(self.start.average))]
+        codes = [self.start.average.new_zeros(0, self.layers, len(self.start.average))]
         groups = images.split(GROUP) if len(images) else ()
         title = f"inversion of {len(images)} image{'s' if len(images) > 1 else ''}"
         total = self.steps * len(groups)
@@ -226,22 +226,23 @@ class Inversion:
         ):
             for group in groups:  # filled up with copies of its last image
                 copies = group[-1:].expand(GROUP - len(group), -1, -1, -1)
-                found.append(self._search(torch.cat([group, copies]), bar)[: len(group)])
-        return torch.cat(found)
+                codes.append(self._search(torch.cat([group, copies]), bar)[: len(group)])
+        return torch.cat(codes)
 
     def _search(self, images: Tensor, bar: "tqdm[NoReturn]") -> Tensor:
-        own = [generator_of(image) for image in images]
-        maps = [_normals(own, (1, *m.shape), images) for m in self.generator.synthesis.noise_maps()]
+        sources = [generator_of(image) for image in images]
+        shapes = [(1, *noise_map.shape) for noise_map in self.generator.synthesis.noise_maps()]
+        maps = [_normals(sources, shape, images) for shape in shapes]
         w = self.start.average.repeat(len(images), self.layers, 1)
         scales = [noise_of_w(step, self.steps, self.start.spread) for step in range(self.steps)]
-        # All at once: a copy to a GPU in every step would wait for the step before.
-        of_steps = _normals(own, (sum(s > 0 for s in scales), *w.shape[1:]), images)
-        sought = [tensor.requires_grad_() for tensor in (w, *maps)]
-        adam = torch.optim.Adam(sought, betas=(0.9, 0.999), foreach=False)
+        # The noise of all steps is drawn at once: a copy to a GPU in every step would wait for the step before.
+        noise_of_steps = _normals(sources, (sum(s > 0 for s in scales), *w.shape[1:]), images)
+        variables = [tensor.requires_grad_() for tensor in (w, *maps)]
+        adam = torch.optim.Adam(variables, betas=(0.9, 0.999), foreach=False)
         distance = self._distance(images)
         for step, scale in enumerate(scales):
             adam.param_groups[0]["lr"] = learning_rate(step, self.steps)
-            moved = w + scale * of_steps[:, step] if scale else w
+            moved = w + scale * noise_of_steps[:, step] if scale else w
             ws = moved.expand(-1, self.generator.config.num_ws, -1)
             made = self.generator.synthesis(ws, maps)
             loss = distance(made) + MAPS_WEIGHT * dependence(maps)
@@ -253,21 +254,21 @@ class Inversion:
         return w.detach()
 
     def _distance(self, target: Tensor) -> Distance:
-        seen, squares = self.loss.to(target), mean_square(target)
+        distance, squares = self.loss.to(target), mean_square(target)
         if not self.mse:
-            return seen
-        return lambda images: seen(images) + self.mse * squares(images)
+            return distance
+        return lambda images: distance(images) + self.mse * squares(images)
 
 
 def generator_of(image: Tensor) -> np.random.Generator:
-    """A generator for an image's noise, whatever is computed beside it.
+    """A generator for an image's noise, which does not depend on the other images.
 
-    Its seed is the image's own pixels, to 8 bits.
+    The image's own pixels, rounded to 8 bits, are its seed.
     """
     (digest,) = own_noise.digests(image[None])
     return noise.generator(0, "inversion", int.from_bytes(digest[:8], "big"))
 
 
-def _normals(own: Sequence[np.random.Generator], shape: Sequence[int], like: Tensor) -> Tensor:
+def _normals(sources: Sequence[np.random.Generator], shape: Sequence[int], like: Tensor) -> Tensor:
     """The next noise of each image: N x shape."""
-    return torch.stack([noise.normals(source, shape) for source in own]).to(like)
+    return torch.stack([noise.normals(source, shape) for source in sources]).to(like)

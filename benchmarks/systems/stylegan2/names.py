@@ -21,7 +21,7 @@ def _as_it_is(tensor: Tensor) -> Tensor:
     return tensor
 
 
-class Theirs(NamedTuple):
+class Stored(NamedTuple):
     """The name of a tensor in a file, and its conversion to the network's.
 
     A tensor of a wrong shape is converted into one that the network refuses too.
@@ -31,58 +31,60 @@ class Theirs(NamedTuple):
     change: Change = _as_it_is
 
 
-def rosinality(ours: str) -> Theirs:
-    """Where `g_ema`, or `latent_avg` beside it, has the network's tensor `ours`."""
+def rosinality(ours: str) -> Stored:
+    """The network's tensor `ours` in `g_ema`, or in `latent_avg` beside it."""
     part, place, *rest = ours.split(".")
     if ours == "mapping.w_avg":
-        return Theirs("latent_avg")
+        return Stored("latent_avg")
     if part == "mapping":
-        return Theirs(f"style.{int(place.removeprefix('fc')) + 1}.{rest[0]}")
+        return Stored(f"style.{int(place.removeprefix('fc')) + 1}.{rest[0]}")
     if rest[0] == "const":
-        return Theirs("input.input", _first)
+        return Stored("input.input", _first)
     _, level, layer, number, tensor = _place(place, *rest)
     if tensor == "noise_const":
-        return Theirs(f"noises.noise_{number}", _first_of_first)
+        return Stored(f"noises.noise_{number}", _first_of_first)
     if layer == "torgb":
-        theirs = f"to_rgbs.{level - 1}" if level else "to_rgb1"
-        bias = Theirs("bias", Tensor.flatten)
+        module = f"to_rgbs.{level - 1}" if level else "to_rgb1"
+        bias = Stored("bias", Tensor.flatten)
     else:
-        theirs = f"convs.{number - 1}" if number else "conv1"
-        bias = Theirs("activate.bias")
-    found = {
-        "weight": Theirs("conv.weight", _first),
-        "affine.weight": Theirs("conv.modulation.weight"),
-        "affine.bias": Theirs("conv.modulation.bias"),
-        "noise_strength": Theirs("noise.weight", _first),
+        module = f"convs.{number - 1}" if number else "conv1"
+        bias = Stored("activate.bias")
+    stored = {
+        "weight": Stored("conv.weight", _first),
+        "affine.weight": Stored("conv.modulation.weight"),
+        "affine.bias": Stored("conv.modulation.bias"),
+        "noise_strength": Stored("noise.weight", _first),
         "bias": bias,
     }[tensor]
-    return Theirs(f"{theirs}.{found.name}", found.change)
+    return Stored(f"{module}.{stored.name}", stored.change)
 
 
-def tensorflow(ours: str) -> Theirs:
-    """Where Gs has the network's tensor `ours`: its own variables, and those of its components."""
+def tensorflow(ours: str) -> Stored:
+    """The network's tensor `ours` among the variables of Gs and of its components."""
     part, place, *rest = ours.split(".")
     if ours == "mapping.w_avg":
-        return Theirs("dlatent_avg")
+        return Stored("dlatent_avg")
     if part == "mapping":
-        return Theirs(f"mapping/Dense{place.removeprefix('fc')}/{rest[0]}", _transposed)
+        return Stored(f"mapping/Dense{place.removeprefix('fc')}/{rest[0]}", _transposed)
     if rest[0] == "const":
-        return Theirs("synthesis/4x4/Const/const", _first)
+        return Stored("synthesis/4x4/Const/const", _first)
     side, level, layer, number, tensor = _place(place, *rest)
     if tensor == "noise_const":
-        return Theirs(f"synthesis/noise{number}", _first_of_first)
+        return Stored(f"synthesis/noise{number}", _first_of_first)
     kind = {"torgb": "ToRGB", "conv0": "Conv0_up", "conv1": "Conv1" if level else "Conv"}[layer]
-    found = {
-        "weight": Theirs("weight", _turned if layer == "conv0" else _outputs_first),
-        "affine.weight": Theirs("mod_weight", _transposed),
-        "affine.bias": Theirs("mod_bias", lambda bias: bias + 1),
-    }.get(tensor, Theirs(tensor))
-    return Theirs(f"synthesis/{side}x{side}/{kind}/{found.name}", found.change)
+    stored = {
+        "weight": Stored("weight", _turned if layer == "conv0" else _outputs_first),
+        "affine.weight": Stored("mod_weight", _transposed),
+        "affine.bias": Stored("mod_bias", lambda bias: bias + 1),
+    }.get(tensor, Stored(tensor))
+    return Stored(f"synthesis/{side}x{side}/{kind}/{stored.name}", stored.change)
 
 
 def _place(block: str, layer: str, *tensor: str) -> tuple[int, int, str, int, str]:
-    """Of "b16", "conv0" and the rest of a name: side, level of the side, layer, number of the layer
-    among those that take noise, and the rest.
+    """The place of a tensor whose name is "b16", "conv0" and so on.
+
+    These are the side, its level, the layer, the layer's number among those that take noise, and the
+    rest of the name.
     """
     side = int(block.removeprefix("b"))
     level = (side // START).bit_length() - 1

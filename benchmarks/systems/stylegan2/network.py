@@ -80,7 +80,7 @@ class Mapping(nn.Module):
         widths = [config.z_dim, *inner, config.w_dim]
         self.layers, self.z_dim = config.mapping_layers, config.z_dim
         for i in range(self.layers):
-            layer = Linear(widths[i], widths[i + 1], 0.0, config.lr_multiplier)
+            layer = EqualisedLinear(widths[i], widths[i + 1], 0.0, config.lr_multiplier)
             self.add_module(f"fc{i}", layer)
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
@@ -92,7 +92,7 @@ class Mapping(nn.Module):
         return x if truncation == 1 else self.w_avg + truncation * (x - self.w_avg)
 
 
-class Linear(nn.Module):
+class EqualisedLinear(nn.Module):
     """A fully connected layer whose weights are scaled when they are used.
 
     They are stored at N(0, 1 / lr_multiplier^2).
@@ -197,7 +197,7 @@ class Layer(nn.Module):
     ):
         super().__init__()
         self.clamp = config.conv_clamp
-        self.affine = Linear(config.w_dim, inputs, 1.0)
+        self.affine = EqualisedLinear(config.w_dim, inputs, 1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(outputs))
@@ -219,7 +219,7 @@ class ToRGB(nn.Module):
     def __init__(self, channels: int, config: StyleGAN2Config):
         super().__init__()
         self.clamp = config.conv_clamp
-        self.affine = Linear(config.w_dim, channels, 1.0)
+        self.affine = EqualisedLinear(config.w_dim, channels, 1.0)
         self.weight = nn.Parameter(torch.randn(3, channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
 

@@ -14,8 +14,9 @@ import io
 import pickle
 import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,11 +25,14 @@ from torch import Tensor
 from benchmarks.systems.shared import containers
 from diffae.checkpoints.torch_file import StandIn, reading
 
+Shape = tuple[int, ...]
+State = dict[str, Tensor]
+
 
 def read_pickle(path: Path) -> Any:
     """The object in a pickle. Raises UserError, naming the path, if it cannot be loaded."""
     with reading(path), open(path, "rb") as file:
-        return _Unpickler(file).load()
+        return _GeneratorUnpickler(file).load()
 
 
 # ----------------------------------------------------------------------------------------------
@@ -38,13 +42,13 @@ def read_pickle(path: Path) -> Any:
 class Persistent(StandIn):
     """An object of `torch_utils.persistence`, by its attributes. Its source is not kept."""
 
-    def __init__(self, meta: Any):
+    def __init__(self, meta: Mapping[str, State]):
         self.values = containers.entries(meta.get("state"))
 
-    def tensors(self) -> dict[str, Any]:
+    def tensors(self) -> State:
         """Parameters and buffers by name, those of submodules included, named as in `state_dict`.
 
-        Raises an error of any kind if a part of it is of another kind.
+        Raises an error of any type if the attributes are not those of a module.
         """
         own = {**self.values["_parameters"], **self.values["_buffers"]}
         tensors = {name: tensor for name, tensor in own.items() if tensor is not None}
@@ -57,10 +61,10 @@ class Persistent(StandIn):
 class Network(StandIn):
     """A `dnnlib.tflib.network.Network`, by its attributes."""
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> State:
         """Its variables by name; those of components follow the component's name and a slash.
 
-        Raises an error of any kind if a part of it is of another kind.
+        Raises an error of any type if the attributes are not those of a module.
         """
         parts = {"": self} | {f"{name}/": part for name, part in self.values["components"].items()}
         return {
@@ -70,7 +74,7 @@ class Network(StandIn):
         }
 
 
-def _numbers(value: Any) -> Any:
+def _numbers(value: "_Array | float") -> np.ndarray | float:
     return value.numbers if isinstance(value, _Array) else value
 
 
@@ -82,7 +86,7 @@ def _numbers(value: Any) -> Any:
 class _EasyDict(dict):  # type: ignore[type-arg]
     """A `dnnlib.util.EasyDict`, whose attributes are its entries."""
 
-    def __setstate__(self, _: Any) -> None: ...
+    def __setstate__(self, _: State) -> None: ...
 
 
 class _DType:
@@ -91,21 +95,21 @@ class _DType:
     Others are refused, as are arrays of objects.
     """
 
-    def __init__(self, code: str, *_: Any):
+    def __init__(self, code: str, *_: bool):
         if not re.fullmatch("f[248]|[iu][1248]|b1", code):
             raise pickle.UnpicklingError("an array of other things than numbers")
         self.dtype = np.dtype(code)
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: tuple[int, Literal["<", ">", "=", "|"]]) -> None:
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class _Array:
     """A NumPy array, whose numbers are those of the pickle's bytes."""
 
-    def __init__(self, *_: Any): ...
+    def __init__(self, *_: type | Shape | bytes): ...
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: tuple[int, Shape, _DType, bool, bytes]) -> None:
         _version, shape, stored, is_fortran, content = state
         self.numbers = np.frombuffer(content, stored.dtype).reshape(
             shape, order="F" if is_fortran else "C"
@@ -116,15 +120,17 @@ def _scalar(stored: _DType, content: bytes) -> float:
     return float(np.frombuffer(content, stored.dtype)[0])
 
 
-def _storage(content: bytes) -> Any:
+def _storage(content: bytes) -> torch.TypedStorage:
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Tensor:
+def _tensor(
+    storage: torch.TypedStorage, offset: int, shape: Shape, stride: Shape, *_: bool | State
+) -> Tensor:
     return torch.empty(0, dtype=storage.dtype).set_(storage, offset, shape, stride)
 
 
-def _parameter(tensor: Any, *_: Any) -> Any:
+def _parameter(tensor: Tensor, *_: bool | State) -> Tensor:
     return tensor
 
 
@@ -144,7 +150,7 @@ _NAMES = {
 }
 
 
-class _Unpickler(pickle._Unpickler):
+class _GeneratorUnpickler(pickle._Unpickler):
     # The unpickler in C makes room for as many objects as a file claims to memorise, and this opcode
     # for as many bytes as a file claims to hold.
     dispatch = {k: v for k, v in pickle._Unpickler.dispatch.items() if k != pickle.BYTEARRAY8[0]}

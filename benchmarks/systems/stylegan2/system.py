@@ -4,14 +4,14 @@ Karras et al., 2020; Abdal et al., 2019 ("Image2StyleGAN"), for W+. The weights 
 published are for non-commercial use.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from benchmarks.systems.protocol.base import Code, needed
+from benchmarks.systems.protocol.base import Code, Description, needed
 from benchmarks.systems.protocol.parts import POOLED, Part
 from benchmarks.systems.shared.folder import Opened
 from benchmarks.systems.shared.recognised import Choices, Whole
@@ -37,13 +37,13 @@ OF_SMALL: Choices = {
 }
 
 
-class _StyleGAN2(Opened):
+class _StyleGAN2(Opened[StyleGAN2Config, Generator]):
     """Common base of both systems, with these options.
 
     noise     const: the layers' own noise maps; none: no noise in decoding
     psi       truncation of samples: how far from the average w they are
     steps     of an inversion: 1,000 as published, fewer for small versions
-    distance  that an inversion minimises, see inversion.py; mse for small versions
+    distance  minimised by an inversion, see inversion.py; mse for small versions
     mse       the weight of the mean squared error beside it
     """
 
@@ -55,9 +55,9 @@ class _StyleGAN2(Opened):
     noise_maps = w_avg = files.OWN
 
     def _read(self, path: Path) -> tuple[StyleGAN2Config, dict[str, Tensor]]:
-        found = files.read(path)
-        self.noise_maps, self.w_avg = found.noise_maps, found.w_avg
-        return found.config, found.state
+        generator = files.read(path)
+        self.noise_maps, self.w_avg = generator.noise_maps, generator.w_avg
+        return generator.config, generator.state
 
     def _set_sizes(self, config: StyleGAN2Config) -> None:
         if self.w_avg == files.ESTIMATED:
@@ -70,7 +70,7 @@ class _StyleGAN2(Opened):
             self.semantic_parts = (Part(shape, reading=POOLED, axis=1),)
         self.fingerprint += f"-{self.name}-{self.loss.name}-{self.loss.sha256}"
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         return {
             **self.options,
             "noise_maps": self.noise_maps,
@@ -83,8 +83,8 @@ class _StyleGAN2(Opened):
     def encode_semantic(self, images: Tensor) -> Tensor:
         """The w whose image is most similar to each of the images."""
         layers = 1 if self.one_vector else self.layers
-        how = (layers, int(self.options["steps"]), float(self.options["mse"]))
-        invert = inversion.Inversion(self.model, self.loss, self._statistics, *how)
+        steps, mse = int(self.options["steps"]), float(self.options["mse"])
+        invert = inversion.Inversion(self.model, self.loss, self._statistics, layers, steps, mse)
         w = invert(images.to(self.device))
         return w[:, 0] if self.one_vector else w
 

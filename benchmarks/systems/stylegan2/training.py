@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from benchmarks.systems.shared.preset import Stages, small_preset
 from benchmarks.systems.stylegan2 import inversion, network
-from benchmarks.systems.stylegan2.network import Generator, Linear, StyleGAN2Config
+from benchmarks.systems.stylegan2.network import EqualisedLinear, Generator, StyleGAN2Config
 from diffae.diffusion.noise import normals
 from diffae.train.images import Images
 from diffae.train.types import Adam, Loss
@@ -38,8 +38,8 @@ class Discriminator(nn.Module):
         self.from_rgb = Convolution(3, down[0], 1)
         self.blocks = nn.Sequential(*(_Halving(a, b) for a, b in pairwise(down)))
         self.last = Convolution(down[-1] + 1, down[-1], 3)
-        self.dense = Linear(down[-1] * network.START**2, down[-1], 0.0)
-        self.out = Linear(down[-1], 1, 0.0)
+        self.dense = EqualisedLinear(down[-1] * network.START**2, down[-1], 0.0)
+        self.out = EqualisedLinear(down[-1], 1, 0.0)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images N x 3 x S x S in [-1, 1] -> [N]."""
@@ -103,7 +103,7 @@ PATH_DECAY = 0.01  # of the average length of paths
 NO_CLIPPING = 1e9  # of the gradient's norm
 
 
-class Learner(nn.Module):
+class StyleGAN2Learner(nn.Module):
     """Both networks, their number of steps, and the average length of paths: the training's state."""
 
     steps: Tensor
@@ -139,18 +139,20 @@ class Learner(nn.Module):
         return normals(noise, shape).to(self.path.device)
 
 
-def loss_of(learner: Learner, data: Images, weights: dict[str, float]) -> Loss:
+def loss_of(learner: StyleGAN2Learner, data: Images, weights: dict[str, float]) -> Loss:
+    r1_interval, path_interval = int(weights["r1_every"]), int(weights["path_every"])
+
     def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
         real = data.batch(indices, noise)
         step = int(learner.steps)
         learner.steps += 1
         fake = learner.images(learner.styles(len(real), noise), noise)
         total = adversarial(learner.critic, real, fake)
-        if step % (every := int(weights["r1_every"])) == 0:
-            total = total + weights["r1"] / 2 * every * steepness(learner.critic, real)
-        if step % (every := int(weights["path_every"])) == 0:
+        if step % r1_interval == 0:
+            total = total + weights["r1"] / 2 * r1_interval * steepness(learner.critic, real)
+        if step % path_interval == 0:
             ws = learner.styles(max(1, len(real) // 2), noise)
-            total = total + weights["path"] * every * unevenness(learner, ws, noise)
+            total = total + weights["path"] * path_interval * unevenness(learner, ws, noise)
         return total
 
     return loss
@@ -179,7 +181,7 @@ def steepness(critic: nn.Module, real: Tensor) -> Tensor:
     return gradient.square().sum((1, 2, 3)).mean()
 
 
-def unevenness(learner: Learner, ws: Tensor, noise: np.random.Generator) -> Tensor:
+def unevenness(learner: StyleGAN2Learner, ws: Tensor, noise: np.random.Generator) -> Tensor:
     """Path length regularisation (paper, eq. 4): the deviation of |J^T y| from its average.
 
     It is taken over w and over images y of noise.
@@ -195,9 +197,9 @@ def unevenness(learner: Learner, ws: Tensor, noise: np.random.Generator) -> Tens
     return (lengths - average).square().mean()
 
 
-def train(stages: Stages) -> nn.Module:
+def train(stages: Stages[StyleGAN2Config]) -> nn.Module:
     preset, device = stages.preset, stages.data.device
-    learner = Learner(preset.config).to(device)
+    learner = StyleGAN2Learner(preset.config).to(device)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss = loss_of(learner, stages.data, preset.weights)
     stages.fit("adversarial", learner, loss, Adam(betas=(0.0, 0.99), largest_norm=NO_CLIPPING))

@@ -42,13 +42,13 @@ class VQGANConfig:
         return 2 ** (len(self.ch_mult) - 1)
 
 
-def build(config: VQGANConfig, what: str) -> nn.Module:
-    """A VQModel with initial weights. Raises UserError, on behalf of `what`, if diffusers is missing."""
+def build(config: VQGANConfig, user: str) -> nn.Module:
+    """A VQModel with initial weights. Raises UserError, on behalf of `user`, if diffusers is missing."""
     sides = [config.resolution // 2**level for level in range(len(config.ch_mult))]
     attends = [side in config.attn_resolutions for side in sides]  # of each level, the finest first
     down = ["AttnDownEncoderBlock2D" if has else "DownEncoderBlock2D" for has in attends]
     up = ["AttnUpDecoderBlock2D" if has else "UpDecoderBlock2D" for has in attends[::-1]]
-    return diffusers(what).VQModel(
+    return diffusers(user).VQModel(
         down_block_types=tuple(down),
         up_block_types=tuple(up),
         block_out_channels=tuple(config.ch * factor for factor in config.ch_mult),
@@ -83,10 +83,10 @@ PROJECTION = re.compile(r"\.(to_[qkv]|to_out\.0)\.weight$")  # a 1 x 1 convoluti
 
 def their_name(name: str, levels: int) -> str:
     """The name in taming-transformers of the tensor `name` of a VQModel with so many levels."""
-    for pattern, name_there in RENAMED:
-        name = re.sub(pattern, name_there, name)
+    for pattern, replacement in RENAMED:
+        name = re.sub(pattern, replacement, name)
     # taming-transformers counts the decoder's levels from the finest, diffusers from the coarsest.
-    return re.sub(r"\bup_blocks\.(\d+)\.", lambda found: f"up.{levels - 1 - int(found[1])}.", name)
+    return re.sub(r"\bup_blocks\.(\d+)\.", lambda match: f"up.{levels - 1 - int(match[1])}.", name)
 
 
 def their_tensors(network: nn.Module, levels: int) -> dict[str, Tensor]:
@@ -99,8 +99,8 @@ def their_tensors(network: nn.Module, levels: int) -> dict[str, Tensor]:
 
 def our_tensors(state: dict[str, Tensor], names: Sequence[str], levels: int) -> dict[str, Tensor]:
     """The tensors `names` of a VQModel, from those of taming-transformers."""
-    found = {name: state[their_name(name, levels)] for name in names}
+    tensors = {name: state[their_name(name, levels)] for name in names}
     return {
         name: value[..., 0, 0] if PROJECTION.search(name) else value
-        for name, value in found.items()
+        for name, value in tensors.items()
     }

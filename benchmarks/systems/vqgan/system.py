@@ -24,6 +24,7 @@ from diffae.system.errors import UserError
 from diffae.system.plain_yaml import read_yaml
 from diffae.system.settings import check
 
+Settings = Mapping[str, Any]  # a part of a yaml, not yet checked
 FIRST_STAGE = "first_stage_model."
 CLASSES = ("VQModel", "VQNoDiscModel")  # one network; the second had no discriminator in training
 MOST = 1 << 20  # bytes of a yaml
@@ -39,7 +40,7 @@ ONLY_SUPPORTED = {
 }
 
 
-class VQGANSystem(Opened, OneCodebook, Quantised):
+class VQGANSystem(Opened[VQGANConfig, Any], OneCodebook, Quantised):
     """VQ-GAN: a map of codes from one codebook (taming-transformers' checkpoints)"""
 
     name, title = "vqgan", "VQ-GAN"
@@ -123,8 +124,8 @@ def read_config(checkpoint: Path) -> VQGANConfig:
         params = _mapping(model, "params", path)
     target = model.get("target")
     if target is not None and str(target).rpartition(".")[2] not in CLASSES:
-        what = f"only taming-transformers' {' and '.join(CLASSES)}"
-        raise UserError(f"{path}: {target!s:.80} is not supported: {what}")
+        supported = f"only taming-transformers' {' and '.join(CLASSES)}"
+        raise UserError(f"{path}: {target!s:.80} is not supported: {supported}")
     return _config(params, path)
 
 
@@ -136,30 +137,31 @@ def _yaml_of(checkpoint: Path) -> Path:
     folders = (checkpoint.parent, checkpoint.absolute().parent.parent / "configs")
     own = f"{glob.escape(checkpoint.stem)}.y*ml"
     for pattern, place in product((own, "model.y*ml", "*-project.y*ml", "*.y*ml"), folders):
-        found = sorted(path for path in place.glob(pattern) if path.is_file())
-        found = [path for path in found if "-lightning." not in path.name]
-        if len({path.read_bytes() for path in found}) > 1:
-            names = ", ".join(path.name for path in found)
+        paths = sorted(path for path in place.glob(pattern) if path.is_file())
+        paths = [path for path in paths if "-lightning." not in path.name]
+        if len({path.read_bytes() for path in paths}) > 1:
+            names = ", ".join(path.name for path in paths)
             raise UserError(
-                f"{checkpoint}: several yaml files could be its configuration: {names} in {found[0].parent}; "
+                f"{checkpoint}: several yaml files could be its configuration: {names} in {place}; "
                 "leave the right one, named model.yaml"
             )
-        if found:
-            return found[0]
+        if paths:
+            return paths[0]
     raise UserError(
         f"{checkpoint}: the yaml with its configuration is missing; put it beside the checkpoint as model.yaml, or "
         "in ../configs"
     )
 
 
-def _mapping(content: Any, name: str, path: Path) -> Mapping[str, Any]:
-    found = content.get(name) if isinstance(content, dict) else None
-    if not isinstance(found, dict):
+def _mapping(content: object, name: str, path: Path) -> Settings:
+    """The mapping of entry `name`. Raises UserError, naming the path, if there is none."""
+    entry = content.get(name) if isinstance(content, dict) else None
+    if not isinstance(entry, dict):
         raise UserError(f"{path}: not a taming-transformers configuration: it has no {name!r}")
-    return found
+    return entry
 
 
-def _config(params: Mapping[str, Any], path: Path) -> VQGANConfig:
+def _config(params: Settings, path: Path) -> VQGANConfig:
     network = _mapping(params, "ddconfig", path)
     if params.get("remap") is not None:
         raise UserError(f"{path}: remap is not supported")
@@ -170,14 +172,15 @@ def _config(params: Mapping[str, Any], path: Path) -> VQGANConfig:
     named = [field.name for field in fields(VQGANConfig) if field.name != "norm_groups"]
     if missing := [name for name in named if name not in given]:
         raise UserError(f"{path}: has no {', '.join(missing)}")
-    values: dict[str, Any] = {name: given[name] for name in named}
+    values = {name: given[name] for name in named}
     rows = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     config = VQGANConfig(**values | rows)
     check(config, f"{path}: ")
-    # What diffusers' VQModel cannot represent.
+    # diffusers' VQModel cannot represent the others.
     if config.ch_mult[:1] != (1,) or len(config.ch_mult) > 8:
         raise UserError(f"{path}: ch_mult must be 1 to 8 numbers, the first of which is 1")
     if config.ch % config.norm_groups or config.resolution % config.stride:
-        what = f"ch must be a multiple of {config.norm_groups}, resolution of {config.stride}"
-        raise UserError(f"{path}: {what}")
+        raise UserError(
+            f"{path}: ch must be a multiple of {config.norm_groups}, resolution of {config.stride}"
+        )
     return config

@@ -109,7 +109,7 @@ def balanced(
     return value + towards - towards.detach()
 
 
-class Learner(nn.Module):
+class VQGANLearner(nn.Module):
     """Both networks, their number of steps, and the usage of each code: the training's state."""
 
     steps: Tensor
@@ -148,34 +148,35 @@ class Learner(nn.Module):
 
 
 def loss_of(
-    learner: Learner, data: Images, perceptual: PerceptualLoss, weights: dict[str, float]
+    learner: VQGANLearner, data: Images, perceptual: PerceptualLoss, weights: dict[str, float]
 ) -> Loss:
     last = learner.network.decoder.conv_out.weight
     start = weights["discriminator_start"]
 
     def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
         x = data.batch(indices, noise)
-        found, of_codes = learner(x, noise)
-        distance = F.l1_loss(found, x) + weights["perceptual"] * perceptual(found, x)
+        made, codebook_loss = learner(x, noise)
+        distance = F.l1_loss(made, x) + weights["perceptual"] * perceptual(made, x)
         learner.steps += 1
         if int(learner.steps) <= start:
-            return distance + weights["codebook"] * of_codes + 0 * _of_all(learner.critic)
-        fooled = -learner.critic.without_learning(found).float().mean()
-        generator = balanced(found, last, distance, fooled, weights["discriminator"])
-        critic = hinge(learner.critic(x).float(), learner.critic(found.detach()).float())
-        return generator + weights["codebook"] * of_codes + critic
+            unused = 0 * _sum_of_parameters(learner.critic)
+            return distance + weights["codebook"] * codebook_loss + unused
+        fooled = -learner.critic.without_learning(made).float().mean()
+        generator = balanced(made, last, distance, fooled, weights["discriminator"])
+        critic = hinge(learner.critic(x).float(), learner.critic(made.detach()).float())
+        return generator + weights["codebook"] * codebook_loss + critic
 
     return loss
 
 
-def _of_all(network: nn.Module) -> Tensor:
-    """A zero that depends on all parameters, so that each has a gradient from the first step."""
+def _sum_of_parameters(network: nn.Module) -> Tensor:
+    """The sum of all parameters: times 0 in a loss, it gives each a gradient from the first step."""
     return torch.stack([parameter.sum() for parameter in network.parameters()]).sum()
 
 
-def train(stages: Stages) -> nn.Module:
+def train(stages: Stages[VQGANConfig]) -> nn.Module:
     preset, device = stages.preset, stages.data.device
-    learner = Learner(preset.config, int(preset.weights["discriminator_channels"])).to(device)
+    learner = VQGANLearner(preset.config, int(preset.weights["discriminator_channels"])).to(device)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = preset.schedules["autoencoder"].steps
     weights = preset.weights | {

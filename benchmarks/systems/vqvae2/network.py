@@ -128,13 +128,13 @@ def _blocks(*blocks: nn.Module) -> nn.Module:
     return named(blocks=nn.Sequential(*blocks))
 
 
-def _down(of: int, to: int) -> nn.Module:
-    return nn.Conv2d(of, to, 4, stride=2, padding=1)
+def _down(c_in: int, c_out: int) -> nn.Module:
+    return nn.Conv2d(c_in, c_out, 4, stride=2, padding=1)
 
 
-def _same(of: int, to: int) -> nn.Module:
-    return nn.Conv2d(of, to, 3, padding=1)
+def _same(c_in: int, c_out: int) -> nn.Module:
+    return nn.Conv2d(c_in, c_out, 3, padding=1)
 
 
-def _up(of: int, to: int) -> nn.Module:
-    return nn.ConvTranspose2d(of, to, 4, stride=2, padding=1)
+def _up(c_in: int, c_out: int) -> nn.Module:
+    return nn.ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1)

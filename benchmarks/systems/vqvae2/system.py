@@ -4,12 +4,11 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from benchmarks.runtime.precision import full_precision
-from benchmarks.systems.protocol.base import Code, several
+from benchmarks.systems.protocol.base import Code, Description, several
 from benchmarks.systems.protocol.parts import Semantic
 from benchmarks.systems.shared import containers
 from benchmarks.systems.shared.folder import Opened
@@ -21,7 +20,7 @@ from diffae.checkpoints.torch_file import in_memory
 OPTIONS = {"block": ("relu-skip", "input-skip")}
 
 
-class VQVAE2System(Opened, Quantised):
+class VQVAE2System(Opened[VQVAE2Config, VQVAE2], Quantised):
     """VQ-VAE-2: two maps of codes from two codebooks (rosinality's checkpoints)"""
 
     name, title, stride = "vqvae2", "VQ-VAE2", STRIDE
@@ -50,12 +49,12 @@ class VQVAE2System(Opened, Quantised):
         self.code_bits = places * math.log2(config.n_embed)
         self.semantic_parts = (map_of(config.embed_dim), map_of(config.embed_dim))
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Description:
         return {**super().describe(), **self.options}
 
     def indices(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Indices of the codes, top and bottom: N x S/8 x S/8 and N x S/4 x S/4, int64."""
-        with full_precision():  # anything less chooses other codes
+        with full_precision():  # lower precision chooses different codes
             return self.model.encode(images.to(self.device))
 
     def decode_indices(self, indices: tuple[Tensor, Tensor]) -> Tensor:
@@ -71,9 +70,8 @@ class VQVAE2System(Opened, Quantised):
     def tokens(self, code: Code) -> tuple[Tensor, ...]:
         books = (self.model.quantize_t, self.model.quantize_b)
         maps = several(code.semantic, "two maps")
-        return tuple(
-            book.indices(one.to(self.device)) for book, one in zip(books, maps, strict=True)
-        )
+        pairs = zip(books, maps, strict=True)
+        return tuple(book.indices(vectors.to(self.device)) for book, vectors in pairs)
 
     def encode_semantic(self, images: Tensor) -> Semantic:
         return self.model.vectors(*self.indices(images))
@@ -91,11 +89,9 @@ def _config(tensors: Mapping[str, Tensor], path: Path) -> VQVAE2Config:
 
     Tensors that do not fit them are refused when they are loaded.
     """
-    blocks = {
-        int(found[1])
-        for name in tensors
-        if (found := re.fullmatch(r"enc_b\.blocks\.(\d{1,2})\.conv\.1\.weight", name))
-    }
+    pattern = r"enc_b\.blocks\.(\d{1,2})\.conv\.1\.weight"
+    matches = (re.fullmatch(pattern, name) for name in tensors)
+    blocks = {int(match[1]) for match in matches if match}
     inner_name = f"enc_b.blocks.{min(blocks, default=5)}.conv.1.weight"
     names = {"quantize_t.embed": 2, "enc_b.blocks.4.weight": 4, inner_name: 4}
     embed, channel, inner = (

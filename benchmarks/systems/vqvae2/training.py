@@ -68,13 +68,13 @@ def loss_of(network: VQVAE2, data: Images, commitment: float) -> Loss:
         top, top_error = quantise(network.quantize_t, before, noise)
         before = network.before_bottom(fine, top)
         bottom, bottom_error = quantise(network.quantize_b, before, noise)
-        found = network.decode(top, bottom).float()
-        return F.mse_loss(found, x) + commitment * (top_error + bottom_error)
+        reconstruction = network.decode(top, bottom).float()
+        return F.mse_loss(reconstruction, x) + commitment * (top_error + bottom_error)
 
     return loss
 
 
-def build(stages: Stages) -> nn.Module:
+def build(stages: Stages[VQVAE2Config]) -> nn.Module:
     preset = stages.preset
     network = VQVAE2(preset.config).to(stages.data.device)
     stages.fit("autoencoder", network, loss_of(network, stages.data, preset.weights["commitment"]))

@@ -54,7 +54,7 @@ def test_none_at_all_is_one_empty_batch():
 
 
 def test_what_does_not_fit_is_halved_and_remembered_by_method():
-    device, batches = Device(3), Batches.of("auto")
+    device, batches = Device(3), Batches.from_option("auto")
     assert list(chain(*batches.each("decode", 16, device))) == list(range(16))
     assert device.tried == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
     device.tried.clear()
@@ -72,9 +72,9 @@ def test_whatever_says_that_memory_ran_out_is_halved(error):
             raise SystemFailed("decode") from error
         return list(range(place.start, place.stop))
 
-    batches = Batches.of("auto")
+    batches = Batches.from_option("auto")
     assert list(chain(*batches.each("decode", 8, call))) == list(range(8))
-    assert batches.found == {"decode": 2}
+    assert batches.fitting == {"decode": 2}
 
 
 def test_batches_that_are_done_are_not_done_again():
@@ -92,8 +92,8 @@ def test_batches_that_are_done_are_not_done_again():
 @pytest.mark.parametrize(
     ("batches", "error"),
     [
-        (Batches.of(8), torch.OutOfMemoryError()),  # a number is what was asked for
-        (Batches.of("auto"), RuntimeError("no kernel")),
+        (Batches.from_option(8), torch.OutOfMemoryError()),  # a number is what was asked for
+        (Batches.from_option("auto"), RuntimeError("no kernel")),
     ],
 )
 def test_another_error_or_a_number_that_was_given_is_not_halved(batches, error):
@@ -110,7 +110,7 @@ def test_another_error_or_a_number_that_was_given_is_not_halved(batches, error):
 
 def test_one_image_that_does_not_fit_fails():
     with pytest.raises(torch.OutOfMemoryError):
-        Batches.of("auto").each("decode", 4, Device(0))
+        Batches.from_option("auto").each("decode", 4, Device(0))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -216,9 +216,9 @@ def test_a_system_that_runs_out_of_memory_says_what_may_help():
     system.inner.room = 4
     with pytest.raises(SystemFailed, match="OutOfMemoryError.*; a smaller --batch-size may help"):
         every_verb(system)
-    system.batches = Batches.of("auto")
+    system.batches = Batches.from_option("auto")
     every_verb(system)
-    assert system.batches.found == dict.fromkeys(
+    assert system.batches.fitting == dict.fromkeys(
         ("encode", "encode_semantic", "decode", "sample_latents", "sample", "predict_x0"), 2
     )
 

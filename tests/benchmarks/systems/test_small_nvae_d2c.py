@@ -57,7 +57,7 @@ def test_balancing_weighs_groups_by_their_kl_a_number():
 
 def test_the_loss_is_the_negative_elbo_once_warm(images):
     torch.manual_seed(0)
-    learner = nvae.Learner(NVAE(SMALL_NVAE.config)).eval()
+    learner = nvae.NVAELearner(NVAE(SMALL_NVAE.config)).eval()
     data, indices = Images(images, False, "cpu"), torch.arange(12)
     x = data.batch(indices)
     kls, log_likelihood = nvae.terms(learner.network, x, generator(0, "a", 0))
@@ -66,7 +66,7 @@ def test_the_loss_is_the_negative_elbo_once_warm(images):
     cold, warm = (loss(indices, generator(0, "a", 0)) for _ in range(2))
     torch.testing.assert_close(warm, -elbo.mean() / 768)
     torch.testing.assert_close(cold, -log_likelihood.mean() / 768)
-    at_once = nvae.loss_of(nvae.Learner(learner.network), data, warm_up=0)
+    at_once = nvae.loss_of(nvae.NVAELearner(learner.network), data, warm_up=0)
     torch.testing.assert_close(at_once(indices, generator(0, "a", 0)), warm)
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from benchmarks import systems
 from benchmarks.systems.stylegan2 import training as stylegan2
 from benchmarks.systems.stylegan2.network import StyleGAN2Config
-from benchmarks.systems.stylegan2.training import Convolution, Learner, with_deviation
+from benchmarks.systems.stylegan2.training import Convolution, StyleGAN2Learner, with_deviation
 from diffae.train.trainer import TrainingRun
 
 TINY = StyleGAN2Config(channels=(8, 8), z_dim=8, w_dim=8, mapping_layers=2, mapping_width=8)
@@ -23,7 +23,7 @@ def noise(seed: int = 0) -> np.random.Generator:
 @pytest.fixture
 def learner():
     torch.manual_seed(0)
-    found = Learner(TINY)
+    found = StyleGAN2Learner(TINY)
     for layer in found.network.synthesis.layers():
         layer.noise_strength.data.fill_(0.1)
     return found

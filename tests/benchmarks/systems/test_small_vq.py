@@ -135,7 +135,7 @@ def data() -> Images:
 def learner():
     pytest.importorskip("diffusers")
     torch.manual_seed(0)
-    return vqgan.Learner(tiny("vqgan", 3).config, 8)
+    return vqgan.VQGANLearner(tiny("vqgan", 3).config, 8)
 
 
 @pytest.mark.parametrize("name", TINY)
