@@ -43,7 +43,7 @@ OF_THIS_CODE = "the only one of such a code"
 
 
 @dataclass(frozen=True)
-class Line:
+class SummaryLine:
     """A number, a comment on it, and the size of its code; one that `must` be shown is, whatever there
     is room for.
     """
@@ -65,17 +65,17 @@ def summary(merged: Merged) -> list[str]:
     return [line.rstrip()[:WIDTH] for line in [*about, *text, *said, *absent]]
 
 
-def _lines(headline: Headline, merged: Merged) -> list[Line]:
+def _lines(headline: Headline, merged: Merged) -> list[SummaryLine]:
     """The headline of one benchmark: one line per system, then one per reference."""
     if headline.contests:
         lines = list(_ranked(headline.contests[0], merged.metrics))
     else:
         metric = first_metric(headline.shown, headline.spec.headline, merged.metrics)
-        lines = [Line(r, SCALE * r.reference) for r in headline.shown if r.metric == metric]
+        lines = [SummaryLine(r, SCALE * r.reference) for r in headline.shown if r.metric == metric]
     return [replace(line, code=code_of(line.record, merged.rows)) for line in lines]
 
 
-def _ranked(held: Contest, metrics: Metrics) -> Iterator[Line]:
+def _ranked(held: Contest, metrics: Metrics) -> Iterator[SummaryLine]:
     """Systems with the best first; those whose difference to it may be chance are within noise, or not
     decided. Then references, those first that are better than a system.
     """
@@ -86,19 +86,21 @@ def _ranked(held: Contest, metrics: Metrics) -> Iterator[Line]:
         word = f"{word}, {held.standing}"
     if not held.others:
         word = OF_THIS_N if held.of_other_n else OF_THIS_CODE if held.of_other_codes else ALONE
-    yield Line(held.best, word, must=True)
+    yield SummaryLine(held.best, word, must=True)
     for gap in held.others:
         doubt = "" if gap.is_clear else f", {gap.standing}"
-        yield Line(gap.record, f"{gap_text(gap, metrics, error=False)} behind{doubt}")
-    yield from (Line(r, f"not compared: n = {r.n:,}") for r in held.of_other_n)
+        yield SummaryLine(gap.record, f"{gap_text(gap, metrics, error=False)} behind{doubt}")
+    yield from (SummaryLine(r, f"not compared: n = {r.n:,}") for r in held.of_other_n)
     for apart in held.of_other_codes:
         noise = INVERTED if has_inverted_noise(apart) else f"no {INVERTED}"
-        yield Line(apart, f"not compared: {noise}")
+        yield SummaryLine(apart, f"not compared: {noise}")
     for r in sorted(held.scale, key=lambda r: (not r.worse, not is_floor(r.record))):
-        yield Line(r.record, joined(SCALE, against(r, held)), must=bool(r.worse))
+        yield SummaryLine(r.record, joined(SCALE, against(r, held)), must=bool(r.worse))
 
 
-def _fitted(parts: list[list[Line]], room: int, metrics: Metrics) -> tuple[list[list[Line]], int]:
+def _fitted(
+    parts: list[list[SummaryLine]], room: int, metrics: Metrics
+) -> tuple[list[list[SummaryLine]], int]:
     """As many lines as fit, and the number left out: those that must be shown, the other systems in
     turns, then references.
     """
@@ -106,7 +108,7 @@ def _fitted(parts: list[list[Line]], room: int, metrics: Metrics) -> tuple[list[
     turns.sort(key=lambda at: _urgency(parts[at[0]][at[1]], *at))
     shown: list[set[int]] = [set() for _ in parts]
 
-    def picked() -> list[list[Line]]:
+    def picked() -> list[list[SummaryLine]]:
         return [[lines[j] for j in sorted(some)] for lines, some in zip(parts, shown, strict=True)]
 
     for i, j in turns:
@@ -117,12 +119,12 @@ def _fitted(parts: list[list[Line]], room: int, metrics: Metrics) -> tuple[list[
     return picked(), len(turns) - sum(map(len, shown))
 
 
-def _urgency(line: Line, place: int, turn: int) -> tuple[bool, bool, int, int]:
+def _urgency(line: SummaryLine, place: int, turn: int) -> tuple[bool, bool, int, int]:
     """The lowest comes first."""
     return turn > 0 and not line.must, line.record.reference, turn, place
 
 
-def _block(lines: Sequence[Line], metrics: Metrics) -> list[tuple[str, str, str, str]]:
+def _block(lines: Sequence[SummaryLine], metrics: Metrics) -> list[tuple[str, str, str, str]]:
     """The lines of a benchmark: its name, metric, and the setting, T and n that all lines share at
     the left, the systems beside them.
     """

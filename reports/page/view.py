@@ -16,7 +16,7 @@ from reports.records.metrics import Metrics
 from reports.records.reading import Fields, field_text, flat, grouped, joined
 from reports.records.record import NEITHER, Record
 from reports.tables.build import Merged
-from reports.tables.layout import LABEL, REFERENCE, VALUE, Cell, Panel, Table
+from reports.tables.layout import LABEL, REFERENCE, VALUE, Panel, Table, TableCell
 from reports.tables.markdown import facts, legend
 from reports.tables.numbers import footnote, metric_label, published_text, steps_text
 
@@ -83,7 +83,7 @@ def _panel(panel: Panel, numbers: Numbers, notes: dict[str, int]) -> View:
     return {"heading": panel.heading, "headers": panel.headers, "numeric": numeric, "rows": rows}
 
 
-def _cell(cell: Cell, numbers: Numbers, notes: dict[str, int]) -> View:
+def _cell(cell: TableCell, numbers: Numbers, notes: dict[str, int]) -> View:
     """A cell: its text, the error behind it, what it is sorted by, the notes that it refers to, and
     the `number` of its details.
     """
@@ -96,7 +96,7 @@ def _cell(cell: Cell, numbers: Numbers, notes: dict[str, int]) -> View:
     return shown | {"sort": _sort(cell), "number": number, "notes": marks}
 
 
-def _sort(cell: Cell) -> str:
+def _sort(cell: TableCell) -> str:
     """The number that a cell is sorted by; empty if it has none."""
     value: float | None
     if cell.record is not None:

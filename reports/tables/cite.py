@@ -26,7 +26,7 @@ PIXELS = {"side in px": "transform.image_size", "crop": "transform.crop"}
 Source = tuple[str, str]  # a kind (metric, network, system, solver, dataset) and a name
 
 
-class Work(NamedTuple):
+class CitedWork(NamedTuple):
     """An entry of BibTeX: its key, its text, and what it is cited for."""
 
     key: str
@@ -35,14 +35,14 @@ class Work(NamedTuple):
 
 
 @cache
-def works() -> tuple[Work, ...]:
+def works() -> tuple[CitedWork, ...]:
     """Every work of the file, in its order."""
     path, entries = resources.files("reports").joinpath("published", "citations.bib"), []
     for block in path.read_text(encoding="utf-8").split("\n\n"):
         if entry := re.search(r"^@\w+\{(\w+),.*", block, re.M | re.S):
             lines = re.findall(r"^% (\w+): (.+)$", block, re.M)
             things = frozenset((kind, name) for kind, text in lines for name in text.split())
-            entries.append(Work(entry[1], entry[0].strip(), things))
+            entries.append(CitedWork(entry[1], entry[0].strip(), things))
     return tuple(entries)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pylatexenc.latexencode import UnicodeToLatexEncoder
 
 from reports.records.reading import joined
-from reports.tables.layout import LABEL, VALUE, Cell, Panel, Table
+from reports.tables.layout import LABEL, VALUE, Panel, Table, TableCell
 from reports.tables.markdown import facts, is_name, legend
 from reports.tables.numbers import footnote
 
@@ -71,7 +71,7 @@ def _mark(notes: dict[str, int], note: str) -> str:
     return rf"\textsuperscript{{{footnote(notes, note)}}}"
 
 
-def _cell(cell: Cell, notes: dict[str, int]) -> str:
+def _cell(cell: TableCell, notes: dict[str, int]) -> str:
     if cell.kind == LABEL:
         return number(cell.text)
     if cell.kind == VALUE and cell.record is None:
@@ -79,7 +79,7 @@ def _cell(cell: Cell, notes: dict[str, int]) -> str:
     return _value(cell) + (_mark(notes, cell.note) if cell.note else "")
 
 
-def _value(cell: Cell) -> str:
+def _value(cell: TableCell) -> str:
     text = number(cell.text)
     if cell.best:
         text = rf"\textbf{{\boldmath {text}}}"

@@ -27,7 +27,7 @@ LABEL, VALUE, REFERENCE = "label", "value", "reference"
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A cell as plain text, and what its number needs.
 
     A LABEL names a row or describes it. A VALUE is a measured number: `error` follows ±, `within`
@@ -48,22 +48,22 @@ class Cell:
         return numbers.joined_errors(self.error, self.within)
 
 
-def label(text: str) -> Cell:
-    return Cell(LABEL, text)
+def label(text: str) -> TableCell:
+    return TableCell(LABEL, text)
 
 
-def value(record: Record | None, metrics: Metrics, best: bool = False) -> Cell:
+def value(record: Record | None, metrics: Metrics, best: bool = False) -> TableCell:
     if record is None:
-        return Cell(VALUE)
+        return TableCell(VALUE)
     text, errors = numbers.value_text(record, metrics), numbers.error_texts(record, metrics)
-    return Cell(VALUE, text, *errors, numbers.value_note(record), record, best)
+    return TableCell(VALUE, text, *errors, numbers.value_note(record), record, best)
 
 
-def reference(record: Record | None, metrics: Metrics) -> Cell:
+def reference(record: Record | None, metrics: Metrics) -> TableCell:
     if record is None:
-        return Cell(REFERENCE)
+        return TableCell(REFERENCE)
     note = numbers.reference_note(record, metrics)
-    return Cell(REFERENCE, numbers.reference_text(record, metrics), note=note, record=record)
+    return TableCell(REFERENCE, numbers.reference_text(record, metrics), note=note, record=record)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Panel:
 
     heading: str
     headers: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from reports.records.run_folder import Run
 from reports.tables import latex, numbers
 from reports.tables.build import Merged, write_tables
 from reports.tables.contests import headlines
-from reports.tables.layout import Cell, Panel, Table, contests, label
+from reports.tables.layout import Panel, Table, TableCell, contests, label
 from reports.tables.numbers import number_text, steps_text, to_error
 from reports.tables.ranking import UNDECIDED, choose, gap_between, own_best
 
@@ -63,7 +63,7 @@ def _compared_pairs(merged: Merged) -> Iterator[tuple[Record, Record]]:
                     yield taken[0], rival
 
 
-def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[Cell, ...], Record]:
+def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[TableCell, ...], Record]:
     """B minus A, paired over what both share: as cells, and as a row of the CSV file, which is that of
     B with A in its note.
     """

@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from reports.records.reading import joined, named
 from reports.records.record import FAST, FAST_SOLVER, Record
-from reports.tables.layout import LABEL, REFERENCE, Cell, Panel, Table
+from reports.tables.layout import LABEL, REFERENCE, Panel, Table, TableCell
 from reports.tables.numbers import difference_text, footnote, solver_name, value_note
 
 
@@ -69,7 +69,7 @@ def is_name(panel: Panel, column: int) -> bool:
     return any(cell.kind == LABEL and not _is_number(cell.text) for cell in cells)
 
 
-def _cell(cell: Cell, notes: dict[str, int]) -> str:
+def _cell(cell: TableCell, notes: dict[str, int]) -> str:
     if cell.kind == LABEL:
         return escape(cell.text)
     mark = f"<sup>{footnote(notes, cell.note)}</sup>" if cell.note else ""

@@ -15,7 +15,7 @@ from reports.records.record import Record, safe_cell
 from reports.records.specs import TableSpec
 from reports.tables import latex, layout, markdown
 from reports.tables.build import Merged, other_specs
-from reports.tables.layout import LABEL, Cell, Panel
+from reports.tables.layout import LABEL, Panel, TableCell
 from reports.tables.ranking import choose, leading, of_like_n
 
 MARK = "diffae-bench table"
@@ -103,7 +103,7 @@ def _panel(merged: Merged, spec: TableSpec, shown: Sequence[Record], errors: boo
     with naming(f"--table {spec.name}", ValueError):
         (panel,) = layout.build(spec, shown, metrics).panels
 
-    def printed(cell: Cell) -> Cell:
+    def printed(cell: TableCell) -> TableCell:
         error = cell.error if errors else ""
         return replace(cell, best=cell.record in best, error=error, within="", note="")
 
@@ -133,6 +133,6 @@ def _csv(panel: Panel, name: str) -> str:
     return file.getvalue()
 
 
-def _plain(cell: Cell) -> str:
+def _plain(cell: TableCell) -> str:
     """The text of a cell: a number without commas, a label safe in a spreadsheet."""
     return str(safe_cell(cell.text)) if cell.kind == LABEL else cell.text.replace(",", "")

@@ -36,7 +36,7 @@ CLASSES = ("label", "labels", "class", "cls")  # names of columns of classes
 IMAGE = "image"  # the name of the column that is read, if several may hold images
 
 
-class Group(NamedTuple):
+class RowGroup(NamedTuple):
     """A row group of a file. It is read as a whole."""
 
     path: Path
@@ -49,7 +49,7 @@ class TableImages(EncodedImages):
     """The rows of a column, files in their order. Each process opens the files itself."""
 
     root: Path
-    groups: tuple[Group, ...]
+    groups: tuple[RowGroup, ...]
     length: int
     leaf: str  # the column of images in the schema, or its field of bytes
     labels: str  # SHA-256 of the attributes
@@ -62,7 +62,7 @@ class TableImages(EncodedImages):
         return {name: vars(self)[name] for name in self.__dataclass_fields__}
 
     @cached_property
-    def _images(self) -> Callable[[Group], pyarrow.ChunkedArray]:
+    def _images(self) -> Callable[[RowGroup], pyarrow.ChunkedArray]:
         """The column of images of a row group."""
         return lru_cache(parquet_files.KEPT)(
             lambda group: parquet_files.read_group(group.path, group.number, self.leaf)
@@ -88,7 +88,7 @@ class TableImages(EncodedImages):
     def heading(self) -> Iterator[bytes]:
         yield self.labels.encode()
 
-    def _group(self, index: int) -> Group:
+    def _group(self, index: int) -> RowGroup:
         index = range(self.length)[index]
         return self.groups[bisect_right(self.groups, index, key=lambda group: group.start) - 1]
 
@@ -118,7 +118,7 @@ def open_parquet(path: Path, image_size: int, crop: str | None, seed: int) -> Da
             raise UserError(f"{file}: has other columns than {files[0].name}; take one of them out")
         for number, count in enumerate(rows):
             if count:
-                groups.append(Group(file, number, length))
+                groups.append(RowGroup(file, number, length))
             length += count
     if not length:
         raise UserError(f"{path}: no rows in these files")
