@@ -47,7 +47,7 @@ def one(found: Merged, **fields: object) -> Record:
 def between(found: Merged, **fields: object) -> Contest:
     """The contest of DiffAE and DDIM, in which DiffAE is the best."""
     ours = [r for r in of(found, **fields) if r.system in PAIR]
-    held = contest(ours, found.known, found.uncertainty)
+    held = contest(ours, found.known)
     assert held is not None and held.best.system == "DiffAE" and len(held.others) == 1
     return held
 
@@ -57,7 +57,7 @@ def auroc(found: Merged, system: str) -> Record:
 
 
 def is_clear(found: Merged, better: Record, worse: Record) -> bool:
-    gap = gap_between(better, worse, found.uncertainty)
+    gap = gap_between(better, worse)
     return gap.behind > 0 and gap.is_clear
 
 

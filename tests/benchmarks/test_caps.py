@@ -139,7 +139,7 @@ def test_units_are_the_images_that_a_number_is_made_of(name, people, known, tmp_
     base = measured(name, people, tmp_path / "base")
     of_images = {}
     for key, row in base.items():
-        parts = [known[part.units] for part in row.uncertainty if part.units in known]
+        parts = [known[part.units] for part in row.estimate.influences if part.units in known]
         if parts:
             places = np.unique(np.concatenate(parts))
             of_images.setdefault(tuple(places.tolist()), []).append(key)
@@ -162,6 +162,6 @@ def test_units_are_the_images_that_a_number_is_made_of(name, people, known, tmp_
         for key in keys:
             assert again[key].value == pytest.approx(base[key].value, rel=1e-6, abs=1e-9), key
             if METRICS[key[-1]].of_images and key[0] not in OF_PAIRS and len(places) > 2:
-                (old,), (new,) = base[key].uncertainty, moved[key].uncertainty
+                (old,), (new,) = (rows[key].estimate.influences for rows in (base, moved))
                 change = np.abs(new.values - old.values)
                 assert np.unique(known[old.units])[change.argmax()] == middle, key

@@ -10,15 +10,15 @@ from xml.etree import ElementTree
 import in_process
 import numpy as np
 import pytest
-from runs import KEY, RNG, SSIM, gate_run, make_run
+from runs import KEY, RNG, SSIM, changed, gate_run, make_run
 from scipy import stats
 
 from reports import compare as command_line
 from reports.gate.verdicts import compare, holm
+from reports.records.differences import error_between
 from reports.records.metric import Metric
-from reports.records.record import LOWER, NEITHER, record_key, write_records
+from reports.records.record import LOWER, NEITHER, write_records
 from reports.records.run_folder import read_margins, read_run
-from reports.records.uncertainty import degrees_of_freedom, unpaired_error
 
 
 def verdicts(base: Path, new: Path) -> dict:
@@ -129,13 +129,9 @@ def test_a_share_without_an_error_is_compared_by_that_of_the_other_run():
     hits = (RNG.random(200) < 0.8).astype(float)
     base, new = make_run({key: hits, KEY: SSIM}), make_run({key: hits / 2, KEY: SSIM})
     stated = next(row for row in new.rows if row.metric == key[2])
-    rows = tuple(replace(row, stderr=None) if row is stated else row for row in new.rows)
-    kept = {name: u for name, u in new.uncertainties.items() if name != record_key(stated)}
-    (found,) = (
-        one
-        for one in compare(base, replace(new, rows=rows, uncertainties=kept), {})
-        if one.record.metric == key[2]
-    )
+    rows = tuple(changed(row, stderr=None) if row is stated else row for row in new.rows)
+    comparisons = compare(base, replace(new, rows=rows), {})
+    (found,) = (one for one in comparisons if one.record.metric == key[2])
     error = float(np.std(hits, ddof=1) / np.sqrt(len(hits)))
     assert found.verdict == "regression"
     assert found.error.stderr == pytest.approx(np.sqrt(2) * error, rel=1e-6)
@@ -157,18 +153,27 @@ def test_a_baseline_without_influences_still_fails_a_damaged_model_and_says_the_
     assert set(verdicts(base, slight).values()) == {"unresolved"}
 
 
-def test_without_influences_the_error_is_welchs_with_the_degrees_of_freedom_of_the_interval():
+def test_without_influences_the_error_is_welchs_with_the_degrees_of_freedom_of_the_interval(
+    tmp_path,
+):
     values = RNG.normal(size=8), RNG.normal(size=5)
-    a, b = (next(iter(make_run({KEY: v}).records.values())) for v in values)
+    runs = [gate_run(tmp_path / name, {KEY: v}) for name, v in zip("ab", values, strict=True)]
+    for run in runs:
+        (run / "influences.npz").unlink()
+    (a,), (b,) = (read_run(run).rows for run in runs)
     expected = stats.ttest_ind(*values, equal_var=False)
-    found = unpaired_error(a, b)
-    assert (a.value - b.value) / found.stderr == pytest.approx(expected.statistic)
-    assert found.df == pytest.approx(expected.df, rel=1e-4)
-    assert degrees_of_freedom(replace(a, ci_low=None)) == 7
-    assert degrees_of_freedom(replace(a, ci_low=None, n=None)) == 1
-    assert unpaired_error(a, replace(b, stderr=None)).stderr == pytest.approx(
+    between = error_between(a, b)
+    assert (a.value - b.value) / between.stderr == pytest.approx(expected.statistic)
+    assert between.df == pytest.approx(expected.df, rel=1e-4)
+    assert error_between(a, changed(b, stderr=None)).stderr == pytest.approx(
         math.sqrt(2) * a.stderr
     )
+    line = (runs[0] / "records.csv").read_text().splitlines()[1].split(",")
+    for n, df in (("8", 7), ("", 1)):
+        cells = [*line[:10], "", "", n, *line[13:]]
+        edit(runs[0], ",".join(line), ",".join(cells))
+        line = cells
+        assert read_run(runs[0]).rows[0].estimate.error.df == df
 
 
 def test_influences_of_another_run_are_refused(base, tmp_path, command):

@@ -7,6 +7,7 @@ from lone_context import lone_context
 import benchmarks
 from benchmarks.tasks.fewshot.classes import RULES
 from benchmarks.tasks.probes import ADAM
+from reports.records.estimate import Estimate
 from reports.records.published import PROTOCOLS, STEPS, attach, lookup
 from reports.records.record import Record
 from reports.tables.numbers import reference_text
@@ -22,7 +23,7 @@ def record(**changes):
         "setting": "x_T inverted",
         "steps": 100,
         "metric": "ssim",
-        "value": 0.98,
+        "estimate": Estimate(0.98),
     }
     return Record(**(base | changes))
 

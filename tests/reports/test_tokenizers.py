@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reports.records.estimate import Estimate
 from reports.records.record import Record
 from reports.records.tokenizers import differences, published, published_for
 
@@ -75,7 +76,7 @@ def test_a_number_that_a_user_measured_follows_no_protocol():
 
 
 ROW = Record("reconstruction", "reconstruction_by_protocol", "vq", "imagenet-val", "test", "adm",
-             None, "rfid", 4.3, n=50_000)  # fmt: skip
+             None, "rfid", Estimate(4.3, n=50_000))  # fmt: skip
 
 
 def words(number, ours, theirs):
