@@ -237,7 +237,7 @@ def _cell(value: str | float | None) -> str:
     if value is None or value is False:
         return ""
     if isinstance(value, float):
-        return repr(value)
+        return repr(float(value))  # a number of NumPy too
     text = _one_line(str(value))
     return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 4]} ..."
 
