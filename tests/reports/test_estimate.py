@@ -38,7 +38,8 @@ def test_error_of_a_mean_is_the_textbooks():
         assert mean.interval(level) == pytest.approx(
             stats.t.interval(level, 29, X.mean(), stats.sem(X))
         )
-    assert Estimate(None, mean.influences).interval() is Estimate(1.0).interval() is None
+    for value in (None, math.nan, math.inf):
+        assert Estimate(value, mean.influences).interval() is Estimate(1.0).interval() is None
 
 
 @pytest.mark.parametrize("values", [[1.0], [1.0, math.nan], [1.0, math.inf], []])

@@ -17,7 +17,7 @@ from reports import compare as command_line
 from reports.gate.verdicts import compare, holm
 from reports.records.differences import error_between
 from reports.records.metric import Metric
-from reports.records.record import LOWER, NEITHER, write_records
+from reports.records.record import COLUMNS, LOWER, NEITHER, write_records
 from reports.records.run_folder import read_margins, read_run
 
 
@@ -168,11 +168,9 @@ def test_without_influences_the_error_is_welchs_with_the_degrees_of_freedom_of_t
     assert error_between(a, changed(b, stderr=None)).stderr == pytest.approx(
         math.sqrt(2) * a.stderr
     )
-    line = (runs[0] / "records.csv").read_text().splitlines()[1].split(",")
     for n, df in (("8", 7), ("", 1)):
-        cells = [*line[:10], "", "", n, *line[13:]]
-        edit(runs[0], ",".join(line), ",".join(cells))
-        line = cells
+        line = (runs[0] / "records.csv").read_text().splitlines()[1]
+        edit(runs[0], line, cells_of(line, ci_low="", ci_high="", n=n))
         assert read_run(runs[0]).rows[0].estimate.error.df == df
 
 
@@ -191,13 +189,29 @@ def test_influences_of_another_run_are_refused(base, tmp_path, command):
 # Refusals
 
 
+WITHOUT = dict.fromkeys(("stderr", "ci_low", "ci_high"), "")
+
+
+def cells_of(line: str, **changes: str) -> str:
+    cells = dict(zip(COLUMNS, line.split(","), strict=True))
+    return ",".join((cells | changes).values())
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         (lambda line: f"{line}\n{line}", "line 3: repeats the number of line 2"),
         (
-            lambda line: f"{line}\n{line.replace(',table,', ',t2,').replace('0.95', '0.96')}",
+            lambda line: f"{line}\n{cells_of(line, table='t2', value='0.96', **WITHOUT)}",
             "line 3: repeats the number of line 2",
+        ),
+        (lambda line: cells_of(line, value="0.96"), "line 2: its interval is 0.9"),
+        (lambda line: cells_of(line, stderr="0.01"), "line 2: its interval is 0.9"),
+        (lambda line: cells_of(line, ci_high=""), "line 2: an interval with one end"),
+        (lambda line: cells_of(line, stderr=""), "line 2: an interval without a standard error"),
+        (
+            lambda line: cells_of(line, value="", ci_low="", ci_high=""),
+            "line 2: a standard error or an interval without a value",
         ),
         (lambda line: line[:60], "line 2: 9 cells, not 24"),
         (lambda line: line + ",x", "line 2: 25 cells, not 24"),

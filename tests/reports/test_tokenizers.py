@@ -103,7 +103,8 @@ def test_a_field_that_differs_is_named():
     assert words(number, theirs | {"rfid.rounding": "none"}, theirs) == [
         "rounding none, published with half up"
     ]
-    fewer = list(differences(number, replace(ROW, n=5_000), {"resolution": 256, **theirs}, theirs))
+    of_fewer = replace(ROW, estimate=Estimate(4.3, n=5_000))
+    fewer = list(differences(number, of_fewer, {"resolution": 256, **theirs}, theirs))
     assert fewer == ["n 5,000, published with 50,000"]
     assert words(number, {"pixels.crop": "adm"}, theirs) == [
         "rounding not recorded, published with half up"

@@ -168,9 +168,9 @@ def test_what_could_not_be_measured_is_named(tmp_path):
 
 def test_on_which_side_of_its_neutral_value_a_ratio_is(tmp_path):
     for low, high, words in (
-        (0.8, 0.9, "0.850 (below 1)"),
-        (0.9, 1.2, "1.050 (1 within noise)"),
-        (1.1, 1.2, "1.150 (above 1)"),
+        (0.8, 0.9, "0.850 ± 0.026 (below 1)"),
+        (0.9, 1.2, "1.050 ± 0.077 (1 within noise)"),
+        (1.1, 1.2, "1.150 ± 0.026 (above 1)"),
     ):
         record = number(
             "appendix_c_memorisation", "nn_ratio_pixels", (low + high) / 2, setting="median",
