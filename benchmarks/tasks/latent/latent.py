@@ -27,19 +27,20 @@ from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.protocols.printed import attach, names_of
+from benchmarks.metrics.sets import groups
+from benchmarks.metrics.sets.groups import names_through, shown_in
 from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Solved, Taken
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import tensors
 from benchmarks.tasks.latent.moves import UNMOVED, Codes, Move, Score, decoded
 from benchmarks.tasks.latent.space import FOLLOWS, SIX, SPACE, OfSpace, followed, of_space
-from benchmarks.tasks.shared.distances import distance_rows, side_of
+from benchmarks.tasks.shared.distances import set_records, side_of
 from reports.records.metrics import seen_through
 from reports.records.specs import SMOOTHNESS, TableSpec
 
-BETWEEN, TOKENS = "latent_interpolation", "latent_tokens"
+BETWEEN, TOKENS = groups.HALFWAY, groups.TOKENS
 ROBUST, SPECTRUM = "latent_robustness", "latent_spectrum"
-IFID, PFID = ({"rkid": f"{p}kid", "rfid": f"{p}fid"} for p in "ip")
 AS_DECODED = "as decoded: neither clamped nor rounded to 8 bits"
 SPHERICAL, LINEAR = "slerp", "linear"
 ASPECTS = {BETWEEN: ("slerp.*",), ROBUST: ("noise 0.3|noise .*", "4 bits|.* bits")}
@@ -126,18 +127,16 @@ def _between(codes: Codes) -> Measurement:
     moves: Moves = {UNMOVED: lambda: codes.unmoved, SPHERICAL: spherical, LINEAR: linear}
     drawn = "one, by a softmax of minus the mean squared difference"
     fields = {"candidates": latent.CANDIDATES, "drawn": drawn, "place": 0.5}
-    return _distances(codes, _cell(codes, BETWEEN, **fields), IFID, moves, floats)
+    return _distances(codes, _cell(codes, BETWEEN, **fields), moves, floats)
 
 
 def _tokens(codes: Codes, sizes: Sizes) -> Measurement:
     """pFID, of all images (beta = 1). Its published grid of alpha and delta is not known."""
     moves = {f"{n} nearest": partial(codes.perturbed, sizes.share, n) for n in sizes.neighbours}
-    return _distances(codes, _cell(codes, TOKENS, alpha=sizes.share, beta=1), PFID, moves)
+    return _distances(codes, _cell(codes, TOKENS, alpha=sizes.share, beta=1), moves)
 
 
-def _distances(
-    codes: Codes, cell: Cell, metrics: Mapping[str, str], moves: Moves, floats: Sequence[str] = ()
-) -> Measurement:
+def _distances(codes: Codes, cell: Cell, moves: Moves, floats: Sequence[str] = ()) -> Measurement:
     """The distances of what is decoded after each move to the originals, by every network.
 
     The networks `floats` are given what is decoded as it is, the others 8 bits.
@@ -145,17 +144,17 @@ def _distances(
     context, images = cell.context, codes.images
 
     def of_network(network: FeatureNetwork) -> Numbers:
-        names = {of: seen_through(name, network.network) for of, name in metrics.items()}
+        names = list(names_through(network.network, shown_in(cell.table)).values())
         features = context.codes.real_features(images, network)
         originals = cache(lambda: side_of(context, images, features))
 
-        def rows(of: Cell, found: Arrays) -> Iterator[Record]:
-            made = side_of(context, images, found[network.array])
-            yield from distance_rows(of, network, names, made, originals())
+        def rows(of: Cell, decoded: Arrays) -> Iterator[Record]:
+            made = side_of(context, images, decoded[network.array])
+            yield from set_records(of, network, shown_in(cell.table), made, originals())
 
         as_decoded = {"images": AS_DECODED} if network.network in floats else {}
         about = {"originals": "the same images", **network.describe(), **as_decoded}
-        return Numbers(list(names.values()), about, rows, of_sets=True)
+        return Numbers(names, about, rows, of_sets=True)
 
     def score(made: Tensor, unmoved: Tensor) -> Arrays:
         return context.codes.embed(made, bool(floats))
@@ -283,7 +282,7 @@ BENCHMARK = Benchmark(
             "Distance between test images and what is decoded from the middle between each one's code and a near code of "
             "a training image: one of the ten nearest by cosine on a great circle, or by distance on a line. Beside it "
             "what is decoded from the code as it is. x_T is random.",
-            ("ikid", "ifid"),
+            shown_in(BETWEEN),
             62,
         ),
         _spec(
@@ -291,7 +290,7 @@ BENCHMARK = Benchmark(
             "Tokens replaced by near ones (pFID)",
             "Distance between test images and what is decoded when a share of the tokens (setting latent.share) is "
             "replaced by one of the codes nearest to the encoder's output. The published grid of settings is not known.",
-            ("pkid", "pfid"),
+            shown_in(TOKENS),
             63,
         ),
         _spec(
