@@ -216,13 +216,18 @@ def _estimate(
     overlap: Overlap, in_parts: NDArray[np.float64], samples: Side, reference: Side
 ) -> Estimate:
     """The estimate from the number in each of `PARTS` [39], the whole and the halves of each split."""
-    value, halves = float(in_parts[0]), in_parts[1:].reshape(2, -1)
-    influence = (halves[0] - halves[1]) / (2 * math.sqrt(halves.shape[1]))
+    value, influence = float(in_parts[0]), influence_of_splits(in_parts)
     total = overlap.total(len(samples), len(reference))
     if why := _why_no_error(value, influence, total):
         return Estimate(value, n=len(samples), why=why)
     units = units_of("blocks, halved", samples.units, reference.units)
     return Estimate(value, (Influence(units, influence),), n=len(samples))
+
+
+def influence_of_splits(in_parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The influence [19] of each split on a number, from the number in each of `PARTS` [39]."""
+    first, second = in_parts[1:].reshape(2, -1)
+    return (first - second) / (2 * math.sqrt(len(first)))
 
 
 def _why_no_error(value: float, influence: NDArray[np.float64], total: int | None) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from reports.records.uncertainty import by_group, error, of_mean
 
 from benchmarks.metrics import edits
 from benchmarks.metrics.edits import (
@@ -16,7 +17,6 @@ from benchmarks.metrics.edits import (
     measure,
     unheld,
 )
-from reports.records.uncertainty import by_group, error, of_mean
 
 LEVEL = 2 / 255
 OF_IMAGES = ("kept", "gain", "dose", "off_target", "leak_out")
