@@ -21,11 +21,12 @@ from benchmarks import weights
 from benchmarks.measure import main
 from benchmarks.measuring import images, sets
 from benchmarks.measuring.images import read
-from benchmarks.metrics import kernel
 from benchmarks.metrics.frechet import read_statistics
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
-from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.metrics.networks.chosen import EFFNET, FEATURES
+from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets.groups import groups_of
+from benchmarks.metrics.sets.manifold import OVERLAPS, overlaps
 from diffae.system.errors import UserError
 
 
@@ -109,42 +110,46 @@ def test_how_two_sets_overlap(folders, features, capsys):
     names = ["precision_effnet", "recall_effnet", "density_effnet", "coverage_effnet"]
     main([",".join(names), str(folders[1]), str(folders[0])])
     lines = capsys.readouterr().out.splitlines()
-    sides = [Manifold.of(x.astype(np.float32)) for x in features[::-1]]
+    sides = [Side.of(x.astype(np.float32), blocks_of(12)) for x in features]
+    estimates = overlaps(*sides).whole()
     for i, name in enumerate(names):
-        overlap = OVERLAPS[name.removesuffix("_effnet")]
+        expected = estimates[name.removesuffix("_effnet")].value
         told, value = lines[3 * i + 1 : 3 * i + 3]
-        assert float(value.removeprefix(f"{name} ")) == pytest.approx(
-            overlap.between(*sides).value, rel=1e-6
-        )
+        assert float(value.removeprefix(f"{name} ")) == pytest.approx(expected, rel=1e-6)
         start = "images: 12 images and 12 images, "
         assert told.startswith(f"{start}k = 3 with <=" if i < 2 else f"{start}k = 5 with <")
 
 
-def held(features) -> sets.ImageSet:
-    return sets.ImageSet(Path("images"), features)
+def estimates_of(metrics, a, b):
+    """What the command measures of features that are held."""
+    (group,) = groups_of(metrics)
+    asked = Namespace(device="cpu", subsets=None)
+    held = (sets.ImageSet(Path("images"), features) for features in (a, b))
+    return sets.estimates_of(group, *held, asked)
 
 
-def test_the_error_of_how_two_sets_overlap(capsys):
+def test_the_error_of_how_two_sets_overlap():
     """That of balanced half-samples; none where every half has the same number."""
     a, b = np.random.default_rng(0).normal(size=(2, 60, 4)).astype(np.float32)
     b += 1  # so that some are inside and some are outside
-    args = Namespace(device="cpu")
-    for name, overlap in OVERLAPS.items():
-        influences = overlap.between(Manifold.of(a), Manifold.of(b)).influences
-        told = sets.on_features(name, held(a), held(b), args)[1]
-        error = float(told.partition(", standard error ")[2])
-        assert error == pytest.approx(np.linalg.norm(influences), rel=0.01)
-        assert "error" not in sets.on_features(name, held(a), held(b + 1000), args)[1]
+    expected = overlaps(Side.of(b, blocks_of(60)), Side.of(a, blocks_of(60))).whole()
+    apart = estimates_of(OVERLAPS, a, b + 1000)
+    for name, estimate in estimates_of(OVERLAPS, a, b).items():
+        said = ", ".join(sets.remarks_on(name, estimate))
+        error = float(said.partition(", standard error ")[2])
+        assert error == pytest.approx(expected[name].stderr, rel=0.01)
+        assert sets.remarks_on(name, apart[name]) == [OVERLAPS[name].convention]
 
 
-def test_cmmd_and_its_error(capsys):
+def test_cmmd_and_its_error():
     """The weights of CLIP are too large for a test: of features in their place."""
     a, b = np.random.default_rng(0).normal(size=(2, 40, 8)).astype(np.float32)
-    value, remark = sets.on_features("cmmd", held(a), held(b), Namespace())
+    estimate = estimates_of(("cmmd",), a, b)["cmmd"]
     expected = kernel.cmmd(Side.of(b, blocks_of(40)), Side.of(a, blocks_of(40))).whole()
-    assert value == pytest.approx(expected.value, rel=1e-9)
-    error = np.hypot(*map(np.linalg.norm, (expected.of_samples, expected.of_reference)))
-    assert remark == f"standard error {error:.3g}"
+    assert estimate.value == pytest.approx(expected.value, rel=1e-9)
+    of_both_sides = [np.linalg.norm(source.values) for source in expected.influences]
+    error = np.hypot(*of_both_sides)
+    assert sets.remarks_on("cmmd", estimate) == [f"standard error {error:.3g}"]
 
 
 def test_ms_ssim_refuses_small_images_and_the_others_are_printed(
