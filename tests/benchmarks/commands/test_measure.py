@@ -70,8 +70,7 @@ def test_the_kernel_distance_and_its_error(folders, features, capsys):
     within = [polynomial_kernel(x)[~np.eye(12, dtype=bool)].mean() for x in (a, b)]
     expected = sum(within) - 2 * polynomial_kernel(a, b).mean()
     assert float(value.removeprefix("kd_effnet ")) == pytest.approx(expected, rel=1e-4)
-    found = kernel.between(*(Side.of(x, blocks_of(12)) for x in (a, b))).whole()
-    error = np.sqrt(np.square([found.of_samples, found.of_reference]).sum())
+    error = kernel.between(*(Side.of(x, blocks_of(12)) for x in (a, b))).whole().stderr
     assert told.startswith("images: 12 images and 12 images, standard error ")
     assert float(told.split()[-1]) == pytest.approx(error, rel=0.01)
 
@@ -82,10 +81,10 @@ def test_a_kernel_distance_over_subsets(folders, features, tmp_path, capsys):
     (tmp_path / "b" / "000.png").unlink()
     main(["kd_effnet", str(folders[0]), str(tmp_path / "b"), "--subsets", "20x5"])
     told, value = capsys.readouterr().out.splitlines()[-2:]
-    expected, spread = kernel.over_subsets(features[0], features[1][1:], 20, 5)
-    assert float(value.removeprefix("kd_effnet ")) == pytest.approx(expected, rel=1e-4)
+    distances = kernel.subset_distances(features[0], features[1][1:], 20, 5)
+    assert float(value.removeprefix("kd_effnet ")) == pytest.approx(distances.mean(), rel=1e-4)
     start = "images: 12 images and 11 images, 20 subsets of 5, standard deviation over them "
-    assert float(told.removeprefix(start)) == pytest.approx(spread, rel=0.01)
+    assert float(told.removeprefix(start)) == pytest.approx(distances.std(), rel=0.01)
 
 
 def test_metrics_of_one_network_share_a_pass(measure, folders, monkeypatch, capsys):
