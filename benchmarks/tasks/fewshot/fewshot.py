@@ -95,9 +95,9 @@ def _one_class(
             yield cell.record(name, Estimate(None, why=str(reason)))
         return
     for real, by_seed in zip(reals, by_network, strict=True):
-        if real is reals[0]:
-            for estimates, latents in zip(by_seed, accepted, strict=True):
-                estimates |= acceptance(real, pool, latents)
+        if real is reals[0]:  # the rate depends on no feature network
+            rates = [acceptance(real, pool, latents) for latents in accepted]
+            by_seed = [distances | rate for distances, rate in zip(by_seed, rates, strict=True)]
         yield from _records(cell.but(of=pool.at), setup, real, by_seed, count)
     if picture:
         pool.save_picture(f"{setup.scenario}-{setup.target.name}", accepted[0])
