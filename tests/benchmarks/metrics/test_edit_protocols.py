@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 import pytest
-from reports.records.uncertainty import of_mean
 from sklearn.metrics import f1_score
 
 from benchmarks.commands import options
@@ -12,6 +11,7 @@ from benchmarks.metrics.codes import schema as codes
 from benchmarks.metrics.edits import f1_of_batches
 from benchmarks.metrics.protocols import edits, schema
 from diffae.system.errors import UserError
+from reports.records.uncertainty import of_mean
 
 EXPECTED = {
     "diffae-edits": {"fid": (0.5,)},

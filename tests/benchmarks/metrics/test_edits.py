@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from reports.records.uncertainty import by_group, error, of_mean
 
 from benchmarks.metrics import edits
 from benchmarks.metrics.edits import (
@@ -17,6 +16,7 @@ from benchmarks.metrics.edits import (
     measure,
     unheld,
 )
+from reports.records.uncertainty import by_group, error, of_mean
 
 LEVEL = 2 / 255
 OF_IMAGES = ("kept", "gain", "dose", "off_target", "leak_out")
