@@ -16,9 +16,10 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.metrics import METRICS, frechet_jackknife, frechet_pairs
+from benchmarks.metrics import METRICS, frechet_jackknife
 from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.frechet_jackknife import InParts, Side
+from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.metrics.group import Group, Needs
 from benchmarks.metrics.sets import kernel
 from benchmarks.metrics.sets.manifold import OVERLAPS, overlaps
@@ -33,6 +34,8 @@ SetsInParts = Callable[..., InParts[Estimates]]
 SAMPLES, OVERLAP = "table4_unconditional_fid", "unconditional_overlap"
 FEW_SHOT, RECONSTRUCTION = "table3_fewshot_fid", "table1_reconstruction"
 HALFWAY, TOKENS = "latent_interpolation", "latent_tokens"
+
+KERNEL, FRECHET = "a kernel distance", "a Frechet distance"  # as a sentence calls them
 
 
 @dataclass(frozen=True)
@@ -82,20 +85,17 @@ def _named(
     return InParts(parts.count, parts.part, lambda arrays: {metric: parts.joined(arrays)})
 
 
-KERNEL, FRECHET = "a kernel distance", "a Frechet distance"  # in a sentence
-paired_frechet = frechet_pairs.paired_jackknife
-
 GROUPS: tuple[SetGroup, ...] = (
     _distance("kid", KERNEL, kernel.between, SAMPLES, FEW_SHOT),
     _distance("cmmd", "CMMD", kernel.cmmd, SAMPLES, FEW_SHOT),
     _distance("fid", FRECHET, frechet_jackknife.between, SAMPLES, FEW_SHOT),
     _group(tuple(OVERLAPS), "features of two sets", overlaps, (OVERLAP,)),
     _paired_distance("rkid", KERNEL, kernel.paired, RECONSTRUCTION),
-    _paired_distance("rfid", FRECHET, paired_frechet, RECONSTRUCTION),
+    _paired_distance("rfid", FRECHET, paired_jackknife, RECONSTRUCTION),
     _paired_distance("ikid", KERNEL, kernel.paired, HALFWAY),
-    _paired_distance("ifid", FRECHET, paired_frechet, HALFWAY),
+    _paired_distance("ifid", FRECHET, paired_jackknife, HALFWAY),
     _paired_distance("pkid", KERNEL, kernel.paired, TOKENS),
-    _paired_distance("pfid", FRECHET, paired_frechet, TOKENS),
+    _paired_distance("pfid", FRECHET, paired_jackknife, TOKENS),
 )
 OPTIONAL_ERROR = "fid"  # its error is 40 times the work of its value: `in_parts` takes `with_error`
 

@@ -151,6 +151,18 @@ def test_cmmd_and_its_error():
     assert sets.remarks_on("cmmd", estimate) == [f"standard error {error:.3g}"]
 
 
+def test_the_time_of_what_compares_all_pairs_is_told_before(folders, monkeypatch, capsys):
+    """Once for metrics that share their distances, and never for what moments are enough for."""
+    monkeypatch.setattr(sets, "MANY", 100)
+    main(["kd_effnet,precision_effnet,recall_effnet,fd_effnet", *map(str, folders)])
+    told = [line for line in capsys.readouterr().err.splitlines() if ": about " in line]
+    assert [line.partition(": about ")[0] for line in told] == [
+        "kd_effnet",
+        "precision_effnet, recall_effnet",
+    ]
+    assert all("for 12 and 12 images, which grows with their product" in line for line in told)
+
+
 def test_ms_ssim_refuses_small_images_and_the_others_are_printed(
     measure, folders, tmp_path, capsys
 ):
