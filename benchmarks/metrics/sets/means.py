@@ -17,8 +17,8 @@ def mean_over_seeds(estimates: Sequence[Estimate], n: int, seeds: str) -> Estima
     """The mean of a number of n images over seeds, whose estimates are from the same units.
 
     Its sources of error are the draw of the labelled images, of the units `seeds`, and the sources
-    of the estimates. Its error is unknown if that of an estimate is, or if there is one seed
-    without sources.
+    of the estimates. The error is unknown if that of an estimate is; of one seed it does not cover
+    the labelled images.
     """
     values = _values(estimates)
     sources = [
@@ -62,15 +62,15 @@ def acceptance_rate(
 
 def mean_over_edits(distances: Sequence[Estimate]) -> Estimate:
     """The mean of those distances that have an error, which are from the same units."""
-    known = [distance for distance in distances if distance.influences]
-    if not known:
+    with_error = [distance for distance in distances if distance.influences]
+    if not with_error:
         return Estimate(None, why="no distance has an error")
-    mean = float(np.mean(_values(known)))
-    influence = np.mean([distance.influences[0].values for distance in known], axis=0)
-    sources = (Influence(known[0].influences[0].units, influence),)
-    left_out = f"of {len(known)} of {len(distances)} edits"
-    notes = (left_out,) if len(known) < len(distances) else ()
-    return Estimate(mean, sources, n=sum(distance.n or 0 for distance in known), notes=notes)
+    mean = float(np.mean(_values(with_error)))
+    influence = np.mean([distance.influences[0].values for distance in with_error], axis=0)
+    sources = (Influence(with_error[0].influences[0].units, influence),)
+    left_out = f"of {len(with_error)} of {len(distances)} edits"
+    notes = (left_out,) if len(with_error) < len(distances) else ()
+    return Estimate(mean, sources, n=sum(distance.n or 0 for distance in with_error), notes=notes)
 
 
 def _values(estimates: Sequence[Estimate]) -> NDArray[np.float64]:

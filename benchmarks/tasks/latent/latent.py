@@ -11,7 +11,7 @@ Each image keeps its x_T, which is drawn at random, as for new samples: only the
 moved. The method of each number is cited in `benchmarks.metrics.latent` and below.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -29,7 +29,16 @@ from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.protocols.printed import attach, names_of
 from benchmarks.metrics.sets import groups
 from benchmarks.metrics.sets.groups import names_through, shown_in
-from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Solved, Taken
+from benchmarks.plugin import (
+    Benchmark,
+    Cell,
+    Context,
+    Estimate,
+    Measurement,
+    Record,
+    Solved,
+    Taken,
+)
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import tensors
@@ -81,15 +90,16 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """Numbers of each move: their metrics, what else decides them, and their rows by what it gave.
+class NumbersOfMoves:
+    """Numbers of each move: their metrics, what else decides them, and their records from the arrays
+    of a move.
 
     `of_sets` are those that compare two sets of images.
     """
 
     metrics: Sequence[str]
     fields: Mapping[str, Any]
-    rows: Callable[[Cell, Arrays], Iterator[Record]]
+    records: Callable[[Cell, Arrays], Iterator[Record]]
     of_sets: bool = False
 
 
@@ -143,18 +153,18 @@ def _distances(codes: Codes, cell: Cell, moves: Moves, floats: Sequence[str] = (
     """
     context, images = cell.context, codes.images
 
-    def of_network(network: FeatureNetwork) -> Numbers:
+    def of_network(network: FeatureNetwork) -> NumbersOfMoves:
         names = list(names_through(network.network, shown_in(cell.table)).values())
         features = context.codes.real_features(images, network)
         originals = cache(lambda: side_of(context, images, features))
 
-        def rows(of: Cell, decoded: Arrays) -> Iterator[Record]:
-            made = side_of(context, images, decoded[network.array])
-            yield from set_records(of, network, shown_in(cell.table), made, originals())
+        def records(at_move: Cell, arrays: Arrays) -> Iterator[Record]:
+            made = side_of(context, images, arrays[network.array])
+            yield from set_records(at_move, network, shown_in(cell.table), made, originals())
 
         as_decoded = {"images": AS_DECODED} if network.network in floats else {}
         about = {"originals": "the same images", **network.describe(), **as_decoded}
-        return Numbers(names, about, rows, of_sets=True)
+        return NumbersOfMoves(names, about, records, of_sets=True)
 
     def score(made: Tensor, unmoved: Tensor) -> Arrays:
         return context.codes.embed(made, bool(floats))
@@ -180,12 +190,20 @@ def _robustness(codes: Codes, sizes: Sizes) -> Measurement:
     def score(made: Tensor, unmoved: Tensor) -> Arrays:
         return {metric: network(made, unmoved).cpu().numpy()}
 
-    numbers = Numbers([metric], {}, lambda of, found: of.means(codes.images, found))
+    def records(at_move: Cell, arrays: Arrays) -> Iterator[Record]:
+        return at_move.means(codes.images, arrays)
+
+    numbers = NumbersOfMoves([metric], {}, records)
     return _moved(codes, _cell(codes, ROBUST, **about), moves, score, [numbers])
 
 
 def _moved(
-    codes: Codes, cell: Cell, moves: Moves, score: Score, numbers: Sequence[Numbers], **more: Any
+    codes: Codes,
+    cell: Cell,
+    moves: Moves,
+    score: Score,
+    numbers: Sequence[NumbersOfMoves],
+    **more: Any,
 ) -> Measurement:
     """The numbers of moved codes, and a sheet of the first images. A move that is not possible with
     these codes has rows with the reason.
@@ -198,54 +216,69 @@ def _moved(
         except NotAvailable as reason:
             reasons[name] = str(reason)
 
-    def reduce(*found: Arrays) -> Iterator[Record]:
-        for one in numbers:
+    def reduce(*computed: Arrays) -> Iterator[Record]:
+        for part in numbers:
             for move in moves:
-                of = cell.also(**one.fields, move=move).but(setting=move)
-                rows: Iterable[Record]
+                at_move = cell.also(**part.fields, move=move).but(setting=move)
                 if move in ready:
-                    head = f"{move} "
-                    scores = {n: array for n, array in found[0].items() if n.startswith(head)}
-                    rows = one.rows(of, {n.removeprefix(head): a for n, a in scores.items()})
+                    records = part.records(at_move, _arrays_of(move, computed[0]))
                 else:
-                    rows = [of.row(metric, None, note=reasons[move]) for metric in one.metrics]
-                # the published iFID is that of codes on a great circle
-                yield from (attach(r, r.measured_by) if move == SPHERICAL else r for r in rows)
-        if found:
+                    missing = Estimate(None, why=reasons[move])
+                    records = (at_move.record(metric, missing) for metric in part.metrics)
+                for record in records:
+                    # the published iFID is that of codes on a great circle
+                    is_published = move == SPHERICAL
+                    yield attach(record, record.measured_by) if is_published else record
+        if computed:
             cell.draw(
                 f"{cell.table}-{{}}",
                 "moved codes",
-                torch.from_numpy(found[0]["preview"]).unbind(),
+                torch.from_numpy(computed[0]["preview"]).unbind(),
                 columns=("input", UNMOVED, *(name for name in ready if name != UNMOVED)),
                 caption="What is decoded from the codes of the first test images after each move.",
             )
 
     needs = [decoded(cell, codes, ready, score, **more)] if ready else []
-    count, n = len(ready) * sum(one.of_sets for one in numbers), len(codes.images)
+    comparing_sets = [part for part in numbers if part.of_sets]
+    count, n = len(ready) * len(comparing_sets), len(codes.images)
     return Measurement(needs, reduce, comparisons(count, "kernel distance", n, n))
+
+
+def _arrays_of(move: str, computed: Arrays) -> Arrays:
+    """The arrays of one move, which begin with its name."""
+    start = f"{move} "
+    return {
+        name.removeprefix(start): array
+        for name, array in computed.items()
+        if name.startswith(start)
+    }
 
 
 def _spectrum(codes: Codes) -> Measurement:
     """The mean divergence of each map of the code."""
-    images, maps = codes.images, [one for one in tensors(codes.of_images) if one.ndim == 4]
+    images = codes.images
+    maps = [numbers for numbers in tensors(codes.of_images) if numbers.ndim == 4]
     power = "DCT-II of mean-centred maps, without the constant; log(1 + mean of a bin)"
     cell = _cell(codes, SPECTRUM, bins=latent.BINS, power=power, move="")
     cell = cell.but(of=Taken(codes.at.system, None))
     blurred, sharp = (
-        cell.also(images=f"{how}, bicubic to the map's side")
-        for how in (f"blurred (sigma {latent.BLUR:g}, 7 px)", "not blurred")
+        cell.also(images=f"{blur}, bicubic to the map's side")
+        for blur in (f"blurred (sigma {latent.BLUR:g}, 7 px)", "not blurred")
     )
 
     def reduce() -> Iterator[Record]:
         if not maps or not maps[0].is_floating_point():
-            yield blurred.row("spectrum_kl", None, note="its code is no map of numbers")
+            missing = Estimate(None, why="its code is no map of numbers")
+            yield blurred.record("spectrum_kl", missing)
             return
         seen = images.seen_by(codes.at.system)
         pieces = np.array_split(np.arange(len(images)), -(-len(images) // CHUNK))
-        for number, one in enumerate(maps, 1):
-            scores = [latent.spectrum_divergence(seen.batch(of), one[of]) for of in pieces]
-            setting = f"{number}, {one.shape[2]} px" if len(maps) > 1 else ""
-            of_map = (blurred if latent.blurs(one) else sharp).but(setting=setting)
+        for number, codes_map in enumerate(maps, 1):
+            scores = [
+                latent.spectrum_divergence(seen.batch(piece), codes_map[piece]) for piece in pieces
+            ]
+            setting = f"{number}, {codes_map.shape[2]} px" if len(maps) > 1 else ""
+            of_map = (blurred if latent.blurs(codes_map) else sharp).but(setting=setting)
             yield from of_map.means(images, {"spectrum_kl": np.concatenate(scores)})
 
     return Measurement([], reduce)
