@@ -29,7 +29,7 @@ from benchmarks.plugin import (
 )
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
-from benchmarks.tasks.fewshot.sampling import Pool, Real, acceptance, accepted_by, compared
+from benchmarks.tasks.fewshot.sampling import Pool, Real, acceptance, accepted_by, compare_accepted
 from benchmarks.tasks.shared.distances import set_estimates
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import samples
@@ -107,7 +107,7 @@ def _by_seed(
     real: Real, pool: Pool, setup: Setup, accepted: Sequence[np.ndarray], count: int
 ) -> list[dict[str, Estimate]]:
     """The distances of each seed's samples by metric."""
-    return [compared(real, pool, setup.target, latents, count) for latents in accepted]
+    return [compare_accepted(real, pool, setup.target, latents, count) for latents in accepted]
 
 
 def references(context: Context) -> Iterator[Record]:

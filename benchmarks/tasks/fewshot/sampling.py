@@ -130,7 +130,7 @@ def accepted_by(pool: Pool, setup: Setup, seed: int) -> np.ndarray:
     return accepted
 
 
-def compared(
+def compare_accepted(
     real: Real, pool: Pool, target: Target, accepted: np.ndarray, count: int
 ) -> dict[str, Estimate]:
     """The distances of the first `count` accepted samples to the images of the class, by metric.
