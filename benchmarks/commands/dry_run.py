@@ -22,8 +22,9 @@ from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import precision_guard
-from benchmarks.metrics import counting, kernel
+from benchmarks.metrics import counting
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
+from benchmarks.metrics.sets import kernel
 from benchmarks.runtime.calling import raised
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol import base

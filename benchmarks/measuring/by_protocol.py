@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.measuring.asked import Asked, described
 from benchmarks.measuring.images import are_pairs, batches, pairs_of, reading
-from benchmarks.measuring.sets import frechet_of, read_set
+from benchmarks.measuring.sets import frechet_of, read_set, value_of
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import MADE, ORIGINAL, Arrays, Case, network_of, together
@@ -76,7 +76,7 @@ def _of_sets(case: Case, asked: Asked) -> tuple[str, float]:
             return network.prepare(case.pixels(images, side))
 
         sides.append(read_set(path, replace(network, prepare=see), False, asked))
-    return f"images: {sides[0]} and {sides[1]}", frechet_of(*sides)
+    return f"images: {sides[0]} and {sides[1]}", value_of(frechet_of(*sides))
 
 
 # ----------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
-"""Metrics between two sets of images, which the features of a network stand for."""
+"""Metrics of two sets of images: the features of folders and files, and the lines on their metrics."""
 
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, reduce
+from functools import cached_property, reduce
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +19,30 @@ from benchmarks.measuring.images import (
     images_of,
     reading,
 )
-from benchmarks.metrics import METRICS, frechet, kernel
+from benchmarks.metrics import METRICS, frechet
 from benchmarks.metrics.frechet import Moments
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
-from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets.groups import (
+    Estimates,
+    SetGroup,
+    convention,
+    frechet_of_moments,
+    groups_of,
+)
 from diffae.data import npz
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import writing
+from reports.records.estimate import Estimate
 from reports.records.metrics import published_name
 from reports.tables.numbers import duration
 
 # The time of what compares all pairs of images is said before, of more than MANY pairs, by that of FEW images.
 MANY, FEW = 10_000**2, 2_000
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
+MOMENTS = "fid"  # the metric that moments are enough for
 
 Features = NDArray[np.float32]
 
@@ -57,70 +66,28 @@ class ImageSet:
     def n(self) -> int:
         return self.moments.n if self.features is None else len(self.features)
 
+    def side(self, units: str, device: str, most: int | None = None) -> Side:
+        """Its images, or the first of them, as one side of a comparison.
+
+        Raises UserError if only their moments are known.
+        """
+        if self.features is None:
+            raise UserError(
+                f"{self.path}: statistics hold no features; give the folder of the images"
+            )
+        features = self.features[:most]
+        return Side.of(features, blocks_of(len(features)), units, torch.device(device))
+
     def __str__(self) -> str:
         return f"{self.n} images" if self.n else "an unknown number of images"
 
 
-# A number, and what the line on the images says of it, such as its standard error.
-Compared = tuple[float, str]
-
-MOMENTS = "fid"  # the family that moments are enough for
-KERNELS = {"kid": kernel.between, "cmmd": kernel.cmmd}
-
-
-# ----------------------------------------------------------------------------------------------
-# What compares
-
-
-def frechet_of(reference: ImageSet, samples: ImageSet) -> float:
-    """The Frechet distance of two sets. Raises UserError if one has a single image."""
-    for side in (reference, samples):
-        if side.n == 1:
-            raise UserError(f"{side.path}: one image; a Frechet distance needs at least two")
-        if note := frechet.bias_note(side.n, len(side.moments.mean)):
-            cli.say(f"warning: {side.path}: {note}")
-    return frechet.frechet_distance(reference.moments, samples.moments)
-
-
-def on_features(metric: str, reference: ImageSet, samples: ImageSet, asked: Asked) -> Compared:
-    """A metric of another family than MOMENTS, of sets whose features are held."""
-    x, y = (side.features for side in (reference, samples))
-    assert x is not None and y is not None
-    if metric == "kid" and asked.subsets is not None:
-        count, size = asked.subsets
-        value, spread = kernel.over_subsets(x, y, count, size)
-        return value, f"{count:,} subsets of {size:,}, standard deviation over them {spread:.3g}"
-    if metric in KERNELS:
-        sides = (Side.of(side, blocks_of(len(side))) for side in (y, x))
-        found = KERNELS[metric](*sides).whole()
-        return found.value, _standard_error(found.of_samples, found.of_reference)
-    overlap = OVERLAPS[metric]
-    of_balls = overlap.between(*(_manifold(side, asked.device) for side in (reference, samples)))
-    error = _standard_error(of_balls.influences) if of_balls.has_error else ""
-    return of_balls.value, ", ".join(filter(None, [overlap.convention, error]))
-
-
-@lru_cache(2)  # those of the metrics of one command, which share their distances
-def _manifold(images: ImageSet, device: str) -> Manifold:
-    return Manifold.of(torch.as_tensor(images.features, device=device))
-
-
-def _standard_error(*influences: NDArray[np.float64]) -> str:
-    """That of the draw of both sets; empty if there are too few images to tell."""
-    error = np.linalg.norm(np.concatenate(influences))
-    return f"standard error {error:.3g}" if np.isfinite(error) else ""
-
-
-# ----------------------------------------------------------------------------------------------
-# Measuring
-
-
 def by_network(metrics: Iterable[str]) -> list[list[str]]:
-    """The metrics that see through one network together, so that each image goes through it once."""
-    of: dict[str, list[str]] = {}
+    """The metrics on the features of one network together, so that each image goes through it once."""
+    by_name: dict[str, list[str]] = {}
     for metric in metrics:
-        of.setdefault(METRICS[metric].network, []).append(metric)
-    return list(of.values())
+        by_name.setdefault(METRICS[metric].network, []).append(metric)
+    return list(by_name.values())
 
 
 def measure_sets(metrics: Sequence[str], asked: Asked, noting: Noting) -> dict[str, list[str]]:
@@ -132,65 +99,97 @@ def measure_sets(metrics: Sequence[str], asked: Asked, noting: Noting) -> dict[s
     """
     with naming_stand_in(*metrics):
         network = asked.networks.feature_network(METRICS[metrics[0]].network)
-    keep = any(published_name(metric) != MOMENTS for metric in metrics)
+    names = {published_name(metric): metric for metric in metrics}
+    keep = any(metric != MOMENTS for metric in names)
     reference = read_set(asked.a, network, keep, asked)
     if asked.save is not None:
         with writing(asked.save, "choose another --save"):
             frechet.write_statistics(asked.save, reference.moments)
     if asked.b is None:
         return {metrics[0]: [f"{asked.save}: mu, sigma and n of {reference}"]}
-    samples, found = read_set(asked.b, network, keep, asked), dict[str, list[str]]()
-    if reference.n * samples.n > MANY:
-        say_how_long(metrics, reference, samples, asked)
-    for metric in metrics:
-        with noting(metric):
-            a, b = (_taken(side, metric, network) for side in (reference, samples))
-            value, remark = _compared(metric, a, b, asked)
-            images = ", ".join(filter(None, [f"images: {a} and {b}", remark]))
-            told = [f"measured by: {described(network)}", *reading(asked), images]
-            found[metric] = [*told, f"{metric} {value:.8g}"]
-    return found
+    samples = read_set(asked.b, network, keep, asked)
+    groups = groups_of(names)
+    if reference.n * samples.n > MANY and asked.subsets is None:
+        for group, chosen in groups.items():
+            told = ", ".join(names[metric] for metric in chosen)
+            say_how_long(group, told, reference, samples, asked)
+    lines: dict[str, list[str]] = {}
+    about = [f"measured by: {described(network)}", *reading(asked)]
+    for group, chosen in groups.items():
+        with noting(*(names[metric] for metric in chosen)):
+            a, b = (_compared(side, chosen, network) for side in (reference, samples))
+            estimates = estimates_of(group, a, b, asked)
+            for metric in chosen:
+                name, estimate = names[metric], estimates[metric]
+                with noting(name):
+                    number = f"{name} {value_of(estimate):.8g}"
+                    images = ", ".join([f"images: {a} and {b}", *remarks_on(metric, estimate)])
+                    lines[name] = [*about, images, number]
+    return lines
 
 
-def _taken(side: ImageSet, metric: str, network: FeatureNetwork) -> ImageSet:
-    """What a metric takes of a set: a Frechet distance the statistics of its file, if it has some."""
-    if side.features is None or published_name(metric) != MOMENTS or not has_statistics(side.path):
-        return side
-    return ImageSet(side.path, summed=_statistics(side.path, network))
+def estimates_of(
+    group: SetGroup, reference: ImageSet, samples: ImageSet, asked: Asked
+) -> Estimates:
+    """The estimates of a group of metrics. Raises UserError if a side has no features, or too few."""
+    if MOMENTS in group.metrics:
+        return {MOMENTS: frechet_of(reference, samples)}
+    y = reference.side("blocks of A", asked.device)
+    x = samples.side("blocks of B", asked.device)
+    if "kid" in group.metrics and asked.subsets is not None:
+        return {"kid": kernel.over_subsets(x.features, y.features, *asked.subsets)}
+    return group.estimate(x, y)
 
 
-def _compared(metric: str, reference: ImageSet, samples: ImageSet, asked: Asked) -> Compared:
-    if published_name(metric) == MOMENTS:
-        return frechet_of(reference, samples), ""
+def frechet_of(reference: ImageSet, samples: ImageSet) -> Estimate:
+    """The Frechet distance of two sets. Raises UserError if one has a single image."""
     for side in (reference, samples):
-        if side.features is None:
-            needed = f"which {metric} needs; give the folder of the images"
-            raise UserError(f"{side.path}: statistics hold no features, {needed}")
-    return on_features(published_name(metric), reference, samples, asked)
+        if side.n == 1:
+            raise UserError(f"{side.path}: one image; a Frechet distance needs at least two")
+        if note := frechet.bias_note(side.n, len(side.moments.mean)):
+            cli.say(f"warning: {side.path}: {note}")
+    return frechet_of_moments(samples.moments, reference.moments)
+
+
+def value_of(estimate: Estimate) -> float:
+    """The value. Raises UserError with the reason if there is none."""
+    if estimate.value is None:
+        raise UserError(estimate.why)
+    return estimate.value
+
+
+def remarks_on(metric: str, estimate: Estimate) -> list[str]:
+    """What the line on the images says of a metric, such as its standard error."""
+    error = [] if estimate.stderr is None else [f"standard error {estimate.stderr:.3g}"]
+    return [*filter(None, [convention(metric)]), *estimate.notes, *error]
 
 
 def say_how_long(
-    metrics: Sequence[str], reference: ImageSet, samples: ImageSet, asked: Asked
+    group: SetGroup, names: str, reference: ImageSet, samples: ImageSet, asked: Asked
 ) -> None:
-    """Estimates on stderr of what compares all pairs of images, by the time that some of them take."""
-    some = [
-        ImageSet(side.path, side.features[:FEW])
-        for side in (reference, samples)
-        if side.features is not None
-    ]
-    if len(some) < 2 or asked.subsets is not None:
+    """Estimates on stderr how long a group that compares all pairs of images takes, by the time that
+    some of them take.
+    """
+    if MOMENTS in group.metrics or reference.features is None or samples.features is None:
         return
-    of = {published_name(metric): metric for metric in metrics}
-    overlaps = [name for name in of if name in OVERLAPS]
-    slow = [name for name in of if name in KERNELS] + overlaps[:1]  # with it come the others
-    for name in slow:
-        begun = time.perf_counter()
-        on_features(name, some[0], some[1], asked)
-        of_some = time.perf_counter() - begun
-        seconds = of_some * (reference.n / some[0].n) * (samples.n / some[1].n)
-        what = ", ".join(of[one] for one in (overlaps if name in overlaps else [name]))
-        counts = f"{reference.n:,} and {samples.n:,} images"
-        cli.say(f"{what}: about {duration(seconds)} for {counts}, which grows with their product")
+    some = [side.side("", asked.device, FEW) for side in (samples, reference)]
+    begun = time.perf_counter()
+    group.estimate(*some)
+    seconds = time.perf_counter() - begun
+    seconds *= (reference.n / len(some[1])) * (samples.n / len(some[0]))
+    counts = f"{reference.n:,} and {samples.n:,} images"
+    cli.say(f"{names}: about {duration(seconds)} for {counts}, which grows with their product")
+
+
+# ----------------------------------------------------------------------------------------------
+# Reading
+
+
+def _compared(side: ImageSet, metrics: Sequence[str], network: FeatureNetwork) -> ImageSet:
+    """What metrics take of a set: a Frechet distance the statistics of its file, if it has some."""
+    if side.features is None or MOMENTS not in metrics or not has_statistics(side.path):
+        return side
+    return ImageSet(side.path, summed=_statistics(side.path, network))
 
 
 def read_set(path: Path, network: FeatureNetwork, keep: bool, asked: Asked) -> ImageSet:
@@ -213,6 +212,6 @@ def read_set(path: Path, network: FeatureNetwork, keep: bool, asked: Asked) -> I
 
 
 def _statistics(path: Path, network: FeatureNetwork) -> Moments:
-    if (found := frechet.dimensions(path)) != network.dim:  # before they are unpacked
-        raise UserError(f"{path}: statistics of {found} features; {network.name} has {network.dim}")
+    if (dim := frechet.dimensions(path)) != network.dim:  # before they are unpacked
+        raise UserError(f"{path}: statistics of {dim} features; {network.name} has {network.dim}")
     return frechet.read_statistics(path)

@@ -17,7 +17,7 @@ eigenvalues are those of a part of the n x n matrix.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial, reduce
 from typing import Generic, TypeVar
 
@@ -26,9 +26,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.metrics.frechet import ROWS, Moments, refuse_not_finite
+from benchmarks.metrics.frechet import ROWS, Moments, bias_note, refuse_not_finite
 from benchmarks.runtime.digest import digest
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate, Influence
 
 Floats = NDArray[np.floating]
 T = TypeVar("T")
@@ -47,29 +48,8 @@ class InParts(Generic[T]):
     joined: Callable[[NDArray[np.float64]], T]
 
     def whole(self) -> T:
-        """The result, computed here."""
-        return self.joined(np.stack([self.part(i) for i in range(self.count)]))
-
-
-@dataclass(frozen=True)
-class Jackknife:
-    """A distance, its values [BLOCKS] without each block of either side, and the blocks' shares."""
-
-    value: float
-    without_samples: NDArray[np.float64]
-    without_reference: NDArray[np.float64]
-    sample_shares: NDArray[np.float64]
-    reference_shares: NDArray[np.float64]
-
-    @property
-    def of_samples(self) -> NDArray[np.float64]:
-        """The influence [BLOCKS] of each block of the samples."""
-        return influences(self.value, self.without_samples, self.sample_shares)
-
-    @property
-    def of_reference(self) -> NDArray[np.float64]:
-        """The influence [BLOCKS] of each block of the reference."""
-        return influences(self.value, self.without_reference, self.reference_shares)
+        """What the parts make together, computed here one after the other."""
+        return self.joined(np.array([self.part(i) for i in range(self.count)]))
 
 
 def influences(value: float, without: NDArray, shares: NDArray) -> NDArray[np.float64]:
@@ -102,12 +82,19 @@ def shares_of(blocks: NDArray[np.int64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One side of a distance: `rows` [n] of features [N, d], and the block [n] of each of them.
-    `units` names the blocks, by which two runs can be compared.
+    """One side of a distance: some rows of a matrix of features.
 
-    What is computed from it is cached, so that a side of many comparisons is reduced once. The rows
-    are copied to `device` and processed there in float64, a few at a time. Raises UserError if one
-    of them is not finite.
+    features    [N, d]
+    rows        the rows [n] of this side
+    blocks      the block [n] of each of them
+    units       identifies the blocks, so that two runs can be compared. Both sides have the same
+                units if their blocks hold the same images or persons: then these are one source of error
+    device      where the rows are processed in float64, a few at a time
+    drawn_from  the blocks of all rows from which these were taken at random, if their number is
+                random too; else None
+
+    What is computed from it is cached, so that a side of many comparisons is reduced once. Raises
+    UserError if a row is not finite.
     """
 
     features: Floats
@@ -115,10 +102,11 @@ class Side:
     blocks: NDArray[np.int64]
     units: str = ""
     device: torch.device = CPU
+    drawn_from: NDArray[np.int64] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        for part in self.parts():
-            refuse_not_finite(part)
+        for rows in self.parts():
+            refuse_not_finite(rows)
 
     @staticmethod
     def of(
@@ -136,8 +124,8 @@ class Side:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """The share [BLOCKS] of the rows that lies in each block."""
-        return shares_of(self.blocks)
+        """The share [BLOCKS] of each block in the rows, or in those that they were drawn from."""
+        return shares_of(self.blocks if self.drawn_from is None else self.drawn_from)
 
     def parts(self) -> Iterator[Floats]:
         """All rows in order, a few at a time."""
@@ -149,10 +137,10 @@ class Side:
         """SHA-256 of the rows."""
         return digest(*self.parts())
 
-    def taken(self, which: NDArray[np.bool_] | slice) -> Tensor:
+    def taken(self, positions: NDArray[np.bool_] | slice) -> Tensor:
         """Some of the rows, in float64 on the device: a copy, which is aligned as NumPy's are not."""
-        found = torch.from_numpy(self.features[self.rows[which]])
-        return found.to(self.device).to(torch.float64, copy=True)
+        features = torch.from_numpy(self.features[self.rows[positions]])
+        return features.to(self.device).to(torch.float64, copy=True)
 
     @cached_property
     def moments(self) -> Moments:
@@ -167,13 +155,41 @@ class Side:
         return (self.taken(slice(None)) - self.moments.mean).T / math.sqrt(len(self) - 1)
 
 
-def between(samples: Side, reference: Side, leaves_out: bool = True) -> InParts[Jackknife]:
-    """The Frechet distance of two sides, in parts: first its value, then those without each block.
+def jackknifed(
+    value: float,
+    without_samples: NDArray[np.float64],
+    without_reference: NDArray[np.float64],
+    samples: Side,
+    reference: Side,
+) -> Estimate:
+    """The estimate of a distance from its values [BLOCKS] without each block of either side.
+
+    The sides are two sources of error, or one if their blocks are the same units: a block is then
+    left out of both at once.
+    """
+    of_samples = influences(value, without_samples, samples.shares)
+    of_reference = influences(value, without_reference, reference.shares)
+    if samples.units and samples.units == reference.units:
+        of_both = Influence(samples.units, of_samples + of_reference)
+        return Estimate(value, (of_both,), n=len(samples))
+    sources = Influence(samples.units, of_samples), Influence(reference.units, of_reference)
+    return Estimate(value, sources, n=len(samples))
+
+
+def with_bias_note(estimate: Estimate, samples: Side, reference: Side) -> Estimate:
+    """The estimate of a Frechet distance, with a note if it has too few images."""
+    note = bias_note(min(len(samples), len(reference)), samples.features.shape[1])
+    return replace(estimate, notes=(note,)) if note else estimate
+
+
+def between(samples: Side, reference: Side, with_error: bool = True) -> InParts[Estimate]:
+    """The Frechet distance of two sides, in parts: first its value, then those without each block of
+    the samples and of the reference.
 
     Blocks are numbered from 0 to BLOCKS - 1; leaving out an empty one changes nothing, and a value
-    is nan if fewer than two rows remain. Each takes the eigenvalues of a matrix: unless the
-    distance `leaves_out` blocks, the values without them are nan. Raises UserError if either side
-    has fewer than two rows.
+    is nan if fewer than two rows remain. Each value takes the eigenvalues of a matrix: without its
+    error a distance takes one part instead of 41. Raises UserError if either side has fewer than
+    two rows.
     """
     swapped = len(reference) < len(samples)
     small, large = (reference, samples) if swapped else (samples, reference)
@@ -197,13 +213,15 @@ def between(samples: Side, reference: Side, leaves_out: bool = True) -> InParts[
         of_reference, block = divmod(number - 1, BLOCKS)
         return np.array(without(swapped != of_reference, block) if number else seen().distance())
 
-    def joined(values: NDArray[np.float64]) -> Jackknife:
-        unknown = np.full(2 * BLOCKS, math.nan)
-        of_samples, of_reference = np.split(values[1:] if leaves_out else unknown, 2)
-        shares = samples.shares, reference.shares
-        return Jackknife(float(values[0]), of_samples, of_reference, *shares)
+    def joined(values: NDArray[np.float64]) -> Estimate:
+        value = float(values[0])
+        estimate = Estimate(value, n=len(samples))
+        if with_error:
+            without_samples, without_reference = np.split(values[1:], 2)
+            estimate = jackknifed(value, without_samples, without_reference, samples, reference)
+        return with_bias_note(estimate, samples, reference)
 
-    return InParts(1 + 2 * BLOCKS * leaves_out, part, joined)
+    return InParts(1 + 2 * BLOCKS if with_error else 1, part, joined)
 
 
 @dataclass(frozen=True)
@@ -271,6 +289,6 @@ class _Seen:
 
 def centred(inner: Tensor, kept: NDArray[np.bool_]) -> Tensor:
     """The inner products of some of the rows of both sides, with their own means subtracted."""
-    which = torch.from_numpy(kept).to(inner.device)
-    part = inner[which][:, which]
+    positions = torch.from_numpy(kept).to(inner.device)
+    part = inner[positions][:, positions]
     return part - part.mean(0) - part.mean(1, keepdim=True) + part.mean()

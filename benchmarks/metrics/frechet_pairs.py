@@ -5,7 +5,6 @@ side alone would raise the distance even of unchanged images.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, reduce
 
 import numpy as np
@@ -14,27 +13,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.metrics.frechet import Moments, frechet_distance
-from benchmarks.metrics.frechet_jackknife import BLOCKS, InParts, Side, centred, influences
+from benchmarks.metrics.frechet_jackknife import (
+    BLOCKS,
+    InParts,
+    Side,
+    centred,
+    influences,
+    with_bias_note,
+)
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate, Influence
 
 ROUNDING = 1e-12  # of the traces: a smaller distance is zero
 
 
-@dataclass(frozen=True)
-class PairedJackknife:
-    """A distance, its values [BLOCKS] without each block, and the blocks' shares of the images."""
-
-    value: float
-    without: NDArray[np.float64]
-    shares: NDArray[np.float64]
-
-    @property
-    def influences(self) -> NDArray[np.float64]:
-        """The influence [BLOCKS] of each block (as `frechet_jackknife.influences`)."""
-        return influences(self.value, self.without, self.shares)
+def jackknifed_pairs(value: float, without: NDArray[np.float64], made: Side) -> Estimate:
+    """The estimate of a distance of pairs from its values [BLOCKS] without each block of them."""
+    influence = influences(value, without, made.shares)
+    return Estimate(value, (Influence(made.units, influence),), n=len(made))
 
 
-def paired_jackknife(made: Side, originals: Side) -> InParts[PairedJackknife]:
+def paired_jackknife(made: Side, originals: Side) -> InParts[Estimate]:
     """The distance between features of images and of their originals, row by row, in parts: first
     its value, then those without each block.
 
@@ -45,8 +44,9 @@ def paired_jackknife(made: Side, originals: Side) -> InParts[PairedJackknife]:
         raise UserError("a Frechet distance needs at least two images on each side")
     without = (_few if len(made) <= made.features.shape[1] else _many)(made, originals)
 
-    def joined(values: NDArray[np.float64]) -> PairedJackknife:
-        return PairedJackknife(float(values[0]), values[1:], made.shares)
+    def joined(values: NDArray[np.float64]) -> Estimate:
+        estimate = jackknifed_pairs(float(values[0]), values[1:], made)
+        return with_bias_note(estimate, made, originals)
 
     return InParts(1 + BLOCKS, lambda number: np.array(without(number - 1)), joined)
 
@@ -87,8 +87,8 @@ def _many(made: Side, originals: Side) -> Callable[[int], float]:
     """
 
     def of_block(number: int) -> list[Moments]:
-        which = made.blocks == number
-        return [Moments.from_features(side.taken(which)) for side in (made, originals)]
+        in_block = made.blocks == number
+        return [Moments.from_features(side.taken(in_block)) for side in (made, originals)]
 
     numbers = np.unique(made.blocks).tolist()
     whole = cache(lambda: reduce(_merge, map(of_block, numbers)))
@@ -96,14 +96,15 @@ def _many(made: Side, originals: Side) -> Callable[[int], float]:
     def without(block: int) -> float:
         sides = whole()
         if block in numbers:
-            sides = [of.without(out) for of, out in zip(sides, of_block(block), strict=True)]
+            left_out = of_block(block)
+            sides = [side.without(out) for side, out in zip(sides, left_out, strict=True)]
         return frechet_distance(*sides)
 
     return without
 
 
 def _merge(sides: list[Moments], others: list[Moments]) -> list[Moments]:
-    return [one.merge(other) for one, other in zip(sides, others, strict=True)]
+    return [side.merge(other) for side, other in zip(sides, others, strict=True)]
 
 
 def _spread(rows: Tensor) -> float:

@@ -16,17 +16,28 @@ from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
 from benchmarks.core.plan import Work, comparisons
 from benchmarks.core.sizes import Count, Split
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
-from benchmarks.metrics.manifold import OVERLAPS
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.plugin import Arrays, Benchmark, Context, Record, Selection, System, TableSpec
+from benchmarks.metrics.sets import groups
+from benchmarks.metrics.sets.groups import names_through, shown_in
+from benchmarks.plugin import (
+    Arrays,
+    Benchmark,
+    Context,
+    Estimate,
+    Record,
+    Selection,
+    System,
+    TableSpec,
+)
 from benchmarks.systems.protocol import base
-from benchmarks.tasks.shared.distances import distance_rows, metrics_of, overlap_rows, side_of
+from benchmarks.tasks.shared.distances import set_records, side_of
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import samples
 from reports.records.estimate import units_of
+from reports.records.metrics import seen_through
 from reports.records.published import OF_N
 
-TABLE, OVERLAP = "table4_unconditional_fid", "unconditional_overlap"
+TABLE, OVERLAP = groups.SAMPLES, groups.OVERLAP
 REAL = "real images (test)"
 BOUND = "no new codes: those of held-out images, with a random x_T; a bound for samples of the latent DDIM"
 
@@ -51,7 +62,7 @@ class Sizes:
 def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes, can = context.sizes(SampleSizes), system.capabilities
     networks, images = context.networks.features, _reference_images(context)
-    references = [_real(context, one, images, "blocks of reference") for one in networks]
+    references = [_real(context, network, images, "blocks of reference") for network in networks]
     real = context.select("test", sizes.count)
     for network in networks:  # those of `beside`, so that a dry run counts them
         for selection in (real, apart(context, real)[0]):
@@ -73,7 +84,7 @@ def _sampled(at: Solved, count: int, references: Sequence[Side]) -> Measurement:
     def reduce(new: Arrays) -> Iterator[Record]:
         for network, reference in zip(networks, references, strict=True):
             ours = Side.of(new[network.array], blocks_of(count), units, context.device)
-            yield from _rows(cell, network, ours, reference)
+            yield from _records(cell, network, ours, reference)
         cell.draw(
             f"samples-{{}}-{at.steps}" if at.steps else "samples-{}",
             "samples" + (f", T = {at.steps}" if at.steps else ""),
@@ -110,16 +121,16 @@ def _autoencoded(at: Solved, references: Sequence[Side]) -> Measurement:
         for network, reference in zip(context.networks.features, references, strict=True):
             features = decoded.get(network.array, np.zeros((0, network.dim), np.float32))
             ours = side_of(context, images, features, "blocks of decoded")
-            for row in _rows(cell, network, ours, reference):
-                yield replace(row, reference=True)
+            for record in _records(cell, network, ours, reference):
+                yield replace(record, reference=True)
 
     described = context.codes.described()
-    found = cell.computation("autoencoded", "autoencoding", images, compute, features=described)
-    return Measurement([found], reduce, _comparisons(context, len(images), references))
+    decoded = cell.computation("autoencoded", "autoencoding", images, compute, features=described)
+    return Measurement([decoded], reduce, _comparisons(context, len(images), references))
 
 
 def _comparisons(context: Context, n: int, references: Sequence[Side]) -> list[Work]:
-    """What `_rows` compares of n images with each reference, for a dry run."""
+    """What `_records` compares of n images with each reference, for a dry run."""
     m, most = len(references[0]), context.sizes(Sizes).overlap
     return [
         *comparisons(len(references), "kernel distance", n, m),
@@ -143,7 +154,8 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
         note = f"the test split has {len(images):,} of the {n:,} images that are needed"
         cell = Cell(context, TABLE, title=title, split="", n=n, note=note)
         for network in context.networks.features:
-            yield from (cell.row(name, None) for name in metrics_of(network).values())
+            for name in names_through(network.network, shown_in(TABLE)).values():
+                yield cell.record(name, Estimate(None))
 
 
 def _of_real(context: Context, title: str, images: Selection) -> Iterator[Record]:
@@ -161,7 +173,7 @@ def _of_real(context: Context, title: str, images: Selection) -> Iterator[Record
         ours = _real(context, network, images, "blocks of test")
         features = context.codes.real_features(whole, network)
         theirs = Side(features, kept, whole.units.blocks(BLOCKS)[kept], units, context.device)
-        yield from _rows(cell, network, ours, theirs)
+        yield from _records(cell, network, ours, theirs)
 
 
 def apart(context: Context, images: Selection) -> tuple[Selection, np.ndarray]:
@@ -185,29 +197,31 @@ def _real(context: Context, network: FeatureNetwork, images: Selection, kind: st
     return side_of(context, images, context.codes.real_features(images, network), kind)
 
 
-def _rows(cell: Cell, network: FeatureNetwork, ours: Side, reference: Side) -> Iterator[Record]:
-    """The rows of the distances and of the overlap.
+def _records(cell: Cell, network: FeatureNetwork, ours: Side, reference: Side) -> Iterator[Record]:
+    """The records of the distances and of the overlap.
 
     The reference images are a source of error of their own, which two runs of one seed have in
     common.
     """
     sizes = cell.context.sizes(Sizes)
 
-    def of(table: str, ours: Side, reference: Side) -> Cell:
+    def cell_of(table: str, ours: Side, reference: Side) -> Cell:
         fields: dict[str, Any] = {"reference_without": None, "autoencoding_split": None}
         fields |= {"reference_split": sizes.reference_split, "reference_n": len(reference)}
         fields |= {**cell.fields, **network.describe()}
         return cell.but(table=table, n=len(ours), fields=fields)
 
-    here, errors = of(TABLE, ours, reference), sizes.frechet_error
-    yield from distance_rows(here, network, metrics_of(network), ours, reference, errors)
-    sides = [side.first(sizes.overlap) for side in (ours, reference)]
-    yield from overlap_rows(of(OVERLAP, *sides), network, tuple(OVERLAPS), *sides)
+    distances = cell_of(TABLE, ours, reference)
+    yield from set_records(
+        distances, network, shown_in(TABLE), ours, reference, sizes.frechet_error
+    )
+    first = ours.first(sizes.overlap), reference.first(sizes.overlap)
+    yield from set_records(cell_of(OVERLAP, *first), network, shown_in(OVERLAP), *first)
 
 
 BENCHMARK = Benchmark(
     name="unconditional",
-    headline=lambda context: metrics_of(context.networks.features[0])["kid"],
+    headline=lambda context: seen_through("kid", context.networks.features[0].network),
     needs=frozenset({base.SAMPLE}),
     run=run,
     sizes=Sizes,
@@ -225,7 +239,7 @@ BENCHMARK = Benchmark(
             ),
             rows=("steps", "solver", "calls"),
             columns=("metric", "system"),
-            metrics=("kid", "cmmd", "fid"),
+            metrics=shown_in(TABLE),
             headline=("fid",),
             order=50,
         ),
@@ -241,7 +255,7 @@ BENCHMARK = Benchmark(
             ),
             rows=("system", "steps", "solver", "calls"),
             columns=("metric",),
-            metrics=tuple(OVERLAPS),
+            metrics=shown_in(OVERLAP),
             plots=(),
             order=51,
         ),

@@ -29,8 +29,8 @@ from painted import (
 from benchmarks import evaluate
 from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
-from benchmarks.metrics.kernel import between
-from benchmarks.metrics.manifold import OVERLAPS, Manifold
+from benchmarks.metrics.sets import manifold
+from benchmarks.metrics.sets.kernel import between
 from benchmarks.plugin import System
 from diffae.diffusion.scheme import METHODS
 from diffae.model import DDIM, DiffusionAutoencoder
@@ -72,14 +72,12 @@ def test_metrics_of_sets_with_more_numbers_than_images_and_fewer(n, m):
     samples = (0.8 * draw.normal(size=(m, 30)) + 0.2).astype(np.float32)
     found = frechet_distance(*(Moments.from_features(x) for x in (reference, samples)))
     assert found == pytest.approx(reference_metrics.frechet(reference, samples), rel=1e-6)
-    sides = (Side.of(x, blocks_of(len(x))) for x in (samples, reference))
+    sides = [Side.of(x, blocks_of(len(x))) for x in (samples, reference)]
     expected = reference_metrics.kernel(samples.astype(float), reference.astype(float))
     assert between(*sides).whole().value == pytest.approx(expected, rel=1e-6)
-    manifolds = [Manifold.of(torch.from_numpy(x)) for x in (reference, samples)]
+    estimates = manifold.overlaps(*sides).whole()
     for metric, expected in overlaps(reference, samples).items():
-        assert OVERLAPS[metric].between(*manifolds).value == pytest.approx(expected, rel=1e-9), (
-            metric
-        )
+        assert estimates[metric].value == pytest.approx(expected, rel=1e-9), metric
 
 
 @pytest.mark.parametrize("n, m", [(16, 200), (200, 16), (60, 60)])
@@ -89,13 +87,14 @@ def test_a_share_has_an_error_where_five_or_more_of_its_points_are_on_either_sid
     reference = draw.normal(size=(n, 3))
     for spread in (0.2, 1, 6):
         samples = spread * draw.normal(size=(m, 3)) + 0.2
-        manifolds = [Manifold.of(x.astype(np.float32)) for x in (reference, samples)]
+        sides = [Side.of(x.astype(np.float32), blocks_of(len(x))) for x in (samples, reference)]
+        estimates = manifold.overlaps(*sides).whole()
         for metric, of in (("precision", m), ("recall", n), ("coverage", n)):
-            found = OVERLAPS[metric].between(*manifolds)
-            inside = round(found.value * of)
+            share = estimates[metric]
+            inside = round(share.value * of)
             few = min(inside, of - inside) < 5
-            assert found.has_error == (not few), (metric, spread)
-            assert (f"the share is {inside} of {of}," in found.why_no_error) == few, metric
+            assert (share.stderr is None) == few, (metric, spread)
+            assert (f"the share is {inside} of {of}," in share.why) == few, metric
 
 
 # ----------------------------------------------------------------------------------------------

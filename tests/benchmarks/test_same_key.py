@@ -118,7 +118,6 @@ HOW = {
     "semantic": ("weights", "data", "transform"),
     "code": ("solver", "steps", "weights", "data", "transform"),
     "distance in parts": ("blocks", "sample_blocks", "reference_blocks", "metric", "error"),
-    "overlap": ("blocks", "sample_blocks", "reference_blocks", "metrics"),
     "probe": ("probe", "grid", "valid_features", "valid_labels"),
     "path": ("epsilon", "t", "semantic", "x_T", "decoding_dtype", "percentiles"),
     "strips": ("epsilon", "decoding_dtype"),

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.metrics.frechet_jackknife import Side, blocks_of
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.protocols import pairs
@@ -172,6 +172,10 @@ def measured(case: Case, arrays: Arrays, blocks: NDArray[np.int64] | None = None
         both = [arrays[case.features_key(side)] for side in (MADE, ORIGINAL)]
         n = len(both[0])
         blocks = blocks_of(n) if blocks is None else blocks
-        found = paired_jackknife(*(Side.of(features, blocks) for features in both)).whole()
-        return Measured(found.value, found.influences, n, "blocks")
+        estimate = paired_jackknife(*(Side.of(features, blocks) for features in both)).whole()
+        assert estimate.value is not None
+        influence = np.full(BLOCKS, np.nan)
+        for source in estimate.influences:
+            influence = np.asarray(source.values, dtype=np.float64)
+        return Measured(estimate.value, influence, n, "blocks")
     return pairs.average(case.metric, case.protocol, torch.from_numpy(arrays[case.scores_key]))

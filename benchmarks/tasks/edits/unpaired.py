@@ -11,28 +11,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.core.context import with_note
 from benchmarks.metrics.edits import Floats
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.pixel import mse
-from benchmarks.plugin import Arrays, Cell, Computation, NotAvailable, Record
+from benchmarks.metrics.sets.means import mean_over_edits
+from benchmarks.plugin import Arrays, Cell, Computation, Estimate, NotAvailable, Record
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import why_immovable
 from benchmarks.tasks.edits.decoded import DECODED, SIDES, Change, Ground
 from benchmarks.tasks.edits.directions import FITS, agreement
-from benchmarks.tasks.shared.distances import distance_rows, metrics_of
+from benchmarks.tasks.shared.distances import set_estimates
 from benchmarks.tasks.shared.probe_fits import fit_adam, selections
 from diffae.data.pairs import Pairs
 from probes import LinearProbe
-from reports.records.estimate import influences_of
+from reports.records.metrics import seen_through
 
 MEDIAN = 0.5
 STRENGTH = (
@@ -200,31 +199,28 @@ def near_rows(
     edits: Sequence[Unpaired],
     halved: bool = True,
 ) -> Iterator[Record]:
-    """The rows of a distance to real images, and of its means over attributes and sides."""
-    names, found = {metric: metrics_of(network)[metric]}, dict[str, dict[str, Record]]()
+    """The records of a distance to real images, and of its means over attributes and sides."""
+    name = seen_through(metric, network.network)
     each, means = (cell.also(**network.describe()) for cell in (each, means))
+    measured: dict[str, dict[str, tuple[Cell, Estimate]]] = {}
     for edit in edits:
-        for label, on, ours, theirs in edit.near(network, halved):
+        for label, on, samples, reference in edit.near(network, halved):
             setting = f"{each.setting}{edit.attribute} {SIDES[on]}, {label}"
-            of = each.also(direction=FITS.get(label, label)).but(setting=setting, n=len(ours))
-            if setting not in found.setdefault(label, {}):  # of another direction
-                (found[label][setting],) = distance_rows(of, network, names, ours, theirs)
-    for label, rows in found.items():
-        more: dict[str, Any] = {"reference": label not in FITS}
-        for row in rows.values():
-            note = NO_ERROR if row.value is not None and not row.estimate.influences else ""
-            yield replace(with_note(row, note), **more)
-        more["setting"] = means.setting + label
-        known = [row for row in rows.values() if row.estimate.influences]
-        if not known:
-            yield means.row(names[metric], None, note="no distance has an error", **more)
-            continue
-        value = float(np.mean([row.value for row in known]))
-        influence = np.mean([row.estimate.influences[0].values for row in known], axis=0)
-        error = influences_of(influence, known[0].estimate.influences[0].units)
-        more["note"] = f"of {len(known)} of {len(rows)} edits" if len(known) < len(rows) else ""
-        more["n"] = sum(row.n or 0 for row in known)
-        yield means.row(names[metric], value, error, **more)
+            if setting in measured.setdefault(label, {}):  # measured for another direction
+                continue
+            cell = each.also(direction=FITS.get(label, label))
+            cell = cell.but(setting=setting, n=len(samples))
+            estimates = set_estimates(each.context, network, (metric,), samples, reference)
+            measured[label][setting] = cell, estimates[name]
+    for label, of_label in measured.items():
+        is_reference = label not in FITS
+        for cell, estimate in of_label.values():
+            if estimate.value is not None and not estimate.influences:
+                estimate = replace(estimate, why=NO_ERROR)
+            yield cell.record(name, estimate, reference=is_reference)
+        mean = mean_over_edits([estimate for _, estimate in of_label.values()])
+        setting = means.setting + label
+        yield means.record(name, mean, setting=setting, reference=is_reference)
 
 
 def agreements(each: Cell, means: Cell, name: str, attributes: Sequence[str]) -> Iterator[Record]:

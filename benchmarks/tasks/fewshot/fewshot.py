@@ -6,7 +6,6 @@ decoded, and compared with all real images of the class. All scenarios draw from
 latents, decoded once.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -15,21 +14,31 @@ import numpy as np
 
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.plan import comparisons
-from benchmarks.metrics.frechet_jackknife import Jackknife, Side
-from benchmarks.plugin import Arrays, Benchmark, Calls, Context, NotAvailable, Record, Work
+from benchmarks.metrics.frechet_jackknife import Side
+from benchmarks.metrics.sets.groups import FEW_SHOT, names_through, shown_in
+from benchmarks.metrics.sets.means import mean_over_seeds, spread_over_seeds
+from benchmarks.plugin import (
+    Arrays,
+    Benchmark,
+    Calls,
+    Context,
+    Estimate,
+    NotAvailable,
+    Record,
+    Work,
+)
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
-from benchmarks.tasks.fewshot.sampling import Pool, Real, acceptance, accepted_by, held_against
-from benchmarks.tasks.shared.distances import distance, metrics_of
+from benchmarks.tasks.fewshot.sampling import Pool, Real, acceptance, accepted_by, compare_accepted
+from benchmarks.tasks.shared.distances import set_estimates
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import samples
-from reports.records.estimate import Influences, influences_of, influences_on_mean, units_of
+from reports.records.estimate import units_of
 from reports.records.metrics import seen_through
 from reports.records.published import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
 from reports.records.specs import TableSpec
 
-Sides = tuple[Side, Side]
-TABLE = "table3_fewshot_fid"
+TABLE = FEW_SHOT
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
@@ -80,21 +89,25 @@ def _one_class(
         accepted = [accepted_by(pool, setup, seed) for seed in range(sizes.seeds)]
         # A distance depends on the number of images: all seeds use as many as the seed with the fewest.
         count = min(sizes.samples, *map(len, accepted))
-        results = [
-            [held_against(real, pool, setup.target, one, count) for one in accepted]
-            for real in reals
-        ]
+        by_network = [_by_seed(real, pool, setup, accepted, count) for real in reals]
     except NotAvailable as reason:
-        for name in metrics_of(reals[0].network).values():
-            yield cell.row(name, None, note=str(reason))
+        for name in names_through(reals[0].network.network, shown_in(TABLE)).values():
+            yield cell.record(name, Estimate(None, why=str(reason)))
         return
-    for real, distances in zip(reals, results, strict=True):
-        found = {name: [one[name] for one in distances] for name in distances[0]}
-        if real is reals[0]:  # it depends on no feature network
-            found["acceptance_rate"] = [acceptance(one, len(pool.latents)) for one in accepted]
-        yield from _rows(cell.but(of=pool.at), setup, real, found, count)
+    for real, by_seed in zip(reals, by_network, strict=True):
+        if real is reals[0]:  # the rate depends on no feature network
+            rates = [acceptance(real, pool, latents) for latents in accepted]
+            by_seed = [distances | rate for distances, rate in zip(by_seed, rates, strict=True)]
+        yield from _records(cell.but(of=pool.at), setup, real, by_seed, count)
     if picture:
         pool.save_picture(f"{setup.scenario}-{setup.target.name}", accepted[0])
+
+
+def _by_seed(
+    real: Real, pool: Pool, setup: Setup, accepted: Sequence[np.ndarray], count: int
+) -> list[dict[str, Estimate]]:
+    """The distances of each seed's samples by metric."""
+    return [compare_accepted(real, pool, setup.target, latents, count) for latents in accepted]
 
 
 def references(context: Context) -> Iterator[Record]:
@@ -107,8 +120,9 @@ def references(context: Context) -> Iterator[Record]:
         for network in context.networks.features:
             real = Real(context, network)
             for target, scenario in product(targets(context), SCENARIOS):
-                sides, setting = (real.everything, real.side(target)), f"{scenario}/{target.name}"
-                yield from _scale(context, real, NAIVE_OF_ALL, setting, sides, kernel=False)
+                sides = real.everything, real.reference(real.members(target))
+                setting = f"{scenario}/{target.name}"
+                yield from _scale(context, real, NAIVE_OF_ALL, setting, sides, ("fid",))
 
 
 def _of_all(context: Context) -> bool:
@@ -138,38 +152,43 @@ def _beside(context: Context, real: Real, cells: Sequence[Record]) -> Iterator[R
             of_n = "" if n == counts[0] else f"{OF_N}{n:,}"
             # The run's order of images is random: its first n are a draw of n from all.
             first = np.arange(len(real.images))[:n]
-            of_all = (real.part(first), real.part(members[members >= n]))
-            of_class = (real.part(members[:n]), real.part(members[n:]))
-            yield from _scale(context, real, f"{NAIVE}{of_n}", setting, of_all)
-            yield from _scale(context, real, f"{OF_CLASS}{of_n}", setting, of_class)
+            of_all = real.part(first), real.reference(members[members >= n])
+            of_class = real.part(members[:n]), real.reference(members[n:])
+            metrics = shown_in(TABLE)
+            yield from _scale(context, real, f"{NAIVE}{of_n}", setting, of_all, metrics)
+            yield from _scale(context, real, f"{OF_CLASS}{of_n}", setting, of_class, metrics)
 
 
 def _scale(
-    context: Context, real: Real, title: str, setting: str, sides: Sides, kernel: bool = True
+    context: Context,
+    real: Real,
+    title: str,
+    setting: str,
+    sides: tuple[Side, Side],
+    metrics: Sequence[str],
 ) -> Iterator[Record]:
-    """The distances of real images to real images; rows with the reason if there are too few."""
-    one, other = sides
-    sizes, note = context.sizes(Sizes), f"against {len(other):,} images"
+    """The distances of real images to real images; records with the reason if there are too few.
+
+    The same persons' images are on both sides, whose units are equal.
+    """
+    images, reference = sides
+    sizes = context.sizes(Sizes)
     fields = {"reference_row": scale_name(title), "images": len(real.images)}
     fields |= {"samples": sizes.samples, **real.network.describe()}
     cell = Cell(context, TABLE, title=title, split="all", setting=setting, fields=fields)
-    for metric, name in metrics_of(real.network).items():
-        if metric != "fid" and not kernel:
-            continue
-        if min(map(len, sides)) < 2:
-            few = f"{len(one)} and {len(other)} images are too few"
-            yield cell.row(name, None, n=len(one), note=few)
-            continue
-        found = distance(context, metric, one, other, sizes.frechet_error)
-        found = replace(found, reference_shares=real.everything.shares)
-        # The same persons' images are on both sides: a block is left out of both at once.
-        both = found.of_samples + found.of_reference
-        error = influences_of(both, real.images.units.named("blocks"))
-        yield cell.row(name, found.value, error, n=len(one), note=note)
+    if min(len(images), len(reference)) < 2:
+        few = f"{len(images)} and {len(reference)} images are too few"
+        for name in names_through(real.network.network, metrics).values():
+            yield cell.record(name, Estimate(None, n=len(images), why=few))
+        return
+    cell = cell.but(note=f"against {len(reference):,} images")
+    estimates = set_estimates(context, real.network, metrics, *sides, sizes.frechet_error)
+    for name, estimate in estimates.items():
+        yield cell.record(name, replace(estimate, notes=()))  # the table's caption tells the bias
 
 
-def _rows(
-    cell: Cell, setup: Setup, real: Real, found: Mapping[str, list[Jackknife]], n: int
+def _records(
+    cell: Cell, setup: Setup, real: Real, by_seed: Sequence[Mapping[str, Estimate]], n: int
 ) -> Iterator[Record]:
     """The numbers of one feature network as means over seeds, and the standard deviation over seeds of
     the Frechet distance.
@@ -192,37 +211,18 @@ def _rows(
         **network.describe(),
     )
     short = f"only {n} of {sizes.samples} samples accepted" if n < sizes.samples else ""
-    for metric, of_seeds in found.items():
-        mean = float(np.mean([one.value for one in of_seeds]))
-        yield cell.row(metric, mean, _uncertainty(context, real, of_seeds), n=n, note=short)
-    values = [one.value for one in found[network.metric_name]]
-    spread = stderr = None
-    if len(values) > 1:
-        spread = float(np.std(values, ddof=1))
-        stderr = spread / math.sqrt(2 * (len(values) - 1))  # for normal values
-    note = "one seed has no spread" if spread is None else ""
-    metric = seen_through("fid_seed_std", network.network)
-    yield cell.row(metric, spread, stderr=stderr, n=len(values), note=note)
-
-
-def _uncertainty(context: Context, real: Real, found: Sequence[Jackknife]) -> Influences:
-    """The uncertainty of a mean over seeds; unknown if that of a seed's distance is.
-
-    Its sources are the labelled images, the drawn latents and the real images.
-    """
-    seeds = influences_on_mean(
-        [one.value for one in found], units_of("seeds", context.seed, len(found))
-    )
-    pool = units_of("blocks of a pool, dealt in turn", context.seed, context.sizes(Sizes).pool)
-    drawn = influences_of(np.mean([one.of_samples for one in found], axis=0), pool)
-    influence = np.mean([one.of_reference for one in found], axis=0)
-    theirs = influences_of(influence, real.images.units.named("blocks of reference"))
-    return seeds + drawn + theirs if drawn and theirs else ()
+    seeds = units_of("seeds", context.seed, len(by_seed))
+    for name in by_seed[0]:
+        mean = mean_over_seeds([estimates[name] for estimates in by_seed], n, seeds)
+        yield cell.record(name, mean, note=short)
+    distances = [estimates[network.metric_name] for estimates in by_seed]
+    for metric, spread in spread_over_seeds(distances).items():
+        yield cell.record(seen_through(metric, network.network), spread)
 
 
 BENCHMARK = Benchmark(
     name="fewshot",
-    headline=lambda context: metrics_of(context.networks.features[0])["kid"],
+    headline=lambda context: seen_through("kid", context.networks.features[0].network),
     needs=frozenset({SEMANTIC, DECODE, SAMPLE_LATENTS}),
     run=run,
     sizes=Sizes,
@@ -247,7 +247,7 @@ BENCHMARK = Benchmark(
             rows=("setting",),
             setting_header="class",
             columns=("metric", "system"),
-            metrics=("kid", "cmmd", "fid", "fid_seed_std", "acceptance_rate"),
+            metrics=(*shown_in(TABLE), "fid_seed_std", "acceptance_rate"),
             headline=("fid",),
             headline_settings=("binary/", "pu/"),
             order=40,

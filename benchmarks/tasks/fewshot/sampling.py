@@ -5,21 +5,23 @@ all real images of the class.
 """
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.core.images import Selection, file_name
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, blocks_of, shares_of
+from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.plugin import Arrays, Cell, Context, NotAvailable, Solved
+from benchmarks.metrics.sets.groups import FEW_SHOT, shown_in
+from benchmarks.metrics.sets.means import acceptance_rate
+from benchmarks.plugin import Arrays, Cell, Context, Estimate, NotAvailable, Solved
 from benchmarks.runtime.digest import digest
 from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled
-from benchmarks.tasks.shared.distances import distance, metrics_of, side_of
+from benchmarks.tasks.shared.distances import set_estimates, side_of
 from benchmarks.tasks.shared.samples import shown
 from diffae.diffusion import noise
+from reports.records.estimate import units_of
 
 PREVIEW = 16
 
@@ -40,13 +42,26 @@ class Real:
         """The positions of the images of a class."""
         return np.flatnonzero(target.members(self.images.labels))
 
+    @property
+    def reference_units(self) -> str:
+        """The units of the images of a class as the reference of samples."""
+        return self.images.units.named("blocks of reference")
+
     def part(self, members: np.ndarray) -> Side:
+        """Some of the images, whose units are those of all."""
         return replace(self.everything, rows=members, blocks=self.everything.blocks[members])
 
+    def reference(self, members: np.ndarray) -> Side:
+        """The same as a reference of images of a class: a new draw of all images has another number
+        of them.
+        """
+        return replace(self.part(members), drawn_from=self.everything.blocks)
+
     def side(self, target: Target) -> Side:
-        """The images of a class as a `Side`, cached: the same object at every call."""
+        """The images of a class as the reference of samples, cached: the same object at every call."""
         if target not in self._sides:
-            self._sides[target] = self.part(self.members(target))
+            members = self.reference(self.members(target))
+            self._sides[target] = replace(members, units=self.reference_units)
         return self._sides[target]
 
 
@@ -60,6 +75,9 @@ class Pool:
     def __init__(self, at: Solved, new: Arrays, training: Selection, codes: Tensor):
         self.at, self.context, self.training, self.codes = at, at.context, training, codes
         self.new, self.latents = new, torch.from_numpy(new["latents"])
+        seed, drawn = self.context.seed, self.context.sizes(Sizes).pool
+        self.units = units_of("blocks of a pool, dealt in turn", seed, drawn)
+        self.blocks = blocks_of(len(self.latents))
         self._digests = {"latents": digest(new["latents"]), "codes": digest(codes.numpy())}
 
     def logits(self, setup: Setup, seed: int) -> Tensor:
@@ -112,9 +130,9 @@ def accepted_by(pool: Pool, setup: Setup, seed: int) -> np.ndarray:
     return accepted
 
 
-def held_against(
+def compare_accepted(
     real: Real, pool: Pool, target: Target, accepted: np.ndarray, count: int
-) -> dict[str, Jackknife]:
+) -> dict[str, Estimate]:
     """The distances of the first `count` accepted samples to the images of the class, by metric.
 
     Raises NotAvailable if there are too few of these.
@@ -122,25 +140,23 @@ def held_against(
     members, sizes = len(real.side(target)), pool.context.sizes(Sizes)
     if members < 2:
         raise NotAvailable(f"class {target.name}: {members} real images to compare with")
-    wanted, pool_blocks = accepted[:count], blocks_of(len(pool.latents))
-    features, device = pool.new[real.network.array], pool.context.device
-    ours = Side(features, wanted, pool_blocks[wanted], device=device)
-    # The number of real images of the class is random too: a new draw would be one of all images.
-    shares: dict[str, Any] = {"reference_shares": real.everything.shares}
-    if count < sizes.samples:  # so is the number of accepted latents
-        shares["sample_shares"] = shares_of(pool_blocks)
-    errors = sizes.frechet_error
-    return {
-        name: replace(distance(pool.context, metric, ours, real.side(target), errors), **shares)
-        for metric, name in metrics_of(real.network).items()
-    }
+    wanted, network = accepted[:count], real.network
+    samples = Side(
+        pool.new[network.array],
+        wanted,
+        pool.blocks[wanted],
+        pool.units,
+        pool.context.device,
+        # If all accepted latents are taken, their number is random too.
+        drawn_from=pool.blocks if count < sizes.samples else None,
+    )
+    metrics, reference = shown_in(FEW_SHOT), real.side(target)
+    estimates = set_estimates(
+        pool.context, network, metrics, samples, reference, sizes.frechet_error
+    )
+    return dict(estimates)
 
 
-def acceptance(accepted: np.ndarray, count: int) -> Jackknife:
-    """The accepted share of a pool of `count`, as a distance whose reference has no influence."""
-    pool_blocks = blocks_of(count)
-    shares, nothing = shares_of(pool_blocks), np.zeros(BLOCKS)
-    value = len(accepted) / count
-    taken = np.bincount(pool_blocks[accepted], minlength=BLOCKS) / count
-    without = (value - taken) / (1 - shares)
-    return Jackknife(value, without, np.full(BLOCKS, value), shares, nothing)
+def acceptance(real: Real, pool: Pool, accepted: np.ndarray) -> dict[str, Estimate]:
+    """The accepted share of the pool, which depends on no feature network."""
+    return dict(acceptance_rate(accepted, pool.blocks, pool.units, real.reference_units))

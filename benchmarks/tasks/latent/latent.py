@@ -11,7 +11,7 @@ Each image keeps its x_T, which is drawn at random, as for new samples: only the
 moved. The method of each number is cited in `benchmarks.metrics.latent` and below.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -27,19 +27,29 @@ from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.protocols.printed import attach, names_of
-from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Solved, Taken
+from benchmarks.metrics.sets import groups
+from benchmarks.metrics.sets.groups import names_through, shown_in
+from benchmarks.plugin import (
+    Benchmark,
+    Cell,
+    Context,
+    Estimate,
+    Measurement,
+    Record,
+    Solved,
+    Taken,
+)
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import tensors
 from benchmarks.tasks.latent.moves import UNMOVED, Codes, Move, Score, decoded
 from benchmarks.tasks.latent.space import FOLLOWS, SIX, SPACE, OfSpace, followed, of_space
-from benchmarks.tasks.shared.distances import distance_rows, side_of
+from benchmarks.tasks.shared.distances import set_records, side_of
 from reports.records.metrics import seen_through
 from reports.records.specs import SMOOTHNESS, TableSpec
 
-BETWEEN, TOKENS = "latent_interpolation", "latent_tokens"
+BETWEEN, TOKENS = groups.HALFWAY, groups.TOKENS
 ROBUST, SPECTRUM = "latent_robustness", "latent_spectrum"
-IFID, PFID = ({"rkid": f"{p}kid", "rfid": f"{p}fid"} for p in "ip")
 AS_DECODED = "as decoded: neither clamped nor rounded to 8 bits"
 SPHERICAL, LINEAR = "slerp", "linear"
 ASPECTS = {BETWEEN: ("slerp.*",), ROBUST: ("noise 0.3|noise .*", "4 bits|.* bits")}
@@ -80,15 +90,16 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """Numbers of each move: their metrics, what else decides them, and their rows by what it gave.
+class NumbersOfMoves:
+    """Numbers of each move: their metrics, what else decides them, and their records from the arrays
+    of a move.
 
     `of_sets` are those that compare two sets of images.
     """
 
     metrics: Sequence[str]
     fields: Mapping[str, Any]
-    rows: Callable[[Cell, Arrays], Iterator[Record]]
+    records: Callable[[Cell, Arrays], Iterator[Record]]
     of_sets: bool = False
 
 
@@ -126,36 +137,34 @@ def _between(codes: Codes) -> Measurement:
     moves: Moves = {UNMOVED: lambda: codes.unmoved, SPHERICAL: spherical, LINEAR: linear}
     drawn = "one, by a softmax of minus the mean squared difference"
     fields = {"candidates": latent.CANDIDATES, "drawn": drawn, "place": 0.5}
-    return _distances(codes, _cell(codes, BETWEEN, **fields), IFID, moves, floats)
+    return _distances(codes, _cell(codes, BETWEEN, **fields), moves, floats)
 
 
 def _tokens(codes: Codes, sizes: Sizes) -> Measurement:
     """pFID, of all images (beta = 1). Its published grid of alpha and delta is not known."""
     moves = {f"{n} nearest": partial(codes.perturbed, sizes.share, n) for n in sizes.neighbours}
-    return _distances(codes, _cell(codes, TOKENS, alpha=sizes.share, beta=1), PFID, moves)
+    return _distances(codes, _cell(codes, TOKENS, alpha=sizes.share, beta=1), moves)
 
 
-def _distances(
-    codes: Codes, cell: Cell, metrics: Mapping[str, str], moves: Moves, floats: Sequence[str] = ()
-) -> Measurement:
+def _distances(codes: Codes, cell: Cell, moves: Moves, floats: Sequence[str] = ()) -> Measurement:
     """The distances of what is decoded after each move to the originals, by every network.
 
     The networks `floats` are given what is decoded as it is, the others 8 bits.
     """
     context, images = cell.context, codes.images
 
-    def of_network(network: FeatureNetwork) -> Numbers:
-        names = {of: seen_through(name, network.network) for of, name in metrics.items()}
+    def of_network(network: FeatureNetwork) -> NumbersOfMoves:
+        names = list(names_through(network.network, shown_in(cell.table)).values())
         features = context.codes.real_features(images, network)
         originals = cache(lambda: side_of(context, images, features))
 
-        def rows(of: Cell, found: Arrays) -> Iterator[Record]:
-            made = side_of(context, images, found[network.array])
-            yield from distance_rows(of, network, names, made, originals())
+        def records(at_move: Cell, arrays: Arrays) -> Iterator[Record]:
+            made = side_of(context, images, arrays[network.array])
+            yield from set_records(at_move, network, shown_in(cell.table), made, originals())
 
         as_decoded = {"images": AS_DECODED} if network.network in floats else {}
         about = {"originals": "the same images", **network.describe(), **as_decoded}
-        return Numbers(list(names.values()), about, rows, of_sets=True)
+        return NumbersOfMoves(names, about, records, of_sets=True)
 
     def score(made: Tensor, unmoved: Tensor) -> Arrays:
         return context.codes.embed(made, bool(floats))
@@ -181,12 +190,20 @@ def _robustness(codes: Codes, sizes: Sizes) -> Measurement:
     def score(made: Tensor, unmoved: Tensor) -> Arrays:
         return {metric: network(made, unmoved).cpu().numpy()}
 
-    numbers = Numbers([metric], {}, lambda of, found: of.means(codes.images, found))
+    def records(at_move: Cell, arrays: Arrays) -> Iterator[Record]:
+        return at_move.means(codes.images, arrays)
+
+    numbers = NumbersOfMoves([metric], {}, records)
     return _moved(codes, _cell(codes, ROBUST, **about), moves, score, [numbers])
 
 
 def _moved(
-    codes: Codes, cell: Cell, moves: Moves, score: Score, numbers: Sequence[Numbers], **more: Any
+    codes: Codes,
+    cell: Cell,
+    moves: Moves,
+    score: Score,
+    numbers: Sequence[NumbersOfMoves],
+    **more: Any,
 ) -> Measurement:
     """The numbers of moved codes, and a sheet of the first images. A move that is not possible with
     these codes has rows with the reason.
@@ -199,54 +216,69 @@ def _moved(
         except NotAvailable as reason:
             reasons[name] = str(reason)
 
-    def reduce(*found: Arrays) -> Iterator[Record]:
-        for one in numbers:
+    def reduce(*computed: Arrays) -> Iterator[Record]:
+        for part in numbers:
             for move in moves:
-                of = cell.also(**one.fields, move=move).but(setting=move)
-                rows: Iterable[Record]
+                at_move = cell.also(**part.fields, move=move).but(setting=move)
                 if move in ready:
-                    head = f"{move} "
-                    scores = {n: array for n, array in found[0].items() if n.startswith(head)}
-                    rows = one.rows(of, {n.removeprefix(head): a for n, a in scores.items()})
+                    records = part.records(at_move, _arrays_of(move, computed[0]))
                 else:
-                    rows = [of.row(metric, None, note=reasons[move]) for metric in one.metrics]
-                # the published iFID is that of codes on a great circle
-                yield from (attach(r, r.measured_by) if move == SPHERICAL else r for r in rows)
-        if found:
+                    missing = Estimate(None, why=reasons[move])
+                    records = (at_move.record(metric, missing) for metric in part.metrics)
+                for record in records:
+                    # the published iFID is that of codes on a great circle
+                    is_published = move == SPHERICAL
+                    yield attach(record, record.measured_by) if is_published else record
+        if computed:
             cell.draw(
                 f"{cell.table}-{{}}",
                 "moved codes",
-                torch.from_numpy(found[0]["preview"]).unbind(),
+                torch.from_numpy(computed[0]["preview"]).unbind(),
                 columns=("input", UNMOVED, *(name for name in ready if name != UNMOVED)),
                 caption="What is decoded from the codes of the first test images after each move.",
             )
 
     needs = [decoded(cell, codes, ready, score, **more)] if ready else []
-    count, n = len(ready) * sum(one.of_sets for one in numbers), len(codes.images)
+    comparing_sets = [part for part in numbers if part.of_sets]
+    count, n = len(ready) * len(comparing_sets), len(codes.images)
     return Measurement(needs, reduce, comparisons(count, "kernel distance", n, n))
+
+
+def _arrays_of(move: str, computed: Arrays) -> Arrays:
+    """The arrays of one move, which begin with its name."""
+    start = f"{move} "
+    return {
+        name.removeprefix(start): array
+        for name, array in computed.items()
+        if name.startswith(start)
+    }
 
 
 def _spectrum(codes: Codes) -> Measurement:
     """The mean divergence of each map of the code."""
-    images, maps = codes.images, [one for one in tensors(codes.of_images) if one.ndim == 4]
+    images = codes.images
+    maps = [numbers for numbers in tensors(codes.of_images) if numbers.ndim == 4]
     power = "DCT-II of mean-centred maps, without the constant; log(1 + mean of a bin)"
     cell = _cell(codes, SPECTRUM, bins=latent.BINS, power=power, move="")
     cell = cell.but(of=Taken(codes.at.system, None))
     blurred, sharp = (
-        cell.also(images=f"{how}, bicubic to the map's side")
-        for how in (f"blurred (sigma {latent.BLUR:g}, 7 px)", "not blurred")
+        cell.also(images=f"{blur}, bicubic to the map's side")
+        for blur in (f"blurred (sigma {latent.BLUR:g}, 7 px)", "not blurred")
     )
 
     def reduce() -> Iterator[Record]:
         if not maps or not maps[0].is_floating_point():
-            yield blurred.row("spectrum_kl", None, note="its code is no map of numbers")
+            missing = Estimate(None, why="its code is no map of numbers")
+            yield blurred.record("spectrum_kl", missing)
             return
         seen = images.seen_by(codes.at.system)
         pieces = np.array_split(np.arange(len(images)), -(-len(images) // CHUNK))
-        for number, one in enumerate(maps, 1):
-            scores = [latent.spectrum_divergence(seen.batch(of), one[of]) for of in pieces]
-            setting = f"{number}, {one.shape[2]} px" if len(maps) > 1 else ""
-            of_map = (blurred if latent.blurs(one) else sharp).but(setting=setting)
+        for number, codes_map in enumerate(maps, 1):
+            scores = [
+                latent.spectrum_divergence(seen.batch(piece), codes_map[piece]) for piece in pieces
+            ]
+            setting = f"{number}, {codes_map.shape[2]} px" if len(maps) > 1 else ""
+            of_map = (blurred if latent.blurs(codes_map) else sharp).but(setting=setting)
             yield from of_map.means(images, {"spectrum_kl": np.concatenate(scores)})
 
     return Measurement([], reduce)
@@ -283,7 +315,7 @@ BENCHMARK = Benchmark(
             "Distance between test images and what is decoded from the middle between each one's code and a near code of "
             "a training image: one of the ten nearest by cosine on a great circle, or by distance on a line. Beside it "
             "what is decoded from the code as it is. x_T is random.",
-            ("ikid", "ifid"),
+            shown_in(BETWEEN),
             62,
         ),
         _spec(
@@ -291,7 +323,7 @@ BENCHMARK = Benchmark(
             "Tokens replaced by near ones (pFID)",
             "Distance between test images and what is decoded when a share of the tokens (setting latent.share) is "
             "replaced by one of the codes nearest to the encoder's output. The published grid of settings is not known.",
-            ("pkid", "pfid"),
+            shown_in(TOKENS),
             63,
         ),
         _spec(

@@ -22,8 +22,8 @@ from benchmarks.core.images import Selection, preview, save_images
 from benchmarks.core.plan import comparisons
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
 from benchmarks.core.store import CHUNK, Arrays, Computation
-from benchmarks.metrics.manifold import of_few
 from benchmarks.metrics.plain import DESCRIBED, PLAIN
+from benchmarks.metrics.sets.manifold import of_few
 from benchmarks.metrics.ssim import too_small
 from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Solved
 from benchmarks.systems.protocol.base import (
@@ -43,15 +43,14 @@ from benchmarks.tasks.reconstruction.tables import (
     BY_CALLS,
     BY_LENGTH,
     CODEBOOKS,
-    OVERLAP,
+    OF_SETS,
     SCORES,
     TABLE1,
     TABLE2,
     TABLES,
 )
-from benchmarks.tasks.shared.distances import PAIRED, distance_rows, overlap_rows, side_of
+from benchmarks.tasks.shared.distances import set_records, side_of
 from diffae.eight_bit import to_uint8
-from reports.records.metrics import seen_through
 
 INVERTED, RANDOM = "x_T inverted", "x_T random"
 PREVIEW, KEPT = 8, "decoded"
@@ -305,9 +304,7 @@ def _of_table1(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Record
         of = cell.also(originals="the same images", **network.describe())
         both = scores[network.array], context.codes.real_features(images, network)
         decoded, originals = (side_of(context, images, features) for features in both)
-        names = {metric: seen_through(metric, network.network) for metric in PAIRED}
-        yield from distance_rows(of, network, names, decoded, originals)
-        yield from overlap_rows(of, network, OVERLAP, decoded, originals)
+        yield from set_records(of, network, OF_SETS, decoded, originals)
     of = cell.also(ms_ssim=DESCRIBED["ms_ssim"])
     if "ms_ssim" in scores:
         yield from of.means(images, {"ms_ssim": scores["ms_ssim"]})

@@ -25,10 +25,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.metrics import kernel, ssim
+from benchmarks.metrics import ssim
 from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
-from benchmarks.metrics.manifold import OVERLAPS, Manifold
+from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets.manifold import overlaps
 from probes.linear import feature_moments, fit_lbfgs, normalise
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -147,11 +148,14 @@ def of_sets(n: int, d: int, subsets: int, size: int) -> list[Row]:
         flags = {"kid_subsets": count, "kid_subset_size": size, "verbose": False}
         return list(kid_features_to_metric(*sides, **flags).values())
 
+    def mean_and_spread(distances: np.ndarray) -> list[float]:
+        return [distances.mean(), distances.std()]
+
     def unbiased() -> float:
         sides = (Side.of(side, blocks_of(len(side))) for side in (half, other))
-        found = kernel.between(*sides).whole()
-        assert found.of_samples.any()  # the error is among what is computed
-        return found.value
+        estimate = kernel.between(*sides).whole()
+        assert estimate.stderr  # the error is among what is computed
+        return estimate.value
 
     fid = partial(Row, f"Frechet distance from features, 2 x {n:,} x {d:,}", "pytorch-fid", frechet)
     kid = f"KID, {len(half):,} x {d:,}"
@@ -169,7 +173,7 @@ def of_sets(n: int, d: int, subsets: int, size: int) -> list[Row]:
             f"{kid}: {subsets} subsets of {size:,}",
             "torch-fidelity",
             lambda: of_subsets(subsets, size),
-            lambda: kernel.over_subsets(half, other, subsets, size),
+            lambda: mean_and_spread(kernel.subset_distances(half, other, subsets, size)),
             1e-9,
             "in float64",
         ),
@@ -187,9 +191,9 @@ def of_overlaps(n: int, d: int) -> list[Row]:
         return [found[name] for name in ("density", "coverage")]
 
     def ours() -> list[float]:
-        sides = [Manifold.of(side) for side in (x, y)]
-        found = {name: overlap.between(*sides) for name, overlap in OVERLAPS.items()}
-        return [found[name].value for name in ("density", "coverage")]
+        reference, samples = (Side.of(side, blocks_of(len(side))) for side in (x, y))
+        estimates = overlaps(samples, reference).whole()
+        return [estimates[name].value for name in ("density", "coverage")]
 
     work = f"precision, recall, density, coverage with errors, {n:,} x {d:,}"
     return [Row(work, "prdc", theirs, ours, 1e-3, "no errors")]

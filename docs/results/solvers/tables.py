@@ -20,10 +20,11 @@ import torch
 from scipy.stats import sem
 from tabulate import tabulate
 
-from benchmarks.metrics.frechet_jackknife import Jackknife, Side, between, blocks_of
+from benchmarks.metrics.frechet_jackknife import Side, between, blocks_of
 from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.ssim import ssim
 from diffae.diffusion.scheme import find
+from reports.records.estimate import Estimate
 
 CSV = Path(__file__).with_name("solvers.csv")
 PLACE = "model data what solver grid steps encode_calls decode_calls".split()
@@ -98,28 +99,21 @@ def _of_samples(name: str, cells: dict[str, Arrays]) -> Iterator[tuple[str, Valu
     fast_z = "fast-z" in name
     cell, real = cells[name], cells["reference"]
     own, n = _frechet(cell, real), len(cell["features"])
-    found: Values = {"fd_effnet": (own.value, _stderr(own), n)}
+    found: Values = {"fd_effnet": (own.value, own.stderr, n)}
     base = "samples-ab2-v-10" if fast_z else "samples-ddim-100"  # the same solver if only z differs
     if base in cells and base != name:
         other = _frechet(cells[base], real)
-        found["fd_effnet gain"] = (own.value - other.value, _stderr(own, other), n)
+        gain = own.minus(other)
+        found["fd_effnet gain"] = (gain.value, gain.stderr, n)
     if "kept-ab2-v-50" in cells and not fast_z:
         found["to converged"] = mean(compare(cell["kept"], cells["kept-ab2-v-50"]["kept"])[1])
     yield "samples, z by ab2-v 10" if fast_z else "samples", found
 
 
-def _frechet(cell: Arrays, real: Arrays) -> Jackknife:
+def _frechet(cell: Arrays, real: Arrays) -> Estimate:
     features = cell["features"]
-    ours = Side.of(features, blocks_of(len(features)))
-    return between(ours, Side.of(real["features"], real["blocks"])).whole()
-
-
-def _stderr(one: Jackknife, without: Jackknife | None = None) -> float:
-    """The standard error of a distance, or of its difference to another on the same blocks."""
-    parts = one.of_samples, one.of_reference
-    if without is not None:
-        parts = parts[0] - without.of_samples, parts[1] - without.of_reference
-    return math.sqrt(sum(np.square(part).sum() for part in parts))
+    ours = Side.of(features, blocks_of(len(features)), "samples")
+    return between(ours, Side.of(real["features"], real["blocks"], "reference")).whole()
 
 
 READERS = {"trip": _of_trip, "cross": _of_crossing, "samples": _of_samples}

@@ -21,11 +21,12 @@ from benchmarks import weights
 from benchmarks.measure import main
 from benchmarks.measuring import images, sets
 from benchmarks.measuring.images import read
-from benchmarks.metrics import kernel
 from benchmarks.metrics.frechet import read_statistics
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
-from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.metrics.networks.chosen import EFFNET, FEATURES
+from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets.groups import groups_of
+from benchmarks.metrics.sets.manifold import OVERLAPS, overlaps
 from diffae.system.errors import UserError
 
 
@@ -69,8 +70,7 @@ def test_the_kernel_distance_and_its_error(folders, features, capsys):
     within = [polynomial_kernel(x)[~np.eye(12, dtype=bool)].mean() for x in (a, b)]
     expected = sum(within) - 2 * polynomial_kernel(a, b).mean()
     assert float(value.removeprefix("kd_effnet ")) == pytest.approx(expected, rel=1e-4)
-    found = kernel.between(*(Side.of(x, blocks_of(12)) for x in (a, b))).whole()
-    error = np.sqrt(np.square([found.of_samples, found.of_reference]).sum())
+    error = kernel.between(*(Side.of(x, blocks_of(12)) for x in (a, b))).whole().stderr
     assert told.startswith("images: 12 images and 12 images, standard error ")
     assert float(told.split()[-1]) == pytest.approx(error, rel=0.01)
 
@@ -81,10 +81,10 @@ def test_a_kernel_distance_over_subsets(folders, features, tmp_path, capsys):
     (tmp_path / "b" / "000.png").unlink()
     main(["kd_effnet", str(folders[0]), str(tmp_path / "b"), "--subsets", "20x5"])
     told, value = capsys.readouterr().out.splitlines()[-2:]
-    expected, spread = kernel.over_subsets(features[0], features[1][1:], 20, 5)
-    assert float(value.removeprefix("kd_effnet ")) == pytest.approx(expected, rel=1e-4)
+    distances = kernel.subset_distances(features[0], features[1][1:], 20, 5)
+    assert float(value.removeprefix("kd_effnet ")) == pytest.approx(distances.mean(), rel=1e-4)
     start = "images: 12 images and 11 images, 20 subsets of 5, standard deviation over them "
-    assert float(told.removeprefix(start)) == pytest.approx(spread, rel=0.01)
+    assert float(told.removeprefix(start)) == pytest.approx(distances.std(), rel=0.01)
 
 
 def test_metrics_of_one_network_share_a_pass(measure, folders, monkeypatch, capsys):
@@ -109,42 +109,58 @@ def test_how_two_sets_overlap(folders, features, capsys):
     names = ["precision_effnet", "recall_effnet", "density_effnet", "coverage_effnet"]
     main([",".join(names), str(folders[1]), str(folders[0])])
     lines = capsys.readouterr().out.splitlines()
-    sides = [Manifold.of(x.astype(np.float32)) for x in features[::-1]]
+    sides = [Side.of(x.astype(np.float32), blocks_of(12)) for x in features]
+    estimates = overlaps(*sides).whole()
     for i, name in enumerate(names):
-        overlap = OVERLAPS[name.removesuffix("_effnet")]
+        expected = estimates[name.removesuffix("_effnet")].value
         told, value = lines[3 * i + 1 : 3 * i + 3]
-        assert float(value.removeprefix(f"{name} ")) == pytest.approx(
-            overlap.between(*sides).value, rel=1e-6
-        )
+        assert float(value.removeprefix(f"{name} ")) == pytest.approx(expected, rel=1e-6)
         start = "images: 12 images and 12 images, "
         assert told.startswith(f"{start}k = 3 with <=" if i < 2 else f"{start}k = 5 with <")
 
 
-def held(features) -> sets.ImageSet:
-    return sets.ImageSet(Path("images"), features)
+def estimates_of(metrics, a, b):
+    """What the command measures of features that are held."""
+    (group,) = groups_of(metrics)
+    asked = Namespace(device="cpu", subsets=None)
+    held = (sets.ImageSet(Path("images"), features) for features in (a, b))
+    return sets.estimates_of(group, *held, asked)
 
 
-def test_the_error_of_how_two_sets_overlap(capsys):
+def test_the_error_of_how_two_sets_overlap():
     """That of balanced half-samples; none where every half has the same number."""
     a, b = np.random.default_rng(0).normal(size=(2, 60, 4)).astype(np.float32)
     b += 1  # so that some are inside and some are outside
-    args = Namespace(device="cpu")
-    for name, overlap in OVERLAPS.items():
-        influences = overlap.between(Manifold.of(a), Manifold.of(b)).influences
-        told = sets.on_features(name, held(a), held(b), args)[1]
-        error = float(told.partition(", standard error ")[2])
-        assert error == pytest.approx(np.linalg.norm(influences), rel=0.01)
-        assert "error" not in sets.on_features(name, held(a), held(b + 1000), args)[1]
+    expected = overlaps(Side.of(b, blocks_of(60)), Side.of(a, blocks_of(60))).whole()
+    apart = estimates_of(OVERLAPS, a, b + 1000)
+    for name, estimate in estimates_of(OVERLAPS, a, b).items():
+        said = ", ".join(sets.remarks_on(name, estimate))
+        error = float(said.partition(", standard error ")[2])
+        assert error == pytest.approx(expected[name].stderr, rel=0.01)
+        assert sets.remarks_on(name, apart[name]) == [OVERLAPS[name].convention]
 
 
-def test_cmmd_and_its_error(capsys):
+def test_cmmd_and_its_error():
     """The weights of CLIP are too large for a test: of features in their place."""
     a, b = np.random.default_rng(0).normal(size=(2, 40, 8)).astype(np.float32)
-    value, remark = sets.on_features("cmmd", held(a), held(b), Namespace())
+    estimate = estimates_of(("cmmd",), a, b)["cmmd"]
     expected = kernel.cmmd(Side.of(b, blocks_of(40)), Side.of(a, blocks_of(40))).whole()
-    assert value == pytest.approx(expected.value, rel=1e-9)
-    error = np.hypot(*map(np.linalg.norm, (expected.of_samples, expected.of_reference)))
-    assert remark == f"standard error {error:.3g}"
+    assert estimate.value == pytest.approx(expected.value, rel=1e-9)
+    of_both_sides = [np.linalg.norm(source.values) for source in expected.influences]
+    error = np.hypot(*of_both_sides)
+    assert sets.remarks_on("cmmd", estimate) == [f"standard error {error:.3g}"]
+
+
+def test_the_time_of_what_compares_all_pairs_is_told_before(folders, monkeypatch, capsys):
+    """Once for metrics that share their distances, and never for what moments are enough for."""
+    monkeypatch.setattr(sets, "MANY", 100)
+    main(["kd_effnet,precision_effnet,recall_effnet,fd_effnet", *map(str, folders)])
+    told = [line for line in capsys.readouterr().err.splitlines() if ": about " in line]
+    assert [line.partition(": about ")[0] for line in told] == [
+        "kd_effnet",
+        "precision_effnet, recall_effnet",
+    ]
+    assert all("for 12 and 12 images, which grows with their product" in line for line in told)
 
 
 def test_ms_ssim_refuses_small_images_and_the_others_are_printed(

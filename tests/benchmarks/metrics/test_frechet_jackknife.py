@@ -1,5 +1,7 @@
 """The jackknife of the Frechet distance, against distances without a block and new draws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from reference_metrics import frechet
@@ -16,9 +18,19 @@ from benchmarks.runtime.digest import digest
 from diffae.system.errors import UserError
 
 
-def jackknife(samples, reference, sample_blocks, reference_blocks):
-    sides = Side.of(samples, sample_blocks), Side.of(reference, reference_blocks)
-    return between(*sides).whole()
+def in_parts(samples, reference, sample_blocks, reference_blocks):
+    sides = Side.of(samples, sample_blocks, "samples"), Side.of(reference, reference_blocks)
+    return between(*sides)
+
+
+def jackknife(*sides):
+    return in_parts(*sides).whole()
+
+
+def values_of(parts):
+    """The value, those without each block of the samples, and those without each of the reference."""
+    values = [float(parts.part(i)) for i in range(parts.count)]
+    return values[0], values[1 : BLOCKS + 1], values[BLOCKS + 1 :]
 
 
 @pytest.mark.parametrize(
@@ -33,14 +45,43 @@ def test_every_block_left_out_is_worth_nine_digits(n, m, dead):
     a, b = rng.normal(size=(n, 64)).astype(np.float32), rng.normal(0.3, 1.2, size=(m, 64))
     a[:, :dead], b[:, :dead] = 0.5, 0.25
     blocks_a, blocks_b = rng.integers(0, BLOCKS, n), rng.integers(0, BLOCKS, m)
-    found = jackknife(a, b, blocks_a, blocks_b)
+    value, without_a, without_b = values_of(in_parts(a, b, blocks_a, blocks_b))
     blocks = range(BLOCKS)
     of_a = [frechet(a[blocks_a != block], b) for block in blocks]
     of_b = [frechet(a, b[blocks_b != block]) for block in blocks]
     digits = 1e-8 if dead else 1e-9  # roots are taken of the rounding noise of constant dimensions
-    np.testing.assert_allclose(found.value, frechet(a, b), rtol=digits)
-    np.testing.assert_allclose(found.without_samples, of_a, rtol=digits)
-    np.testing.assert_allclose(found.without_reference, of_b, rtol=digits)
+    np.testing.assert_allclose(value, frechet(a, b), rtol=digits)
+    np.testing.assert_allclose(without_a, of_a, rtol=digits)
+    np.testing.assert_allclose(without_b, of_b, rtol=digits)
+    estimate = jackknife(a, b, blocks_a, blocks_b)
+    assert estimate.value == value and estimate.n == n
+    for source, without, of_side in zip(
+        estimate.influences, (without_a, without_b), (blocks_a, blocks_b), strict=True
+    ):
+        expected = influences(value, np.array(without), shares_of(of_side))
+        np.testing.assert_array_equal(source.values, expected)
+    alone = between(Side.of(a, blocks_a), Side.of(b, blocks_b), with_error=False)
+    assert (alone.count, alone.whole().value, alone.whole().error) == (1, value, None)
+
+
+def test_blocks_of_the_same_images_are_left_out_of_both_sides_at_once():
+    a, b = np.random.default_rng(1).normal(size=(2, 60, 5))
+    sides = Side.of(a, blocks_of(60), "x"), Side.of(b, blocks_of(60), "y")
+    ours, theirs = between(*sides).whole().influences
+    (both,) = between(sides[0], replace(sides[1], units="x")).whole().influences
+    assert both.units == "x"
+    np.testing.assert_allclose(both.values, ours.values + theirs.values, rtol=1e-12)
+
+
+def test_a_side_of_a_random_number_of_images_has_the_shares_of_those_it_was_drawn_from():
+    rng = np.random.default_rng(2)
+    pool, other = rng.normal(size=(90, 5)), Side.of(rng.normal(size=(40, 5)), blocks_of(40))
+    rows = np.flatnonzero(rng.random(90) < 0.5)
+    side = Side(pool, rows, blocks_of(90)[rows], drawn_from=blocks_of(90))
+    np.testing.assert_array_equal(side.shares, shares_of(blocks_of(90)))
+    value, without, _ = values_of(between(side, other))
+    expected = influences(value, np.array(without), shares_of(blocks_of(90)))
+    np.testing.assert_array_equal(between(side, other).whole().influences[0].values, expected)
 
 
 def test_some_rows_of_many_are_a_side():
@@ -49,20 +90,20 @@ def test_some_rows_of_many_are_a_side():
     pool, other = rng.normal(size=(90, 5)).astype(np.float32), rng.normal(size=(40, 5))
     rows, blocks = rng.permutation(90)[:50], rng.integers(0, BLOCKS, 50)
     reference = Side.of(other, blocks_of(40))
-    found = between(Side(pool, rows, blocks), reference).whole()
+    estimate = between(Side(pool, rows, blocks), reference).whole()
     expected = between(Side.of(pool[rows], blocks), reference).whole()
-    assert found.value == expected.value
-    np.testing.assert_array_equal(found.of_samples, expected.of_samples)
-    np.testing.assert_array_equal(found.of_reference, expected.of_reference)
+    assert estimate.value == expected.value
+    for source, copied in zip(estimate.influences, expected.influences, strict=True):
+        np.testing.assert_array_equal(source.values, copied.values)
     assert Side(pool, rows, blocks).digest == digest(pool[rows])
 
 
 def test_an_empty_block_changes_nothing():
     a, b = np.random.default_rng(2).normal(size=(2, 30, 8))
     blocks = np.where(blocks_of(30) == 3, 4, blocks_of(30))
-    found = jackknife(a, b, blocks, blocks_of(30))
-    assert found.without_samples[3] == found.value
-    assert (np.delete(found.without_samples, 3) != found.value).all()
+    value, without, _ = values_of(in_parts(a, b, blocks, blocks_of(30)))
+    assert without[3] == value
+    assert (np.delete(without, 3) != value).all()
 
 
 def test_blocks_are_dealt_in_turn():
@@ -107,14 +148,15 @@ def test_standard_error_of_the_first_accepted_of_a_pool():
     values, estimates, differences = [], [], []
     for _ in range(60):
         z, u = rng.normal(0.1, 1.1, size=(pool, 50)), rng.random(pool)
-        found = []
+        of_models = []
         for model, w in ((z, z[:, 0]), (1.01 * z, z[:, 0] + 0.1 * z[:, 1])):
             wanted = np.flatnonzero(u < 1 / (1 + np.exp(-w)))[:40]
             blocks = blocks_of(pool)[wanted]
-            found.append(jackknife(model[wanted], reference, blocks, blocks_of(300)))
-        values.append([one.value for one in found])
-        estimates.append(np.square(found[0].of_samples).sum())
-        differences.append(np.square(found[1].of_samples - found[0].of_samples).sum())
+            of_models.append(jackknife(model[wanted], reference, blocks, blocks_of(300)))
+        values.append([estimate.value for estimate in of_models])
+        first, second = (estimate.influences[0].values for estimate in of_models)
+        estimates.append(np.square(first).sum())
+        differences.append(np.square(second - first).sum())
     values = np.array(values)
     assert 0.8 < np.sqrt(np.mean(estimates)) / values[:, 0].std(ddof=1) < 1.6
     assert 0.8 < np.sqrt(np.mean(differences)) / np.diff(values).std(ddof=1) < 1.8

@@ -6,15 +6,23 @@ import reference_metrics
 import torch
 from sklearn.metrics.pairwise import polynomial_kernel
 
-from benchmarks.metrics import frechet, frechet_jackknife, kernel, manifold
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
+from benchmarks.metrics import frechet, frechet_jackknife
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of, influences, shares_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.metrics.nearest import nearest
+from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets.manifold import overlaps
 from diffae.system.errors import UserError
 
 
 def between(x, y):
     return kernel.between(Side.of(x, blocks_of(len(x))), Side.of(y, blocks_of(len(y)))).whole()
+
+
+def check_influences(values, value, without, blocks, rel):
+    """Influences [BLOCKS] beside those of a brute-force jackknife."""
+    expected = influences(value, np.array(without), shares_of(blocks))
+    np.testing.assert_allclose(values, expected, rtol=0, atol=rel * np.abs(without).max())
 
 
 def paired(made, originals, blocks):
@@ -35,15 +43,14 @@ def test_the_distance_and_every_block_left_out(n, m, few_rows):
     found = kernel.between(Side.of(x, of_x), Side.of(y, of_y)).whole()
     x = x.astype(np.float64)
     assert found.value == pytest.approx(reference_metrics.kernel(x, y), rel=1e-11)
-    for block in range(BLOCKS):
-        for without, rest in (
-            (found.without_samples, (x[of_x != block], y)),
-            (found.without_reference, (x, y[of_y != block])),
-        ):
-            if min(map(len, rest)) > 1:
-                assert without[block] == pytest.approx(reference_metrics.kernel(*rest), rel=1e-10)
-            else:
-                assert np.isnan(without[block])
+    if min(n, m) == 2:  # without one of two images there is no distance
+        assert found.influences == () and found.stderr is None
+        return
+    without_x = [reference_metrics.kernel(x[of_x != block], y) for block in range(BLOCKS)]
+    without_y = [reference_metrics.kernel(x, y[of_y != block]) for block in range(BLOCKS)]
+    ours, theirs = found.influences
+    check_influences(ours.values, found.value, without_x, of_x, rel=1e-9)
+    check_influences(theirs.values, found.value, without_y, of_y, rel=1e-9)
 
 
 def test_some_rows_of_many_are_a_side_and_an_empty_block_changes_nothing(few_rows):
@@ -53,8 +60,12 @@ def test_some_rows_of_many_are_a_side_and_an_empty_block_changes_nothing(few_row
     reference = Side.of(other, blocks_of(40))
     found = kernel.between(Side(pool, rows, blocks), reference).whole()
     copied = kernel.between(Side.of(pool[rows], blocks), reference).whole()
-    assert found.value == copied.value and found.without_samples[3] == found.value
-    np.testing.assert_array_equal(found.of_samples, copied.of_samples)
+    assert found.value == copied.value
+    ours, theirs = (estimate.influences[0].values for estimate in (found, copied))
+    np.testing.assert_array_equal(ours, theirs)
+    without = [reference_metrics.kernel(pool[rows][blocks != k], other) for k in range(BLOCKS)]
+    assert without[3] == pytest.approx(found.value, rel=1e-5)
+    check_influences(ours, found.value, without, blocks, rel=1e-5)
 
 
 def test_it_has_no_bias():
@@ -88,9 +99,8 @@ def test_the_standard_error_is_the_spread_of_new_draws(both, shift, least, most)
     fixed, values, variances = drawn(120, 0), [], []
     for _ in range(200):
         found = between(drawn(80, shift), drawn(120, 0) if both else fixed)
-        influence = [found.of_samples, found.of_reference if both else [0]]
         values.append(found.value)
-        variances.append(sum(np.square(part).sum() for part in influence))
+        variances.append(sum(source.variance for source in found.influences[: 1 + both]))
     ratio = np.sqrt(np.mean(variances)) / np.std(values, ddof=1)
     assert least < ratio < most
 
@@ -112,7 +122,12 @@ def test_subsets_equal_torch_fidelity(count, size, together, few_rows, monkeypat
     monkeypatch.setattr(kernel, "TOGETHER", together)
     theirs = pytest.importorskip("torch_fidelity.metric_kid").kid_features_to_metric
     first, second = two_sets()
-    found = kernel.over_subsets(first, second, count, size)
+    distances = kernel.subset_distances(first, second, count, size)
+    found = distances.mean(), distances.std()
+    estimate = kernel.over_subsets(second, first, count, size)
+    assert estimate.value == found[0] and estimate.error is None
+    note = f"{count} subsets of {size}, standard deviation over them {found[1]:.3g}"
+    assert estimate.notes == (note,)
     for dtype, within in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
         features = (torch.from_numpy(x).to(dtype) for x in (first, second))
         flags = {"kid_subsets": count, "kid_subset_size": size, "verbose": False}
@@ -131,19 +146,23 @@ def test_too_few_images_are_refused():
         kernel.over_subsets(np.zeros((9, 4)), np.zeros((7, 4)), 2, 8)
 
 
-def of_sides(distance):
-    return lambda x, y: distance(*(Side.of(z, blocks_of(len(z))) for z in (x, y))).whole().value
+def of_sides(metric):
+    return lambda x, y: metric(*(Side.of(z, blocks_of(len(z))) for z in (x, y))).whole()
+
+
+def value_of(distance):
+    return lambda x, y: of_sides(distance)(x, y).value
 
 
 OF_FEATURES = {
-    "kernel": of_sides(kernel.between),
-    "cmmd": of_sides(kernel.cmmd),
-    "paired": of_sides(kernel.paired),
-    "subsets": lambda x, y: kernel.over_subsets(x, y, 2, 5)[0],
+    "kernel": value_of(kernel.between),
+    "cmmd": value_of(kernel.cmmd),
+    "paired": value_of(kernel.paired),
+    "subsets": lambda x, y: kernel.over_subsets(x, y, 2, 5).value,
     "frechet": lambda x, y: frechet.frechet_distance(*map(frechet.Moments.from_features, (x, y))),
-    "frechet, jackknife": of_sides(frechet_jackknife.between),
-    "frechet, paired": of_sides(paired_jackknife),
-    "precision": lambda x, y: manifold.precision(*map(manifold.Manifold.of, (x, y))).value,
+    "frechet, jackknife": value_of(frechet_jackknife.between),
+    "frechet, paired": value_of(paired_jackknife),
+    "precision": lambda x, y: of_sides(overlaps)(x, y)["precision"].value,
     "nearest": lambda x, y: nearest(x, y)[0].max(),
 }
 
@@ -188,19 +207,18 @@ def test_a_distance_of_pairs_and_every_block_left_out_of_both_sides(n, few_rows)
     blocks = np.random.default_rng(1).integers(0, BLOCKS, n)
     found = paired(y, x, blocks)
     assert found.value == pytest.approx(expected_paired(x, y), rel=1e-10)
-    for block in range(BLOCKS):
-        kept = blocks != block
-        if kept.sum() > 1:
-            expected = expected_paired(x[kept], y[kept])
-            assert found.without[block] == pytest.approx(expected, rel=1e-9)
-        else:
-            assert np.isnan(found.without[block])
+    kept = [blocks != block for block in range(BLOCKS)]
+    if min(rest.sum() for rest in kept) < 2:
+        assert found.influences == ()
+        return
+    without = [expected_paired(x[rest], y[rest]) for rest in kept]
+    check_influences(found.influences[0].values, found.value, without, blocks, rel=1e-9)
 
 
 def test_equal_images_are_at_no_distance_and_one_has_none():
     x, _ = pairs_of(40, 9, seed=0)
     found = paired(x, x, blocks_of(40))
-    assert found.value == 0 and not found.without.any()
+    assert found.value == 0 and found.stderr == 0
     with pytest.raises(UserError, match="at least two"):
         paired(x[:1], x[:1], blocks_of(1))
 
@@ -217,7 +235,7 @@ def test_equal_images_are_at_no_distance_where_rounding_depends_on_alignment(mon
     monkeypatch.setattr(kernel, "polynomial", summed_by_alignment)
     x, y = pairs_of(40, 9, seed=0)
     found = paired(x, x, blocks_of(40))
-    assert found.value == 0 and not found.without.any()
+    assert found.value == 0 and found.stderr == 0
     assert paired(x, y, blocks_of(40)).value == pytest.approx(expected_paired(x, y), rel=1e-9)
 
 
@@ -228,11 +246,11 @@ def test_a_distance_of_pairs_has_no_bias_and_its_error_is_their_spread():
     x, y = pairs_of(4000, 6, seed=5)
     truth = expected_paired(x, y)
     draws = [pairs_of(60, 6, seed=1000 + i) for i in range(300)]
-    found = [paired(b, a, blocks_of(60)) for a, b in draws]
-    values = np.array([one.value for one in found])
+    estimates = [paired(b, a, blocks_of(60)) for a, b in draws]
+    values = np.array([estimate.value for estimate in estimates])
     spread = values.std(ddof=1)
     assert abs(values.mean() - truth) < 4 * spread / np.sqrt(300)
-    stated = np.sqrt(np.mean([np.square(one.influences).sum() for one in found]))
+    stated = np.sqrt(np.mean([estimate.stderr**2 for estimate in estimates]))
     assert 0.85 < stated / spread < 1.3
     apart = np.mean([between(b, a).value for a, b in draws])
     assert apart < truth - 10 * spread / np.sqrt(300)
@@ -257,11 +275,11 @@ def test_cmmd_is_that_of_cmmd_pytorch(few_rows):
     assert found.value == pytest.approx(expected_cmmd(x, y), rel=1e-8)
     longer = kernel.cmmd(Side.of(5 * x, of_x), Side.of(y, of_y)).whole()
     assert longer.value == pytest.approx(found.value, rel=1e-9)
-    for block in range(BLOCKS):
-        expected = expected_cmmd(x[of_x != block], y)
-        assert found.without_samples[block] == pytest.approx(expected, rel=1e-8)
-        expected = expected_cmmd(x, y[of_y != block])
-        assert found.without_reference[block] == pytest.approx(expected, rel=1e-8)
+    without_x = [expected_cmmd(x[of_x != block], y) for block in range(BLOCKS)]
+    without_y = [expected_cmmd(x, y[of_y != block]) for block in range(BLOCKS)]
+    ours, theirs = found.influences
+    check_influences(ours.values, found.value, without_x, of_x, rel=1e-8)
+    check_influences(theirs.values, found.value, without_y, of_y, rel=1e-8)
 
 
 def test_cmmd_is_biased_upwards():

@@ -1,29 +1,44 @@
 """Precision, recall, density and coverage: prdc, torch-fidelity, closed forms, new draws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from benchmarks.metrics import METRICS, manifold
-from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
-from benchmarks.metrics.manifold import (
+from benchmarks.metrics import METRICS
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
+from benchmarks.metrics.sets import manifold
+from benchmarks.metrics.sets.manifold import (
     OVERLAPS,
     PARTS,
-    Estimate,
     Manifold,
-    coverage,
-    density,
-    precision,
-    recall,
+    influence_of_splits,
+    overlaps,
 )
 from diffae.system.errors import UserError
 
 
+def side_of(points, blocks=None):
+    return Side.of(points, blocks_of(len(points)) if blocks is None else blocks)
+
+
+def estimates_of(a, b, **k):
+    """The four estimates of a reference and samples, with the k of each, or with one k."""
+    wanted = [replace(overlap, **k) for overlap in OVERLAPS.values()]
+    return overlaps(side_of(b), side_of(a), wanted).whole()
+
+
 def overlap(a, b, **k):
-    """The four numbers of a reference and samples, with the k of each, or with one k."""
-    sides = Manifold.of(a), Manifold.of(b)
-    return [of(*sides, **k).value for of in (precision, recall, density, coverage)]
+    """The four numbers of a reference and samples."""
+    return [estimate.value for estimate in estimates_of(a, b, **k).values()]
+
+
+def in_all_parts(a, b, blocks_a, blocks_b):
+    """The four numbers [4, 39] of a reference and samples in each of PARTS."""
+    (values,) = [overlaps(side_of(b, blocks_b), side_of(a, blocks_a)).part(0)]
+    return values
 
 
 def defined(a, b, k=3, wide=5):
@@ -104,17 +119,15 @@ def test_samples_are_one_half_of_the_reference():
 def test_the_border_of_a_ball():
     """It belongs to the balls of precision and recall, not to those of density and coverage."""
     a, at_border = np.array([[0.0], [1], [2], [3]]), np.full((4, 1), 6.0)
-    assert precision(*map(Manifold.of, (a, at_border)), k=3).value == 1
-    assert density(*map(Manifold.of, (a, at_border)), k=3).value == 0
-    assert coverage(*map(Manifold.of, (a, at_border)), k=3).value == 0
-    assert recall(*map(Manifold.of, (at_border, a)), k=3).value == 1
+    precision, _, density, coverage = overlap(a, at_border, k=3)
+    assert (precision, density, coverage) == (1, 0, 0)
+    assert overlap(at_border, a, k=3)[1] == 1
 
 
 def test_equal_points_have_a_ball_of_radius_zero():
     """Though the formula of the distance gives rounding noise for them."""
     points = np.random.default_rng(0).normal(50, 1, size=(9, 500)).astype(np.float32)
-    x = torch.from_numpy(points)
-    ((_, distances),) = manifold._rows(*2 * [Manifold.of(x)])
+    ((_, distances),) = manifold._rows(*2 * [Manifold.of(side_of(points))])
     assert (distances.diagonal() == 0).all()
     np.testing.assert_allclose(distances, cdist(points, points), rtol=1e-6)
     same = np.repeat(points[:1], 9, 0)
@@ -126,27 +139,25 @@ def test_a_share_of_almost_all_has_no_error(outside, has_error):
     """Precision, of 80 samples of which some are far away; the other shares are of all."""
     a, b = (np.random.default_rng(seed).normal(size=(80, 2)) for seed in (0, 0))
     b[:outside] += 1000
-    found = precision(Manifold.of(a), Manifold.of(b))
-    assert found.value == 1 - outside / 80
-    assert found.has_error == has_error
-    if not has_error:
-        said = f"the share is {80 - outside} of 80, and an error needs 5 or more on either side"
-        assert found.why_no_error == f"no error: {said}"
+    precision = estimates_of(a, b)["precision"]
+    assert precision.value == 1 - outside / 80
+    assert (precision.stderr is not None) == has_error
+    counts = f"the share is {80 - outside} of 80, and an error needs 5 or more on either side"
+    assert precision.why == ("" if has_error else f"no error: {counts}")
 
 
 @pytest.mark.parametrize(("n", "m"), [(53, 37), (37, 53)])
 def test_a_share_says_of_how_many_points_it_is(n, m):
     """Of two prime numbers of points, the share times the one is whole, and times the other is not."""
-    sides = [Manifold.of(x) for x in two_sets(n=n, m=m)]
-    for name, one in OVERLAPS.items():
-        found = one.between(*sides)
+    for name, estimate in estimates_of(*two_sets(n=n, m=m)).items():
         whole = [
             count
             for count in (n, m)
-            if found.value * count == pytest.approx(round(found.value * count))
+            if estimate.value * count == pytest.approx(round(estimate.value * count))
         ]
-        assert 0 < found.value < 1.5
-        assert [found.of] == (whole if METRICS[name].most == 1 else [None]), name
+        assert 0 < estimate.value < 1.5
+        total = OVERLAPS[name].total(samples=m, reference=n)
+        assert [total] == (whole if METRICS[name].most == 1 else [None]), name
 
 
 # ----------------------------------------------------------------------------------------------
@@ -161,13 +172,12 @@ def test_the_number_and_both_halves_of_every_split(sets, most, monkeypatch):
     monkeypatch.setattr(manifold, "MOST", most)
     rng = np.random.default_rng(7)
     of_a, of_b = (rng.integers(0, BLOCKS, len(x)) for x in sets)
-    sides = Manifold.of(sets[0], of_a), Manifold.of(sets[1], of_b)
-    found = [of(*sides) for of in (precision, recall, density, coverage)]
-    np.testing.assert_allclose([one.value for one in found], defined(*sets), rtol=1e-12)
+    values = in_all_parts(*sets, of_a, of_b)
+    np.testing.assert_allclose(values[:, 0], defined(*sets), rtol=1e-12)
     for i in (0, 8, 18):
         for half, blocks in enumerate((PARTS[1 + i], PARTS[20 + i])):
             expected = defined(sets[0][blocks[of_a]], sets[1][blocks[of_b]])
-            np.testing.assert_allclose([one.halves[i, half] for one in found], expected, rtol=1e-12)
+            np.testing.assert_allclose(values[:, 1 + 19 * half + i], expected, rtol=1e-12)
 
 
 def test_the_nearest_points_may_all_be_in_few_blocks():
@@ -176,12 +186,11 @@ def test_the_nearest_points_may_all_be_in_few_blocks():
     sets = [np.sort(rng.uniform(0, 9, 300))[:, None] for _ in range(2)]
     blocks = np.arange(300) // (300 // BLOCKS)
     blocks[7::15] = np.roll(blocks[7::15], BLOCKS // 2)
-    sides = [Manifold.of(points, blocks) for points in sets]
-    found = [of(*sides) for of in (precision, recall, density, coverage)]
+    values = in_all_parts(*sets, blocks, blocks)
     for i in range(19):
         for half, held in enumerate((PARTS[1 + i], PARTS[20 + i])):
             expected = defined(*(points[held[blocks]] for points in sets))
-            np.testing.assert_allclose([one.halves[i, half] for one in found], expected, rtol=1e-12)
+            np.testing.assert_allclose(values[:, 1 + 19 * half + i], expected, rtol=1e-12)
 
 
 def test_splits_are_balanced():
@@ -190,9 +199,19 @@ def test_splits_are_balanced():
     """
     assert (PARTS[1:].sum(1) == 10).all() and (PARTS[1:20] ^ PARTS[20:]).all()
     x = np.random.default_rng(1).normal(size=BLOCKS)
-    halves = (PARTS[1:] @ x / 10).reshape(2, -1).T
-    error = np.linalg.norm(Estimate(x.mean(), halves).influences)
+    error = np.linalg.norm(influence_of_splits(PARTS @ x / PARTS.sum(1)))
     assert error == pytest.approx(x.std(ddof=1) / np.sqrt(BLOCKS), rel=1e-12)
+
+
+def test_the_influences_are_those_of_the_splits():
+    a, b = two_sets()
+    values = in_all_parts(a, b, blocks_of(len(a)), blocks_of(len(b)))
+    estimates = overlaps(Side.of(b, blocks_of(90), "b"), Side.of(a, blocks_of(130), "a")).whole()
+    for in_parts, estimate in zip(values, estimates.values(), strict=True):
+        (source,) = estimate.influences
+        first, second = in_parts[1:20], in_parts[20:]
+        np.testing.assert_allclose(source.values, (first - second) / np.sqrt(4 * 19), rtol=1e-12)
+        assert source.units.startswith("blocks, halved:") and estimate.n == 90
 
 
 @pytest.mark.slow
@@ -201,34 +220,42 @@ def test_the_standard_error_is_the_spread_of_new_draws(n, m, d, shift):
     rng = np.random.default_rng(5)
     values, variances = [], []
     for _ in range(150):
-        sides = Manifold.of(rng.normal(size=(n, d))), Manifold.of(rng.normal(shift, 1, (m, d)))
-        found = [of(*sides) for of in (precision, recall, density, coverage)]
-        values.append([one.value for one in found])
-        variances.append([np.square(one.influences).sum() for one in found])
+        sets = rng.normal(size=(n, d)), rng.normal(shift, 1, (m, d))
+        in_parts = in_all_parts(*sets, blocks_of(n), blocks_of(m))
+        values.append(in_parts[:, 0])
+        variances.append([np.square(influence_of_splits(x)).sum() for x in in_parts])
     ratio = np.sqrt(np.mean(variances, 0)) / np.std(values, 0, ddof=1)
     assert (ratio > 0.85).all() and (ratio < 1.2).all()
 
 
 def test_there_is_no_error_where_a_half_has_too_few_points():
     a, b = two_sets()
-    few = Manifold.of(a[:9])
-    assert np.isnan(precision(few, Manifold.of(b)).influences).any()
-    assert np.isnan(recall(Manifold.of(b), few).influences).any()
-    assert np.isfinite(recall(few, Manifold.of(b)).influences).all()
-    one = Manifold.of(b[:1], blocks_of(1))
-    for of in (precision, density, coverage):
-        assert np.isnan(of(Manifold.of(a), one).influences).any()
-
-
-def test_too_few_images_are_refused():
-    a, b = map(Manifold.of, (np.zeros((3, 2)), np.zeros((5, 2))))
-    for of, sides, message in (
-        (precision, (a, b), "precision with k = 3 needs at least 4 images in the reference"),
-        (recall, (b, a), "recall with k = 3 needs at least 4 images in the samples, which has 3"),
-        (density, (b, a), "density with k = 5 needs at least 6 images in the reference"),
-        (coverage, (b, a), "coverage with k = 5 needs at least 6 images in the reference"),
+    few, many = (a[:9], blocks_of(9)), (b, blocks_of(90))
+    for reference, samples, has_error in (
+        (few, many, [False, True, False, False]),
+        (many, few, [True, False, True, True]),
     ):
-        with pytest.raises(UserError, match=message):
-            of(*sides)
+        in_parts = in_all_parts(reference[0], samples[0], reference[1], samples[1])
+        finite = [np.isfinite(influence_of_splits(x)).all() for x in in_parts]
+        assert finite == has_error
+    density = estimates_of(a[:9], b)["density"]
+    assert density.why == "no error: half of the images is too few for a ball"
+    assert density.value is not None and density.error is None
+    for estimate in estimates_of(a, b[:1]).values():
+        assert estimate.error is None and estimate.why
+
+
+def test_too_few_images_have_a_reason_and_no_value():
+    a, b = np.zeros((3, 2)), np.zeros((5, 2))
+    for name, sides, message in (
+        ("precision", (a, b), "precision with k = 3 needs at least 4 images in the reference"),
+        ("recall", (b, a), "recall with k = 3 needs at least 4 images in the samples, which has 3"),
+        ("density", (b, a), "density with k = 5 needs at least 6 images in the reference"),
+        ("coverage", (b, a), "coverage with k = 5 needs at least 6 images in the reference"),
+    ):
+        estimate = estimates_of(*sides)[name]
+        assert estimate.value is None and estimate.why.startswith(message)
+    none = overlaps(side_of(a), side_of(a))
+    assert none.count == 0 and all(x.value is None for x in none.whole().values())
     with pytest.raises(UserError, match="infinite or NaN"):
-        Manifold.of(np.array([[1.0], [np.nan]]))
+        side_of(np.array([[1.0], [np.nan]]))

@@ -19,7 +19,7 @@ from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.frechet_jackknife import Side
 from benchmarks.metrics.networks.chosen import DISTANCES
 from benchmarks.metrics.protocols import edits as edit_protocols
-from benchmarks.plugin import Cell, NotAvailable, Part, Solved
+from benchmarks.plugin import Cell, Estimate, NotAvailable, Part, Solved
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import Code
@@ -27,7 +27,7 @@ from benchmarks.tasks.edits import by_protocol, directions, edits, unpaired
 from benchmarks.tasks.edits.decoded import Chosen, Ground
 from benchmarks.tasks.edits.directions import MEANS, PAPER
 from benchmarks.tasks.edits.unpaired import OTHER_HALF, UNEDITED, Unpaired, strengths
-from benchmarks.tasks.shared.distances import distance_rows
+from benchmarks.tasks.shared.distances import set_estimates
 from benchmarks.tasks.shared.probe_fits import fit_adam
 from probes import LinearProbe
 
@@ -185,7 +185,7 @@ def test_the_distance_of_edited_images_is_beside_that_of_unedited_and_of_real_on
     sides = [found[f"Male {side}, {UNEDITED}", "kd_effnet"] for side in edits.SIDES.values()]
     mean = found[UNEDITED, "kd_effnet"]
     assert mean.value == pytest.approx(np.mean([row.value for row in sides]))
-    (part,), both = mean.uncertainty, [row.uncertainty[0] for row in sides]
+    (part,), both = mean.estimate.influences, [row.estimate.influences[0] for row in sides]
     assert {part.units} == {one.units for one in both}
     np.testing.assert_allclose(part.values, (both[0].values + both[1].values) / 2)
 
@@ -210,16 +210,17 @@ def test_positives_in_place_of_edits_are_at_distance_0(context, monkeypatch):
     for side in edits.SIDES.values():
         row = known[f"Male {side}, {PAPER}"]
         assert abs(row.value) < 3 * row.stderr < known[f"Male {side}, {UNEDITED}"].value / 3
-        (part,) = row.uncertainty
+        (part,) = row.estimate.influences
         assert part.units.startswith("blocks") and len(part.values) == 20
-        assert error(row.uncertainty).stderr == pytest.approx(np.linalg.norm(part.values))
+        assert row.stderr == pytest.approx(np.linalg.norm(part.values))
     added = known[f"Male added, {PAPER}"]
 
-    def of_one(cell, *of):
-        (row,) = distance_rows(cell, *of)
-        yield replace(row, uncertainty=row.uncertainty if "added" in row.setting else ())
+    def of_added_alone(*of):
+        ((name, estimate),) = set_estimates(*of).items()
+        is_added = estimate.value == added.value
+        return {name: estimate if is_added else Estimate(estimate.value, n=estimate.n)}
 
-    monkeypatch.setattr(unpaired, "distance_rows", of_one)
+    monkeypatch.setattr(unpaired, "set_estimates", of_added_alone)
     *_, mean = (
         row
         for row in unpaired.near_rows(ground.cell, ground.cell, network, "kid", [edit])
@@ -232,19 +233,18 @@ def test_the_error_of_a_distance_is_its_spread_where_persons_are_on_both_sides(c
     """Redrawn persons, each with an image in either class, which are alike but for the class. Taken to be
     independent, the sides have a larger error.
     """
-    rng, network, found = np.random.default_rng(0), colours.features(), []
-    names, cell = {"kid": "kd_effnet"}, Cell(context, "edits", fields={"a": 1})
+    rng, network, estimates = np.random.default_rng(0), colours.features(), []
     for _ in range(60):
         people = rng.normal(0.5, 0.2, (40, 1, 3))
         pair = (people + rng.normal(0, 0.02, (40, 2, 3))).astype(np.float32)
         pair[:, 1] += 0.6
         sides = [Side.of(pair[:, k], np.arange(40) % 20, "blocks") for k in (0, 1)]
-        found += distance_rows(cell, network, names, *sides)
-    spread = np.std([row.value for row in found])
-    assert np.mean([row.stderr for row in found]) == pytest.approx(spread, rel=0.25)
+        estimates += set_estimates(context, network, ("kid",), *sides).values()
+    spread = np.std([estimate.value for estimate in estimates])
+    assert np.mean([estimate.stderr for estimate in estimates]) == pytest.approx(spread, rel=0.25)
     apart = [replace(side, units=f"blocks {k}") for k, side in enumerate(sides)]
-    (row,) = distance_rows(cell, network, names, *apart)
-    assert row.stderr > 1.4 * found[-1].stderr
+    (independent,) = set_estimates(context, network, ("kid",), *apart).values()
+    assert independent.stderr > 1.4 * estimates[-1].stderr
 
 
 def test_numbers_do_not_depend_on_chunks(context, monkeypatch, tmp_path):

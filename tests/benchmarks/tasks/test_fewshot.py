@@ -12,6 +12,8 @@ from colours import Painter, colours_of, context_of, dataset, frechet, kernel
 import probes
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import Store
+from benchmarks.metrics.frechet_jackknife import blocks_of
+from benchmarks.metrics.sets.means import acceptance_rate
 from benchmarks.tasks.fewshot import sampling
 from benchmarks.tasks.fewshot.classes import (
     RULES,
@@ -218,7 +220,7 @@ def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypa
     for metric, between in (("fd_effnet", frechet), ("kd_effnet", kernel)):
         without = [between(reds, colours[of_class & (block != k)]) for k in range(20)]
         row = found["painter", "pu/Male", metric]
-        (part,) = (p for p in row.uncertainty if "reference" in p.units)
+        (part,) = (p for p in row.estimate.influences if "reference" in p.units)
         np.testing.assert_allclose(part.values, influences(without), atol=1e-7)
     drawn = np.arange(len(order)) < WANTED
     others = of_class & ~drawn
@@ -228,7 +230,7 @@ def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypa
     own = whole - (1 - share) * of_all  # blocks of unequal size: Busing, Meijer and van der Leeden
     of_drawn = (own - share * own.sum()) / np.sqrt(1 - np.square(share).sum())
     of_reds = [frechet(colours[drawn], colours[others & (block != k)]) for k in range(20)]
-    (part,) = found["naive", "pu/Male", "fd_effnet"].uncertainty
+    (part,) = found["naive", "pu/Male", "fd_effnet"].estimate.influences
     np.testing.assert_allclose(part.values, of_drawn + influences(of_reds), atol=1e-7)
 
 
@@ -290,12 +292,12 @@ def test_the_spread_over_seeds_is_that_of_their_distances(context, monkeypatch):
     assert row.stderr == pytest.approx(row.value / 8**0.5) and row.n == 5
     mean = found["painter", "pu/Male", "fd_effnet"]
     assert mean.value == pytest.approx(np.mean(values), rel=1e-5)
-    parts = [row for row in found.values() if len(row.uncertainty) == 3]
-    (seeds,) = (part for part in mean.uncertainty if "seeds" in part.units)
+    parts = [row for row in found.values() if len(row.estimate.influences) == 3]
+    (seeds,) = (part for part in mean.estimate.influences if "seeds" in part.units)
     assert len(parts) == 12 and seeds.variance == pytest.approx(
         np.var(values, ddof=1) / 5, rel=1e-4
     )
-    assert mean.stderr**2 == pytest.approx(sum(part.variance for part in mean.uncertainty))
+    assert mean.stderr**2 == pytest.approx(sum(part.variance for part in mean.estimate.influences))
 
 
 def test_each_part_of_the_error_is_of_the_mean_over_all_seeds(context, monkeypatch, tmp_path):
@@ -309,7 +311,7 @@ def test_each_part_of_the_error_is_of_the_mean_over_all_seeds(context, monkeypat
         found = measured(context, monkeypatch, from_position(start))
         return {
             (setting, metric): {
-                part.units.partition(":")[0]: part.values for part in row.uncertainty
+                part.units.partition(":")[0]: part.values for part in row.estimate.influences
             }
             for (system, setting, metric), row in found.items()
             if system == "painter"
@@ -338,7 +340,7 @@ def test_frechet_distances_may_be_without_their_error(context, monkeypatch):
         before = with_error[key]
         assert row.value == pytest.approx(before.value, rel=1e-9)
         if row.metric == "fd_effnet":
-            assert (row.stderr, row.uncertainty) == (None, ()) and before.stderr > 0
+            assert (row.stderr, row.estimate.influences) == (None, ()) and before.stderr > 0
         else:
             assert row.stderr == before.stderr
         assert row.note == before.note
@@ -349,11 +351,14 @@ def test_the_error_of_an_acceptance_rate_is_the_binomial_s(p):
     """Over 400 pools of 320 latents, of which each is accepted with probability p."""
     rng = np.random.default_rng(0)
     pools = [np.flatnonzero(rng.random(320) < p) for _ in range(400)]
-    found = [sampling.acceptance(accepted, 320) for accepted in pools]
-    stated = np.sqrt(np.mean([np.square(one.of_samples).sum() for one in found]))
+    rates = [
+        acceptance_rate(accepted, blocks_of(320), "pool", "reference")["acceptance_rate"]
+        for accepted in pools
+    ]
+    stated = np.sqrt(np.mean([rate.stderr**2 for rate in rates]))
     assert stated == pytest.approx(np.sqrt(p * (1 - p) / 320), rel=0.05)
-    assert np.std([one.value for one in found], ddof=1) == pytest.approx(stated, rel=0.12)
-    assert not any(one.of_reference.any() for one in found)
+    assert np.std([rate.value for rate in rates], ddof=1) == pytest.approx(stated, rel=0.12)
+    assert not any(rate.influences[1].values.any() for rate in rates)
 
 
 def test_fewer_accepted_than_wanted_are_counted(context, monkeypatch):
@@ -366,7 +371,7 @@ def test_fewer_accepted_than_wanted_are_counted(context, monkeypatch):
     # how many would be accepted of another pool is chance as well: the plain jackknife of the pool's blocks
     reds, block = painted(True, 40), 2 * np.arange(40) % 20
     left_out = [frechet(reds[block != k], real(context, True)) for k in range(20)]
-    (pool,) = (part for part in row.uncertainty if "pool" in part.units)
+    (pool,) = (part for part in row.estimate.influences if "pool" in part.units)
     expected = (np.mean(left_out) - left_out) * np.sqrt(19 / 20)
     np.testing.assert_allclose(pool.values, expected, atol=1e-7)
 

@@ -17,10 +17,10 @@ from benchmarks.core import store
 from benchmarks.core.images import embedded
 from benchmarks.core.measurement import Solved
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.metrics import kernel
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, influences, shares_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
-from benchmarks.metrics.manifold import OVERLAPS, Manifold
+from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets.manifold import overlaps
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.tasks.reconstruction.codebook_use import _counts, perplexity, uses
@@ -141,7 +141,7 @@ def test_the_distance_of_reconstructions_is_that_of_heusel_et_al(context):
     assert row.value == pytest.approx(reference_metrics.frechet(ours, theirs), rel=1e-3)
     blocks = selection.units.blocks(BLOCKS)
     pairs = paired_jackknife(Side.of(ours, blocks), Side.of(theirs, blocks)).whole()
-    assert row.stderr == pytest.approx(np.linalg.norm(pairs.influences), rel=1e-3)
+    assert row.stderr == pytest.approx(pairs.stderr, rel=1e-3)
     assert "with so few images" in row.note
 
 
@@ -170,15 +170,15 @@ def test_reconstructions_are_held_against_their_originals_as_two_sets(context):
     pairs = kernel.paired(Side.of(ours, blocks), Side.of(theirs, blocks)).whole()
     row = found[TABLE1, "", "rkd_effnet"]
     assert row.value == pytest.approx(pairs.value, rel=1e-6)
-    assert row.stderr == pytest.approx(np.linalg.norm(pairs.influences), rel=1e-6)
-    sides = Manifold.of(theirs, blocks), Manifold.of(ours, blocks)
+    assert row.stderr == pytest.approx(pairs.stderr, rel=1e-6)
+    estimates = overlaps(Side.of(ours, blocks), Side.of(theirs, blocks)).whole()
     for metric in ("precision", "recall"):
         row = found[TABLE1, "", f"{metric}_effnet"]
-        expected = OVERLAPS[metric].between(*sides)
+        expected = estimates[metric]
         assert row.value == expected.value and row.n == COUNT
-        if expected.has_error:
-            assert row.stderr == pytest.approx(np.linalg.norm(expected.influences), rel=1e-6)
-            assert row.uncertainty[0].units.startswith("blocks")
+        if expected.stderr is not None:
+            assert row.stderr == pytest.approx(expected.stderr, rel=1e-6)
+            assert row.estimate.influences[0].units.startswith("blocks")
 
 
 @pytest.mark.parametrize(

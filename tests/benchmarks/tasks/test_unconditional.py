@@ -11,8 +11,9 @@ from colours import SIZE, Painter, colours_of, context_of, dataset, features, fr
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.runner.results import Results
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
-from benchmarks.metrics.kernel import cmmd
-from benchmarks.metrics.manifold import OVERLAPS, Manifold
+from benchmarks.metrics.sets.groups import OVERLAP, shown_in
+from benchmarks.metrics.sets.kernel import cmmd
+from benchmarks.metrics.sets.manifold import overlaps
 from benchmarks.tasks.unconditional import BENCHMARK
 
 COUNT, SAMPLES, REFERENCE = 140, 40, 50  # 84 to train on, 42 to test on
@@ -86,10 +87,10 @@ def test_kernel_distances_have_the_samples_and_the_error_of_frechet_distances(co
         assert row.measured_by == beside.measured_by
     block = np.arange(SAMPLES) % 20
     left_out = [kernel(painted_ones[block != k], reference) for k in range(20)]
-    (part,) = (p for p in kernels["painter"].uncertainty if "samples" in p.units)
+    (part,) = (p for p in kernels["painter"].estimate.influences if "samples" in p.units)
     expected = (np.mean(left_out) - left_out) * np.sqrt(19 / 20)
     np.testing.assert_allclose(part.values, expected, atol=1e-7)
-    assert len(kernels["painter"].uncertainty) == 2
+    assert len(kernels["painter"].estimate.influences) == 2
 
 
 def test_cmmd_stands_where_clip_is_among_the_networks(context):
@@ -114,25 +115,23 @@ def test_how_the_samples_overlap_with_the_reference(context):
     sides["painter"] = painted(SAMPLES)
     sides["painter + autoencoding"] = sides["real images (test)"] = held_out
     reference = context.select("train", REFERENCE)
-    theirs = Manifold.of(
-        seen(colours_of(context.dataset, reference.order)), reference.units.blocks(BLOCKS)
+    theirs = Side.of(
+        seen(colours_of(context.dataset, reference.order)).numpy(), reference.units.blocks(BLOCKS)
     )
-    for metric, overlap in OVERLAPS.items():
+    for metric in shown_in(OVERLAP):
         found = measured(context, metric=f"{metric}_effnet")
         assert set(found) == set(sides)
         assert found["painter + autoencoding"].reference and found["real images (test)"].reference
         for title, ours in sides.items():
             row = found[title]
             assert row.table == "unconditional_overlap" and row.n == len(ours)
-            expected = overlap.between(theirs, Manifold.of(seen(ours))).value
+            of_ours = Side.of(seen(ours).numpy(), blocks_of(len(ours)))
+            expected = overlaps(of_ours, theirs).whole()[metric].value
             assert row.value == pytest.approx(expected, abs=1e-6)
     context.profile = context.profile.changed_by({"unconditional.overlap": 30})
     row = measured(context, metric="coverage_effnet")["painter"]
-    theirs = (
-        seen(colours_of(context.dataset, reference.order[:30])),
-        reference.units.blocks(BLOCKS)[:30],
-    )
-    expected = OVERLAPS["coverage"].between(Manifold.of(*theirs), Manifold.of(seen(painted(30))))
+    ours = Side.of(seen(painted(30)).numpy(), blocks_of(30))
+    expected = overlaps(ours, theirs.first(30)).whole()["coverage"]
     assert (row.n, row.measured_by["n"], row.measured_by["reference_n"]) == (30, 30, 30)
     assert row.value == pytest.approx(expected.value, abs=1e-6)
     found = measured(context)
@@ -247,7 +246,7 @@ def test_a_frechet_distance_may_be_without_its_error(context):
     context.profile = context.profile.changed_by({"unconditional.frechet_error": False})
     for title, row in measured(context).items():
         assert row.value == pytest.approx(with_error[title].value, rel=1e-9)
-        assert (row.stderr, row.uncertainty) == (None, ()) and with_error[title].stderr > 0
+        assert (row.stderr, row.estimate.influences) == (None, ()) and with_error[title].stderr > 0
         assert row.note == with_error[title].note
     for row in measured(context, metric="kd_effnet").values():
         assert row.stderr > 0

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.metrics.frechet import refuse_not_finite
-from benchmarks.metrics.frechet_jackknife import BLOCKS, InParts, Jackknife, Side, blocks_of
-from benchmarks.metrics.frechet_pairs import PairedJackknife
+from benchmarks.metrics.frechet_jackknife import BLOCKS, InParts, Side, blocks_of, jackknifed
+from benchmarks.metrics.frechet_pairs import jackknifed_pairs
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate
 
 ROWS = 2048  # the kernel is computed for so many rows of either side at once
 SEED, TOGETHER = 2020, 256  # of torch-fidelity's subsets; how many share a kernel
@@ -52,7 +53,7 @@ def gaussian(x: Tensor, y: Tensor) -> Tensor:
     return ((x @ y.T - 1) / SIGMA**2).exp()
 
 
-def between(samples: Side, reference: Side) -> InParts[Jackknife]:
+def between(samples: Side, reference: Side) -> InParts[Estimate]:
     """The kernel distance of two sides, in float64 on their device.
 
     Blocks are numbered from 0 to BLOCKS - 1; leaving out an empty one changes nothing, and a value
@@ -62,7 +63,7 @@ def between(samples: Side, reference: Side) -> InParts[Jackknife]:
     return _jackknife(samples, reference, polynomial, _unbiased)
 
 
-def cmmd(samples: Side, reference: Side) -> InParts[Jackknife]:
+def cmmd(samples: Side, reference: Side) -> InParts[Estimate]:
     """CMMD of two sides of CLIP's image embeddings, in the same way.
 
     Jayasumana et al., "Rethinking FID", 2024; sayakpaul/cmmd-pytorch@f7673a9 distance.py: 1,000
@@ -72,7 +73,7 @@ def cmmd(samples: Side, reference: Side) -> InParts[Jackknife]:
     return _jackknife(samples, reference, gaussian, _biased)
 
 
-def paired(made: Side, originals: Side) -> InParts[PairedJackknife]:
+def paired(made: Side, originals: Side) -> InParts[Estimate]:
     """The kernel distance between features of images and of their originals, row by row.
 
     Gretton et al., "A kernel two-sample test", 2012, eq. 4: the mean over i != j of k(x_i, x_j) +
@@ -90,17 +91,26 @@ def paired(made: Side, originals: Side) -> InParts[PairedJackknife]:
         (x, of_x), (y, _) = (_rows(side, in_blocks, number) for side in (made, originals))
         return torch.hstack([x, y]), of_x
 
-    def joined(sums: Sequence[Sums]) -> PairedJackknife:
+    def joined(sums: Sequence[Sums]) -> Estimate:
         value = float(sums[0].sum()) / (len(made) * (len(made) - 1))
         left = _two(len(made) - np.bincount(made.blocks, minlength=BLOCKS))
-        return PairedJackknife(value, _rest(sums[0]) / (left * (left - 1)), made.shares)
+        return jackknifed_pairs(value, _rest(sums[0]) / (left * (left - 1)), made)
 
     return _in_parts([(pairs, len(made))], _of_pairs, joined)
 
 
-def over_subsets(first: Floats, second: Floats, count: int, size: int) -> tuple[float, float]:
-    """The mean of the kernel distance over `count` pairs of random subsets of `size` rows each, and
-    its standard deviation over them.
+def over_subsets(samples: Floats, reference: Floats, count: int, size: int) -> Estimate:
+    """The mean of `subset_distances`, with their standard deviation as a note: it is no error of the
+    mean, since the subsets share images.
+    """
+    distances = subset_distances(reference, samples, count, size)
+    spread = float(np.std(distances))
+    note = f"{count:,} subsets of {size:,}, standard deviation over them {spread:.3g}"
+    return Estimate(float(np.mean(distances)), n=len(samples), notes=(note,))
+
+
+def subset_distances(first: Floats, second: Floats, count: int, size: int) -> Sums:
+    """The kernel distances [count] of pairs of random subsets of `size` rows each.
 
     The subsets, without replacement, are those of torch-fidelity 0.4 for inputs 1 and 2. Raises
     UserError if either side [n, d] has fewer rows than a subset, or a row that is not finite,
@@ -115,18 +125,17 @@ def over_subsets(first: Floats, second: Floats, count: int, size: int) -> tuple[
     # Many share a kernel of all images; of few, their own are smaller.
     few = min(count, TOGETHER)
     few = few if few * size**2 > len(first) * len(second) else 1
-    values = [_of_subsets(both, drawn[i : i + few]) for i in range(0, count, few)]
-    return float(np.mean(np.concatenate(values))), float(np.std(np.concatenate(values)))
+    return np.concatenate([_of_subsets(both, drawn[i : i + few]) for i in range(0, count, few)])
 
 
 def _of_subsets(both: Sequence[Floats], drawn: Sequence[Sequence[NDArray[np.int64]]]) -> Sums:
     """The kernel distances of subsets, each the rows that were drawn of either side."""
     size, sides = len(drawn[0][0]), []
     for features, rows in zip(both, zip(*drawn, strict=True), strict=True):
-        every = np.unique(np.concatenate(rows))
-        held = torch.from_numpy(np.stack([np.isin(every, one) for one in rows], 1)).double()
-        side = Side.of(features[every], blocks_of(len(every)))
-        sides.append((partial(_rows, side, held), len(every)))
+        used = np.unique(np.concatenate(rows))
+        members = torch.from_numpy(np.stack([np.isin(used, subset) for subset in rows], 1)).double()
+        side = Side.of(features[used], blocks_of(len(used)))
+        sides.append((partial(_rows, side, members), len(used)))
 
     def joined(sums: Sequence[Sums]) -> Sums:
         xx, xy, yy = (of_pairs.diagonal() for of_pairs in sums)
@@ -137,18 +146,20 @@ def _of_subsets(both: Sequence[Floats], drawn: Sequence[Sequence[NDArray[np.int6
 
 def _jackknife(
     samples: Side, reference: Side, kernel: Kernel, distance: Callable[..., Sums]
-) -> InParts[Jackknife]:
+) -> InParts[Estimate]:
     """A distance, by the sums of a kernel within each side and across, and without each block."""
     if min(len(samples), len(reference)) < 2:
         raise UserError("a kernel distance needs at least two images on each side")
     n, m = (np.bincount(side.blocks, minlength=BLOCKS) for side in (samples, reference))
 
-    def joined(sums: Sequence[Sums]) -> Jackknife:
+    def joined(sums: Sequence[Sums]) -> Estimate:
         xx, xy, yy = sums
         value = distance(xx.sum(), yy.sum(), xy.sum(), n.sum(), m.sum())
-        of_samples = distance(_rest(xx), yy.sum(), xy.sum() - xy.sum(1), n.sum() - n, m.sum())
-        of_reference = distance(xx.sum(), _rest(yy), xy.sum() - xy.sum(0), n.sum(), m.sum() - m)
-        return Jackknife(float(value), of_samples, of_reference, samples.shares, reference.shares)
+        without_samples = distance(_rest(xx), yy.sum(), xy.sum() - xy.sum(1), n.sum() - n, m.sum())
+        without_reference = distance(
+            xx.sum(), _rest(yy), xy.sum() - xy.sum(0), n.sum(), m.sum() - m
+        )
+        return jackknifed(float(value), without_samples, without_reference, samples, reference)
 
     sides = [(partial(_rows, side, _in_blocks(side)), len(side)) for side in (samples, reference)]
     return _in_parts(sides, kernel, joined)
@@ -206,13 +217,13 @@ def _in_parts(
             values = kernel(rows, others)
             if own := (x, i) == (y, j):
                 values.fill_diagonal_(0)
-            found = of_rows.T @ values @ of_others
-            sums += found if x != y or own else found + found.T
+            of_groups = of_rows.T @ values @ of_others
+            sums += of_groups if x != y or own else of_groups + of_groups.T
         return sums.cpu().numpy()
 
-    def summed(found: Sums) -> T:
-        of = np.array([x + y for x, y, _ in parts])
-        return joined([found[of == which].sum(0) for which in np.unique(of)])
+    def summed(sums: Sums) -> T:
+        pair_of_sides = np.array([x + y for x, y, _ in parts])
+        return joined([sums[pair_of_sides == pair].sum(0) for pair in np.unique(pair_of_sides)])
 
     return InParts(len(parts), part, summed)
 

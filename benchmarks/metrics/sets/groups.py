@@ -1,0 +1,128 @@
+"""Metrics of two sets of images, and of images and their originals as sets, found by name.
+
+    samples, reference = Side.of(features_of_samples, blocks), Side.of(features_of_reference, blocks)
+    for group, metrics in groups_of(["kid", "precision", "recall"]).items():
+        estimates = group.estimate(samples, reference)          {"kid": Estimate(...)}
+
+A new metric is a function of two `Side`s which gives an estimate in parts, an entry in `GROUPS`, and
+an entry in `reports.records.metrics`: `measure` then computes it, and the tables that the entry here
+names show it. Metrics are named as published; through another network they have another name
+(`names_through`).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from benchmarks.metrics import METRICS, frechet_jackknife
+from benchmarks.metrics.frechet import Moments, frechet_distance
+from benchmarks.metrics.frechet_jackknife import InParts, Side
+from benchmarks.metrics.frechet_pairs import paired_jackknife
+from benchmarks.metrics.group import Group, Needs
+from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets.manifold import OVERLAPS, overlaps
+from reports.records.estimate import Estimate
+from reports.records.metrics import alternatives
+
+Estimates = Mapping[str, Estimate]
+Distance = Callable[..., InParts[Estimate]]
+SetsInParts = Callable[..., InParts[Estimates]]
+
+# Tables that show metrics of sets.
+SAMPLES, OVERLAP = "table4_unconditional_fid", "unconditional_overlap"
+FEW_SHOT, RECONSTRUCTION = "table3_fewshot_fid", "table1_reconstruction"
+HALFWAY, TOKENS = "latent_interpolation", "latent_tokens"
+
+KERNEL, FRECHET = "a kernel distance", "a Frechet distance"  # as a sentence calls them
+
+
+@dataclass(frozen=True)
+class SetGroup(Group):
+    """Metrics of two sides that share their work.
+
+    in_parts   their estimates as a computation in parts, which processes share and the store keeps;
+               `estimate` computes the parts one after the other
+    tables     the tables that show all of them
+    """
+
+    in_parts: SetsInParts
+    tables: tuple[str, ...]
+
+
+def _distance(metric: str, title: str, distance: Distance, *tables: str) -> SetGroup:
+    """The group of a distance between two sets."""
+    in_parts = partial(_named, metric, title, distance)
+    return _group((metric,), "features of two sets", in_parts, tables)
+
+
+def _paired_distance(metric: str, title: str, distance: Distance, *tables: str) -> SetGroup:
+    """The group of a distance between images and their originals, row by row."""
+    in_parts = partial(_named, metric, title, distance)
+    return _group((metric,), "features of pairs", in_parts, tables)
+
+
+def _group(
+    metrics: tuple[str, ...], needs: Needs, in_parts: SetsInParts, tables: tuple[str, ...]
+) -> SetGroup:
+    def estimate(samples: Side, reference: Side) -> Estimates:
+        return in_parts(samples, reference).whole()
+
+    return SetGroup(metrics, needs, estimate, in_parts, tables)
+
+
+def _named(
+    metric: str, title: str, distance: Distance, samples: Side, reference: Side, **options: bool
+) -> InParts[Estimates]:
+    """A distance by the name of its metric; of fewer than two images a side an estimate that says so."""
+    fewest = min(len(samples), len(reference))
+    if fewest < 2:
+        why = f"{title} needs two images on each side, not {fewest}"
+        missing = {metric: Estimate(None, n=len(samples), why=why)}
+        return InParts(0, lambda _: np.empty(0), lambda _: missing)
+    parts = distance(samples, reference, **options)
+    return InParts(parts.count, parts.part, lambda arrays: {metric: parts.joined(arrays)})
+
+
+GROUPS: tuple[SetGroup, ...] = (
+    _distance("kid", KERNEL, kernel.between, SAMPLES, FEW_SHOT),
+    _distance("cmmd", "CMMD", kernel.cmmd, SAMPLES, FEW_SHOT),
+    _distance("fid", FRECHET, frechet_jackknife.between, SAMPLES, FEW_SHOT),
+    _group(tuple(OVERLAPS), "features of two sets", overlaps, (OVERLAP,)),
+    _paired_distance("rkid", KERNEL, kernel.paired, RECONSTRUCTION),
+    _paired_distance("rfid", FRECHET, paired_jackknife, RECONSTRUCTION),
+    _paired_distance("ikid", KERNEL, kernel.paired, HALFWAY),
+    _paired_distance("ifid", FRECHET, paired_jackknife, HALFWAY),
+    _paired_distance("pkid", KERNEL, kernel.paired, TOKENS),
+    _paired_distance("pfid", FRECHET, paired_jackknife, TOKENS),
+)
+OPTIONAL_ERROR = "fid"  # its error is 40 times the work of its value: `in_parts` takes `with_error`
+
+
+def groups_of(metrics: Iterable[str]) -> dict[SetGroup, list[str]]:
+    """The groups that compute some metrics, by their published names, and which of them each has."""
+    wanted = set(metrics)
+    chosen = {group: [m for m in group.metrics if m in wanted] for group in GROUPS}
+    return {group: metrics for group, metrics in chosen.items() if metrics}
+
+
+def shown_in(table: str) -> tuple[str, ...]:
+    """The metrics that a table shows."""
+    return tuple(metric for group in GROUPS if table in group.tables for metric in group.metrics)
+
+
+def names_through(network: str, metrics: Iterable[str]) -> dict[str, str]:
+    """The names of metrics on the features of a network; without those that there are not."""
+    pairs = [(metric, name) for metric in metrics for name in alternatives(metric)]
+    return {metric: name for metric, name in pairs if METRICS[name].network == network}
+
+
+def convention(metric: str) -> str:
+    """What decides a metric of `OVERLAPS`, beside the network; empty for others."""
+    return OVERLAPS[metric].convention if metric in OVERLAPS else ""
+
+
+def frechet_of_moments(samples: Moments, reference: Moments) -> Estimate:
+    """The Frechet distance where only the moments of the sets are known, and so without an error."""
+    return Estimate(frechet_distance(reference, samples), n=samples.n or None)
