@@ -143,7 +143,10 @@ def test_consistency_of_a_constant_encoder_is_the_step():
 
 def moved(dose, logits, truth, alone=None):
     """Pairs of this dose, whose logits [n, A] an edit and the truth move; the truth leaves all alone."""
-    along, alone = np.linspace(1, 2, len(truth)), np.ones(truth.shape, bool) if alone is None else alone
+    along, alone = (
+        np.linspace(1, 2, len(truth)),
+        np.ones(truth.shape, bool) if alone is None else alone,
+    )
     sums = {"along": dose * along, "true": along, "logits": logits, "logits_true": truth}
     return pairs_of(alone=alone, **sums)
 

@@ -29,7 +29,6 @@ from benchmarks.tasks.edits.unpaired import OTHER_HALF, UNEDITED, Unpaired, stre
 from benchmarks.tasks.shared.distances import distance_rows
 from benchmarks.tasks.shared.probe_fits import fit_adam
 from probes import LinearProbe
-from reports.records.uncertainty import error
 
 SMALL = {
     **{"edits.images": 48, "edits.directions": (PAPER, MEANS), "edits.classifier": 90},
@@ -185,7 +184,7 @@ def test_the_distance_of_edited_images_is_beside_that_of_unedited_and_of_real_on
     sides = [found[f"Male {side}, {UNEDITED}", "kd_effnet"] for side in edits.SIDES.values()]
     mean = found[UNEDITED, "kd_effnet"]
     assert mean.value == pytest.approx(np.mean([row.value for row in sides]))
-    (part,), both = mean.uncertainty, [row.uncertainty[0] for row in sides]
+    (part,), both = mean.estimate.influences, [row.estimate.influences[0] for row in sides]
     assert {part.units} == {one.units for one in both}
     np.testing.assert_allclose(part.values, (both[0].values + both[1].values) / 2)
 
@@ -210,14 +209,15 @@ def test_positives_in_place_of_edits_are_at_distance_0(context, monkeypatch):
     for side in edits.SIDES.values():
         row = known[f"Male {side}, {PAPER}"]
         assert abs(row.value) < 3 * row.stderr < known[f"Male {side}, {UNEDITED}"].value / 3
-        (part,) = row.uncertainty
+        (part,) = row.estimate.influences
         assert part.units.startswith("blocks") and len(part.values) == 20
-        assert error(row.uncertainty).stderr == pytest.approx(np.linalg.norm(part.values))
+        assert row.stderr == pytest.approx(np.linalg.norm(part.values))
     added = known[f"Male added, {PAPER}"]
 
     def of_one(cell, *of):
         (row,) = distance_rows(cell, *of)
-        yield replace(row, uncertainty=row.uncertainty if "added" in row.setting else ())
+        without_error = replace(row.estimate, influences=(), error=None)
+        yield row if "added" in row.setting else replace(row, estimate=without_error)
 
     monkeypatch.setattr(unpaired, "distance_rows", of_one)
     *_, mean = (
