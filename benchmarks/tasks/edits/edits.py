@@ -108,7 +108,7 @@ def run(context: Context, system: System) -> Iterator[Record | Measurement]:
 
     def reduce(images: Arrays, *sums: Arrays) -> Iterator[Record]:
         yield from _composition(means, ground, images)
-        yield from _measured(cell, means, edited, sums)
+        yield from _measured(cell, means, ground, edited, sums)
         pictures.draw(cell, names, edited, sums)
         if no_face := _face(context)[1]:
             yield means.record("arcface", Estimate(None, why=no_face), setting=NO_EDIT)
@@ -190,7 +190,7 @@ def _without_truth(
             for change, of_side in edit.sides(arrays):
                 edited.append(Edited(change, edit.direction, edit.computation))
                 sums_of_sides.append(of_side)
-        yield from _measured(cell, means, edited, sums_of_sides)
+        yield from _measured(cell, means, ground, edited, sums_of_sides)
         each = cell.but(table=EACH)
         for network in context.networks.features:
             yield from unpaired.near_rows(each, means, network, "kid", edits)
@@ -249,7 +249,7 @@ def _fields(context: Context, system: System) -> dict[str, Any]:
 
 
 def _measured(
-    cell: Cell, means: Cell, edited: Sequence[Edited], arrays: Sequence[Arrays]
+    cell: Cell, means: Cell, ground: Ground, edited: Sequence[Edited], arrays: Sequence[Arrays]
 ) -> Iterator[Record]:
     """The numbers of each edit, and of each direction their means, which are of the cell `means`."""
     by_direction, by_strength = dict[str, list[EditedPairs]](), dict[str, list[EditedPairs]]()
@@ -270,15 +270,14 @@ def _measured(
             tried_with[setting] = edit.direction
             undefined = replace(tried, silenced=estimates["dose"].why)
             by_strength.setdefault(setting, []).append(undefined)
-    face = edited[0].change.ground.face
     for direction, of_edits in by_direction.items():
-        at = means.but(setting=direction, split=edited[0].change.images.split)
-        yield from _numbers(at, face, direction, estimate_mean_edit(of_edits))
+        at = means.but(setting=direction, split=ground.images.split)
+        yield from _numbers(at, ground.face, direction, estimate_mean_edit(of_edits))
     for setting, of_edits in by_strength.items():
         of_plane = estimate_mean_edit(of_edits)
         at = means.but(setting=setting, table=BY_STRENGTH, split="valid")
         shown = {metric: of_plane[metric] for metric in PLANE}
-        yield from _numbers(at, face, tried_with[setting], shown)
+        yield from _numbers(at, ground.face, tried_with[setting], shown)
 
 
 def _note(edit: Edited, sums: Arrays) -> str:
