@@ -63,7 +63,7 @@ class EditSums:
     identity: Floats | None = None  # the faces of x and y compared; nan where none is found
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray]) -> "EditSums":
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "EditSums":
         """The sums among some arrays."""
         names = {field.name for field in fields(cls)}
         return cls(**{name: array for name, array in arrays.items() if name in names})
@@ -244,7 +244,7 @@ NUMBERS = {
 def estimate_edit(pairs: EditedPairs) -> dict[str, Estimate]:
     """Every number of an edit that its sums allow; where it is undefined with the reason."""
     estimates = dict[str, Estimate]()
-    for name in _known_of(pairs):
+    for name in _numbers_of(pairs):
         silenced = pairs.unheld if NUMBERS[name].held_only else ""
         estimates[name] = _estimate(NUMBERS[name], [pairs], silenced or NUMBERS[name].undefined)
     if pairs.strength is not None:
@@ -256,9 +256,9 @@ def estimate_mean_edit(edits: Sequence[EditedPairs]) -> dict[str, Estimate]:
     """The mean of each number over the edits for which it is defined, and of their strengths."""
     estimates = dict[str, Estimate]()
     for name, number in NUMBERS.items():
-        known = [pairs for pairs in edits if name in _known_of(pairs)]
-        if known:
-            estimates[name] = _estimate(number, known, NO_EDIT_DEFINED)
+        allowing = [pairs for pairs in edits if name in _numbers_of(pairs)]
+        if allowing:
+            estimates[name] = _estimate(number, allowing, NO_EDIT_DEFINED)
     strengths = [pairs.strength for pairs in edits if pairs.strength is not None]
     if strengths:
         n = sum(len(pairs.units) for pairs in edits)
@@ -266,10 +266,10 @@ def estimate_mean_edit(edits: Sequence[EditedPairs]) -> dict[str, Estimate]:
     return estimates
 
 
-def _known_of(pairs: EditedPairs) -> list[str]:
+def _numbers_of(pairs: EditedPairs) -> list[str]:
     """The numbers that the sums of an edit allow; `kept` is of the code of the truth alone."""
-    known = [name for name, number in NUMBERS.items() if number.columns(pairs) is not None]
-    return [name for name in known if name != "kept" or pairs.sums.steps is not None]
+    names = [name for name, number in NUMBERS.items() if number.columns(pairs) is not None]
+    return [name for name in names if name != "kept" or pairs.sums.steps is not None]
 
 
 def number_of(name: str, sums: EditSums) -> float:
@@ -303,12 +303,12 @@ def _estimate(number: EditNumber, edits: Sequence[EditedPairs], undefined: str) 
     left_out = number.left_out(count - len(units), count, "pairs") if number.left_out else ""
     if not defined:
         return Estimate(None, n=len(units) or None, why=undefined or left_out)
-    some = f"of {len(defined)} of {len(edits)} edits" if len(defined) < len(edits) else ""
+    share = f"of {len(defined)} of {len(edits)} edits" if len(defined) < len(edits) else ""
     return Estimate(
         float(np.mean([numbers[k][0] for k in defined])),
         units.influences(np.concatenate([numbers[k][1] / len(defined) for k in defined])),
         n=len(units),
-        notes=tuple(note for note in (some, left_out) if note),
+        notes=tuple(note for note in (share, left_out) if note),
     )
 
 

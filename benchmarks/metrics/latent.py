@@ -113,8 +113,8 @@ def spectrum_divergence(images: Tensor, maps: Tensor) -> Floats:
         seen = gaussian_filter(images.numpy(), BLUR, radius=RADIUS, mode="constant", axes=(2, 3))
         images = torch.from_numpy(seen)
     small = F.interpolate(images, tuple(maps.shape[2:]), mode="bicubic")
-    ours, theirs = (spectrum(x.double().numpy()) for x in (small, maps))
-    return np.asarray((ours * np.log((ours + TINY) / (theirs + TINY))).sum(1))
+    of_images, of_maps = (spectrum(x.double().numpy()) for x in (small, maps))
+    return np.asarray((of_images * np.log((of_images + TINY) / (of_maps + TINY))).sum(1))
 
 
 def estimate_equivariance(moved: Floats, expected: Floats, units: Units) -> dict[str, Estimate]:

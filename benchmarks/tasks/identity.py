@@ -95,7 +95,7 @@ def _cell(at: Solved, images: Selection, setting: str, **fields: Any) -> Cell:
     return Cell(context, TABLE, at, setting=setting, n=len(images), fields=fields)
 
 
-def _faces(cell: Cell, images: Selection, what: str, decode: Decode, **more: Any) -> Computation:
+def _faces(cell: Cell, images: Selection, title: str, decode: Decode, **more: Any) -> Computation:
     """How each face compares with that of the image that is decoded for it, "identity" [N].
 
     NaN where no face is found. `decode` may add arrays of its own.
@@ -109,7 +109,7 @@ def _faces(cell: Cell, images: Selection, what: str, decode: Decode, **more: Any
         identity = {"identity": face.compare(originals[positions], faces).numpy()}
         return arrays | identity | {"preview": preview(positions, decoded, PREVIEW)}
 
-    return cell.computation("decoded faces", what, images, compute, **more)
+    return cell.computation("decoded faces", title, images, compute, **more)
 
 
 def kept(cell: Cell, images: Selection, values: np.ndarray) -> Iterator[Record]:

@@ -108,8 +108,8 @@ def _varied(at: Solved, images: Selection, draws: int, varies: str) -> Measureme
                 yield of_images.record(name, estimate, split=varied.split)
         _save_preview(cell, images, arrays["preview"])
 
-    what = f"{draws} decodes an image, {varies}"
-    computation = cell.computation("variation", what, images, compute, groups, **more)
+    title = f"{draws} decodes an image, {varies}"
+    computation = cell.computation("variation", title, images, compute, groups, **more)
     return Measurement([computation], reduce)
 
 

@@ -94,9 +94,9 @@ class FaceEmbedding:
         }
 
 
-def without_face(missing: int, count: int, what: str) -> str:
+def without_face(missing: int, count: int, unit: str) -> str:
     """A note on images or pairs in which no face was found; empty if there are none."""
-    return f"no face found in {missing:,} of {count:,} {what}" if missing else ""
+    return f"no face found in {missing:,} of {count:,} {unit}" if missing else ""
 
 
 def estimate_identity(values: np.ndarray, units: Units) -> dict[str, Estimate]:

@@ -157,8 +157,8 @@ def _composition(cell: Cell, ground: Ground, composition: Composition) -> Measur
             estimate = Estimate(mean.value, images.units.influences(mean.influences))
             yield at.also(**network).record(metric, estimate)
 
-    what = f"all encoded and decoded {max(composition.cycles)} x"
-    return Measurement([cell.computation("cycles", what, images, compute, **network)], reduce)
+    title = f"all encoded and decoded {max(composition.cycles)} x"
+    return Measurement([cell.computation("cycles", title, images, compute, **network)], reduce)
 
 
 def _effectiveness(

@@ -59,7 +59,7 @@ class Originals:
     identity: Floats | None
 
     @classmethod
-    def of(cls, arrays: Arrays) -> "Originals":
+    def from_arrays(cls, arrays: Arrays) -> "Originals":
         """The images of the arrays of a `Ground`."""
         names = DECODED_1, DECODED_2, FACE
         tensors = {name: torch.from_numpy(arrays[name]) for name in names if name in arrays}
@@ -116,8 +116,8 @@ class Ground:
                 arrays |= self.identity(faces, resized) if m == 1 else {}
             return arrays
 
-        what = f"encoded and decoded {self.times} x"
-        return self.cell.computation("edited images", what, images, compute, times=self.times)
+        title = f"encoded and decoded {self.times} x"
+        return self.cell.computation("edited images", title, images, compute, times=self.times)
 
     @cached_property
     def arrays(self) -> Arrays:
@@ -160,7 +160,7 @@ class Change:
 
     def edited_pairs(self, arrays: Arrays, strength: float | None = None) -> EditedPairs:
         """The pairs with the sums of an edit."""
-        return EditedPairs(EditSums.of(arrays), self.images.units, self.alone, strength)
+        return EditedPairs(EditSums.from_arrays(arrays), self.images.units, self.alone, strength)
 
     @cached_property
     def truth(self) -> Computation:
@@ -205,15 +205,15 @@ class Change:
                 arrays["returned"] = error * arrays["inverts"]
             return arrays
 
-        what = "decoded edits, and undone" if undo else "decoded edits"
-        return self._computation("edits", what, compute, edit=depends, undo=undo)
+        title = "decoded edits, and undone" if undo else "decoded edits"
+        return self._computation("edits", title, compute, edit=depends, undo=undo)
 
     def _originals(self, positions: np.ndarray) -> Originals:
         """The images without the change."""
         order, before = self.ground.images.order, self.pairs.before[positions]
         place = (order == before[:, None]).argmax(1)
         arrays = {name: array[place] for name, array in self.ground.arrays.items()}
-        return Originals.of(arrays)
+        return Originals.from_arrays(arrays)
 
     def _read(self, semantic: Semantic | None) -> np.ndarray:
         """What probes read of codes."""
@@ -258,9 +258,9 @@ class Change:
         identity = self.ground.identity(originals.faces, y)
         return {**sums.arrays, **identity, PREVIEW: preview(positions, y, PORTRAITS)}
 
-    def _computation(self, work: str, what: str, compute: Compute, **settings: Any) -> Computation:
+    def _computation(self, work: str, title: str, compute: Compute, **settings: Any) -> Computation:
         settings |= {"attribute": self.pairs.attribute, "on": self.pairs.on}
-        computation = self.ground.cell.computation(work, what, self.images, compute, **settings)
+        computation = self.ground.cell.computation(work, title, self.images, compute, **settings)
         left_out = OF_TRUTH if self.drawn else (*OF_TRUTH, PREVIEW)
         return replace(computation, without=left_out)
 

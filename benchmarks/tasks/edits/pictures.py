@@ -108,7 +108,7 @@ def portraits(cell: Cell, file: str, made: Mapping[str, Sides]) -> None:
 
 def _of_pair(sums: Arrays, place: int) -> str:
     """The dose and the off-target share of one pair."""
-    pair = EditSums.of(sums).at(slice(place, place + 1))
+    pair = EditSums.from_arrays(sums).at(slice(place, place + 1))
     texts = list[str]()
     for metric in PLANE:
         value = number_of(metric, pair)
