@@ -350,11 +350,6 @@ def _left_out(columns: Floats, of_totals: Callable[[Floats, int], Floats]) -> tu
 # Other numbers of edits
 
 
-def mean_scores(scores: Mapping[str, np.ndarray], units: Units) -> dict[str, Estimate]:
-    """The mean of each score [n] over the images."""
-    return {metric: units.mean(values) for metric, values in scores.items()}
-
-
 def f1_of_batches(
     target: NDArray[np.bool_], seen: NDArray[np.bool_], batch: int, units: Units
 ) -> dict[str, Estimate]:
@@ -395,5 +390,5 @@ GROUPS = (
     Group((*(name for name in NUMBERS if name != "arcface"), "strength"), "edits", estimate_edit),
     Group(("f1",), "edits", f1_of_batches),
     Group(("direction_consistency",), "edits", direction_consistency),
-    Group(("composition", "composition_l1", "lec_frobenius"), "edits", mean_scores),
+    Group(("composition", "composition_l1", "lec_frobenius", "logit_change"), "edits", Units.means),
 )
