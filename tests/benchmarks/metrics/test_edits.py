@@ -296,6 +296,18 @@ def test_the_mean_of_numbers_of_the_same_pairs_has_their_covariance():
     assert len(mean.influences[0].values) == 12 and mean.notes == ()
 
 
+def test_an_attribute_that_the_code_does_not_hold_is_no_part_of_a_mean():
+    ones = np.ones(3)
+    sums = {"change": ones, "true": ones, "missed": ones, "step": 2 * ones}
+    kept = pairs_of(held=np.array([0.5, 0.6, 0.5]), along=0.9 * ones, **sums)
+    lost = pairs_of(held=0 * ones, along=9 * ones, **sums)
+    mean, none = estimate_mean_edit([kept, lost]), estimate_mean_edit([lost])
+    dose = mean["dose"]
+    assert (dose.value, dose.n, dose.notes) == (pytest.approx(0.9), 3, ("of 1 of 2 edits",))
+    assert (none["dose"].value, none["dose"].why) == (None, "defined for no edit")
+    assert (mean["lec"].value, mean["lec"].n, mean["lec"].notes) == (0.5, 6, ())
+
+
 def test_too_few_people_say_nothing_of_what_is_held():
     sums = {"held": np.array([1.0, 1.1]), "change": np.ones(2), "steps": np.ones((2, 1))}
     assert "too few people" in pairs_of(np.array([1, 1]), **sums).unheld
