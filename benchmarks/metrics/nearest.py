@@ -80,23 +80,18 @@ def estimate_quantile(
     is then decided as if the values of a group were equal: decided by their estimated variance, an
     error would be stated where that happens to be too small.
     """
-    half = widest = 1.96 * np.sqrt(q * (1 - q) / len(values))
+    simple = 1.96 * np.sqrt(q * (1 - q) / len(values))
+    half, widest = simple, simple
     value = float(np.quantile(values, q))
     if groups is not None:
-        half, widest = (
-            half * np.sqrt(_design_effect(values <= value, groups)),
-            half * np.sqrt(_largest_design_effect(groups)),
-        )
-    widest = max(half, widest)
+        half = simple * np.sqrt(_design_effect(values <= value, groups))
+        widest = max(half, simple * np.sqrt(_largest_design_effect(groups)))
     if not widest <= q <= 1 - widest:
-        return Estimate(value, n=len(values), why=_too_few(name))
+        why = f"no error: too few images or persons for that of a {name}"
+        return Estimate(value, n=len(values), why=why)
     low, high = np.quantile(values, [q - half, q + half])
     stderr = float((high - low) / (2 * 1.96))
     return Estimate(value, error=Error(stderr, math.inf), n=len(values))
-
-
-def _too_few(quantile: str) -> str:
-    return f"no error: too few images or persons for that of a {quantile}"
 
 
 def _largest_design_effect(groups: np.ndarray) -> float:
