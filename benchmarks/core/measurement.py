@@ -238,8 +238,7 @@ class Cell:
         self, images: Selection, scores: Mapping[str, np.ndarray], **changes: Any
     ) -> Iterator[Record]:
         """The mean of each metric's score [N] of the images."""
-        for metric, values in scores.items():
-            mean = images.units.mean(values)
+        for metric, mean in images.units.means(scores).items():
             yield self.record(metric, mean, **{"split": images.split, **changes})
 
     def draw(self, file: str, title: str, images: Sequence[Tensor], **sheet: Any) -> None:

@@ -4,14 +4,18 @@ The mean distance between two draws (Zhu et al., "Toward multimodal image-to-ima
 2017, with LPIPS) and the standard deviation of a pixel over the draws (paper, Fig. 3).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.metrics.group import Group
 from benchmarks.metrics.pixel import psnr, squared_error, to_unit
+from benchmarks.metrics.units import Units
+from reports.records.estimate import Estimate, influences_on_mean
+
+OF_POSTERIOR = ("seed_variance", "seed_bias", "psnr", "psnr_of_mean")
 
 
 def ring_distance(draws: Tensor, distance: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -59,12 +63,39 @@ def of_posterior(draws: Tensor, originals: Tensor) -> dict[str, Tensor]:
     }
 
 
-def calibration(variance: np.ndarray, bias: np.ndarray) -> tuple[float, NDArray[np.float64]]:
-    """V / B of `of_posterior` as a ratio of means over images, and the influence [N] of each: 0 where nothing
-    is drawn, 1 from the posterior, above 1 too diverse. Not a number if the mean of B is not above 0.
+def estimate_diversity(scores: Mapping[str, np.ndarray], units: str) -> dict[str, Estimate]:
+    """The means of scores [n] of groups of draws, "diversity_lpips" and "pixel_std"; `units` names the
+    groups.
     """
-    v, b = (np.asarray(one, np.float64) for one in (variance, bias))
+    return {
+        metric: Estimate(
+            float(np.mean(values, dtype=np.float64)), influences_on_mean(values, units)
+        )
+        for metric, values in scores.items()
+    }
+
+
+def estimate_posterior(scores: Mapping[str, np.ndarray], units: Units) -> dict[str, Estimate]:
+    """The means of the scores of `of_posterior` [N], and the calibration V / B.
+
+    The calibration is a ratio of means over images: 0 where nothing is drawn, 1 from the posterior, above
+    1 too diverse. It has no value if the mean of B is not above 0.
+    """
+    means = {metric: units.mean(scores[metric]) for metric in OF_POSTERIOR}
+    v, b = (np.asarray(scores[name], np.float64) for name in ("seed_variance", "seed_bias"))
     if b.mean() <= 0:
-        return np.nan, np.full(len(b), np.nan)
+        none = Estimate(None, why="the mean over x_T has no error beyond chance")
+        return {**means, "calibration": none}
     ratio = v.mean() / b.mean()
-    return float(ratio), (v - ratio * b) / b.mean() / np.sqrt(len(b) * max(len(b) - 1, 1))
+    influence = (v - ratio * b) / b.mean() / np.sqrt(len(b) * max(len(b) - 1, 1))
+    return {**means, "calibration": Estimate(float(ratio), units.influences(influence))}
+
+
+GROUPS = (
+    Group(("diversity_lpips", "pixel_std"), "a system", estimate_diversity),
+    Group(
+        ("seed_variance", "seed_bias", "psnr_of_mean", "calibration"),
+        "a system",
+        estimate_posterior,
+    ),
+)

@@ -18,7 +18,10 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.metrics.group import Group
+from benchmarks.metrics.units import Units
 from diffae.diffusion.interpolation import lerp, slerp
+from reports.records.estimate import Estimate
 
 CANDIDATES = 10  # training codes, of which one is drawn
 RANGE = 3.0  # standard deviations on either side of the mean that a quantised number can have
@@ -89,9 +92,9 @@ def spectrum(maps: Floats) -> Floats:
     power[:, 0, 0] = 0
     band = bands(*power.shape[1:]).ravel()
     counts = np.bincount(band, minlength=BINS).clip(min=1)
-    sums = np.stack([np.bincount(band, one, BINS) for one in power.reshape(len(power), -1)])
-    found = np.log1p(sums / counts)
-    return np.asarray(found / (found.sum(1, keepdims=True) + TINY))
+    sums = np.stack([np.bincount(band, row, BINS) for row in power.reshape(len(power), -1)])
+    logs = np.log1p(sums / counts)
+    return np.asarray(logs / (logs.sum(1, keepdims=True) + TINY))
 
 
 def blurs(maps: Tensor) -> bool:
@@ -110,27 +113,33 @@ def spectrum_divergence(images: Tensor, maps: Tensor) -> Floats:
         seen = gaussian_filter(images.numpy(), BLUR, radius=RADIUS, mode="constant", axes=(2, 3))
         images = torch.from_numpy(seen)
     small = F.interpolate(images, tuple(maps.shape[2:]), mode="bicubic")
-    ours, theirs = (spectrum(x.double().numpy()) for x in (small, maps))
-    return np.asarray((ours * np.log((ours + TINY) / (theirs + TINY))).sum(1))
+    of_images, of_maps = (spectrum(x.double().numpy()) for x in (small, maps))
+    return np.asarray((of_images * np.log((of_images + TINY) / (of_maps + TINY))).sum(1))
 
 
-def equivariance(moved: Floats, expected: Floats) -> tuple[float, Floats]:
-    """How far f(T x) is from T f(x), both N x d: 0 exact, 1 as unrelated ones; and the influence [N] of each.
+def estimate_equivariance(moved: Floats, expected: Floats, units: Units) -> dict[str, Estimate]:
+    """How far f(T x) is from T f(x), both N x d: 0 exact, 1 as unrelated ones.
 
     (2 N - 1) / 2 N times sum |a - b|^2 / (sum |a - m|^2 + sum |b - m|^2), m the mean of all 2 N. The factor
     makes the expectation of unrelated ones 1, since m is computed from them. Scale, offset and rotation of
-    f change nothing. nan if all are the same.
+    f change nothing. There is no value if all are the same.
     """
     a, b = moved.astype(np.float64), expected.astype(np.float64)
     n, apart = len(a), np.square(a - b).sum(1)
     squares, both = np.square(a).sum(1) + np.square(b).sum(1), a + b
 
-    def of(apart: Floats, squares: Floats, mean: Floats, n: int) -> Floats:
+    def share(apart: Floats, squares: Floats, mean: Floats, n: int) -> Floats:
         spread = squares - 2 * n * np.square(mean).sum(-1)
         spread = np.where(spread > TINY * squares, spread, np.nan)  # of equal ones rounding is left
         return apart / spread * (2 * n - 1) / (2 * n)
 
-    value = float(of(apart.sum(), squares.sum(), both.sum(0) / (2 * n), n))
+    value = float(share(apart.sum(), squares.sum(), both.sum(0) / (2 * n), n))
+    if not np.isfinite(value):
+        return {"equivariance": Estimate(None, why="all of them are the same")}
     left = (both.sum(0) - both) / (2 * max(n - 1, 1))
-    without = of(apart.sum() - apart, squares.sum() - squares, left, max(n - 1, 1))
-    return value, np.sqrt((n - 1) / n) * (value - without)
+    without = share(apart.sum() - apart, squares.sum() - squares, left, max(n - 1, 1))
+    influence = np.sqrt((n - 1) / n) * (value - without)
+    return {"equivariance": Estimate(value, units.influences(influence))}
+
+
+GROUPS = (Group(("equivariance",), "images decoded from moved codes", estimate_equivariance),)

@@ -1,14 +1,22 @@
 """Nearest neighbours, and quantiles of distances with their errors."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 
 from benchmarks.metrics.frechet import refuse_not_finite
-from reports.records.estimate import influences_of_groups, influences_on_mean
+from benchmarks.metrics.group import Group
+from reports.records.estimate import (
+    Error,
+    Estimate,
+    influences_of_groups,
+    influences_on_mean,
+)
 
 ROWS, COLUMNS = 1024, 8192  # queries and corpus vectors compared at once
+QUANTILES = {"median": 0.5, "5th percentile": 0.05}
 
 
 def nearest(
@@ -33,13 +41,16 @@ def nearest(
             rows = torch.from_numpy(part - centre).to(device)
             # |r - c|^2 without |r|^2, which is the same for every c
             distance, place = torch.addmm(squares, rows, columns.T, alpha=-2).min(1)
-            mine = slice(row, row + len(part))
-            closer = distance < best[mine]
-            best[mine] = torch.where(closer, distance, best[mine])
-            index[mine] = torch.where(closer, place + start, index[mine])
-    found = index.cpu().numpy()
-    pairs = ((part, corpus[found[row : row + len(part)]]) for row, part in _blocks(queries, ROWS))
-    return np.concatenate([_distances(*pair) for pair in pairs]), found
+            block_rows = slice(row, row + len(part))
+            closer = distance < best[block_rows]
+            best[block_rows] = torch.where(closer, distance, best[block_rows])
+            index[block_rows] = torch.where(closer, place + start, index[block_rows])
+    nearest_of = index.cpu().numpy()
+    distances = [
+        _distances(part, corpus[nearest_of[row : row + len(part)]])
+        for row, part in _blocks(queries, ROWS)
+    ]
+    return np.concatenate(distances), nearest_of
 
 
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -50,10 +61,15 @@ def _blocks(array: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
     return ((start, array[start : start + size]) for start in range(0, len(array), size))
 
 
-def quantile_and_stderr(
-    values: np.ndarray, q: float, groups: np.ndarray | None = None
-) -> tuple[float, float | None]:
-    """The q-quantile of [N] values and its standard error (None if there are too few values for one).
+def estimate_quantiles(values: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Estimate]:
+    """The QUANTILES of values [N] by name; a missing error has a reason."""
+    return {name: estimate_quantile(values, q, groups, name) for name, q in QUANTILES.items()}
+
+
+def estimate_quantile(
+    values: np.ndarray, q: float, groups: np.ndarray | None = None, name: str = "quantile"
+) -> Estimate:
+    """The q-quantile of [N] values; without an error if there are too few values for one.
 
     The error is the width of Woodruff's 95 % interval (1952) over 2 x 1.96; the interval lies
     between the order statistics at q +- 1.96 sqrt(q (1 - q) / N): no density is estimated and
@@ -64,16 +80,18 @@ def quantile_and_stderr(
     is then decided as if the values of a group were equal: decided by their estimated variance, an
     error would be stated where that happens to be too small.
     """
-    half = alone = 1.96 * np.sqrt(q * (1 - q) / len(values))
+    simple = 1.96 * np.sqrt(q * (1 - q) / len(values))
+    half, widest = simple, simple
     value = float(np.quantile(values, q))
     if groups is not None:
-        half = alone * np.sqrt(_design_effect(values <= value, groups))
-        alone *= np.sqrt(_largest_design_effect(groups))
-    widest = max(half, alone)
+        half = simple * np.sqrt(_design_effect(values <= value, groups))
+        widest = max(half, simple * np.sqrt(_largest_design_effect(groups)))
     if not widest <= q <= 1 - widest:
-        return value, None
+        why = f"no error: too few images or persons for that of a {name}"
+        return Estimate(value, n=len(values), why=why)
     low, high = np.quantile(values, [q - half, q + half])
-    return value, float((high - low) / (2 * 1.96))
+    stderr = float((high - low) / (2 * 1.96))
+    return Estimate(value, error=Error(stderr, math.inf), n=len(values))
 
 
 def _largest_design_effect(groups: np.ndarray) -> float:
@@ -93,16 +111,32 @@ def _design_effect(hits: np.ndarray, groups: np.ndarray) -> float:
     return whole[0].variance / members[0].variance
 
 
-def ratio_and_stderr(
-    above: tuple[float, float | None], below: tuple[float, float | None]
-) -> tuple[float | None, float | None]:
-    """The ratio of two independent numbers, each with its standard error (delta method).
+def estimate_ratio(above: Estimate, below: Estimate) -> Estimate:
+    """The ratio of two independent numbers (delta method); without an error where one has none."""
+    if above.value is None or not below.value:
+        none = "held-out images are at distance 0: no ratio"
+        return Estimate(None, n=above.n, why=none)
+    a, b = above.value, below.value
+    if above.stderr is None or below.stderr is None:
+        return Estimate(a / b, n=above.n, why=above.why or below.why)
+    stderr = float(np.hypot(above.stderr, below.stderr * a / b) / b)
+    return Estimate(a / b, error=Error(stderr, math.inf), n=above.n)
 
-    None if the second is zero.
+
+def estimate_ratios(
+    samples: np.ndarray, held_out: np.ndarray, groups: np.ndarray | None = None
+) -> dict[str, Estimate]:
+    """The ratio of each quantile of distances [N] of samples to that of held-out images [M], by its name.
+
+    `groups` [M] are of held-out images that are not independent, such as those of one person.
     """
-    (a, error_a), (b, error_b) = above, below
-    if not b:
-        return None, None
-    if error_a is None or error_b is None:
-        return a / b, None
-    return a / b, float(np.hypot(error_a, error_b * a / b) / b)
+    above, below = estimate_quantiles(samples), estimate_quantiles(held_out, groups)
+    return {name: estimate_ratio(above[name], below[name]) for name in QUANTILES}
+
+
+GROUPS = (
+    Group(("nn_inception", "nn_pixels"), "nearest neighbours of samples", estimate_quantiles),
+    Group(
+        ("nn_ratio_inception", "nn_ratio_pixels"), "nearest neighbours of samples", estimate_ratios
+    ),
+)

@@ -9,9 +9,9 @@ The two images differ by less than one grey level, so nothing here may round the
 = 1e-4 that alone turns a path length of 31 into 1147. Rounding to float32 is wrong by up to 5e-3
 for a pair and 2e-3 for the mean, most of it in the decoder (the packaged models at T = 20).
 
-The lengths of pairs have a long tail, and a few of them can decide the mean. `statistics` gives
-three numbers: the mean; the mean within the 1st and 99th percentile, which is what is published as
-PPL; and the median, which a few pairs cannot move.
+The lengths of pairs have a long tail, and a few of them can decide the mean. `estimate_path_length`
+gives three numbers: the mean; the mean within the 1st and 99th percentile, which is what is published
+as PPL; and the median, which a few pairs cannot move.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,15 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor
 
-from benchmarks.metrics.nearest import quantile_and_stderr
+from benchmarks.metrics.group import Group
+from benchmarks.metrics.nearest import estimate_quantile
 from diffae.diffusion.interpolation import lerp
-from reports.records.estimate import Influence, Influences, influences_on_mean
+from reports.records.estimate import Estimate, Influence, Influences, influences_on_mean
 
 Code = TypeVar("Code")
 
 MEAN, TRIMMED, MEDIAN = "mean", "trimmed mean", "median"
+ALL_KEPT = "nothing is trimmed of so few pairs: one of them can decide this mean; read the median"
 
 
 def path_length(
@@ -50,17 +52,19 @@ def path_length(
     return distance(near, far).double() / epsilon**2
 
 
-def statistics(lengths: np.ndarray, units: str) -> dict[str, tuple[float, Influences, int]]:
-    """Mean, trimmed mean and median of the lengths [N] of pairs: value, uncertainty, number of pairs.
+def estimate_path_length(lengths: np.ndarray, units: str) -> dict[str, Estimate]:
+    """The mean, the trimmed mean and the median of the lengths [N] of pairs, by these names.
 
     `units` names the pairs, by which two runs can be compared.
     """
     x = np.asarray(lengths, dtype=np.float64)
     kept = within_percentiles(x)
+    trimmed = _influences_on_trimmed_mean(x, kept, units)
+    notes = (ALL_KEPT,) if kept.all() else ()
     return {
-        MEAN: (float(x.mean()), influences_on_mean(x, units), len(x)),
-        TRIMMED: (float(x[kept].mean()), _of_trimmed_mean(x, kept, units), int(kept.sum())),
-        MEDIAN: (float(np.median(x)), _of_median(x, units), len(x)),
+        MEAN: Estimate(float(x.mean()), influences_on_mean(x, units), n=len(x)),
+        TRIMMED: Estimate(float(x[kept].mean()), trimmed, n=int(kept.sum()), notes=notes),
+        MEDIAN: Estimate(float(np.median(x)), _influences_on_median(x, units), n=len(x)),
     }
 
 
@@ -75,24 +79,27 @@ def within_percentiles(lengths: np.ndarray) -> np.ndarray:
     return (low <= lengths) & (lengths <= high)
 
 
-def _of_trimmed_mean(lengths: np.ndarray, kept: np.ndarray, units: str) -> Influences:
-    """The uncertainty of the mean of the kept lengths (Tukey and McLaughlin, 1963).
+def _influences_on_trimmed_mean(lengths: np.ndarray, kept: np.ndarray, units: str) -> Influences:
+    """The influences on the mean of the kept lengths (Tukey and McLaughlin, 1963).
 
     A pair outside counts like one at the edge: influences are those of the winsorised lengths,
     divided by the share that is kept.
     """
     edges = lengths[kept].min(), lengths[kept].max()
-    parts = influences_on_mean(lengths.clip(*edges), units)
-    return tuple(Influence(part.units, part.values / kept.mean()) for part in parts)
+    sources = influences_on_mean(lengths.clip(*edges), units)
+    return tuple(Influence(source.units, source.values / kept.mean()) for source in sources)
 
 
-def _of_median(lengths: np.ndarray, units: str) -> Influences:
-    """The uncertainty of the median; none for fewer than four pairs.
+def _influences_on_median(lengths: np.ndarray, units: str) -> Influences:
+    """The influences on the median; none for fewer than four pairs.
 
     A pair's influence is the side of the median on which it lies, scaled to Woodruff's error
     (1952).
     """
-    sides, stderr = np.sign(lengths - np.median(lengths)), quantile_and_stderr(lengths, 0.5)[1]
+    sides, stderr = np.sign(lengths - np.median(lengths)), estimate_quantile(lengths, 0.5).stderr
     if stderr is None or not sides.any():
         return ()
     return (Influence(units, sides * stderr / np.linalg.norm(sides)),)
+
+
+GROUPS = (Group(("ppl",), "paths between codes", estimate_path_length),)

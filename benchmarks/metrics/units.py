@@ -1,5 +1,6 @@
 """The images that numbers are estimated from, and the independent units that they form."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,3 +70,7 @@ class Units:
         influences = self.influences(of_images[0].values) if of_images else ()
         kept = Scores(self.images, scores)
         return Estimate(mean, influences, n=len(self), scores=kept)
+
+    def means(self, scores: Mapping[str, NDArray[np.number | np.bool_]]) -> dict[str, Estimate]:
+        """The mean of each score [n] over the images, by its name."""
+        return {name: self.mean(values) for name, values in scores.items()}

@@ -21,7 +21,6 @@ the note of the row.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from math import inf
 from typing import Any
@@ -33,7 +32,12 @@ from torch import Tensor
 from benchmarks.core.images import Selection, file_name, preview
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, InvertingSolver, Steps, in_words
-from benchmarks.metrics.networks.faces import without_face
+from benchmarks.metrics.networks.faces import (
+    estimate_identity,
+    mean_of_different_people,
+    mean_of_same_people,
+    without_face,
+)
 from benchmarks.plugin import (
     Arrays,
     Benchmark,
@@ -48,7 +52,7 @@ from benchmarks.systems.protocol.base import System, reading_of, why_immovable
 from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, fits, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from probes import LinearProbe
-from reports.records.estimate import influences_on_mean
+from reports.records.estimate import Estimate
 
 TABLE = "appendix_g_identity"
 ATTRIBUTES = ("Male", "Smiling", "Wavy_Hair", "Young")  # the paper's
@@ -91,7 +95,7 @@ def _cell(at: Solved, images: Selection, setting: str, **fields: Any) -> Cell:
     return Cell(context, TABLE, at, setting=setting, n=len(images), fields=fields)
 
 
-def _faces(cell: Cell, images: Selection, what: str, decode: Decode, **more: Any) -> Computation:
+def _faces(cell: Cell, images: Selection, title: str, decode: Decode, **more: Any) -> Computation:
     """How each face compares with that of the image that is decoded for it, "identity" [N].
 
     NaN where no face is found. `decode` may add arrays of its own.
@@ -100,23 +104,19 @@ def _faces(cell: Cell, images: Selection, what: str, decode: Decode, **more: Any
     originals = torch.from_numpy(_embeddings(context, len(images)))
 
     def compute(positions: np.ndarray) -> Arrays:
-        decoded, found = decode(positions)
+        decoded, arrays = decode(positions)
         faces = face(decoded).cpu().double()
-        found["identity"] = face.compare(originals[positions], faces).numpy()
-        return found | {"preview": preview(positions, decoded, PREVIEW)}
+        identity = {"identity": face.compare(originals[positions], faces).numpy()}
+        return arrays | identity | {"preview": preview(positions, decoded, PREVIEW)}
 
-    return cell.computation("decoded faces", what, images, compute, **more)
+    return cell.computation("decoded faces", title, images, compute, **more)
 
 
 def kept(cell: Cell, images: Selection, values: np.ndarray) -> Iterator[Record]:
     """The mean of the comparisons [N] of images before and after, over those with a face in both."""
-    metric, found = cell.context.networks.face.metric_name, ~np.isnan(values)
-    note = without_face(int((~found).sum()), len(values), "pairs")
-    if not found.any():
-        yield cell.row(metric, None, n=None, note=note)
-        return
-    seen = replace(images, order=images.order[found])
-    yield from cell.means(seen, {metric: values[found]}, note=note)
+    metric = cell.context.networks.face.metric_name
+    for estimate in estimate_identity(values, images.units).values():
+        yield cell.record(metric, estimate, split=images.split)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -129,10 +129,10 @@ def _reconstructions(at: Solved, images: Selection) -> Iterator[Measurement]:
     def decode(positions: np.ndarray) -> tuple[Tensor, Arrays]:
         return at.decode(at.codes(images, positions)), {}
 
-    def reduce(found: Arrays) -> Iterator[Record]:
-        yield from kept(cell, images, found["identity"])
+    def reduce(arrays: Arrays) -> Iterator[Record]:
+        yield from kept(cell, images, arrays["identity"])
         if measure := at.context.networks.face.sides:
-            yield from _by_size(cell, images, measure, found["identity"])
+            yield from _by_size(cell, images, measure, arrays["identity"])
 
     yield Measurement([_faces(cell, images, "decode", decode)], reduce)
 
@@ -154,8 +154,8 @@ def _by_size(
         if len(inside):
             seen = replace(images, order=images.order[inside])
             width = f"{low:.0f} {f'to {high:.0f}' if high < inf else 'or more'} px"
-            of = cell.but(setting=f"{RECONSTRUCTED}, face {width}")
-            yield from kept(of, seen, values[inside])
+            in_range = cell.but(setting=f"{RECONSTRUCTED}, face {width}")
+            yield from kept(in_range, seen, values[inside])
 
 
 # ----------------------------------------------------------------------------------------------
@@ -177,8 +177,9 @@ def _edits(at: Solved, images: Selection) -> Iterator[Measurement]:
         column = context.dataset.attribute_names.index(attribute)
         if labels[:, column].all() or not labels[:, column].any():
             note = f"{attribute}: only one class among the probe's training images"
-            none = Cell(context, TABLE, title=system.title, setting=attribute, note=note)
-            yield Measurement([], lambda none=none: [none.row(metric, None)])
+            unedited = Cell(context, TABLE, title=system.title, setting=attribute)
+            record = unedited.record(metric, Estimate(None, why=note))
+            yield Measurement([], lambda record=record: [record])
         else:
             yield _edited(cell.but(setting=attribute), at, images, probe, column)
 
@@ -190,20 +191,20 @@ def _edited(
     attribute, strengths = cell.setting, (0.0, *cell.context.sizes(Sizes).strengths)
     towards = away(images, column)
 
-    def reduce(*found: Arrays) -> Iterator[Record]:
-        for strength, scores in zip(strengths, found, strict=True):
+    def reduce(*arrays: Arrays) -> Iterator[Record]:
+        for strength, scores in zip(strengths, arrays, strict=True):
             here = cell.but(setting=f"{attribute} {in_words(strength)}")
             yield from kept(here, images, scores["identity"])
             changes = scores["logits_change"][:, column] * towards
             yield from here.means(images, {"logit_change": changes})
-        strips = [torch.from_numpy(scores["preview"]) for scores in found]
+        strips = [torch.from_numpy(scores["preview"]) for scores in arrays]
         originals = images.batch(np.arange(len(strips[0])))
         cell.draw(
             f"edit-{{}}-{file_name(attribute)}",
             f"{attribute}, edited",
             [originals, *strips],
             rows=("input", "reconstruction", *(f"strength {in_words(s)}" for s in strengths[1:])),
-            columns=ways(attribute, images.labels[: len(originals), column]),
+            columns=edit_titles(attribute, images.labels[: len(originals), column]),
             caption="Codes moved along the direction of the probe for the attribute (Fig. 5): "
             "towards it where a face has it not, else away from it.",
         )
@@ -217,8 +218,8 @@ def away(images: Selection, column: int) -> np.ndarray:
     return 1 - 2 * images.labels[:, column].astype(np.float32)
 
 
-def ways(attribute: str, present: np.ndarray) -> list[str]:
-    """In which direction each image is edited, by whether it has the attribute, `present` [N]."""
+def edit_titles(attribute: str, present: np.ndarray) -> list[str]:
+    """The direction in which each image is edited, by whether it has the attribute, `present` [N]."""
     return [f"{'away from' if has else 'towards'} {attribute}" for has in present]
 
 
@@ -243,8 +244,8 @@ def edit(
         after = probe.logits(system.read(system.encode_semantic(edited)).cpu())
         return cell.context.resized(edited), {"logits_change": (after - before).numpy()}
 
-    of = cell if strength else cell.but(setting="")
-    return _faces(of, images, "edit", decode, strength=strength)
+    cell = cell if strength else cell.but(setting="")
+    return _faces(cell, images, "edit", decode, strength=strength)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -262,11 +263,11 @@ def _metric(context: Context) -> str:
 def _attributes(context: Context) -> list[str]:
     """The chosen attributes, or those of the paper's that the data set has."""
     chosen = context.options.attributes or ATTRIBUTES
-    known = [name for name in chosen if name in context.dataset.attribute_names]
-    if not known:
+    names = [name for name in chosen if name in context.dataset.attribute_names]
+    if not names:
         none = f"{context.dataset.name} has none of the attributes {', '.join(chosen)}"
         raise NotAvailable(f"not applicable: {none} (--attributes names others)")
-    return known
+    return names
 
 
 def references(context: Context) -> Iterator[Record]:
@@ -285,32 +286,29 @@ def references(context: Context) -> Iterator[Record]:
     images = context.select("test", RANGE * context.sizes(Sizes).images)
     if not len(images):
         return
-    known = context.dataset.identities is not None
     embeddings = _embeddings(context, len(images))
-    found = ~np.isnan(embeddings).any(1)
-    note = without_face(int((~found).sum()), len(found), "images")
-    seen = replace(images, order=images.order[found])
-    faces = torch.from_numpy(embeddings[found])
+    has_face = ~np.isnan(embeddings).any(1)
+    note = without_face(int((~has_face).sum()), len(has_face), "images")
+    seen = replace(images, order=images.order[has_face])
+    faces = torch.from_numpy(embeddings[has_face])
     first, second = _two_pictures(seen.groups)
-    of_one = np.flatnonzero(second >= 0)
+    twice = np.flatnonzero(second >= 0)
 
-    fields = {"pairs": "real images", **face.describe()}
-    cell = Cell(context, TABLE, title=REAL, n=len(images), note=note, fields=fields)
-    row = partial(cell.row, face.metric_name, reference=True)
-    if known and len(of_one):
-        same = face.compare(faces[first[of_one]], faces[second[of_one]]).numpy()
-        error = influences_on_mean(same, seen.units.named("persons with two pictures"))
-        yield row(float(same.mean()), error, setting=SAME, n=len(same))
-    other = DIFFERENT if known else OTHER_IMAGES
+    are_people = context.dataset.identities is not None
+    estimates = dict[str, Estimate]()
+    if are_people and len(twice):
+        same = face.compare(faces[first[twice]], faces[second[twice]]).numpy()
+        estimates[SAME] = mean_of_same_people(same, seen.units)
+    different = DIFFERENT if are_people else OTHER_IMAGES
     if len(first) > 1:
         with_others = face.with_others(faces[first]).numpy()
-        mean = float(with_others.mean())
-        # each pair counts for both of its people, so a person's influence is twice their own mean
-        influence = mean + 2 * (with_others - mean)
-        error = influences_on_mean(influence, seen.units.named("persons, a picture each"))
-        yield row(mean, error, setting=other, n=len(influence))
-    if not found.any():
-        yield row(None, setting=other, n=None)
+        estimates[different] = mean_of_different_people(with_others, seen.units)
+    if not has_face.any():
+        estimates[different] = Estimate(None)  # the note of the cell says why
+    fields = {"pairs": "real images", **face.describe()}
+    cell = Cell(context, TABLE, title=REAL, n=len(images), note=note, fields=fields)
+    for setting, estimate in estimates.items():
+        yield cell.record(face.metric_name, estimate, setting=setting, reference=True)
 
 
 def _two_pictures(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -334,8 +332,8 @@ def _embeddings(context: Context, count: int) -> np.ndarray:
         return {"face": context.networks.face(selection.batch(positions)).cpu().numpy()}
 
     key = context.codes.key("faces", None, selection) | {"face": context.networks.face.describe()}
-    found = Computation("faces of test", key, len(selection), compute, shared="faces test")
-    return context.store.read(found)["face"][:count].astype(np.float64)
+    computation = Computation("faces of test", key, len(selection), compute, shared="faces test")
+    return context.store.read(computation)["face"][:count].astype(np.float64)
 
 
 BENCHMARK = Benchmark(

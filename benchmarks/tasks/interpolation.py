@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
 from benchmarks.core.store import CHUNK, Arrays, Computation
-from benchmarks.metrics.path_length import TRIMMED, path_length, statistics
+from benchmarks.metrics.path_length import estimate_path_length, path_length
 from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Selection, Solved
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.runtime.precision import full_precision
@@ -32,7 +32,6 @@ TABLE = "appendix_f_smoothness"
 EPSILON = 1e-4
 STRIPS, PLACES = 4, np.linspace(0, 1, 9)
 AT_ONCE = 4  # pairs on a CPU: convolutions in float64 are slower in large batches there
-ALL_KEPT = "nothing is trimmed of so few pairs: one of them can decide this mean; read the median"
 
 
 @dataclass(frozen=True)
@@ -97,12 +96,11 @@ def _lengths(at: Solved, images: Selection) -> Measurement:
             lengths = [between((cut(a, place), cut(b, place)), t[place]) for place in places]
         return {"length": torch.cat(lengths).cpu().numpy()}
 
-    def reduce(found: Arrays, strips: Arrays) -> Iterator[Record]:
+    def reduce(paths: Arrays, strips: Arrays) -> Iterator[Record]:
         metric = seen_through("ppl", distance.network)
-        numbers = statistics(found["length"], images.units.named("pairs"))
-        for setting, (value, error, kept) in numbers.items():
-            note = ALL_KEPT if setting == TRIMMED and kept == pairs else ""
-            yield cell.row(metric, value, error, setting=setting, n=kept, note=note)
+        estimates = estimate_path_length(paths["length"], images.units.named("pairs"))
+        for setting, estimate in estimates.items():
+            yield cell.record(metric, estimate, setting=setting)
         _save_strips(cell, images, torch.from_numpy(strips["strips"]))
 
     path = cell.computation("path", "path length of pairs", images, compute, pairs)

@@ -15,18 +15,18 @@ import numpy as np
 from benchmarks.core.images import THUMBNAIL, Selection, thumbnails
 from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
 from benchmarks.core.plan import comparisons
-from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
+from benchmarks.metrics.nearest import QUANTILES, estimate_quantiles, estimate_ratios, nearest
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.plugin import Arrays, Benchmark, Context, Count, NotAvailable, Record, System
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol import base
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import samples, shown
+from reports.records.estimate import Estimate
 from reports.records.metrics import seen_through
 from reports.records.specs import TableSpec
 
 TABLE = "appendix_c_memorisation"
-QUANTILES = {"median": 0.5, "5th percentile": 0.05}
 SHOWN = 8
 REAL = "real images (test)"
 
@@ -42,7 +42,14 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Space:
-    """A space of distances: vectors of real images, the samples' by name, the unit, its fields."""
+    """A space in which distances are measured.
+
+    metric, ratio  the names of the metrics
+    samples        the name of the array of the samples' vectors
+    real           the vectors of real images
+    scale          what distances are multiplied by
+    fields         of the protocol
+    """
 
     metric: str
     ratio: str
@@ -89,17 +96,16 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
 
     def reduce(new: Arrays) -> Iterator[Record]:
         for space in searched:
-            ours, theirs = _neighbours(context, space, new[space.samples]), _real(context, space)
-            cell = _cell(context, space, at, ours, note=training)
-            yield from _quantiles(cell, space.metric, ours["distance"])
-            for setting, q in QUANTILES.items():
-                below = quantile_and_stderr(theirs["distance"], q, _held_out(context).groups)
-                found = ratio_and_stderr(quantile_and_stderr(ours["distance"], q), below)
-                none = "held-out images are at distance 0: no ratio"
-                of = cell if found[0] is not None else cell.but(note=none)
-                yield _row(of, space.ratio, setting, found)
+            neighbours = _neighbours(context, space, new[space.samples])
+            held_out, groups = _real(context, space)["distance"], _held_out(context).groups
+            distance = neighbours["distance"]
+            cell = _cell(context, space, at, neighbours, note=training)
+            for setting, estimate in estimate_quantiles(distance).items():
+                yield cell.record(space.metric, estimate, setting=setting)
+            for setting, estimate in estimate_ratios(distance, held_out, groups).items():
+                yield cell.record(space.ratio, estimate, setting=setting)
             if space is searched[0]:
-                _save_nearest(cell, at, new, ours)
+                _save_nearest(cell, at, new, neighbours)
 
     names = (space.samples for space in searched)
     searches = comparisons(len(searched), "nearest image", sizes.count, len(_train(context)))
@@ -109,25 +115,27 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
 def references(context: Context) -> Iterator[Record]:
     """Held-out images: the distance of images that no model has seen."""
     if reason := _lacking(context):
-        none = Cell(context, TABLE, title=REAL, split="", note=reason)
-        yield from (none.row(spaces(context)[0].metric, None, setting=name) for name in QUANTILES)
+        cell, estimate = Cell(context, TABLE, title=REAL, split=""), Estimate(None, why=reason)
+        metric = spaces(context)[0].metric
+        yield from (cell.record(metric, estimate, setting=setting) for setting in QUANTILES)
         return
     for space in spaces(context):
-        found = _real(context, space)
-        cell = _cell(context, space, Taken(System(), None), found, title=REAL)
-        yield from _quantiles(cell, space.metric, found["distance"], _held_out(context).groups)
+        neighbours, groups = _real(context, space), _held_out(context).groups
+        cell = _cell(context, space, Taken(System(), None), neighbours, title=REAL)
+        for setting, estimate in estimate_quantiles(neighbours["distance"], groups).items():
+            yield cell.record(space.metric, estimate, setting=setting)
 
 
 def _training(context: Context, system: System) -> str:
     """A note on a system's training images, if they are not those that are searched."""
-    known, data = system.trained_on, context.dataset
+    training, data = system.trained_on, context.dataset
     if system.reference:
         return ""
-    if known is None:
+    if training is None:
         return f"not known to be trained on these: what {system.title} copied may lie elsewhere"
-    if not known.saw(data, "train"):
-        return f"trained on {known.data}, not on these images: what it copied lies elsewhere"
-    return "trained on the held-out images too: no scale" if known.saw(data, "test") else ""
+    if not training.saw(data, "train"):
+        return f"trained on {training.data}, not on these images: what it copied lies elsewhere"
+    return "trained on the held-out images too: no scale" if training.saw(data, "test") else ""
 
 
 def _lacking(context: Context) -> str:
@@ -162,34 +170,20 @@ def _real(context: Context, space: Space) -> Arrays:
     return _neighbours(context, space, space.real(_held_out(context)))
 
 
-def _cell(context: Context, space: Space, taken: Taken, found: Arrays, **given: str) -> Cell:
+def _cell(context: Context, space: Space, taken: Taken, neighbours: Arrays, **texts: str) -> Cell:
     fields: dict[str, Any] = {"train_n": len(_train(context)), "test_n": len(_held_out(context))}
     fields |= {"distance": "Euclidean, to the nearest training image", **space.fields}
-    n = len(found["distance"])
-    return Cell(context, TABLE, taken, n=n, split="", fields=fields, **given)
+    n = len(neighbours["distance"])
+    return Cell(context, TABLE, taken, n=n, split="", fields=fields, **texts)
 
 
-def _quantiles(
-    cell: Cell, metric: str, distance: np.ndarray, groups: np.ndarray | None = None
-) -> Iterator[Record]:
-    for setting, q in QUANTILES.items():
-        yield _row(cell, metric, setting, quantile_and_stderr(distance, q, groups))
-
-
-def _row(cell: Cell, metric: str, setting: str, found: tuple[float | None, float | None]) -> Record:
-    value, stderr = found
-    few = value is not None and stderr is None
-    note = f"no error: too few images or persons for that of a {setting}" if few else ""
-    return cell.row(metric, value, setting=setting, stderr=stderr, note=note)
-
-
-def _save_nearest(cell: Cell, at: Solved, new: Arrays, found: Arrays) -> None:
+def _save_nearest(cell: Cell, at: Solved, new: Arrays, neighbours: Arrays) -> None:
     """Save the samples nearest to a training image above these images, the nearest first."""
     if cell.context.pictures is None:
         return
-    first = np.argsort(found["distance"], kind="stable")[:SHOWN]
+    first = np.argsort(neighbours["distance"], kind="stable")[:SHOWN]
     images = shown(cell, at, new, first)
-    training = _train(cell.context).batch(found["position"][first])
+    training = _train(cell.context).batch(neighbours["position"][first])
     cell.draw(
         "memorisation-{}",
         "samples nearest to the training images",

@@ -17,7 +17,9 @@ from benchmarks.core.images import Selection, preview
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, Number, Solver, Steps
 from benchmarks.metrics.diversity import (
-    calibration,
+    OF_POSTERIOR,
+    estimate_diversity,
+    estimate_posterior,
     of_posterior,
     pixel_std,
     ring_distance,
@@ -26,12 +28,10 @@ from benchmarks.metrics.diversity import (
 from benchmarks.plugin import Arrays, Benchmark, Context, NotAvailable, Record, TableSpec
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, STOCHASTIC, System
 from benchmarks.systems.protocol.parts import index
-from reports.records.estimate import influences_on_mean
 from reports.records.metrics import seen_through
 
 TABLE = "figure3_variation"
 VARY_X_T, VARY_Z_SEM = "x_T varies", "z_sem varies"
-POSTERIOR = ("seed_variance", "seed_bias", "psnr", "psnr_of_mean")
 PREVIEW = 6
 # The standard deviation that is white in the picture; half the range of a pixel is 0.5.
 STD_WHITE = 0.25
@@ -78,9 +78,10 @@ def _varied(at: Solved, images: Selection, draws: int, varies: str) -> Measureme
     distance = context.networks.perceptual
     fields = {"varies": varies, "draws": draws}
     groups = len(images) // draws
-    of = Cell(context, TABLE, at, setting=varies, n=groups, fields=fields)
-    cell = of.also(pairs="consecutive draws, cyclically", **distance.describe())
-    more = {"scores": POSTERIOR} if varies == VARY_X_T else {}
+    of_images = Cell(context, TABLE, at, setting=varies, n=groups, fields=fields)
+    cell = of_images.also(pairs="consecutive draws, cyclically", **distance.describe())
+    with_posterior = varies == VARY_X_T
+    more = {"scores": OF_POSTERIOR} if with_posterior else {}
     semantic = context.codes.semantic(at.system, images)
 
     def compute(groups: np.ndarray) -> Arrays:
@@ -89,37 +90,27 @@ def _varied(at: Solved, images: Selection, draws: int, varies: str) -> Measureme
             z_of, x_T_of = (first, first + k) if varies == VARY_X_T else (first + k, first)
             codes.append(at.random(index(semantic, z_of), images.order[x_T_of].tolist()))
         decodes = torch.stack([at.decode(code) for code in codes])
-        found = {metric: ring_distance(decodes, distance).cpu().numpy()}
-        found |= {"pixel_std": pixel_std(decodes).numpy()}
-        if more:
+        arrays = {metric: ring_distance(decodes, distance).cpu().numpy()}
+        arrays |= {"pixel_std": pixel_std(decodes).numpy()}
+        if with_posterior:
             spread = of_posterior(decodes, images.batch(first))
-            found |= {name: scores.numpy() for name, scores in spread.items()}
-        return found | {"preview": preview(groups, decodes.transpose(0, 1), PREVIEW)}
+            arrays |= {name: scores.numpy() for name, scores in spread.items()}
+        return arrays | {"preview": preview(groups, decodes.transpose(0, 1), PREVIEW)}
 
-    def reduce(scores: Arrays) -> Iterator[Record]:
+    def reduce(arrays: Arrays) -> Iterator[Record]:
         units = images.units.named(f"groups of {draws}")
-        for name in (metric, "pixel_std"):
-            mean = float(np.mean(scores[name], dtype=np.float64))
-            yield cell.row(name, mean, influences_on_mean(scores[name], units))
-        if more:
-            yield from _of_posterior(
-                of, replace(images, order=images.order[::draws][:groups]), scores
-            )
-        _save_preview(cell, images, scores["preview"])
+        scores = {name: arrays[name] for name in (metric, "pixel_std")}
+        for name, estimate in estimate_diversity(scores, units).items():
+            yield cell.record(name, estimate)
+        if with_posterior:
+            varied = replace(images, order=images.order[::draws][:groups])
+            for name, estimate in estimate_posterior(arrays, varied.units).items():
+                yield of_images.record(name, estimate, split=varied.split)
+        _save_preview(cell, images, arrays["preview"])
 
-    what = f"{draws} decodes an image, {varies}"
-    found = cell.computation("variation", what, images, compute, groups, **more)
-    return Measurement([found], reduce)
-
-
-def _of_posterior(cell: Cell, varied: Selection, scores: Arrays) -> Iterator[Record]:
-    """How the decodes are spread about the images that vary, each of which has x_T of its own."""
-    yield from cell.means(varied, {name: scores[name] for name in POSTERIOR})
-    value, influence = calibration(scores["seed_variance"], scores["seed_bias"])
-    if np.isnan(value):
-        yield cell.row("calibration", None, note="the mean over x_T has no error beyond chance")
-    else:
-        yield cell.row("calibration", value, varied.units.influences(influence))
+    title = f"{draws} decodes an image, {varies}"
+    computation = cell.computation("variation", title, images, compute, groups, **more)
+    return Measurement([computation], reduce)
 
 
 def _save_preview(cell: Cell, images: Selection, shown: np.ndarray) -> None:
@@ -131,7 +122,7 @@ def _save_preview(cell: Cell, images: Selection, shown: np.ndarray) -> None:
     cell.draw(
         f"variation-{{}}-{free}",
         f"{free} varies, {fixed} stays",
-        [_row(*one) for one in zip(originals, decodes, strict=True)],
+        [_row(original, row) for original, row in zip(originals, decodes, strict=True)],
         columns=("input", *drawn, "mean", "standard deviation"),
         caption=f"Decodes of the {fixed} of the input with other {free}, and how much pixels differ (Fig. 3).",
     )
@@ -161,7 +152,10 @@ BENCHMARK = Benchmark(
             ),
             rows=("system", "setting", "steps", "solver", "calls"),
             columns=("metric",),
-            metrics=("diversity_lpips", "pixel_std", *POSTERIOR[:2], "calibration", *POSTERIOR[2:]),
+            metrics=(
+                *("diversity_lpips", "pixel_std", "seed_variance", "seed_bias"),
+                *("calibration", "psnr", "psnr_of_mean"),
+            ),
             headline=("diversity_lpips",),
             order=80,
         ),

@@ -6,21 +6,25 @@ their cosine, or by their Euclidean distance where lower values of the metric ar
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmarks import weights
+from benchmarks.metrics.group import Group
 from benchmarks.metrics.pixel import resize, seen, to_unit
+from benchmarks.metrics.units import Units
 from benchmarks.runtime.calling import Batches
 from diffae.networks.nn import without_weights
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate, influences_on_mean
 from reports.records.metrics import METRICS, seen_through
 from reports.records.record import LOWER
 
@@ -90,9 +94,41 @@ class FaceEmbedding:
         }
 
 
-def without_face(missing: int, count: int, what: str) -> str:
+def without_face(missing: int, count: int, unit: str) -> str:
     """A note on images or pairs in which no face was found; empty if there are none."""
-    return f"no face found in {missing:,} of {count:,} {what}" if missing else ""
+    return f"no face found in {missing:,} of {count:,} {unit}" if missing else ""
+
+
+def estimate_identity(values: np.ndarray, units: Units) -> dict[str, Estimate]:
+    """The mean comparison [n] of the faces before and after, of the images with a face in both."""
+    has_faces = np.flatnonzero(~np.isnan(values))
+    note = without_face(len(values) - len(has_faces), len(values), "pairs")
+    if not len(has_faces):
+        return {"arcface": Estimate(None, why=note)}
+    persons = None if units.persons is None else units.persons[has_faces]
+    with_faces = Units(units.data, units.images[has_faces], persons)
+    mean = with_faces.mean(values[has_faces])
+    return {"arcface": replace(mean, notes=(note,) if note else ())}
+
+
+def mean_of_same_people(values: np.ndarray, units: Units) -> Estimate:
+    """The mean comparison [K] of two pictures of each person."""
+    persons = units.named("persons with two pictures")
+    return Estimate(float(values.mean()), influences_on_mean(values, persons), n=len(values))
+
+
+def mean_of_different_people(values: np.ndarray, units: Units) -> Estimate:
+    """The mean over pairs of people, from the mean comparison of each with the others [K].
+
+    Each pair counts for both of its people, so the influence of a person is twice that on the mean.
+    """
+    mean = float(values.mean())
+    influence = mean + 2 * (values - mean)
+    persons = units.named("persons, a picture each")
+    return Estimate(mean, influences_on_mean(influence, persons), n=len(values))
+
+
+GROUPS = (Group(("arcface",), "features of pairs", estimate_identity),)
 
 
 # ----------------------------------------------------------------------------------------------

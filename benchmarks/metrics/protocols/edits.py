@@ -9,7 +9,7 @@ A protocol is a file of benchmarks/protocols/edits/ with a section for each metr
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 from benchmarks.metrics.protocols.library import FOLDERS, Head, Library
 from benchmarks.metrics.protocols.schema import Batch, Rounding, Trunk
@@ -75,12 +75,15 @@ class Effectiveness:
 KINDS: tuple[type, ...] = (Fid, Lec, Composition, Effectiveness)
 
 
+Section = Fid | Lec | Composition | Effectiveness
+
+
 @dataclass(frozen=True)
-class Protocol(Head):
+class EditProtocol(Head):
     """A protocol: the `sections` of the metrics that its evaluation code computes."""
 
-    sections: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    sections: Mapping[str, Section] = field(default_factory=dict, hash=False)
 
 
-LIBRARY = Library("edits", {kind.__name__.lower(): kind for kind in KINDS}, Protocol)
+LIBRARY = Library("edits", {kind.__name__.lower(): kind for kind in KINDS}, EditProtocol)
 names, named = LIBRARY.names, LIBRARY.named

@@ -6,22 +6,29 @@ protocol (benchmarks/protocols/edits).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from benchmarks.metrics.edits import f1_of_batches
 from benchmarks.metrics.protocols import cases, schema
-from benchmarks.metrics.protocols.edits import Composition, Effectiveness, Fid, Lec, named
+from benchmarks.metrics.protocols.edits import (
+    Composition,
+    Effectiveness,
+    Fid,
+    Lec,
+    Section,
+    named,
+)
 from benchmarks.metrics.protocols.pixels import from_zero_to_one
 from benchmarks.plugin import Arrays, Cell, Measurement, Record
 from benchmarks.systems.protocol.base import why_immovable
 from benchmarks.systems.protocol.parts import flat
-from benchmarks.tasks.edits.decoded import Ground
+from benchmarks.tasks.edits.decoded import Ground, stored_code
 from benchmarks.tasks.edits.directions import PAPER
 from benchmarks.tasks.edits.unpaired import edits_of, near_rows, refusals
 from benchmarks.tasks.shared.probe_fits import fit_adam
 from diffae.eight_bit import to_uint8
+from reports.records.estimate import Estimate
 
 TABLE = "edits_by_protocol"
 CAPTION = (
@@ -38,27 +45,40 @@ PIXELS = schema.Pixels(scaling="x / 255")
 def measured(ground: Ground, names: Sequence[str]) -> Iterator[Measurement]:
     """The measurements of each protocol of the run: of the images of a ground, and edits of attributes."""
     for protocol in map(named, ground.at.context.options.edit_protocols):
-        for section, how in protocol.sections.items():
-            fields = {f"{section}.{name}": value for name, value in vars(how).items()}
-            cell = ground.cell.also(by=protocol.name, **fields).but(
-                table=TABLE, setting=f"{protocol.name}, "
+        for name, section in protocol.sections.items():
+            fields = {f"{name}.{field}": value for field, value in vars(section).items()}
+            cell = ground.cell.also(by=protocol.name, **fields)
+            yield _section(
+                cell.but(table=TABLE, setting=f"{protocol.name}, "), ground, names, section
             )
-            yield MEASURED[section](cell, ground, names, how)
+
+
+def _section(cell: Cell, ground: Ground, names: Sequence[str], section: Section) -> Measurement:
+    """The measurement of a section of a protocol."""
+    match section:
+        case Fid():
+            return _fid(cell, ground, names, section)
+        case Lec():
+            return _lec(cell, ground, names, section)
+        case Composition():
+            return _composition(cell, ground, section)
+        case Effectiveness():
+            return _effectiveness(cell, ground, names, section)
 
 
 def _fid(cell: Cell, ground: Ground, names: Sequence[str], fid: Fid) -> Measurement:
     """FID of edited and unedited images to real ones of the other class."""
-    known = {one.network: one for one in cell.context.networks.features}
-    if "inception" not in known:
+    networks = {network.network: network for network in cell.context.networks.features}
+    if "inception" not in networks:
         return Measurement([], lambda: refusals(cell, "fid", {"edited": NO_INCEPTION}))
     probes = {PAPER: fit_adam(cell.context, ground.at.system)}
-    found, refused = edits_of(ground, names, probes, fid.quantile)
+    edits, refused = edits_of(ground, names, probes, fid.quantile)
 
     def reduce(*_: Arrays) -> Iterator[Record]:
-        yield from near_rows(cell, cell, known["inception"], "fid", found, halved=False)
+        yield from near_rows(cell, cell, networks["inception"], "fid", edits, halved=False)
         yield from refusals(cell, "fid", refused)
 
-    return Measurement([edit.computation for edit in found], reduce)
+    return Measurement([edit.computation for edit in edits], reduce)
 
 
 def _lec(cell: Cell, ground: Ground, names: Sequence[str], lec: Lec) -> Measurement:
@@ -71,21 +91,22 @@ def _lec(cell: Cell, ground: Ground, names: Sequence[str], lec: Lec) -> Measurem
     step = lec.step * fit_adam(cell.context, system).normal(column)
 
     def compute(positions: np.ndarray) -> Arrays:
-        code = ground.of_chunk(positions)[1]
+        code = stored_code(ground.of_chunk(positions))
         assert code.semantic is not None
         aim = system.move(code.semantic, step.expand(len(positions), -1))
         made = system.decode(replace(code, semantic=aim), T).cpu()
         missed = flat(system.encode_semantic(made)).cpu() - flat(aim).cpu()
         return {"missed": missed.double().norm(dim=1).numpy()}
 
-    def reduce(found: Arrays) -> Iterator[Record]:
-        kept = without_outliers(found["missed"], lec.batch, lec.cut)
+    def reduce(arrays: Arrays) -> Iterator[Record]:
+        kept = without_outliers(arrays["missed"], lec.batch, lec.cut)
         if not len(kept):
             few = f"{len(images)} images, fewer than a batch of {lec.batch}"
             yield from refusals(cell, "lec_frobenius", {attribute: few})
             return
-        chosen, of = replace(images, order=images.order[kept]), cell.setting + attribute
-        yield from cell.but(setting=of).means(chosen, {"lec_frobenius": found["missed"][kept]})
+        chosen = replace(images, order=images.order[kept])
+        scores = {"lec_frobenius": arrays["missed"][kept]}
+        yield from cell.but(setting=cell.setting + attribute).means(chosen, scores)
 
     computed = cell.computation("LEC", "decoded edits", images, compute, attribute=attribute)
     return Measurement([computed], reduce)
@@ -103,66 +124,57 @@ def without_outliers(values: np.ndarray, batch: int, cut: float) -> np.ndarray:
     return np.flatnonzero(np.repeat((low <= means) & (means <= high), batch))
 
 
-def _composition(
-    cell: Cell, ground: Ground, names: Sequence[str], composition: Composition
-) -> Measurement:
+def _composition(cell: Cell, ground: Ground, composition: Composition) -> Measurement:
     """How far images are from the originals after all of the code was encoded and decoded again."""
     at, images, networks = ground.at, ground.images, cell.context.networks
     lpips = schema.Lpips(trunk=composition.trunk, batch=composition.batch)
     case = cases.Case("lpips", schema.Protocol("", "", "", lpips=lpips))
     reason = cases.why_not(case, networks, (images.dataset.image_size,) * 2)
-    seen = {} if reason else cases.network_of(case, networks).describe()
+    network = {} if reason else cases.network_of(case, networks).describe()
 
     def compute(positions: np.ndarray) -> Arrays:
-        x, found = images.batch(positions), Arrays()
+        x, arrays = images.batch(positions), Arrays()
         made = images.seen_by(at.system).batch(positions)
         for m in range(1, max(composition.cycles) + 1):
             made = at.system.decode(at.system.encode(made, at.T), at.T).cpu()
             if m in composition.cycles:
                 y, rounding = at.context.resized(made), composition.rounding
                 a, b = (from_zero_to_one(z, PIXELS, rounding) for z in (y, to_uint8(x)))
-                found[f"L1 {m}"] = 255 * (a - b).abs().flatten(1).mean(1).numpy()
+                arrays[f"L1 {m}"] = 255 * (a - b).abs().flatten(1).mean(1).numpy()
                 scores = cases.compute([] if reason else [case], networks, y, x)
-                found |= {f"LPIPS {m}": one for one in scores.values()}
-        return found
+                arrays |= {f"LPIPS {m}": values for values in scores.values()}
+        return arrays
 
-    def reduce(found: Arrays) -> Iterator[Record]:
+    def reduce(arrays: Arrays) -> Iterator[Record]:
         metric = "lpips_vgg" if lpips.trunk == "vgg16" else "lpips"
         for m in composition.cycles:
-            of = cell.but(setting=f"{cell.setting}encoded {m} x")
-            yield from of.means(images, {"composition_l1": found[f"L1 {m}"]})
+            at = cell.but(setting=f"{cell.setting}encoded {m} x")
+            yield from at.means(images, {"composition_l1": arrays[f"L1 {m}"]})
             if reason:
-                yield of.row(metric, None, note=reason)
+                yield at.record(metric, Estimate(None, why=reason))
                 continue
-            one = cases.measured(case, {case.scores_key: found[f"LPIPS {m}"]})
-            yield of.also(**seen).row(metric, one.value, images.units.influences(one.influences))
+            mean = cases.measured(case, {case.scores_key: arrays[f"LPIPS {m}"]})
+            estimate = Estimate(mean.value, images.units.influences(mean.influences))
+            yield at.also(**network).record(metric, estimate)
 
-    what = f"all encoded and decoded {max(composition.cycles)} x"
-    return Measurement([cell.computation("cycles", what, images, compute, **seen)], reduce)
+    title = f"all encoded and decoded {max(composition.cycles)} x"
+    return Measurement([cell.computation("cycles", title, images, compute, **network)], reduce)
 
 
 def _effectiveness(
     cell: Cell, ground: Ground, names: Sequence[str], effectiveness: Effectiveness
 ) -> Measurement:
     """F1 of a classifier of images, of edits of all images to the other class of an attribute."""
-    found, refused = edits_of(ground, names, {PAPER: fit_adam(cell.context, ground.at.system)})
+    probes = {PAPER: fit_adam(cell.context, ground.at.system)}
+    edits, refused = edits_of(ground, names, probes)
+    batch, units = effectiveness.batch, ground.images.units
 
     def reduce(*sums: Arrays) -> Iterator[Record]:
-        for edit, of in zip(found, sums, strict=True):
-            seen = edit.present ^ (of["hits"] > 0)
-            one, f1 = f1_of_batches(~edit.present, seen, effectiveness.batch)
-            error = ground.images.units.influences(one.influence)
-            more: dict[str, Any] = {"setting": cell.setting + edit.attribute}
-            more |= {"note": f"± {f1.std():.3f} over {len(f1)} batches"}
-            yield cell.row("f1", one.value, error, **more)
+        for edit, arrays in zip(edits, sums, strict=True):
+            seen = edit.present ^ (arrays["hits"] > 0)
+            setting = cell.setting + edit.attribute
+            for metric, estimate in f1_of_batches(~edit.present, seen, batch, units).items():
+                yield cell.record(metric, estimate, setting=setting)
         yield from refusals(cell, "f1", refused)
 
-    return Measurement([edit.computation for edit in found], reduce)
-
-
-MEASURED: dict[str, Any] = {
-    "fid": _fid,
-    "lec": _lec,
-    "composition": _composition,
-    "effectiveness": _effectiveness,
-}
+    return Measurement([edit.computation for edit in edits], reduce)

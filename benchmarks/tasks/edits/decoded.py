@@ -1,17 +1,18 @@
 """What is decoded of images, of their counterfactuals and of their edits, and its sums."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from benchmarks.core.images import Selection, preview
 from benchmarks.core.store import Compute
-from benchmarks.metrics import edits
+from benchmarks.metrics.edits import EditedPairs, EditSums, Floats
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.pixel import mse
 from benchmarks.plugin import Arrays, Cell, Code, Computation, Solved
@@ -21,12 +22,14 @@ from benchmarks.systems.protocol.parts import Semantic
 from benchmarks.tasks.edits.directions import Edit
 from diffae.data.pairs import Pairs
 
-CODE, X_T, DECODED = "code", "x_T", "decoded"
-OF_TRUTH = CHANGED, TRUTH = "changed", "truth"  # images
-FACE, IDENTITY = "face", "identity"  # of the image; compared with that of what is decoded
-PREVIEW, PORTRAITS = "preview", 2  # what the first edits of an attribute and side are decoded to
+# Names of arrays in the store.
+CODE, X_T, FACE, DECODED_1, DECODED_2 = "code", "x_T", "face", "decoded 1", "decoded 2"
+OF_TRUTH = CHANGED, TRUTH = "changed", "truth"
+IDENTITY, IDENTITY_BEFORE = "identity", "identity_before"
+PREVIEW, PORTRAITS = "preview", 2  # the first edited images of an attribute and side
 SIDES = {True: "added", False: "removed"}
 PLANE = ("dose", "off_target")  # numbers that are drawn against each other
+ONE_LEVEL = 2 / 255  # of 8 bits, in images of [-1, 1]
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,38 @@ class Chosen(Selection):
     @property
     def key(self) -> dict[str, Any]:
         return super().key | {"chosen": digest(self.order)}
+
+
+@dataclass(frozen=True, eq=False)
+class Originals:
+    """Images of pairs without the change, encoded and decoded.
+
+    code           the full codes
+    decoded        r(x), what the codes are decoded to
+    decoded_twice  r(r(x)), if images are encoded and decoded twice
+    faces          embeddings of the faces in the images, if faces are compared
+    identity       how they compare with the faces in r(x), [n]
+    """
+
+    code: Code
+    decoded: Tensor
+    decoded_twice: Tensor | None
+    faces: Tensor | None
+    identity: Floats | None
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> "Originals":
+        """The images of the arrays of a `Ground`."""
+        names = DECODED_1, DECODED_2, FACE
+        tensors = {name: torch.from_numpy(arrays[name]) for name in names if name in arrays}
+        decoded = tensors[DECODED_1], tensors.get(DECODED_2)
+        return cls(stored_code(arrays), *decoded, tensors.get(FACE), arrays.get(IDENTITY))
+
+
+def stored_code(arrays: Arrays) -> Code:
+    """The codes among the arrays of a `Ground`."""
+    x_T = torch.from_numpy(arrays[X_T]) if X_T in arrays else None
+    return Code(parts.from_arrays(arrays, CODE), x_T)
 
 
 @dataclass(frozen=True)
@@ -53,12 +88,12 @@ class Ground:
     sees: Callable[[Tensor], np.ndarray]
     face: FaceEmbedding | None = None
 
-    def identity(self, known: Arrays, made: Tensor) -> Arrays:
-        """How the faces of images compare with those in `made`, "identity" [n]; nan where none is found."""
-        if self.face is None:
+    def identity(self, faces: Tensor | None, images: Tensor) -> Arrays:
+        """How faces compare with those in images, "identity" [n]: nan where no face is found."""
+        if self.face is None or faces is None:
             return {}
-        faces = torch.from_numpy(known[FACE]).double(), self.face(made).cpu().double()
-        return {IDENTITY: self.face.compare(*faces).numpy()}
+        compared = self.face.compare(faces.double(), self.face(images).cpu().double())
+        return {IDENTITY: compared.numpy()}
 
     @cached_property
     def computation(self) -> Computation:
@@ -67,39 +102,46 @@ class Ground:
         def compute(positions: np.ndarray) -> Arrays:
             x = images.batch(positions)
             code = at.system.encode(images.seen_by(at.system).batch(positions), at.T)
-            found = parts.to_arrays(code.semantic, CODE)
-            found |= {FACE: self.face(x).cpu().numpy()} if self.face else {}
-            found |= {} if code.x_T is None else {X_T: code.x_T.cpu().numpy()}
+            faces = None if self.face is None else self.face(x).cpu()
+            arrays = parts.to_arrays(code.semantic, CODE)
+            arrays |= {} if faces is None else {FACE: faces.numpy()}
+            arrays |= {} if code.x_T is None else {X_T: code.x_T.cpu().numpy()}
             for m in range(1, self.times + 1):
-                made = at.system.decode(code, at.T).cpu()
+                decoded = at.system.decode(code, at.T).cpu()
                 if m < self.times:
-                    code = replace(code, semantic=at.system.encode_semantic(made))
-                shown = at.context.resized(made)
-                found |= {f"{DECODED} {m}": shown.numpy()} if m <= 2 else {}
-                found |= {f"composition {m}": mse(shown, x).numpy()}
-                found |= self.identity(found, shown) if m == 1 else {}
-            return found
+                    code = replace(code, semantic=at.system.encode_semantic(decoded))
+                resized = at.context.resized(decoded)
+                arrays |= {f"decoded {m}": resized.numpy()} if m <= 2 else {}
+                arrays |= {f"composition {m}": mse(resized, x).numpy()}
+                arrays |= self.identity(faces, resized) if m == 1 else {}
+            return arrays
 
-        what = f"encoded and decoded {self.times} x"
-        return self.cell.computation("edited images", what, images, compute, times=self.times)
+        title = f"encoded and decoded {self.times} x"
+        return self.cell.computation("edited images", title, images, compute, times=self.times)
 
     @cached_property
     def arrays(self) -> Arrays:
-        """What is known of the images; the run keeps it in memory."""
+        """The arrays of all images; the run keeps them in memory."""
         return self.at.context.store.read(self.computation)
 
-    def of_chunk(self, positions: np.ndarray) -> tuple[Arrays, Code]:
-        """What is known of whole chunks of the images, and their codes, within the computation of a chunk."""
+    def of_chunk(self, positions: np.ndarray) -> Arrays:
+        """The arrays of whole chunks of the images, within the computation of a chunk."""
         part = replace(self.computation, count=len(positions))
-        known = self.at.context.store.stretch(part, int(positions[0]))
-        return known, _code(known)
+        return self.at.context.store.stretch(part, int(positions[0]))
+
+
+@dataclass(frozen=True, eq=False)
+class EditedImages:
+    """Codes that were edited, the images that they are decoded to, and the codes of these images."""
+
+    code: Code
+    images: Tensor
+    encoded: Semantic
 
 
 @dataclass(frozen=True)
 class Change:
-    """Pairs of images without and with a change: their sums (`benchmarks.metrics.edits`), and if `drawn`
-    a "preview" of what is decoded.
-    """
+    """Pairs of images without and with a change: their sums, and if `drawn` a "preview" of the edits."""
 
     ground: Ground
     pairs: Pairs
@@ -116,106 +158,156 @@ class Change:
         others = np.arange(self.pairs.others_changed.shape[1]) != self.pairs.column
         return others & ~self.pairs.others_changed
 
-    def unheld(self, sums: Arrays) -> str:
-        """Why numbers of an edit of these `sums` say nothing; "" if they do (`edits.unheld`)."""
-        kept = edits.measure("kept", sums)
-        return edits.unheld(kept, self.images.units.influences(kept.influence))
+    def edited_pairs(self, arrays: Arrays, strength: float | None = None) -> EditedPairs:
+        """The pairs with the sums of an edit."""
+        return EditedPairs(EditSums.from_arrays(arrays), self.images.units, self.alone, strength)
 
     @cached_property
     def truth(self) -> Computation:
-        """The code of the truth, as an edit: its sums, the images with the change ("changed") and what their
-        code is decoded to ("truth"), and the true "steps" [n, d] of what is read of the code.
+        """The code of the truth, as an edit: its sums, the images with the change ("changed"), the images
+        that their codes are decoded to ("truth"), and the true "steps" [n, d] of what is read of the code.
         """
         system = self.ground.at.system
         pairs = replace(self.pairs, dataset=self.images.seen_by(system).dataset)
 
         def compute(positions: np.ndarray) -> Arrays:
-            known = self._known(positions) | {CHANGED: self.pairs.after(positions).numpy()}
-            code = _code(known)
+            originals, changed = self._originals(positions), self.pairs.after(positions)
+            code = originals.code
             aim = replace(code, semantic=system.encode_semantic(pairs.after(positions)))
-            found, _ = self._scored(positions, known, aim)
-            found["steps"] = self._read(aim.semantic) - self._read(code.semantic)
-            found |= {f"{IDENTITY}_before": known[IDENTITY]} if self.ground.face else {}
-            return found | {name: known[name] for name in OF_TRUTH}
+            truth = self._decoded(aim)
+            arrays = self._scored(positions, originals, changed, truth.images, truth)
+            arrays["steps"] = self._read(aim.semantic) - self._read(code.semantic)
+            if originals.identity is not None:
+                arrays[IDENTITY_BEFORE] = originals.identity
+            return arrays | {CHANGED: changed.numpy(), TRUTH: truth.images.numpy()}
 
         return self._computation("truths", "encoded and decoded truths", compute)
 
     def edited(self, edit: Edit, depends: str, undo: bool = True) -> Computation:
-        """The sums of an edit that `depends` on this. With `undo` also how far undoing it comes from what is
-        decoded without any edit, where the change has an inverse.
+        """The sums of an edit that depends on what the text `depends` identifies.
+
+        With `undo` also how far undoing it comes from what is decoded without any edit, where the change
+        has an inverse.
         """
         at, inverts = self.ground.at, self.pairs.others_changed.sum(1) == 0
 
         def compute(positions: np.ndarray) -> Arrays:
             part = replace(self.truth, count=len(positions))
-            truth = at.context.store.stretch(part, int(positions[0]))
-            known = self._known(positions) | {name: truth[name] for name in OF_TRUTH}
-            code = _code(known)
-            found, made = self._scored(positions, known, edit(code, False))
-            if undo:
-                back = at.decode(edit(replace(code, semantic=made), True))
-                error = mse(back, torch.from_numpy(known[f"{DECODED} 2"])).double().numpy()
-                found["inverts"] = inverts[positions].astype(float)
-                found["returned"] = error * found["inverts"]
-            return found
+            stored = at.context.store.stretch(part, int(positions[0]))
+            changed, truth = (torch.from_numpy(stored[name]) for name in OF_TRUTH)
+            originals = self._originals(positions)
+            edited = self._decoded(edit(originals.code, False))
+            arrays = self._scored(positions, originals, changed, truth, edited)
+            if undo and originals.decoded_twice is not None:
+                back = at.decode(edit(replace(originals.code, semantic=edited.encoded), True))
+                error = mse(back, originals.decoded_twice).double().numpy()
+                arrays["inverts"] = inverts[positions].astype(float)
+                arrays["returned"] = error * arrays["inverts"]
+            return arrays
 
-        what = "decoded edits, and undone" if undo else "decoded edits"
-        return self._computation("edits", what, compute, edit=depends, undo=undo)
+        title = "decoded edits, and undone" if undo else "decoded edits"
+        return self._computation("edits", title, compute, edit=depends, undo=undo)
 
-    def _known(self, positions: np.ndarray) -> Arrays:
-        """What is known of the images without the change."""
+    def _originals(self, positions: np.ndarray) -> Originals:
+        """The images without the change."""
         order, before = self.ground.images.order, self.pairs.before[positions]
         place = (order == before[:, None]).argmax(1)
-        return {name: array[place] for name, array in self.ground.arrays.items()}
+        arrays = {name: array[place] for name, array in self.ground.arrays.items()}
+        return Originals.from_arrays(arrays)
 
     def _read(self, semantic: Semantic | None) -> np.ndarray:
         """What probes read of codes."""
         assert semantic is not None
         return self.ground.at.system.read(semantic).cpu().double().numpy()
 
-    def _scored(self, positions: np.ndarray, known: Arrays, aim: Code) -> tuple[Arrays, Semantic]:
-        """The sums of an edit of codes to `aim`, and the codes of what that is decoded to: of the truth, if
-        that is not known yet.
-        """
-        at, pairs = self.ground.at, self.pairs
-        made = at.system.decode(aim, at.T).cpu()
-        semantic, y = at.system.encode_semantic(made), at.context.resized(made)
-        known.setdefault(TRUTH, y.numpy())
-        names = (CHANGED, f"{DECODED} 1", TRUTH)
-        changed, decoded, truth = (torch.from_numpy(known[name]) for name in names)
-        found = edits.sums_of(self.images.batch(positions), changed, decoded, truth, y)
-        z, target, back = map(self._read, (_code(known).semantic, aim.semantic, semantic))
-        found["missed"] = np.linalg.norm(back - target, axis=1)
-        found["step"] = np.linalg.norm(target - z, axis=1)
-        looked_at = {"": y, "_before": decoded, "_true": truth, "_drawn": changed}
-        logits = {k: self.ground.sees(v) for k, v in looked_at.items()}
-        hits = {k: (v[:, pairs.column] > 0) == pairs.on for k, v in logits.items()}
-        found |= {f"hits{k}": v.astype(float) for k, v in hits.items()}
-        sign = 1 if pairs.on else -1
-        found |= {f"logits{k}": sign * (logits[k] - logits["_before"]) for k in ("", "_true")}
-        shown = {PREVIEW: preview(positions, y, PORTRAITS)}
-        return found | self.ground.identity(known, y) | shown, semantic
+    def _decoded(self, code: Code) -> EditedImages:
+        """Edited codes, decoded and encoded again."""
+        at = self.ground.at
+        decoded = at.system.decode(code, at.T).cpu()
+        encoded = at.system.encode_semantic(decoded)
+        return EditedImages(code, at.context.resized(decoded), encoded)
 
-    def _computation(self, work: str, what: str, compute: Compute, **more: Any) -> Computation:
-        more |= {"attribute": self.pairs.attribute, "on": self.pairs.on}
-        found = self.ground.cell.computation(work, what, self.images, compute, **more)
-        return replace(found, without=(*OF_TRUTH, *[PREVIEW] * (not self.drawn)))
+    def _scored(
+        self,
+        positions: np.ndarray,
+        originals: Originals,
+        changed: Tensor,
+        truth: Tensor,
+        edited: EditedImages,
+    ) -> Arrays:
+        """The sums of an edit, and a preview. The images `changed` are encoded and decoded to the `truth`."""
+        y, decoded = edited.images, originals.decoded
+        sums = sums_of(self.images.batch(positions), changed, decoded, truth, y)
+        codes = originals.code.semantic, edited.code.semantic, edited.encoded
+        z, target, back = map(self._read, codes)
+        viewed = {"": y, "_before": decoded, "_true": truth, "_drawn": changed}
+        logits = {name: self.ground.sees(images) for name, images in viewed.items()}
+        hits = {
+            f"hits{name}": ((values[:, self.pairs.column] > 0) == self.pairs.on).astype(float)
+            for name, values in logits.items()
+        }
+        sign = 1 if self.pairs.on else -1
+        sums = replace(
+            sums,
+            missed=np.linalg.norm(back - target, axis=1),
+            step=np.linalg.norm(target - z, axis=1),
+            logits=sign * (logits[""] - logits["_before"]),
+            logits_true=sign * (logits["_true"] - logits["_before"]),
+            **hits,
+        )
+        identity = self.ground.identity(originals.faces, y)
+        return {**sums.arrays, **identity, PREVIEW: preview(positions, y, PORTRAITS)}
+
+    def _computation(self, work: str, title: str, compute: Compute, **settings: Any) -> Computation:
+        settings |= {"attribute": self.pairs.attribute, "on": self.pairs.on}
+        computation = self.ground.cell.computation(work, title, self.images, compute, **settings)
+        left_out = OF_TRUTH if self.drawn else (*OF_TRUTH, PREVIEW)
+        return replace(computation, without=left_out)
 
 
-class Edited(NamedTuple):
-    """An edit of a change by a direction, with a note on its strength, its sums and the strength; and of each
-    strength that was `tried` its numbers on the images that are held out.
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """An edit of a change along a direction.
+
+    note         on its strength
+    computation  of its sums
+    strength     how far the edit goes; None for the code of the truth
+    held_out     the pairs by which the strength was found
+    tried        the edits of these pairs by other strengths
     """
 
     change: Change
     direction: str
-    note: str
     computation: Computation
+    note: str = ""
     strength: float | None = None
     held_out: Change | None = None
-    tried: Mapping[float, Mapping[str, edits.Estimate]] = {}
+    tried: Mapping[float, EditedPairs] = field(default_factory=dict)
 
 
-def _code(known: Arrays) -> Code:
-    x_T = torch.from_numpy(known[X_T]) if X_T in known else None
-    return Code(parts.from_arrays(known, CODE), x_T)
+def sums_of(x: Tensor, changed: Tensor, decoded: Tensor, truth: Tensor, y: Tensor) -> EditSums:
+    """The sums of x, x', r(x), r(x') and y, N x 3 x S x S in [-1, 1] each.
+
+    "inside" are places where x and x' differ by more than a level of 8 bits in any channel, and their
+    neighbours.
+    """
+    change, moved, true, left = changed - x, y - decoded, truth - decoded, y - truth
+    differs = (change.abs() > 1.5 * ONE_LEVEL).any(1, keepdim=True).to(x)
+    inside = max_pool2d(differs, 3, stride=1, padding=1).expand_as(x)
+
+    def total(a: Tensor, b: Tensor) -> Floats:
+        return np.asarray((a.double() * b.double()).flatten(1).sum(1).numpy())
+
+    return EditSums(
+        held=total(true, change),
+        change=total(change, change),
+        true=total(true, true),
+        left=total(left, left),
+        along=total(moved, true),
+        moved=total(moved, moved),
+        outside=total(moved, moved * (1 - inside)),
+        n_outside=total(1 - inside, 1 - inside),
+        inside=total(true, true * inside),
+        n_inside=total(inside, inside),
+        pairs=np.ones(len(x)),
+    )

@@ -65,12 +65,13 @@ def edit(
 
 
 def fit_all(
-    context: Context, system: System, asked: tuple[Direction, ...]
+    context: Context, system: System, names: tuple[Direction, ...]
 ) -> dict[str, LinearProbe | None]:
     """The directions of all attributes, if the code can be moved; None for the system's own edits."""
-    names = () if why_immovable(system) else asked
-    found: dict[str, LinearProbe | None] = {name: fit(context, system, name) for name in names}
-    return found | ({OWN: None} if has_own(system, "edit") else {})
+    probes = dict[str, LinearProbe | None]()
+    if not why_immovable(system):
+        probes |= {name: fit(context, system, name) for name in names}
+    return probes | ({OWN: None} if has_own(system, "edit") else {})
 
 
 def fit(context: Context, system: System, name: str, rows: Rows = ALL) -> LinearProbe:
@@ -112,7 +113,7 @@ def agreement(context: Context, system: System, name: str) -> Floats:
     train = selections(context)[0]
     halves = [train.units.blocks(2) == k for k in range(2)]
     labels = [train.labels[rows] for rows in halves]
-    lone = np.any([of.all(0) | ~of.any(0) for of in labels], axis=0)
+    lone = np.any([half.all(0) | ~half.any(0) for half in labels], axis=0)
     if lone.all():
         return np.full(len(lone), np.nan)
     a, b = (fit(context, system, name, rows).weight.double().numpy() for rows in halves)
@@ -129,9 +130,10 @@ def strength_of_dose_1(doses: Mapping[float, float]) -> tuple[float, str]:
     the largest, up to `FARTHEST` times as far.
     """
     points = [(0.0, 0.0), *sorted(doses.items())]
-    for (strength, dose), (further, more) in pairwise(points):
-        if dose < 1 <= more:
-            return strength + (1 - dose) / (more - dose) * (further - strength), ""
+    for (strength, dose), (next_strength, next_dose) in pairwise(points):
+        if dose < 1 <= next_dose:
+            share = (1 - dose) / (next_dose - dose)
+            return strength + share * (next_strength - strength), ""
     largest, dose = points[-1]
     if dose * FARTHEST >= 1:
         return largest / dose, ""

@@ -13,22 +13,14 @@ by it too.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, InvertingSolver, Number, Range, Steps
-from benchmarks.metrics.edits import (
-    NUMBERS,
-    Estimate,
-    direction_r2,
-    leakage,
-    mean_of,
-    mean_over,
-    measure,
-)
-from benchmarks.metrics.networks.faces import FaceEmbedding, without_face
+from benchmarks.metrics.edits import EditedPairs, EditSums, estimate_edit, estimate_mean_edit
+from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.plugin import Arrays, Benchmark, Context, NotAvailable, Record, TableSpec
 from benchmarks.systems.protocol.base import (
     DECODE,
@@ -39,14 +31,22 @@ from benchmarks.systems.protocol.base import (
     why_immovable,
 )
 from benchmarks.tasks.edits import by_protocol, classifier, directions, pictures, unpaired
-from benchmarks.tasks.edits.decoded import IDENTITY, PLANE, SIDES, Change, Chosen, Edited, Ground
+from benchmarks.tasks.edits.decoded import (
+    IDENTITY_BEFORE,
+    PLANE,
+    SIDES,
+    Change,
+    Chosen,
+    Edited,
+    Ground,
+)
 from benchmarks.tasks.edits.directions import FITS, MEANS, NO_EDIT, ORACLE, PAPER, Direction
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.probe_fits import fits, selections
-from diffae.data.pairs import Pairs, pairs_of
+from diffae.data.pairs import pairs_of
 from probes import LinearProbe
+from reports.records.estimate import Estimate
 from reports.records.metrics import OF_EDITS
-from reports.records.reading import grouped, joined
 
 TABLE, EACH, BY_STRENGTH = "edits", "edits_by_attribute", "edits_by_strength"
 UNEDITABLE = "no training images of both classes, or no known change"
@@ -85,63 +85,57 @@ class Sizes:
     solver: InvertingSolver = "fast"
 
 
-class Found(NamedTuple):
-    """A number of an edit, of the images `order`; with a `strength`, at that one."""
-
-    change: Change
-    direction: str
-    metric: str
-    estimate: Estimate
-    order: np.ndarray
-    note: str = ""
-    strength: str = ""
-
-
 def run(context: Context, system: System) -> Iterator[Record | Measurement]:
     sizes = context.sizes(Sizes)
     at = Solved.of(context, system, sizes.solver, sizes.steps)
     cell = Cell(context, TABLE, at, fields=_fields(context, system))
     names = _attributes(context)
     probes = directions.fit_all(context, system, sizes.directions)
-    for name in [name for name in context.options.attributes if name not in names]:
-        yield cell.row("off_target", None, setting=name, note=UNEDITABLE)
+    for name in (name for name in context.options.attributes if name not in names):
+        yield cell.record("off_target", Estimate(None, why=UNEDITABLE), setting=name)
     if context.dataset.truth is None or context.options.edit_protocols:
         yield from _without_truth(at, names, probes)
     if context.dataset.truth is None:
         return
     tests = _changes(cell, at, names, "test", sizes.pairs, sizes.times)
     valid = _changes(cell, at, names, "valid", sizes.calibration, 1)
-    edited = [one for k, change in tests.items() for one in _edits(change, valid.get(k), probes)]
+    edited = list[Edited]()
+    for side, change in tests.items():
+        edited += _edits(change, valid.get(side), probes)
     if not edited:
         raise NotAvailable(f"{context.dataset.name}: no test images of which a change is known")
     ground, means = edited[0].change.ground, cell.also(attributes=names, pairs=sizes.pairs)
 
     def reduce(images: Arrays, *sums: Arrays) -> Iterator[Record]:
         yield from _composition(means, ground, images)
-        yield from _measured(cell, means, edited, sums)
+        yield from _measured(cell, means, ground, edited, sums)
         pictures.draw(cell, names, edited, sums)
         if no_face := _face(context)[1]:
-            yield means.but(setting=NO_EDIT).row("arcface", None, note=no_face)
+            yield means.record("arcface", Estimate(None, why=no_face), setting=NO_EDIT)
         if reason := why_immovable(system):
-            rest = (cell.but(setting=name) for name in sizes.directions)
-            yield from (of.row("off_target", None, note=reason) for of in rest)
+            immovable = Estimate(None, why=reason)
+            yield from (cell.record("off_target", immovable, setting=s) for s in sizes.directions)
 
-    wanted = [ground.computation, *(one.computation for one in edited)]
-    yield Measurement(wanted, reduce, list(fits(context, PAPER in sizes.directions, False)))
+    computations = [ground.computation, *(edit.computation for edit in edited)]
+    yield Measurement(computations, reduce, list(fits(context, PAPER in sizes.directions, False)))
 
 
 def _attributes(context: Context) -> list[str]:
     """The chosen attributes, or the first, that have counterfactuals, and training images of both classes."""
     data, labels = context.dataset, selections(context)[0].labels
     shares = zip(data.attribute_names, labels.mean(0), strict=True)
-    known = {name for name, share in shares if 0 < share < 1}
-    known &= known if data.truth is None else {*data.truth.attributes}
-    asked, most = context.options.attributes, context.sizes(Sizes).attributes
-    every = asked or dict.fromkeys((*FIRST, *data.attribute_names))
-    found = [name for name in every if name in known]
-    if not found:
+    editable = {name for name, share in shares if 0 < share < 1}
+    if data.truth is not None:
+        editable &= {*data.truth.attributes}
+    chosen = context.options.attributes
+    names = [
+        name
+        for name in chosen or dict.fromkeys((*FIRST, *data.attribute_names))
+        if name in editable
+    ]
+    if not names:
         raise NotAvailable(f"{data.name}: none of the attributes can be edited: {UNEDITABLE}")
-    return found if asked else found[:most]
+    return names if chosen else names[: context.sizes(Sizes).attributes]
 
 
 def _face(context: Context) -> tuple[FaceEmbedding | None, str]:
@@ -158,9 +152,9 @@ def _changes(
     """The pairs of a split of each attribute, added and removed, where there are any."""
     context = cell.context
     data, seed = context.dataset, context.seed
-    found = [pairs_of(data, *key, count, seed, split) for key in product(names, SIDES)]
-    every: list[Pairs] = [pairs for pairs in found if len(pairs)]
-    chosen = np.concatenate([np.zeros(0, int), *(pairs.before for pairs in every)])
+    sides = (pairs_of(data, *side, count, seed, split) for side in product(names, SIDES))
+    changed = [pairs for pairs in sides if len(pairs)]
+    chosen = np.concatenate([np.zeros(0, int), *(pairs.before for pairs in changed)])
     order = data.ordered(split, seed)
     order = order[np.isin(order, chosen)]
     sees = classifier.sees(context, context.sizes(Sizes).classifier)
@@ -169,7 +163,7 @@ def _changes(
     ground = Ground(cell, at, Chosen(data, split, order, seed), times, sees, face)
     _ = ground.arrays  # now, not within the first computation that needs them
     drawn = names[: pictures.SHEETS]
-    return {(p.attribute, p.on): Change(ground, p, p.attribute in drawn) for p in every}
+    return {(p.attribute, p.on): Change(ground, p, p.attribute in drawn) for p in changed}
 
 
 def _without_truth(
@@ -191,48 +185,51 @@ def _without_truth(
 
     def reduce(decoded: Arrays, *sums: Arrays) -> Iterator[Record]:
         yield from _composition(means, ground, decoded)
-        of_edits = zip(edits, sums, strict=True)
-        sides = [(edit, *side) for edit, arrays in of_edits for side in edit.sides(arrays)]
-        edited = [Edited(change, edit.direction, "", edit.computation) for edit, change, _ in sides]
-        yield from _measured(cell, means, edited, [arrays for *_, arrays in sides])
+        edited, sums_of_sides = list[Edited](), list[Arrays]()
+        for edit, arrays in zip(edits, sums, strict=True):
+            for change, of_side in edit.sides(arrays):
+                edited.append(Edited(change, edit.direction, edit.computation))
+                sums_of_sides.append(of_side)
+        yield from _measured(cell, means, ground, edited, sums_of_sides)
         each = cell.but(table=EACH)
         for network in context.networks.features:
             yield from unpaired.near_rows(each, means, network, "kid", edits)
         for name in (name for name, probe in probes.items() if probe):
             yield from unpaired.agreements(each, means, name, names)
         yield from unpaired.refusals(each, "lec", refused)
-        yield cell.row("off_target", None, n=None, note=f"{context.dataset.name}: {NO_TRUTH}")
+        no_truth = Estimate(None, why=f"{context.dataset.name}: {NO_TRUTH}")
+        yield cell.record("off_target", no_truth)
 
-    wanted = [ground.computation, *(edit.computation for edit in edits)]
-    yield Measurement(wanted, reduce, list(fits(context, True, False)))
+    computations = [ground.computation, *(edit.computation for edit in edits)]
+    yield Measurement(computations, reduce, list(fits(context, True, False)))
 
 
 def _edits(
     change: Change, held_out: Change | None, probes: Mapping[str, LinearProbe | None]
 ) -> Iterator[Edited]:
     """The edits of a change, each as far as the truth on the validation images, if there are any."""
-    yield Edited(change, ORACLE, "", change.truth)
-    cell, pairs = change.ground.cell, change.pairs
-    which = (pairs.column, pairs.attribute, pairs.on)
+    yield Edited(change, ORACLE, change.truth)
+    cell, pairs, system = change.ground.cell, change.pairs, change.ground.at.system
+    side = (pairs.column, pairs.attribute, pairs.on)
+    strengths = cell.context.sizes(Sizes).strengths
     for name, probe in probes.items():
-        strengths = cell.context.sizes(Sizes).strengths
-        tried: dict[float, dict[str, Estimate]] = {}
+        tried, doses = dict[float, EditedPairs](), dict.fromkeys(strengths, 0.0)
         for strength in strengths if held_out else ():
             assert held_out
-            edit, depends = directions.edit(change.ground.at.system, probe, *which, strength)
+            edit, depends = directions.edit(system, probe, *side, strength)
             sums = cell.context.store.read(held_out.edited(edit, f"{name} {depends}", undo=False))
-            tried[strength] = {metric: measure(metric, sums) for metric in PLANE}
-        doses = {s: float(np.nan_to_num(one["dose"].value)) for s, one in tried.items()}
-        strength, note = directions.strength_of_dose_1(doses or dict.fromkeys(strengths, 0.0))
-        edit, depends = directions.edit(change.ground.at.system, probe, *which, strength)
+            tried[strength] = replace(held_out.edited_pairs(sums), silenced="")
+            doses[strength] = estimate_edit(tried[strength])["dose"].value or 0.0
+        strength, note = directions.strength_of_dose_1(doses)
+        edit, depends = directions.edit(system, probe, *side, strength)
         computation = change.edited(edit, f"{name} {depends}")
-        yield Edited(change, name, note, computation, strength, held_out, tried)
+        yield Edited(change, name, computation, note, strength, held_out, tried)
 
 
 def _composition(means: Cell, ground: Ground, images: Arrays) -> Iterator[Record]:
     for m in (m for m in (1, 2, 10) if m <= ground.times):
-        of = means.also(times=m).but(setting=f"no edit, encoded {m} x")
-        yield from of.means(ground.images, {"composition": images[f"composition {m}"]})
+        cell = means.also(times=m).but(setting=f"no edit, encoded {m} x")
+        yield from cell.means(ground.images, {"composition": images[f"composition {m}"]})
 
 
 def _fields(context: Context, system: System) -> dict[str, Any]:
@@ -248,94 +245,78 @@ def _fields(context: Context, system: System) -> dict[str, Any]:
 
 
 # ----------------------------------------------------------------------------------------------
-# Rows
+# Records
 
 
 def _measured(
-    cell: Cell, means: Cell, edited: Sequence[Edited], every: Sequence[Arrays]
+    cell: Cell, means: Cell, ground: Ground, edited: Sequence[Edited], arrays: Sequence[Arrays]
 ) -> Iterator[Record]:
     """The numbers of each edit, and of each direction their means, which are of the cell `means`."""
-    found = [one for edit in zip(edited, every, strict=True) for one in _found(*edit)]
-    yield from (_row(cell, one) for one in found if not one.strength)
-    yield from _means(means, found)
+    by_direction, by_strength = dict[str, list[EditedPairs]](), dict[str, list[EditedPairs]]()
+    tried_with = dict[str, str]()  # the direction of each setting by strength
+    for edit, sums in zip(edited, arrays, strict=True):
+        pairs = edit.change.edited_pairs(sums, edit.strength)
+        estimates = estimate_edit(pairs)
+        yield from _of_edit(cell, edit, edit.direction, estimates, _note(edit, sums))
+        by_direction.setdefault(edit.direction, []).append(pairs)
+        if IDENTITY_BEFORE in sums:
+            unedited = replace(
+                pairs, sums=EditSums(identity=sums[IDENTITY_BEFORE], pairs=sums["pairs"])
+            )
+            yield from _of_edit(cell, edit, NO_EDIT, estimate_edit(unedited))
+            by_direction.setdefault(NO_EDIT, []).append(unedited)
+        for strength, tried in edit.tried.items():
+            setting = f"{edit.direction}, strength {strength:g}"
+            tried_with[setting] = edit.direction
+            undefined = replace(tried, silenced=estimates["dose"].why)
+            by_strength.setdefault(setting, []).append(undefined)
+    for direction, of_edits in by_direction.items():
+        at = means.but(setting=direction, split=ground.images.split)
+        yield from _numbers(at, ground.face, direction, estimate_mean_edit(of_edits))
+    for setting, of_edits in by_strength.items():
+        of_plane = estimate_mean_edit(of_edits)
+        at = means.but(setting=setting, table=BY_STRENGTH, split="valid")
+        shown = {metric: of_plane[metric] for metric in PLANE}
+        yield from _numbers(at, ground.face, tried_with[setting], shown)
 
 
-def _found(one: Edited, sums: Arrays) -> Iterator[Found]:
-    """The numbers of an edit, of the faces of its images, and at other strengths on validation images."""
-    (change, direction, note), order = one[:3], one.change.pairs.before
-    numbers = _numbers(change, direction, sums)
-    if one.strength is not None:
-        numbers["strength"] = Estimate(one.strength, np.full(len(order), np.nan))
-    if direction == ORACLE:
-        note = f"a classifier sees {sums['hits_drawn'].mean():.0%} of the drawn truths"
-    for metric, estimate in numbers.items():
-        yield Found(change, direction, metric, estimate, order, note)
-    if face := change.ground.face:
-        compared = {direction: sums[IDENTITY]}
-        compared |= {NO_EDIT: sums[f"{IDENTITY}_before"]} if direction == ORACLE else {}
-        for name, values in compared.items():
-            found = ~np.isnan(values)
-            mean = mean_over(values[found], "")
-            yield Found(change, name, face.metric_name, mean, order[found], one.note)
-    for (strength, tried), metric in product(one.tried.items(), PLANE):
-        assert one.held_out
-        held = tried[metric] if not np.isnan(numbers["dose"].value) else numbers["dose"]
-        at = f", strength {strength:g}"
-        yield Found(one.held_out, direction, metric, held, one.held_out.pairs.before, "", at)
+def _note(edit: Edited, sums: Arrays) -> str:
+    """A note on the numbers of an edit: on its strength, or on the classifier and the drawn truth."""
+    if edit.direction != ORACLE:
+        return edit.note
+    return f"a classifier sees {sums['hits_drawn'].mean():.0%} of the drawn truths"
 
 
-def _numbers(change: Change, direction: str, sums: Arrays) -> dict[str, Estimate]:
-    """The numbers of an edit, and of the code of the truth those that are of no direction."""
-    reason = change.unheld(sums) if "held" in sums else ""
-    unknown = Estimate(np.nan, np.zeros(0), reason)
-    found = {
-        name: unknown if reason and number.held_only else measure(name, sums)
-        for name, number in NUMBERS.items()
-        if name != "kept" and sums.keys() >= {*number.sums}
-    }
-    leaks = leakage(sums, change.alone)[1] if "logits" in sums else {}
-    found |= dict.fromkeys(leaks, unknown) if reason else leaks
-    if direction == ORACLE:
-        found |= {"kept": measure("kept", sums), "direction_r2": direction_r2(sums["steps"])}
-    return found
+def _of_edit(
+    cell: Cell, edit: Edited, direction: str, estimates: Mapping[str, Estimate], note: str = ""
+) -> Iterator[Record]:
+    """The records of the numbers of an edit."""
+    pairs, ground = edit.change.pairs, edit.change.ground
+    setting = f"{pairs.attribute} {SIDES[pairs.on]}, {direction}"
+    at = cell.but(table=EACH, setting=setting, split=edit.change.images.split)
+    yield from _numbers(at, ground.face, direction, estimates, note, edit.note)
 
 
-def _row(cell: Cell, one: Found) -> Record:
-    """The row of a number of an edit."""
-    pairs = one.change.pairs
-    setting = f"{pairs.attribute} {SIDES[pairs.on]}, {one.direction}"
-    return _number(cell.but(table=EACH, setting=setting), [one], one.estimate, one.note)
-
-
-def _means(cell: Cell, every: Sequence[Found]) -> Iterator[Record]:
-    """The mean of each number over the edits for which it is defined."""
-    for alike in grouped(every, lambda one: (one.direction, one.strength, one.metric)).values():
-        defined = [one for one in alike if not np.isnan(one.estimate.value)]
-        note = f"of {len(defined)} of {len(alike)} edits" * (len(defined) < len(alike))
-        mean = Estimate(np.nan, np.zeros(0), "defined for no edit")
-        mean = mean_of([one.estimate for one in defined]) if defined else mean
-        of = cell.but(setting=alike[0].direction + alike[0].strength)
-        of = of.but(table=BY_STRENGTH) if alike[0].strength else of
-        yield _number(of, defined or alike, mean, note)
-
-
-def _number(cell: Cell, of: Sequence[Found], estimate: Estimate, note: str) -> Record:
-    """The row of a number of these edits."""
-    (change, direction, metric), face = of[0][:3], of[0].change.ground.face
-    order = np.concatenate([one.order for one in of])
-    cell = cell.also(direction=FITS[direction]).but(split=change.images.split, n=len(order) or None)
-    if face and metric == face.metric_name:
-        cell = cell.also(before="the real image", **face.describe())
-        pairs = sum(len(one.change.pairs) for one in of)
-        note = joined(note, without_face(pairs - len(order), pairs, "pairs"), by="; ")
-    if np.isnan(estimate.value):
-        return cell.row(metric, None, note=estimate.why or note)
-    known = np.isfinite(estimate.influence).all()
-    error = (
-        replace(change.images, order=order).units.influences(estimate.influence) if known else ()
-    )
-    scale = direction in (ORACLE, NO_EDIT)
-    return cell.row(metric, estimate.value, error, note=note, reference=scale)
+def _numbers(
+    cell: Cell,
+    face: FaceEmbedding | None,
+    direction: str,
+    estimates: Mapping[str, Estimate],
+    note: str = "",
+    note_on_faces: str = "",
+) -> Iterator[Record]:
+    """The records of numbers of a direction; faces may be compared by a stand-in for ArcFace."""
+    cell = cell.also(direction=FITS[direction])
+    for metric, estimate in estimates.items():
+        at, name, remark = cell.but(n=estimate.n), metric, note
+        if metric == "arcface" and face:
+            at = at.also(before="the real image", **face.describe())
+            name, remark = face.metric_name, note_on_faces
+        if estimate.value is None:
+            yield at.record(name, estimate)
+        else:
+            reference = direction in (ORACLE, NO_EDIT)
+            yield at.record(name, estimate, note=remark, reference=reference)
 
 
 def _spec(name: str, title: str, caption: str, order: int, **more: Any) -> TableSpec:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from benchmarks.core.images import file_name
-from benchmarks.metrics import edits
+from benchmarks.metrics.edits import EditSums, beyond_truth, number_of
 from benchmarks.plugin import Arrays, Cell
 from benchmarks.tasks.edits.decoded import PLANE, PREVIEW, SIDES, Change, Edited
 from benchmarks.tasks.edits.directions import MEANS, ORACLE
@@ -16,19 +16,19 @@ FACTOR = 2  # of differences
 BLOCK, FULL = 16, 1.0  # pixels of a number; the number of full colour
 UP, DOWN, NONE = (0.40, -0.81, -0.66), (-0.74, -0.20, 0.35), (0.45, 0.45, 0.45)  # in [-1, 1]
 WORST = 5  # pairs of attributes in the caption
-Made = list[tuple[Change, Arrays]]  # of an attribute, added and removed
+Sides = list[tuple[Change, Arrays]]  # the edits of an attribute, added and removed
 
 
-def draw(cell: Cell, names: list[str], edited: list[Edited], every: Sequence[Arrays]) -> None:
+def draw(cell: Cell, names: list[str], edited: list[Edited], arrays: Sequence[Arrays]) -> None:
     """Draw portraits of the first of attributes `names`, and of each direction what else it moves."""
-    made: dict[str, dict[str, Made]] = {}
+    made: dict[str, dict[str, Sides]] = {}
     moved: dict[str, dict[str, list[np.ndarray]]] = {}
-    for (change, direction, *_), sums in zip(edited, every, strict=True):
-        name = change.pairs.attribute
+    for edit, sums in zip(edited, arrays, strict=True):
+        change, direction, name = edit.change, edit.direction, edit.change.pairs.attribute
         made.setdefault(name, {}).setdefault(direction, []).append((change, sums))
-        if direction != ORACLE and not change.unheld(sums):
-            beyond = edits.leakage(sums, change.alone)[0]
-            moved.setdefault(direction, {}).setdefault(name, []).append(beyond)
+        pairs = change.edited_pairs(sums)
+        if direction != ORACLE and not pairs.unheld:
+            moved.setdefault(direction, {}).setdefault(name, []).append(beyond_truth(pairs))
     for number, direction in enumerate(moved, 2):  # after the first portraits
         leakage(cell, f"{number:02}-{direction}", direction, moved[direction], names)
     for k, name in enumerate(name for name in names[:SHEETS] if name in made):
@@ -41,41 +41,43 @@ def leakage(
     """Draw L - dose T of the edits of attributes `names`, a row each, over all attributes: the mean of the
     sides [A] that were `moved`.
     """
-    every = cell.context.dataset.attribute_names
-    shown = [*names, *(rest := [name for name in every if name not in names])]
-    sides = [np.stack([*moved.get(name, ()), np.full(len(every), np.nan)]) for name in names]
+    attributes = cell.context.dataset.attribute_names
+    rest = [name for name in attributes if name not in names]
+    shown = [*names, *rest]
+    nothing = np.full(len(attributes), np.nan)
+    sides = [np.stack([*moved.get(name, ()), nothing]) for name in names]
     with np.errstate(invalid="ignore"):
-        means = [np.nansum(one, 0) / np.isfinite(one).sum(0) for one in sides]
-    rows = np.stack(means)[:, list(map(every.index, shown))]
+        means = [np.nansum(moves, 0) / np.isfinite(moves).sum(0) for moves in sides]
+    rows = np.stack(means)[:, [attributes.index(name) for name in shown]]
     sizes = np.nan_to_num(np.abs(rows))
     ends = np.where(rows[..., None] > 0, UP, DOWN) - 1
     blocks = 1 + np.minimum(sizes / FULL, 1)[..., None] * ends
     blocks[np.isnan(rows)] = NONE
 
-    def said(row: int, column: int) -> str:
+    def text(row: int, column: int) -> str:
         return f"{shown[column]} {rows[row, column]:+.2f}"
 
-    worst = [divmod(int(i), len(every)) for i in np.argsort(-sizes, axis=None)[:WORST]]
-    furthest = ", ".join(f"{names[k]} moves {said(k, j)}" for k, j in worst if sizes[k, j])
+    worst = [divmod(int(i), len(attributes)) for i in np.argsort(-sizes, axis=None)[:WORST]]
+    furthest = ", ".join(f"{names[k]} moves {text(k, j)}" for k, j in worst if sizes[k, j])
+    columns = ", then ".join(filter(None, ["as the rows", ", ".join(rest)]))
     cell.draw(
         f"edits-{{}}-{file_name(file)}",
         f"what else an edit moves, {direction}",
         list(torch.from_numpy(blocks).permute(0, 2, 1)[:, None, :, None]),
         rows=names,
-        notes=[[said(k, int(s.argmax())) if s.any() else "unknown"] for k, s in enumerate(sizes)],
-        shown=BLOCK * len(every),
+        notes=[[text(k, int(s.argmax())) if s.any() else "unknown"] for k, s in enumerate(sizes)],
+        shown=BLOCK * len(attributes),
         caption=f"Furthest: {furthest or 'none'}. In standard deviations of the logits of an image classifier, beyond "
         "what the truth of the same dose moves. Red: up with the attribute, blue: down, full from "
-        f"{FULL:g}; white: 0; grey: left out. Under a row its largest. Columns: as the rows"
-        f"{', then ' * bool(rest)}{', '.join(rest)}.",
+        f"{FULL:g}; white: 0; grey: left out. Under a row its largest. Columns: {columns}.",
     )
 
 
-def portraits(cell: Cell, file: str, made: Mapping[str, Made]) -> None:
+def portraits(cell: Cell, file: str, made: Mapping[str, Sides]) -> None:
     """Draw the first portraits of an attribute, added and removed in turn, with what their edits `made`."""
     changes = [change for change, _ in made[ORACLE]]
-    shown = [range(len(sums[PREVIEW])) for _, sums in made[ORACLE]]
-    places = sorted((i, side) for side, counted in enumerate(shown) for i in counted)
+    counts = [len(sums[PREVIEW]) for _, sums in made[ORACLE]]
+    places = sorted((i, side) for side, count in enumerate(counts) for i in range(count))
 
     def decoded(direction: str) -> torch.Tensor:
         return torch.from_numpy(np.stack([made[direction][k][1][PREVIEW][i] for i, k in places]))
@@ -106,6 +108,10 @@ def portraits(cell: Cell, file: str, made: Mapping[str, Made]) -> None:
 
 def _of_pair(sums: Arrays, place: int) -> str:
     """The dose and the off-target share of one pair."""
-    one = {name: sums[name][place : place + 1] for name in ("along", "true", "moved")}
-    of = {k.replace("_", " "): edits.measure(k, one).value for k in PLANE}
-    return ", ".join(f"{k} {'undefined' if np.isnan(v) else f'{v:.2f}'}" for k, v in of.items())
+    pair = EditSums.from_arrays(sums).at(slice(place, place + 1))
+    texts = list[str]()
+    for metric in PLANE:
+        value = number_of(metric, pair)
+        number = "undefined" if np.isnan(value) else f"{value:.2f}"
+        texts.append(f"{metric.replace('_', ' ')} {number}")
+    return ", ".join(texts)

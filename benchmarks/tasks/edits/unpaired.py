@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.metrics.edits import Floats
+from benchmarks.metrics.edits import Floats, direction_consistency
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.pixel import mse
@@ -25,7 +25,7 @@ from benchmarks.metrics.sets.means import mean_over_edits
 from benchmarks.plugin import Arrays, Cell, Computation, Estimate, NotAvailable, Record
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import why_immovable
-from benchmarks.tasks.edits.decoded import DECODED, SIDES, Change, Ground
+from benchmarks.tasks.edits.decoded import DECODED_2, SIDES, Change, Ground, stored_code
 from benchmarks.tasks.edits.directions import FITS, agreement
 from benchmarks.tasks.shared.distances import set_estimates
 from benchmarks.tasks.shared.probe_fits import fit_adam, selections
@@ -39,9 +39,7 @@ STRENGTH = (
 )
 UNEDITED, OTHER_HALF = "not edited", "real images, the other half"
 NO_DIRECTION = "how far a system's own edits go is found by the truth"
-ONE_CLASS = "a half of the training images is of one class, or tells no direction"
 NO_ERROR = "no error: too few persons"
-ONE_DIVISION = "no error: of one division of the training images"
 
 
 def strengths(
@@ -89,7 +87,8 @@ class Unpaired:
         moves = self.along.move(column, torch.from_numpy(self.strengths).float())
 
         def compute(positions: np.ndarray) -> Arrays:
-            known, code = ground.of_chunk(positions)
+            stored = ground.of_chunk(positions)
+            code = stored_code(stored)
             assert code.semantic is not None
             by = moves[positions]
             aim = system.move(code.semantic, by)
@@ -97,18 +96,18 @@ class Unpaired:
             again, y = system.encode_semantic(made), at.context.resized(made)
             back = at.decode(replace(code, semantic=system.move(again, -by)))
             codes = code.semantic, aim, again
-            z, target, found = (system.read(one).cpu().double().numpy() for one in codes)
+            z, target, encoded = (system.read(each).cpu().double().numpy() for each in codes)
             return {
-                "missed": np.linalg.norm(found - target, axis=1),
+                "missed": np.linalg.norm(encoded - target, axis=1),
                 "step": np.linalg.norm(target - z, axis=1),
-                "returned": mse(back, torch.from_numpy(known[f"{DECODED} 2"])).double().numpy(),
+                "returned": mse(back, torch.from_numpy(stored[DECODED_2])).double().numpy(),
                 "hits": 1.0 * ((ground.sees(y)[:, column] > 0) != self.present[positions]),
                 "inverts": np.ones(len(y)),
                 "pairs": np.ones(len(y)),
                 **at.context.codes.embed(y),
             }
 
-        found = ground.cell.computation(
+        computation = ground.cell.computation(
             "unpaired edits",
             "decoded edits, and undone",
             ground.images,
@@ -117,17 +116,26 @@ class Unpaired:
             edit=f"{self.direction} {digest(moves.numpy())}",
             features=at.context.codes.described(),
         )
-        return replace(found, without=tuple(one.array for one in at.context.networks.features))
+        networks = at.context.networks.features
+        return replace(computation, without=tuple(network.array for network in networks))
 
     def sides(self, arrays: Arrays) -> Iterator[tuple[Change, Arrays]]:
         """The images that the attribute is added to and those that it is removed from, with their sums."""
         images = self.ground.images
-        data, none = images.dataset, np.zeros((len(images), 0), bool)
+        data = images.dataset
         for on in SIDES:
-            which = np.flatnonzero(self.present != on)
-            of = images.order[which], images.groups[which], none[which], data, data.source.read
-            change = Change(self.ground, Pairs(self.attribute, on, *of))
-            yield change, {name: array[which] for name, array in arrays.items()}
+            edited = np.flatnonzero(self.present != on)
+            pairs = Pairs(
+                self.attribute,
+                on,
+                before=images.order[edited],
+                people=images.groups[edited],
+                others_changed=np.zeros((len(edited), 0), bool),
+                dataset=data,
+                picture=data.source.read,
+            )
+            change = Change(self.ground, pairs)
+            yield change, {name: array[edited] for name, array in arrays.items()}
 
     def near(self, network: FeatureNetwork, halved: bool) -> Iterator[tuple[str, bool, Side, Side]]:
         """What is near real images of a class, the class, and both sides of the distance: edited images of the
@@ -163,7 +171,7 @@ def edits_of(
     """The edits of attributes along directions; and by attribute and direction why there are none."""
     context, system, images = ground.at.context, ground.at.system, ground.images
     paper, features = fit_adam(context, system), context.codes.features(system, images)
-    found, refused, stuck = list[Unpaired](), dict[str, str](), why_immovable(system)
+    edits, refused, immovable = list[Unpaired](), dict[str, str](), why_immovable(system)
     for attribute, (name, along) in product(names, probes.items()):
         column = images.dataset.attribute_names.index(attribute)
         present = images.labels[:, column]
@@ -172,23 +180,23 @@ def edits_of(
             if min(people) < 2:
                 few = "{} people with it, {} without: needs 2 of each"
                 raise NotAvailable(few.format(*people))
-            if along is None or stuck:
-                raise NotAvailable(stuck or NO_DIRECTION)
+            if along is None or immovable:
+                raise NotAvailable(immovable or NO_DIRECTION)
             by = strengths(paper, along, column, features, present, quantile)
-            found.append(Unpaired(ground, attribute, present, name, along, by))
-        except NotAvailable as why:
-            refused[f"{attribute}, {name}"] = str(why)
-    return found, refused
+            edits.append(Unpaired(ground, attribute, present, name, along, by))
+        except NotAvailable as reason:
+            refused[f"{attribute}, {name}"] = str(reason)
+    return edits, refused
 
 
 # ----------------------------------------------------------------------------------------------
-# Rows
+# Records
 
 
 def refusals(cell: Cell, metric: str, refused: Mapping[str, str]) -> Iterator[Record]:
-    """The rows of edits that there are not."""
+    """The records of edits that cannot be made, which say why."""
     for setting, reason in refused.items():
-        yield cell.row(metric, None, setting=cell.setting + setting, n=None, note=reason)
+        yield cell.record(metric, Estimate(None, why=reason), setting=cell.setting + setting)
 
 
 def near_rows(
@@ -224,14 +232,13 @@ def near_rows(
 
 
 def agreements(each: Cell, means: Cell, name: str, attributes: Sequence[str]) -> Iterator[Record]:
-    """The rows of how alike a direction is that is fitted to either half of the training images."""
-    context, system, known = each.context, each.system, each.context.dataset.attribute_names
+    """The records of how alike a direction is that is fitted to either half of the training images."""
+    context, system = each.context, each.system
     assert system is not None
-    cosines = agreement(context, system, name)[[known.index(one) for one in attributes]]
-    of = {f"{one}, {name}": cosines[[i]] for i, one in enumerate(attributes)} | {name: cosines}
-    for setting, values in of.items():
-        cell = (means if setting == name else each).also(direction=FITS[name])
-        defined = values[np.isfinite(values)]
-        value, note = (float(defined.mean()), ONE_DIVISION) if len(defined) else (None, ONE_CLASS)
-        cell = cell.but(setting=setting, n=len(selections(context)[0]))
-        yield cell.row("direction_consistency", value, note=note)
+    columns = [context.dataset.attribute_names.index(attribute) for attribute in attributes]
+    cosines, n = agreement(context, system, name)[columns], len(selections(context)[0])
+    cells = [each.but(setting=f"{attribute}, {name}") for attribute in attributes]
+    values = [*np.split(cosines, len(cosines)), cosines]
+    for cell, of_cell in zip([*cells, means.but(setting=name)], values, strict=True):
+        for metric, estimate in direction_consistency(of_cell, n).items():
+            yield cell.also(direction=FITS[name]).but(n=n).record(metric, estimate)

@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d, pad
 from benchmarks.core.images import Selection
 from benchmarks.metrics.codes import data
 from benchmarks.metrics.codes.number import FEWEST
-from benchmarks.metrics.latent import equivariance
+from benchmarks.metrics.latent import estimate_equivariance
 from benchmarks.plugin import Arrays, Cell, Context, Measurement, Record, System
 from benchmarks.systems.protocol.base import STOCHASTIC, Code
 from benchmarks.systems.protocol.parts import tensors
@@ -21,6 +21,7 @@ from benchmarks.tasks.latent.moves import Codes
 from benchmarks.tasks.latent.panel import CAPTION, COLUMNS, panel
 from benchmarks.tasks.shared.code_numbers import Measured
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate
 
 SPACE, FOLLOWS = "latent_space", "latent_equivariance"
 OfSpace = Literal[
@@ -124,13 +125,15 @@ def followed(codes: Codes) -> Measurement:
             for name, reason in moves.items():
                 of = cell.but(setting=f"{who}, {name}")
                 if reason:
-                    yield of.row("equivariance", None, note=reason)
+                    yield of.record("equivariance", Estimate(None, why=reason))
                     continue
-                pair = (found[0][f"{of.setting} {one}"] for one in ("moved", "expected"))
-                value, influence = equivariance(*pair)
-                known = images.units.influences(influence) if np.isfinite(value) else ()
-                why = "" if np.isfinite(value) else "all of them are the same"
-                yield of.row("equivariance", value if not why else None, known, note=why)
+                moved, expected = (
+                    found[0][f"{of.setting} {side}"] for side in ("moved", "expected")
+                )
+                for metric, estimate in estimate_equivariance(
+                    moved, expected, images.units
+                ).items():
+                    yield of.record(metric, estimate)
 
     what = "moved images, encoded; and moved codes, decoded"
     wanted = [cell.computation("equivariance", what, images, compute)]

@@ -4,14 +4,15 @@ import re
 
 import numpy as np
 import pytest
-from reports.records.uncertainty import of_mean
 from sklearn.metrics import f1_score
 
 from benchmarks.commands import options
 from benchmarks.metrics.codes import schema as codes
 from benchmarks.metrics.edits import f1_of_batches
 from benchmarks.metrics.protocols import edits, schema
+from benchmarks.metrics.units import Units
 from diffae.system.errors import UserError
+from reports.records.estimate import influences_on_mean
 
 EXPECTED = {
     "diffae-edits": {"fid": (0.5,)},
@@ -84,6 +85,11 @@ def test_a_file_of_ones_own_is_read_as_what_is_measured_first(tmp_path):
         options.parse(["reconstruction", "--protocol", str(path)], "")
 
 
+def f1(target, seen, batch):
+    units = Units("images", np.arange(len(target)))
+    return f1_of_batches(target, seen, batch, units)["f1"]
+
+
 def test_f1_is_the_mean_of_batches():
     """By scikit-learn, also of a batch where nothing is seen nor should be; without each image again."""
     rng = np.random.default_rng(0)
@@ -96,29 +102,28 @@ def test_f1_is_the_mean_of_batches():
         batches = [batch[keep[batch]] for batch in batches]
         return [f1_score(target[b], seen[b], zero_division=0) for b in batches if len(b)]
 
-    found, each = f1_of_batches(target, seen, 8)
-    every = np.ones(45, bool)
-    np.testing.assert_allclose(each, by_scikit_learn(every))
-    assert found.value == pytest.approx(np.mean(each)) and each[2] == each[3] == 0
+    estimate, each = f1(target, seen, 8), by_scikit_learn(np.ones(45, bool))
+    assert estimate.value == pytest.approx(np.mean(each)) and each[2] == each[3] == 0
+    assert estimate.notes == (f"± {np.std(each):.3f} over 6 batches",)
     without = np.array([np.mean(by_scikit_learn(np.arange(45) != i)) for i in range(45)])
-    expected = np.sqrt(44 / 45) * (found.value - without)
-    np.testing.assert_allclose(found.influence, expected, atol=1e-12)
+    expected = np.sqrt(44 / 45) * (estimate.value - without)
+    np.testing.assert_allclose(estimate.influences[0].values, expected, atol=1e-12)
 
 
 def test_the_error_of_f1_is_its_spread():
-    rng, found = np.random.default_rng(0), []
+    rng, estimates = np.random.default_rng(0), []
     for _ in range(300):
         target = rng.random(256) < 0.5
-        found.append(f1_of_batches(target, target ^ (rng.random(256) < 0.2), 64)[0])
-    spread = np.std([one.value for one in found])
-    stated = np.mean([np.sqrt(np.square(one.influence).sum()) for one in found])
+        estimates.append(f1(target, target ^ (rng.random(256) < 0.2), 64))
+    spread = np.std([estimate.value for estimate in estimates])
+    stated = np.mean([estimate.stderr for estimate in estimates])
     assert stated == pytest.approx(spread, rel=0.1)
 
 
 def test_one_batch_of_all_is_the_f1_and_an_accuracy_has_the_error_of_a_mean():
     target, seen = np.ones(30, bool), np.arange(30) < 24
-    found, _ = f1_of_batches(target, seen, 30)
-    assert found.value == pytest.approx(2 * 24 / (2 * 24 + 6))
-    error = np.sqrt(np.square(found.influence).sum())
+    estimate = f1(target, seen, 30)
+    assert estimate.value == pytest.approx(2 * 24 / (2 * 24 + 6))
     slope = 2 / (1 + 0.8) ** 2  # of 2 p / (1 + p) by p
-    assert error == pytest.approx(slope * np.linalg.norm(of_mean(seen, "")[0].values), rel=0.02)
+    of_share = np.linalg.norm(influences_on_mean(seen, "")[0].values)
+    assert estimate.stderr == pytest.approx(slope * of_share, rel=0.02)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from lone_context import small_context
 from PIL import Image
-from reports.records.uncertainty import by_group, error, of_mean
 from systems import Pixels as KnownPixels
 
 from benchmarks.core.runner.evaluation import rows
@@ -22,6 +21,7 @@ from benchmarks.tasks.edits.directions import MEANS, NO_EDIT, ORACLE, OWN, REGRE
 from diffae.data import open_dataset
 from diffae.data.pairs import pairs_of
 from reports.page.pictures import read_sheet
+from reports.records.estimate import Estimate, influences_of_groups, influences_on_mean
 
 SIDE, COUNT, SHIFT = 16, 120, 40
 DIM = 3 * SIDE**2
@@ -166,7 +166,7 @@ def test_a_code_that_is_the_image_and_the_code_of_the_truth(of_pixels):
         for side in edits.SIDES.values():
             row = of_pixels["edits_by_attribute", f"Lit {side}, {ORACLE}", metric]
             assert row.value == pytest.approx(value, abs=1e-5), metric
-            assert row.n == 6 and len(row.uncertainty[0].values) <= 6
+            assert row.n == 6 and len(row.estimate.influences[0].values) <= 6
         mean = of_pixels["edits", ORACLE, metric]
         assert (mean.value, mean.n) == (pytest.approx(value, abs=1e-5), 12)
         assert mean.measured_by["attributes"] == ["Lit"]
@@ -208,7 +208,7 @@ def test_a_decoder_that_ignores_its_code_has_reasons_and_no_numbers(context):
             why = found["edits_by_attribute", f"Lit added, {way}", metric].note
             assert why == "the code does not hold the attribute: kept 0.000 ± 0.000"
     x = context.dataset.batch(
-        np.unique(found["edits", "no edit, encoded 1 x", "composition"].per_image.images)
+        np.unique(found["edits", "no edit, encoded 1 x", "composition"].estimate.scores.images)
     )
     composition = found["edits", "no edit, encoded 1 x", "composition"].value
     assert composition == pytest.approx(float(x.square().mean()) / 4, rel=1e-5)
@@ -292,8 +292,9 @@ def test_an_error_is_that_of_persons(context, dataset):
     row = found["edits_by_attribute", f"Lit added, {MEANS}", "off_target"]
     test = dataset.ordered("test", 0)
     people = np.unique(dataset.identities[test[~dataset.attributes[test, 0]]])
-    assert len(row.uncertainty[0].values) == len(people) < row.n
-    assert error(row.uncertainty).stderr == row.stderr > 0
+    (source,) = row.estimate.influences
+    assert len(source.values) == len(people) < row.n
+    assert np.linalg.norm(source.values) == pytest.approx(row.stderr) and row.stderr > 0
 
 
 def before_and_after(context, on, count=6, split="test"):
@@ -349,7 +350,7 @@ def test_the_doses_by_which_the_strength_is_chosen(context):
         assert dose.value == pytest.approx(2 * strength, rel=1e-5)
         assert (dose.split, dose.n) == ("valid", 8)
         of = [before_and_after(context, on, 4, "valid")[2].people for on in (True, False)]
-        assert len(dose.uncertainty[0].values) == len(np.unique(np.concatenate(of)))
+        assert len(dose.estimate.influences[0].values) == len(np.unique(np.concatenate(of)))
         off = found["edits_by_strength", f"{OWN}, strength {strength}", "off_target"]
         assert off.value == pytest.approx(0, abs=1e-6)
 
@@ -389,8 +390,8 @@ def test_a_face_is_compared_with_that_of_the_image(context, faces, on):
     assert 2 < seen.sum() < len(x)
     row = found["edits_by_attribute", f"Lit {edits.SIDES[on]}, {OWN}", "id_portraits"]
     assert row.value == pytest.approx(values[seen].mean(), rel=1e-6)
-    own = of_mean(values[seen], "")[0].values
-    expected = error(by_group(own, pairs.people[seen], "")).stderr
+    own = influences_on_mean(values[seen], "")[0].values
+    expected = Estimate(None, influences_of_groups(own, pairs.people[seen], "")).stderr
     assert row.stderr == pytest.approx(expected, rel=1e-5)
     assert row.n == seen.sum()
     assert f"no face found in {(~seen).sum()} of {len(x)} pairs" in row.note

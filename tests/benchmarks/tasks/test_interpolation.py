@@ -22,7 +22,13 @@ from benchmarks.core import store
 from benchmarks.core.context import Context
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import MemoryStore, Store
-from benchmarks.metrics.path_length import MEAN, MEDIAN, TRIMMED, statistics, within_percentiles
+from benchmarks.metrics.path_length import (
+    MEAN,
+    MEDIAN,
+    TRIMMED,
+    estimate_path_length,
+    within_percentiles,
+)
 from benchmarks.runtime.precision import precision
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
@@ -101,8 +107,8 @@ def test_path_length_of_a_linear_decoder(exact, monkeypatch, chunk):
     assert found["median"].value == pytest.approx(np.median(expected), rel=1e-6)
     assert found["trimmed mean"].value == pytest.approx(expected.mean(), rel=1e-6)
     assert found["mean"].stderr == pytest.approx(expected.std(ddof=1) / PAIRS**0.5, rel=1e-5)
-    for setting, (_, uncertainty, _) in statistics(expected, "pairs").items():
-        assert found[setting].stderr == pytest.approx(error(uncertainty).stderr, rel=1e-5)
+    for setting, estimate in estimate_path_length(expected, "pairs").items():
+        assert found[setting].stderr == pytest.approx(estimate.stderr, rel=1e-5)
     assert found["mean"].n == PAIRS and "so few pairs" in found["trimmed mean"].note
 
 
@@ -237,27 +243,29 @@ def stylegan(distances: np.ndarray) -> float:
 @pytest.mark.parametrize("n", [48, 101, 1000])
 def test_trimmed_mean_is_the_usual_one(n):
     lengths = np.random.default_rng(n).lognormal(2, 1, n)
-    value, _, kept = statistics(lengths, "pairs:x")[TRIMMED]
-    assert value == pytest.approx(stylegan(lengths), rel=1e-12)
+    estimate = estimate_path_length(lengths, "pairs:x")[TRIMMED]
+    assert estimate.value == pytest.approx(stylegan(lengths), rel=1e-12)
     cut = (n - 1) // 100
-    assert value == pytest.approx(trim_mean(lengths, cut / n), rel=1e-12)
-    assert kept == n - 2 * cut == within_percentiles(lengths).sum()
+    assert estimate.value == pytest.approx(trim_mean(lengths, cut / n), rel=1e-12)
+    assert estimate.n == n - 2 * cut == within_percentiles(lengths).sum()
+    assert bool(estimate.notes) == (cut == 0)
 
 
 @pytest.mark.parametrize("n", [101, 1000])
 def test_error_of_the_trimmed_mean_is_scipys(n):
     lengths = np.random.default_rng(n).lognormal(2, 1, n)
     cut = (n - 1) // 100 / n
-    found = error(statistics(lengths, "pairs:x")[TRIMMED][1])
-    assert found.stderr == pytest.approx(trimmed_stde(lengths, (cut, cut)), rel=1e-12)
+    estimate = estimate_path_length(lengths, "pairs:x")[TRIMMED]
+    assert estimate.stderr == pytest.approx(trimmed_stde(lengths, (cut, cut)), rel=1e-12)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_the_median_of_fewer_than_four_pairs_has_no_error(n):
     """An interval of 95 % for it would reach beyond the shortest and the longest of them."""
-    found = statistics(np.arange(1.0, n + 1), "pairs:x")
-    assert found[MEDIAN][0] == found[MEAN][0] == (n + 1) / 2
-    assert bool(found[MEDIAN][1]) == (n == 4) and bool(found[MEAN][1]) == (n > 1)
+    estimates = estimate_path_length(np.arange(1.0, n + 1), "pairs:x")
+    median, mean = estimates[MEDIAN], estimates[MEAN]
+    assert median.value == mean.value == (n + 1) / 2
+    assert bool(median.influences) == (n == 4) and bool(mean.influences) == (n > 1)
 
 
 @pytest.mark.parametrize("n", [48, 400])
@@ -267,7 +275,7 @@ def test_standard_errors_equal_the_spread_in_a_simulation(n, name):
     what the spread estimates.
     """
     rng = np.random.default_rng(1)
-    found = [statistics(rng.lognormal(2, 0.8, n), "pairs:x")[name] for _ in range(400)]
-    spread = np.std([value for value, _, _ in found], ddof=1)
-    stated = np.sqrt(np.mean([error(uncertainty).stderr ** 2 for _, uncertainty, _ in found]))
+    draws = [estimate_path_length(rng.lognormal(2, 0.8, n), "pairs:x")[name] for _ in range(400)]
+    spread = np.std([estimate.value for estimate in draws], ddof=1)
+    stated = np.sqrt(np.mean([estimate.stderr**2 for estimate in draws]))
     assert 0.85 < stated / spread < 1.25

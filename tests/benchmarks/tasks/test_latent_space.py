@@ -15,7 +15,8 @@ from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.codes.data import Codes
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
-from benchmarks.metrics.latent import equivariance
+from benchmarks.metrics.latent import estimate_equivariance
+from benchmarks.metrics.units import Units
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.tasks.latent.latent import BENCHMARK
@@ -171,11 +172,16 @@ def test_places_that_a_shift_brings_in_are_not_compared(move):
     assert np.array_equal(*found.values()) == (move in ("one cell", "one pixel"))
 
 
+def equivariance(moved, expected):
+    units = Units("images", np.arange(len(moved)))
+    return estimate_equivariance(moved, expected, units)["equivariance"]
+
+
 def test_e_of_unrelated_codes_is_1_and_its_error_the_spread():
     random = np.random.default_rng(0)
     each = [equivariance(*(random.normal(5, 2, (24, 4)) for _ in range(2))) for _ in range(300)]
-    values = np.array([value for value, _ in each])
-    stated = np.sqrt(np.mean([np.square(influence).sum() for _, influence in each]))
+    values = np.array([estimate.value for estimate in each])
+    stated = np.sqrt(np.mean([estimate.stderr**2 for estimate in each]))
     assert values.mean() == pytest.approx(1, abs=3 * values.std() / 300**0.5)
     assert 0.85 < stated / values.std() < 1.2
 
@@ -185,16 +191,19 @@ def test_e_is_0_of_equal_codes_and_the_same_of_scaled_shifted_and_turned_ones():
     a, b = random.standard_normal((2, 20, 5))
     b = a + 0.3 * b
     turn = np.linalg.qr(random.standard_normal((5, 5)))[0]
-    value, influence = equivariance(a, b)
-    assert equivariance(a, a)[0] == 0 and 0 < value < 0.2
-    assert equivariance(7 * a @ turn + 40, 7 * b @ turn + 40)[0] == pytest.approx(value)
+    estimate = equivariance(a, b)
+    value = estimate.value
+    assert equivariance(a, a).value == 0 and 0 < value < 0.2
+    assert equivariance(7 * a @ turn + 40, 7 * b @ turn + 40).value == pytest.approx(value)
     m = np.concatenate([a, b]).mean(0)
     direct = np.square(a - b).sum() / (np.square(a - m).sum() + np.square(b - m).sum())
     assert value == pytest.approx(direct * 39 / 40)  # (2n - 1) / 2n
     assert "e_T = (2n - 1) / 2n · Σ" in (DOCS / "latent.md").read_text(encoding="utf-8")
-    assert np.isnan(equivariance(0 * a + 3, 0 * a + 3)[0])
-    without, _ = equivariance(a[1:], b[1:])
-    assert influence[0] == pytest.approx((19 / 20) ** 0.5 * (value - without))
+    alike = equivariance(0 * a + 3, 0 * a + 3)
+    assert (alike.value, alike.why) == (None, "all of them are the same")
+    without = equivariance(a[1:], b[1:]).value
+    influence = estimate.influences[0].values[0]
+    assert influence == pytest.approx((19 / 20) ** 0.5 * (value - without))
 
 
 # ----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from benchmarks import evaluate
 from benchmarks.core.images import thumbnails
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics import nearest as module
-from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
+from benchmarks.metrics.nearest import estimate_quantile, estimate_ratio, nearest
 from benchmarks.systems import load
 from benchmarks.systems.protocol.base import SAMPLE, System
 from benchmarks.tasks.memorisation import BENCHMARK
@@ -64,10 +64,11 @@ def test_error_of_a_quantile():
     """Of the normal median, 1.2533 sigma / sqrt(N); of the 5th percentile, 2.1132 sigma / sqrt(N)."""
     rng = np.random.default_rng(0)
     for q, factor in ((0.5, 1.2533), (0.05, 2.1132)):
-        errors = [quantile_and_stderr(rng.normal(size=2000), q)[1] for _ in range(50)]
+        errors = [estimate_quantile(rng.normal(size=2000), q).stderr for _ in range(50)]
         assert np.mean(errors) == pytest.approx(factor / np.sqrt(2000), rel=0.05)
-    assert quantile_and_stderr(np.arange(101.0), 0.05)[0] == 5
-    assert quantile_and_stderr(np.array([3.0]), 0.5) == (3, None)
+    assert estimate_quantile(np.arange(101.0), 0.05).value == 5
+    lone = estimate_quantile(np.array([3.0]), 0.5)
+    assert (lone.value, lone.stderr) == (3, None) and lone.why.startswith("no error: too few")
 
 
 @pytest.mark.parametrize(("q", "fewest"), [(0.05, 73), (0.5, 4), (0.95, 73)])
@@ -76,11 +77,11 @@ def test_a_quantile_of_few_values_has_no_error(q, fewest):
     smallest value.
     """
     rng = np.random.default_rng(0)
-    assert quantile_and_stderr(rng.normal(size=fewest - 1), q)[1] is None
-    found = [quantile_and_stderr(rng.normal(size=max(fewest, 40)), q) for _ in range(400)]
-    values, errors = np.array(found, float).T
+    assert estimate_quantile(rng.normal(size=fewest - 1), q).stderr is None
+    draws = [estimate_quantile(rng.normal(size=max(fewest, 40)), q) for _ in range(400)]
+    values, errors = np.array([(draw.value, draw.stderr) for draw in draws], float).T
     assert np.sqrt(np.square(errors).mean()) == pytest.approx(values.std(), rel=0.5)
-    assert quantile_and_stderr(np.arange(1.0, fewest + 1), q)[1] > 0
+    assert estimate_quantile(np.arange(1.0, fewest + 1), q).stderr > 0
 
 
 @pytest.mark.parametrize("q", [0.5, 0.05])
@@ -88,13 +89,13 @@ def test_a_quantile_of_few_values_has_no_error(q, fewest):
 @pytest.mark.parametrize("people", [40, 120])
 def test_error_of_a_quantile_of_pictures_of_the_same_people(people, alike, q):
     """Where an error is stated it is the spread over new people; of too few no draw states one."""
-    rng, found = np.random.default_rng(1), []
+    rng, draws = np.random.default_rng(1), []
     for _ in range(400):
         groups = np.repeat(np.arange(people), rng.choice([1, 2, 3, 4], people))
         of_person = np.sqrt(alike) * rng.normal(size=people)[groups]
         values = np.exp(of_person + np.sqrt(1 - alike) * rng.normal(size=len(groups)))
-        found.append(quantile_and_stderr(values, q, groups))
-    values, errors = np.array(found, float).T
+        draws.append(estimate_quantile(values, q, groups))
+    values, errors = np.array([(draw.value, draw.stderr) for draw in draws], float).T
     if (people, q) == (40, 0.05):
         assert np.isnan(errors).all()
     else:
@@ -105,10 +106,9 @@ def test_the_error_of_a_ratio_is_the_spread_over_new_distances():
     rng, values, stated = np.random.default_rng(2), [], []
     for _ in range(300):
         ours, theirs = 1.5 * rng.gamma(9, 1, 150), rng.gamma(9, 1, 60)
-        of = [quantile_and_stderr(some, 0.5) for some in (ours, theirs)]
-        value, error = ratio_and_stderr(*of)
-        values.append(value)
-        stated.append(error)
+        ratio = estimate_ratio(*(estimate_quantile(some, 0.5) for some in (ours, theirs)))
+        values.append(ratio.value)
+        stated.append(ratio.stderr)
     assert 0.87 < np.sqrt(np.mean(np.square(stated))) / np.std(values, ddof=1) < 1.2
 
 
@@ -198,7 +198,7 @@ def test_distance_of_grey_and_of_held_out_pixels(context):
         assert ratio.value == pytest.approx(ours.value / theirs.value)
         if setting == "median":
             assert ours.stderr == pytest.approx(0, abs=1e-9)
-            assert theirs.stderr == pytest.approx(quantile_and_stderr(held_out, q)[1])
+            assert theirs.stderr == pytest.approx(estimate_quantile(held_out, q).stderr)
             assert ratio.stderr == pytest.approx(ratio.value * theirs.stderr / theirs.value)
 
 

@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from reports.records.uncertainty import by_group, error
 from systems import Mixture
 from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.metrics.diversity import calibration, of_posterior, pixel_std, ring_distance
+from benchmarks.metrics.diversity import (
+    estimate_posterior,
+    of_posterior,
+    pixel_std,
+    ring_distance,
+)
+from benchmarks.metrics.units import Units
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.tasks.variation import BENCHMARK, VARY_X_T, VARY_Z_SEM
 from diffae.data import open_dataset
+from reports.records.estimate import Estimate, influences_of_groups
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 C4 = 0.951532862  # expected standard deviation of 6 draws from N(0, 1), K - 1 in the denominator
@@ -136,17 +142,18 @@ def test_each_image_that_varies_has_its_own_draws_and_its_person(context):
     for name, scores in expected.items():
         row = found[VARY_X_T, name]
         assert row.value == pytest.approx(float(scores.mean()), rel=1e-4), name
-        np.testing.assert_allclose(row.per_image.scores, scores, rtol=1e-3)
-        assert row.per_image.images.tolist() == selection.order[::6].tolist()
-        assert row.uncertainty[0].units.startswith("persons")
-        parts = by_group(of_influence(scores.numpy()), persons, "")
-        assert row.stderr == pytest.approx(error(parts).stderr, rel=1e-2)
+        np.testing.assert_allclose(row.estimate.scores.values, scores, rtol=1e-3)
+        assert row.estimate.scores.images.tolist() == selection.order[::6].tolist()
+        assert row.estimate.influences[0].units.startswith("persons")
+        influences = influences_of_groups(of_influence(scores.numpy()), persons, "")
+        assert row.stderr == pytest.approx(Estimate(None, influences).stderr, rel=1e-2)
         assert "perceptual_network" not in row.measured_by
     row = found[VARY_X_T, "calibration"]
     ratio = v.mean() / b.mean()
     assert row.value == pytest.approx(float(ratio), rel=1e-4) and row.n == 7
-    parts = by_group(of_influence(((v - ratio * b) / b.mean()).numpy()), persons, "")
-    assert row.stderr == pytest.approx(error(parts).stderr, rel=1e-2)
+    influence = of_influence(((v - ratio * b) / b.mean()).numpy())
+    by_person = Estimate(None, influences_of_groups(influence, persons, ""))
+    assert row.stderr == pytest.approx(by_person.stderr, rel=1e-2)
 
 
 def of_influence(values):
@@ -161,21 +168,23 @@ def test_a_decoder_without_error_has_no_calibration(context):
     assert found[VARY_X_T, "seed_variance"].value == found[VARY_X_T, "seed_bias"].value == 0
     assert found[VARY_X_T, "psnr"].note == "the value is infinite"
     for bias in ([-1.0, 0.5], [-0.5, 0.5]):  # of noise about 0, and 0
-        value, influence = calibration(np.ones(2), np.array(bias))
-        assert np.isnan(value) and np.isnan(influence).all()
+        scores = dict.fromkeys(("seed_variance", "psnr", "psnr_of_mean"), np.ones(2))
+        scores["seed_bias"] = np.array(bias)
+        estimate = estimate_posterior(scores, Units("images", np.arange(2)))["calibration"]
+        assert (estimate.value, estimate.influences) == (None, ())
 
 
 def test_the_error_of_a_calibration_is_that_of_new_people():
     """Pictures of a person are as blurred as each other; 4 draws of each, and people drawn 200 times."""
     torch.manual_seed(0)
-    found, errors, people = [], [], np.arange(60) // 2
+    found, errors, units = [], [], Units("images", np.arange(60), np.arange(60) // 2)
     for _ in range(200):
         blur = (0.1 + 0.1 * torch.rand(30)).repeat_interleave(2)[:, None, None, None]
         truth, draws = (torch.randn(*count, 60, 3, 4, 4) * blur for count in ((), (4,)))
-        made = of_posterior(draws, truth)
-        value, influence = calibration(made["seed_variance"].numpy(), made["seed_bias"].numpy())
-        found.append(value)
-        errors.append(error(by_group(influence, people, "")).stderr)
+        scores = {name: score.numpy() for name, score in of_posterior(draws, truth).items()}
+        estimate = estimate_posterior(scores, units)["calibration"]
+        found.append(estimate.value)
+        errors.append(estimate.stderr)
     assert np.mean(found) == pytest.approx(1, abs=3 * np.std(found) / 200**0.5 + 0.01)
     assert 0.8 < np.sqrt(np.square(errors).mean()) / np.std(found, ddof=1) < 1.25
 

@@ -18,7 +18,8 @@ from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Labels
 from benchmarks.metrics.codes.errors import blocks_of, mean_of_labels, of_columns
 from benchmarks.metrics.codes.schema import NUMBERS
 from benchmarks.metrics.codes.table import measure
-from benchmarks.metrics.latent import equivariance
+from benchmarks.metrics.latent import estimate_equivariance
+from benchmarks.metrics.units import Units
 
 ROWS, COPIES = 10, 60  # scored images, and how often each is there
 FITTED = np.repeat([TRAIN, VALID], [40, 20])
@@ -226,11 +227,11 @@ def test_the_error_of_equivariance_is_that_without_each_image():
         spread = np.square(both - both.mean(0)).sum() * 2 * len(rows) / (2 * len(rows) - 1)
         return np.square(a[rows] - b[rows]).sum() / spread
 
-    whole, influence = equivariance(a, b)
+    whole = estimate_equivariance(a, b, Units("images", np.arange(n)))["equivariance"]
     without = [value(np.delete(np.arange(n), i)) for i in range(n)]
-    assert whole == pytest.approx(value(np.arange(n)))
-    wanted = (n - 1) / n * np.square(whole - np.array(without)).sum()
-    assert np.square(influence).sum() == pytest.approx(wanted, rel=1e-6)
+    assert whole.value == pytest.approx(value(np.arange(n)))
+    wanted = (n - 1) / n * np.square(whole.value - np.array(without)).sum()
+    assert whole.stderr**2 == pytest.approx(wanted, rel=1e-6)
 
 
 def test_the_error_of_every_number_is_taken_apart_here():
