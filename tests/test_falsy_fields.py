@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 import pytest
 import torch
+from reports.records.uncertainty import Influence, read_uncertainties, write_uncertainties
 
 from diffae.checkpoints import trained_on
 from diffae.checkpoints.trained_on import TrainedOn
@@ -29,7 +30,6 @@ from reports.records.metric import Margin, Metric
 from reports.records.reading import from_plain, to_plain
 from reports.records.record import LOWER, OF_RUNS, Record, read_records, write_records
 from reports.records.specs import TableSpec
-from reports.records.uncertainty import Influence, read_uncertainties, write_uncertainties
 
 
 def falsy(hint: Any) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from benchmarks.measure import main
 from benchmarks.measuring import numbers
 from benchmarks.measuring.codes import are_codes, read
 from benchmarks.metrics.codes import explain, schema
-from benchmarks.metrics.codes.data import Codes, Labels
+from benchmarks.metrics.codes.data import Codes, LabelColumns
 from benchmarks.metrics.codes.table import fields, measure
 from benchmarks.metrics.protocols.explain import in_words
 from diffae.system import cli
@@ -29,7 +29,7 @@ VALUES = (VALUES + 2 * DRAW.normal(size=VALUES.shape)).astype(np.float32)
 SPLIT = np.repeat([0, 2, 1], [120, 80, 40])
 PERSONS = DRAW.permutation(np.repeat(np.arange(80), 3))
 FILES = np.array([f"{n:03}.png" for n in DRAW.permutation(1000)[:N]])
-LABELS = Labels(COLUMNS.astype(float), NAMES, KINDS)
+LABELS = LabelColumns(COLUMNS.astype(float), NAMES, KINDS)
 WORDS = np.array(["train", "valid", "test"])[SPLIT]
 
 
@@ -94,7 +94,9 @@ def test_one_file_may_hold_all(at):
     given = {"labels": COLUMNS, "names": np.array(NAMES), "split": WORDS, "persons": PERSONS}
     found, told = read(at("all.npz", codes=VALUES, **given))
     kinds = ("binary", "binary", "classes", "real")  # whole numbers without a gap are classes
-    assert equal(found, Codes(VALUES.astype(float), Labels(COLUMNS, NAMES, kinds), SPLIT, _who()))
+    assert equal(
+        found, Codes(VALUES.astype(float), LabelColumns(COLUMNS, NAMES, kinds), SPLIT, _who())
+    )
     assert told[2] == "split: 120 train, 40 valid, 80 test, as said; of 80 persons"
 
 
@@ -298,7 +300,7 @@ def of_six_shapes() -> Codes:
     shapes, smiling = draw.integers(0, 6, 600), draw.integers(0, 2, 600)
     values = draw.normal(size=(6, 6))[shapes] + smiling[:, None] + draw.normal(size=(600, 6))
     labels = np.stack([shapes, smiling], 1).astype(float)
-    return Codes(values, Labels(labels, ("shape", "smiling"), ("classes", "binary")))
+    return Codes(values, LabelColumns(labels, ("shape", "smiling"), ("classes", "binary")))
 
 
 def test_each_number_by_each_protocol_and_why_they_differ(few):

@@ -8,20 +8,20 @@ import factor_files
 import numpy as np
 import pytest
 import torch
+from reports.records.uncertainty import difference_error
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from systems import Cells
 
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.metrics.codes.data import Codes, Labels
+from benchmarks.metrics.codes.data import Codes, LabelColumns
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
 from benchmarks.tasks import probes, representation
 from benchmarks.tasks.shared import code_numbers
 from diffae.data import open_combinations, open_dataset, open_portraits
 from diffae.data.portraits.attributes import GRID
-from reports.records.uncertainty import difference_error
 
 NAMES = ("a", "b")
 
@@ -308,7 +308,7 @@ def of_set(data):
     """The codes and discrete labels of all images of a data set, in the order of the run."""
     order = np.random.default_rng([0, 1]).permutation(len(data))
     known = data.factors(order)
-    return Codes(SYSTEM.encode_semantic(data.batch(order)).double().numpy(), Labels(*known))
+    return Codes(SYSTEM.encode_semantic(data.batch(order)).double().numpy(), LabelColumns(*known))
 
 
 def test_factors_of_the_portraits_that_ship(context, monkeypatch):

@@ -15,13 +15,19 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints
-from benchmarks.metrics.codes.errors import found, jackknife, mean_of_labels, of_columns
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Ints
+from benchmarks.metrics.codes.errors import (
+    estimate_of_labels,
+    estimate_on_rows,
+    jackknife,
+    of_columns,
+)
 from benchmarks.metrics.codes.invariant.neighbours import nearest
-from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.number import single
 from benchmarks.metrics.codes.space.scaled import Scaling, grids
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
+from reports.records.estimate import Estimate
 
 FEWEST, MOST = 500, 2_000  # codes
 
@@ -49,7 +55,7 @@ class Lnc(Scaling):
     neighbours: Annotated[int, Range(1, 1_000)] = 10
 
 
-def twonn(codes: Codes, how: Twonn, _: int) -> Found:
+def twonn(codes: Codes, how: Twonn, _: int) -> Estimate:
     """Of distinct codes. Dimensions above ten are underestimated."""
     values, notes = grids(codes, how)
     rows = np.unique(values.reshape(len(values), -1), axis=0, return_index=True)[1]
@@ -58,15 +64,17 @@ def twonn(codes: Codes, how: Twonn, _: int) -> Found:
     x = torch.from_numpy(values[rows].reshape(len(rows), -1))
     near = nearest(x, x, 3)[1]
     # anew: from products that of a nearly equal code would be lost
-    distances = torch.stack([(x[one] - x).norm(dim=1) for one in near.T], dim=1)
+    distances = torch.stack([(x[places] - x).norm(dim=1) for places in near.T], dim=1)
     distances[near == torch.arange(len(x))[:, None]] = torch.inf
     first, second, _ = distances.sort(dim=1)[0].T.numpy()
     logs = np.log(second / first)
-    more = [f"equal codes left out: {len(values) - len(rows):,}"] * (len(rows) < len(values))
-    return found(1 / logs.mean(), of_columns(-logs) / logs.mean() ** 2, codes, rows, *notes, *more)
+    if len(rows) < len(values):
+        notes = (*notes, f"equal codes left out: {len(values) - len(rows):,}")
+    influence = of_columns(-logs) / logs.mean() ** 2
+    return estimate_on_rows(1 / logs.mean(), influence, codes, rows, *notes)
 
 
-def density_cv(codes: Codes, how: Density, seed: int) -> Found:
+def density_cv(codes: Codes, how: Density, seed: int) -> Estimate:
     """Of a plane Gaussian about .55 at 2,000 codes, of a uniform square .2."""
     values, notes = grids(codes, how)
     if len(values) < FEWEST or values.shape[1] < 2:
@@ -109,7 +117,7 @@ def plane(values: Floats, place: Ints, how: str = "principal") -> Floats:
     return TSNE(2, perplexity=30, random_state=42).fit_transform(as_in_files)
 
 
-def lnc(codes: Codes, how: Lnc, _: int) -> Found:
+def lnc(codes: Codes, how: Lnc, _: int) -> Estimate:
     """The mean over images of each label, and over labels. Other pictures of a person are no neighbours."""
     values, notes = grids(codes, how)
     x = normalize(torch.from_numpy(values.mean((2, 3))))
@@ -130,11 +138,11 @@ def lnc(codes: Codes, how: Lnc, _: int) -> Found:
     influence = of_columns(shares + as_neighbour)
     chance = np.mean([np.square(np.bincount(y) / len(y)).sum() for y in labels.T])
     scored = shares.mean(0), influence, rows
-    return mean_of_labels([scored], codes, *notes, f"by chance {chance:.4f}")
+    return estimate_of_labels([scored], codes, *notes, f"by chance {chance:.4f}")
 
 
-NUMBERS = {
-    "twonn": Number(Twonn, twonn, channels=True),
-    "density_cv": Number(Density, density_cv, channels=True),
-    "lnc": Number(Lnc, lnc, DISCRETE, channels=True),
-}
+GROUPS = (
+    single("twonn", twonn, Twonn, channels=True),
+    single("density_cv", density_cv, Density, channels=True),
+    single("lnc", lnc, Lnc, DISCRETE, channels=True),
+)

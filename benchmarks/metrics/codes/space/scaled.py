@@ -6,9 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.metrics.codes.data import Codes, Floats, Found
+from benchmarks.metrics.codes.data import Codes, Floats
 from benchmarks.metrics.codes.errors import jackknife
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ def grids(codes: Codes, how: Scaling) -> tuple[Floats, tuple[str, ...]]:
     return scaled, () if alive.all() else (left_out,)
 
 
-def of_rows(codes: Codes, how: Scaling, statistic: Callable[[Floats], float], *notes: str) -> Found:
+def of_rows(
+    codes: Codes, how: Scaling, statistic: Callable[[Floats], float], *notes: str
+) -> Estimate:
     """A statistic of codes n x C x H x W that are normalised, with its error by leaving out blocks of images,
     each time normalised anew.
     """

@@ -8,7 +8,7 @@ from codes_of_factors import made, with_labels
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.metrics.codes.data import Codes, Labels, parts
+from benchmarks.metrics.codes.data import Codes, LabelColumns, parts
 from benchmarks.metrics.codes.invariant.curves import GRID, bits, code_length, few_labels
 from diffae.system.errors import UserError
 
@@ -87,7 +87,7 @@ def test_the_code_is_that_of_blocks_that_double():
 def test_a_code_that_knows_nothing_takes_the_entropy_and_a_perfect_one_little():
     rng = np.random.default_rng(0)
     y = (rng.random((2000, 2)) < 0.2).astype(float)
-    labels = Labels(y, ("a", "b"), ("binary",) * 2)
+    labels = LabelColumns(y, ("a", "b"), ("binary",) * 2)
     entropy = -(0.2 * np.log2(0.2) + 0.8 * np.log2(0.8))
     noise = code_length(Codes(rng.normal(size=(2000, 4)), labels), 0)
     assert entropy < noise.value < 1.1 * entropy
@@ -104,7 +104,7 @@ def test_pictures_of_a_person_follow_each_other():
     rng = np.random.default_rng(0)
     who = np.repeat(np.arange(200), 3)
     x, y = rng.normal(size=(200, 64))[who], (rng.random((200, 1)) < 0.5)[who].astype(float)
-    codes = Codes(x, Labels(y, ("y",), ("binary",)))
+    codes = Codes(x, LabelColumns(y, ("y",), ("binary",)))
     apart, together = code_length(codes, 0), code_length(replace(codes, persons=who), 0)
     assert together.value > apart.value + 0.05 and together.value > 0.97
     assert together.over == "persons and fits"

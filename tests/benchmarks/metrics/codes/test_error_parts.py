@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Labels
+from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, LabelColumns
 from benchmarks.metrics.codes.errors import blocks_of, mean_of_labels, of_columns
 from benchmarks.metrics.codes.schema import NUMBERS
 from benchmarks.metrics.codes.table import measure
@@ -56,7 +56,7 @@ def copied(name, counts, labels=(0, 1)):
     often = np.concatenate([np.ones(len(FITTED), int), counts])
     split = np.concatenate([FITTED, np.repeat(TEST, ROWS)]).repeat(often)
     names = tuple(f"f{k}" for k in labels)
-    told = Labels(y.repeat(often, axis=0)[:, labels], names, (kind,) * len(labels))
+    told = LabelColumns(y.repeat(often, axis=0)[:, labels], names, (kind,) * len(labels))
     return Codes(x.repeat(often, axis=0), told, split)
 
 
@@ -108,7 +108,7 @@ def test_the_error_of_canonical_correlations_is_that_of_weights():
     random, n = np.random.default_rng(0), 100
     x, split = random.normal(size=(n, 4)), np.repeat([TRAIN, VALID, TEST], [40, 20, 40])
     y = x[:, :2] + random.normal(size=(n, 2))
-    codes = Codes(x, Labels(y, ("a", "b"), ("real", "real")), split)
+    codes = Codes(x, LabelColumns(y, ("a", "b"), ("real", "real")), split)
     found = measure("cca", codes, protocol("cca", chosen="not"), 0)
     fit, white = split != TEST, np.linalg.svd(y - y.mean(0), full_matrices=False)[0]
     z = (x - x[fit].mean(0)) / x[fit].std(0)
@@ -138,7 +138,7 @@ def test_the_error_of_nearest_codes_is_over_scored_images_and_over_the_bank(bank
     )  # four quarters, of which those opposite are alike
     y = (x.prod(1) + 0.1 * random.normal(size=len(split)) > 0).astype(int)
     who = np.arange(len(split)) if not persons else np.arange(len(split)) // 2
-    labels = Labels(y[:, None].astype(float), ("y",), ("binary",))
+    labels = LabelColumns(y[:, None].astype(float), ("y",), ("binary",))
     codes = Codes(x, labels, split, who if persons else None)
     found = measure("knn", codes, protocol("knn"), 0)
     k = int(found.notes[0].removeprefix("k = "))
@@ -179,7 +179,7 @@ def test_the_error_of_alike_neighbours_is_as_scored_and_as_neighbour(neighbour):
         x[:4], y[:4] = 1 + 0.1 * x[:4], [[1, 1], [1, 1], [0, 0], [1, 1]]
         y[4:] = random.uniform(size=(n - 4, 2)) < 0.8
     who = np.arange(n) // 2
-    codes = Codes(x, Labels(y, ("a", "b"), ("classes", "classes")), persons=who)
+    codes = Codes(x, LabelColumns(y, ("a", "b"), ("classes", "classes")), persons=who)
     found = measure("lnc", codes, protocol("lnc", neighbours=k, scaling="none"), 0)
     z = x / np.linalg.norm(x, axis=1)[:, None]
     own, others = np.zeros((n, 2)), np.zeros((n, 2))

@@ -12,7 +12,7 @@ from codes_of_factors import made
 from doc_scripts import script
 from scipy.stats import chi2
 
-from benchmarks.metrics.codes.data import Codes, Labels
+from benchmarks.metrics.codes.data import Codes, LabelColumns
 from benchmarks.metrics.codes.errors import blocks_of, found, jackknife, of_columns, of_pairs
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
@@ -48,7 +48,7 @@ def test_of_one_or_two_persons_there_is_a_number_or_a_reason(name, given):
     """Nothing is left without the one person; of two, one is fitted on, and none is left to choose on."""
     random, n = np.random.default_rng(0), 500
     y = random.integers(2, size=(n, 2)).astype(float)
-    labels = Labels(y, ("a", "b"), ("binary", "binary"))
+    labels = LabelColumns(y, ("a", "b"), ("binary", "binary"))
     every = Codes(
         random.normal(size=(n, 4)) + 2 * y[:, [0, 0, 1, 1]],
         labels,

@@ -9,7 +9,16 @@ from codes_of_factors import made
 
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.codes import schema, table
-from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Labels, Rows, parts, taken
+from benchmarks.metrics.codes.data import (
+    TEST,
+    TRAIN,
+    VALID,
+    Codes,
+    LabelColumns,
+    Rows,
+    parts,
+    taken,
+)
 from benchmarks.metrics.codes.number import Number
 from diffae.system.errors import UserError
 
@@ -65,7 +74,7 @@ def test_rows_that_no_choice_is_made_on_are_fitted_on(name, number):
     codes = replace(codes, values=np.round(codes.values, 1))  # for a protocol of quantised codes
     if number == "knn":  # whose codes fail on labels of fewer than five classes
         classes = np.digitize(codes.labels.values[:, -1:], [-1.2, -0.5, 0, 0.5, 1.2]).astype(float)
-        codes = replace(codes, labels=Labels(classes, ("c",), ("classes",)))
+        codes = replace(codes, labels=LabelColumns(classes, ("c",), ("classes",)))
     split = np.repeat([TRAIN, VALID, TEST], [2 * count // 5, count // 5, 2 * count // 5])
     several, two = (
         table.measure(number, replace(codes, split=parts), schema.named(name), 0).value
@@ -92,7 +101,7 @@ def test_a_file_of_ones_own(tmp_path):
 def labelled(kinds, values):
     names = tuple(f"l{k}" for k in range(len(kinds)))
     return Codes(
-        np.random.default_rng(0).normal(size=(len(values), 3)), Labels(values, names, kinds)
+        np.random.default_rng(0).normal(size=(len(values), 3)), LabelColumns(values, names, kinds)
     )
 
 
