@@ -14,14 +14,13 @@ from lone_context import small_context
 from PIL import ImageOps
 from small_systems import SMALL_SIZES, Everything, with_truth, write_people
 
-from benchmarks.core import images as images_module
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.sizes import is_capped, settings_of
 from benchmarks.metrics import METRICS
+from benchmarks.metrics import units as units_module
 from benchmarks.metrics.networks.faces import FaceEmbedding
-from benchmarks.tasks.shared import code_numbers
 from diffae.data import open_dataset
 from diffae.data.dataset import SPLITS
 
@@ -96,10 +95,9 @@ def known(monkeypatch):
             units[name] = arrays[digests[-1]]
         return name
 
-    of_arrays, of_units = images_module.digest, images_module.units_of
-    for module in (images_module, code_numbers):
-        monkeypatch.setattr(module, "digest", digest)
-        monkeypatch.setattr(module, "units_of", units_of)
+    of_arrays, of_units = units_module.digest, units_module.units_of
+    monkeypatch.setattr(units_module, "digest", digest)
+    monkeypatch.setattr(units_module, "units_of", units_of)
     return units
 
 

@@ -22,10 +22,10 @@ from benchmarks.metrics.protocols.library import PLAIN as PLAIN
 from diffae.system.errors import UserError
 
 FOLDER = FOLDERS["codes"]
-INVARIANT = (*linear.GROUPS, *neighbours.GROUPS, *spectrum.GROUPS, *factors.GROUPS)
+INVARIANT = by_metric((*linear.GROUPS, *neighbours.GROUPS, *spectrum.GROUPS, *factors.GROUPS))
 BOUND_TO_AXES = by_metric((*tad.GROUPS, *dci.GROUPS, *information.GROUPS, *votes.GROUPS))
 SPACE = by_metric((*gaussian.GROUPS, *places.GROUPS, *density.GROUPS))
-NUMBERS = by_metric(INVARIANT) | BOUND_TO_AXES | SPACE
+NUMBERS = INVARIANT | BOUND_TO_AXES | SPACE
 KINDS: list[type] = [group.section for group in NUMBERS.values()]
 SECTIONS: dict[str, type] = {"codes": Rows} | {section_name(kind): kind for kind in KINDS}
 

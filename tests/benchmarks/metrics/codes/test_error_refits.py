@@ -194,7 +194,8 @@ def test_the_error_by_few_labels_is_over_scored_images_and_over_draws(fits, pers
     assert (of_draws > 2 * of_images) == fits and (of_images > 2 * of_draws) != fits
     assert found.stderr == pytest.approx((of_images + of_draws) ** 0.5, rel=1e-3)  # of the fits
     # and to a millionth from our own fits
-    ours = over(found.influence, np.arange(scored) if who is None else who[-scored:]) ** 2
+    ours, by_draws = (source.variance for source in found.influences)
+    assert by_draws == pytest.approx(of_draws, rel=1e-6)
     assert found.stderr == pytest.approx((ours + of_draws) ** 0.5, rel=1e-6)
     assert ours == pytest.approx(of_images, rel=1e-2)
 

@@ -7,7 +7,6 @@ from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
 
 from benchmarks.metrics.codes import information, schema
 from benchmarks.metrics.codes.information import (
-    NUMBERS,
     Infomec,
     Mig,
     Modularity,
@@ -18,6 +17,7 @@ from benchmarks.metrics.codes.information import (
     modularity,
     plug_in,
 )
+from benchmarks.metrics.codes.schema import NUMBERS
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
 
@@ -25,7 +25,10 @@ DLIB = {"estimator": "equal widths", "null": "kept"}
 
 
 def measured(name, codes, how=None, seed=0):
-    return NUMBERS[name].compute(codes, how or NUMBERS[name].section(), seed)
+    estimate = NUMBERS[name].estimate(codes, how or NUMBERS[name].section(), seed)[name]
+    if estimate.value is None:
+        raise UserError(estimate.why)
+    return estimate
 
 
 def value(name, codes, how=None, seed=0):

@@ -166,7 +166,7 @@ def test_the_split_of_the_file_is_kept_and_persons_are_in_one_part():
     assert found.n == 100 and found == measure("auroc", mine, PLAIN, 1)
     assert measure("auroc", codes, PLAIN, 0) != measure("auroc", codes, PLAIN, 1)
     people = replace(codes, persons=np.arange(N) // 3)
-    assert measure("auroc", people, PLAIN, 0).over == "persons"
+    assert measure("auroc", people, PLAIN, 0).influences[0].units.startswith("persons:")
 
 
 @pytest.mark.filterwarnings("error")
