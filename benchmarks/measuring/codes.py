@@ -69,7 +69,7 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     if split is not None and not {TRAIN, TEST} <= {*split.tolist()}:
         raise UserError(f"{table.path}: the split needs train and test; or leave it out")
     listed = []
-    for kind in KINDS.values():
+    for kind in dict.fromkeys(KINDS.values()):
         if of_kind := [label.name for label in columns if label.kind == kind]:
             listed.append(f"{len(of_kind):,} {kind} ({', '.join(few(of_kind, LISTED))})")
     units = "images" if persons is None else f"{len(np.unique(persons)):,} persons"

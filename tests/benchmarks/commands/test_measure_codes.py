@@ -10,7 +10,7 @@ from in_process import signals_kept
 from refusal import refusal
 
 from benchmarks.measure import main
-from benchmarks.measuring import numbers
+from benchmarks.measuring import codes as measured_codes
 from benchmarks.measuring.codes import are_codes, read
 from benchmarks.metrics.codes import explain, schema
 from benchmarks.metrics.codes.data import Codes, LabelColumns
@@ -224,7 +224,7 @@ def test_the_numbers_are_those_of_the_table(codes, labels, capsys):
         before = lines[lines.index(line) - 1]
         error = f", standard error {found.stderr:.3g} over images"
         assert before == f"images: {found.n}{error}"
-        assert all(note in lines for note in found.notes)
+        assert all(note in lines for note in found.remarks)
         how = {k: str(v) for k, v in fields(name, plain).items()} | {"codes.most": "all"}
         if name == "knn":
             how |= {"knn.neighbours": "chosen for each label", "knn.temperature": "none"}
@@ -361,7 +361,7 @@ def test_explain_writes_the_page_the_picture_and_the_tables(whole, few, tmp_path
 
 def test_wide_codes_are_explained_without_what_is_bound_to_axes(at, monkeypatch, capsys):
     some = {name: schema.NUMBERS[name] for name in ("rankme", "tad", "mig")}
-    for module in (explain, numbers):
+    for module in (explain, measured_codes):
         monkeypatch.setattr(module, "NUMBERS", some)
     wide = np.random.default_rng(4).normal(size=(N, 65))
     main(["--explain", str(at("wide.npz", codes=wide, labels=COLUMNS[:, :2]))])
