@@ -23,9 +23,6 @@ from diffae.data.portraits.attributes import ATTRIBUTES
 from probes import LinearProbe
 
 TABLE = "section5.3_probe"
-LISTED = (
-    40  # exclusive classes with records of their own, at most; of more only the means have records
-)
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
@@ -58,8 +55,8 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
 def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -> Iterator[Record]:
     """Means over the attributes, then the scores of each, which are means over one."""
     names, logits = cell.context.dataset.attribute_names, probe.logits(features).numpy()
-    listed = len(names) <= LISTED or not of_classes(cell.context)
-    each = estimates_of_attributes(logits, test.labels, names, test.units, listed)
+    is_exclusive = of_classes(cell.context)
+    each = estimates_of_attributes(logits, test.labels, names, test.units, is_exclusive)
     for setting, estimates in each.items():
         for metric, estimate in estimates.items():
             yield cell.record(metric, estimate, setting=setting)

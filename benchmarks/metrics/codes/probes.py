@@ -16,7 +16,7 @@ from probes.scores import Summary
 from reports.records.estimate import Estimate
 
 MEAN, WEIGHTED = "mean", "prevalence-weighted mean"
-AT_ONCE = 40  # attributes: the influences of 1,000 classes fill the memory
+LISTED = 40  # exclusive classes with estimates of their own, at most; of more there are only means
 TOP = (1, 5)  # k of top-k accuracy
 ONE_CLASS = "only one class in the test split"
 NO_BOTH = "no attribute has both values in the test split"
@@ -34,11 +34,12 @@ def mean_auroc(logits: Floats, labels: Bools, names: Sequence[str], units: Units
 
 
 def estimates_of_attributes(
-    logits: Floats, labels: Bools, names: Sequence[str], units: Units, listed: bool = True
+    logits: Floats, labels: Bools, names: Sequence[str], units: Units, exclusive: bool = False
 ) -> dict[str, dict[str, Estimate]]:
-    """AUROC, average precision and accuracy, by setting: means over attributes and, of attributes that
-    are `listed`, each alone.
+    """AUROC, average precision and accuracy, by setting: means over attributes, and each attribute alone
+    unless they are many `exclusive` classes.
     """
+    listed = len(names) <= LISTED or not exclusive
     summary = summarise(logits, labels, names)
     defined = np.array([score.name not in summary.excluded for score in summary.attributes])
     shares = np.array([score.prevalence for score in summary.attributes])
@@ -54,8 +55,8 @@ def estimates_of_attributes(
         numbers.append((score.name, "ap", score.ap, alone))
         numbers.append((score.name, "accuracy", score.accuracy, alone))
     totals = np.zeros((len(numbers), len(units)))
-    for start in range(0, len(names), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
+    for start in range(0, len(names), LISTED):  # influences of 1,000 classes fill the memory
+        part = slice(start, start + LISTED)
         of_part = influences(logits[:, part], labels[:, part])
         for total, (_, metric, _, weights) in zip(totals, numbers, strict=True):
             total += _weighted(of_part[metric], weights, part)
@@ -75,12 +76,12 @@ def means_over_attributes(
     logits: Floats, labels: Bools, names: Sequence[str], units: Units
 ) -> dict[str, Estimate]:
     """The means over attributes of AUROC, average precision and accuracy."""
-    return estimates_of_attributes(logits, labels, names, units, listed=False)[MEAN]
+    return estimates_of_attributes(logits, labels, names, units, exclusive=True)[MEAN]
 
 
 def _excluded(summary: Summary, names: Sequence[str], listed: bool) -> str:
     """A note of how many attributes there are, if many, and of those without AUROC."""
-    notes = [f"of {len(names):,} attributes"] if len(names) > AT_ONCE else []
+    notes = [f"of {len(names):,} attributes"] if len(names) > LISTED else []
     if summary.excluded:
         classes = f"{len(summary.excluded)} classes"
         notes.append(f"undefined: {', '.join(summary.excluded) if listed else classes}")
