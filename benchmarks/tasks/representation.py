@@ -136,8 +136,9 @@ def grid_of(context: Context, system: System) -> tuple[Selection, Codes] | None:
 
 def controls(codes: Codes, seed: int) -> dict[str, Codes]:
     """The codes, and what has the same numbers of them but other axes, or nothing of the images."""
-    every = np.ones(len(codes.values), bool)
-    fitted = np.flatnonzero(every if codes.split is None else codes.split == TRAIN)
+    fitted = np.arange(len(codes.values))
+    if codes.split is not None:
+        fitted = np.flatnonzero(codes.split == TRAIN)
     x = standardised(codes.values, fitted)
     random = np.random.default_rng([seed, x.shape[1]])
     rotation = np.linalg.qr(random.standard_normal((x.shape[1], x.shape[1])))[0]
@@ -227,9 +228,9 @@ def _of_axes(cell: Cell, codes: Codes, grid: tuple[Selection, Codes] | None) -> 
         yield from (cell.record(name, undefined(why), setting=CODE) for name in OF_AXES)
         return
     seed, is_drawn = cell.context.seed, cell.context.dataset.drawing is not None
-    every, of_grid = controls(codes, seed), controls(grid[1], seed) if grid else {}
+    of_probes, of_grid = controls(codes, seed), controls(grid[1], seed) if grid else {}
     for name in OF_AXES:
-        images, place, each = None, cell, every
+        images, place, each = None, cell, of_probes
         if grid and (NUMBERS[name].combinations or (is_drawn and name not in OF_ATTRIBUTES)):
             images, each = grid[0], of_grid
             data = images.dataset

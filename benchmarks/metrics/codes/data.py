@@ -178,14 +178,16 @@ class Rows:
     constant: Literal["dropped", "kept"] = "dropped"
 
 
-def taken(codes: Codes, how: Rows, seed: int) -> tuple[Codes, tuple[str, ...]]:
+def taken(codes: Codes, choices: Rows, seed: int) -> tuple[Codes, tuple[str, ...]]:
     """The codes that a protocol takes, and notes of what it leaves out."""
     n, notes = len(codes.values), []
-    if how.rows != "all" and how.most < n:
-        order = np.arange(n) if how.rows == "first" else np.random.default_rng(seed).permutation(n)
-        codes = codes.of(np.sort(order[: how.most]))
-        notes.append(f"{how.most:,} of {n:,} rows")
-    if how.constant == "dropped":
+    if choices.rows != "all" and choices.most < n:
+        order = (
+            np.arange(n) if choices.rows == "first" else np.random.default_rng(seed).permutation(n)
+        )
+        codes = codes.of(np.sort(order[: choices.most]))
+        notes.append(f"{choices.most:,} of {n:,} rows")
+    if choices.constant == "dropped":
         fitted = codes.values[parts(codes, seed).train]
         alive = np.ptp(fitted, axis=0) > 0 if len(fitted) else np.ones(codes.values.shape[1], bool)
         if not alive.all():
@@ -211,14 +213,14 @@ class Split:
 
         Raises UserError if a file's split has no rows for one of them.
         """
-        every = np.arange(n := len(codes.values))
+        rows = np.arange(n := len(codes.values))
         if self.rows == "in-sample":
-            return [SplitRows(every, every, every)]
+            return [SplitRows(rows, rows, rows)]
         if self.rows == "five folds":
             from sklearn.model_selection import KFold
 
-            folds = KFold(5, shuffle=True, random_state=0).split(every)
-            splits = [np.where(np.isin(every, test), TEST, TRAIN) for _, test in folds]
+            folds = KFold(5, shuffle=True, random_state=0).split(rows)
+            splits = [np.where(np.isin(rows, test), TEST, TRAIN) for _, test in folds]
             return [parts(replace(codes, split=split), seed) for split in splits]
         if self.rows == "drawn":
             order = np.random.default_rng([seed, n]).permutation(n)

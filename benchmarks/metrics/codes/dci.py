@@ -68,16 +68,16 @@ def _fits(x: Floats, y: Ints, rows: Sequence[tuple[Ints, Ints]], seed: int) -> F
     return np.reshape(importances, (len(rows), y.shape[1], -1)).swapaxes(1, 2)
 
 
-def _importances(codes: Codes, how: Dci, seed: int) -> tuple[list[Floats], Ints, str]:
+def _importances(codes: Codes, choices: Dci, seed: int) -> tuple[list[Floats], Ints, str]:
     """Importances by fold, then without each block; the block of each row that is scored; and why
     there are none without blocks.
     """
-    y, folds, by_fold = codes.classes, how.folds(codes, seed), []
+    y, folds, by_fold = codes.classes, choices.folds(codes, seed), []
     blocks = blocks_of(codes, axes.FEW)
     why = no_jackknife(*(blocks[rows] for part in folds for rows in (part.fitted, part.test)))
     for part in folds:
         fitted, scored = part.fitted, part.test
-        x = how.axes(codes.values, fitted)
+        x = choices.axes(codes.values, fitted)
         axes.needs("dci", "labels", y.shape[1])
         axes.needs("dci", "axes", x.shape[1])
         if work(x[fitted], y) * len(folds) > WORTH_REFITTING:
@@ -89,16 +89,16 @@ def _importances(codes: Codes, how: Dci, seed: int) -> tuple[list[Floats], Ints,
     return list(np.stack(by_fold, axis=1)), blocks[scored], why
 
 
-def seconds(codes: Codes, how: Dci, seed: int) -> float:
+def seconds(codes: Codes, choices: Dci, seed: int) -> float:
     """About how long a number takes, by a few trees for one label on a part of rows and axes."""
     from sklearn.ensemble import GradientBoostingClassifier
 
-    first, *others = how.folds(codes, seed)
+    first, *others = choices.folds(codes, seed)
     y, start = codes.classes[first.fitted], perf_counter()
-    x = how.axes(codes.values, first.fitted)[first.fitted]
-    some, label = x[:SOME_ROWS, :SOME_AXES], y[:SOME_ROWS, np.argmax(np.ptp(y, axis=0))]
-    GradientBoostingClassifier(n_estimators=STAGES).fit(some, label)
-    unit = 100 / STAGES * (perf_counter() - start) / work(some, label[:, None])
+    x = choices.axes(codes.values, first.fitted)[first.fitted]
+    part, label = x[:SOME_ROWS, :SOME_AXES], y[:SOME_ROWS, np.argmax(np.ptp(y, axis=0))]
+    GradientBoostingClassifier(n_estimators=STAGES).fit(part, label)
+    unit = 100 / STAGES * (perf_counter() - start) / work(part, label[:, None])
     whole = work(x, y) * (1 + len(others))
     whole *= 1 + axes.FEW * (whole <= WORTH_REFITTING)
     return unit * whole / (min(y.shape[1], os.cpu_count() or 1) if whole > WORTH_PROCESSES else 1)
@@ -110,12 +110,12 @@ def scores(importances: Floats) -> Floats:
     return np.array([disentanglement(by_axis), disentanglement(by_axis.T), accuracy.mean()])
 
 
-def _estimate(codes: Codes, how: Dci, seed: int) -> dict[str, Estimate]:
-    importances, blocks, why = _importances(codes, how, seed)
+def _estimate(codes: Codes, choices: Dci, seed: int) -> dict[str, Estimate]:
+    importances, blocks, why = _importances(codes, choices, seed)
     by_fold = np.array([[scores(fold) for fold in folds] for folds in importances])
     columns = {"dci_d": 0, "dci_c": 1, "dci_i": 2}
     return {
-        name: jackknifed([np.mean(folds[:, k]) for folds in by_fold], blocks, why, *how.notes)
+        name: jackknifed([np.mean(folds[:, k]) for folds in by_fold], blocks, why, *choices.notes)
         for name, k in columns.items()
     }
 

@@ -47,8 +47,9 @@ def explained(
     cases = [CodeCase(name, p) for name in names for p in protocols if p.defines(name)]
     first = {case.metric: case for case in cases if case.protocol is protocols[0]}
     paths = [list(steps(first.get(case.metric, case), case.protocol)) for case in cases]
-    every = [*cases, *(step.after for path in paths for step in path)]
-    estimate_of = _estimates({case.key: case for case in every}, codes, seed, watched)
+    with_steps = [*cases, *(step.after for path in paths for step in path)]
+    by_key = {case.key: case for case in with_steps}
+    estimate_of = _estimates(by_key, codes, seed, watched)
     defined = {key: e for key, e in estimate_of.items() if e.value is not None}
     for case, path in zip(cases, paths, strict=True):
         moved = difference(first.get(case.metric, case), case, defined)

@@ -87,20 +87,22 @@ class Infomec(Modularity):
     uninformed: Literal["left out", "refused", "labels refused"] = "left out"
 
 
-def binned(x: Floats, how: Mig, seed: int) -> Ints:
+def binned(x: Floats, choices: Mig, seed: int) -> Ints:
     """The bin, from 0, of each value [n, d], or of each concept [n, concepts]."""
-    if how.estimator == "equal counts":
-        return ((rankdata(x, axis=0) - 0.5) / len(x) * how.bins).astype(int)
-    if how.estimator == "values":
+    if choices.estimator == "equal counts":
+        return ((rankdata(x, axis=0) - 0.5) / len(x) * choices.bins).astype(int)
+    if choices.estimator == "values":
         axes.refuse_real_values(x)
         return np.stack([np.unique(column, return_inverse=True)[1] for column in x.T], axis=1)
-    if how.estimator == "equal widths":
-        edges = [np.histogram(column, how.bins)[1][:-1] for column in x.T]
+    if choices.estimator == "equal widths":
+        edges = [np.histogram(column, choices.bins)[1][:-1] for column in x.T]
         return np.stack([np.digitize(c, e) - 1 for c, e in zip(x.T, edges, strict=True)], axis=1)
     from sklearn.cluster import KMeans
 
-    means = KMeans(how.bins, random_state=seed)
-    return np.stack([means.fit_predict(c) for c in np.split(x, max(how.concepts, 1), axis=1)], 1)
+    means = KMeans(choices.bins, random_state=seed)
+    return np.stack(
+        [means.fit_predict(c) for c in np.split(x, max(choices.concepts, 1), axis=1)], 1
+    )
 
 
 def plug_in(bins: Ints, y: Ints) -> Floats:
@@ -144,24 +146,24 @@ class _Matrices:
     notes: tuple[str, ...]
 
 
-def _matrices(codes: Codes, how: Mig, seed: int) -> _Matrices:
+def _matrices(codes: Codes, choices: Mig, seed: int) -> _Matrices:
     n, random = len(codes.values), np.random.default_rng([seed, len(codes.values)])
-    rows = np.sort(random.permutation(n)[: how.most or n])
-    x, y = how.axes(codes.values, rows)[rows], codes.classes[rows]
+    rows = np.sort(random.permutation(n)[: choices.most or n])
+    x, y = choices.axes(codes.values, rows)[rows], codes.classes[rows]
     if (np.ptp(y, axis=0) == 0).any():
         raise UserError("a label has one value on the rows that are taken")
-    near = how.estimator == "neighbours"
-    bins = np.empty(x.shape, int) if near else binned(x, how, seed)
-    active = how.active if isinstance(how, Modularity) else "all"
+    near = choices.estimator == "neighbours"
+    bins = np.empty(x.shape, int) if near else binned(x, choices, seed)
+    active = choices.active if isinstance(choices, Modularity) else "all"
 
     def information(kept: Rows, y: Ints) -> Floats:
         """Of the axes in some rows, and these labels."""
         if near:
-            return nearest(x[kept], y, how.bins, seed)
+            return nearest(x[kept], y, choices.bins, seed)
         return plug_in(bins[kept], y)
 
     null = np.zeros((1, bins.shape[1], y.shape[1]))
-    if how.null == "subtracted":
+    if choices.null == "subtracted":
         count = LARGEST if active == "above null" else MEAN
         null = np.stack([information(ALL, random.permutation(y)) for _ in range(count)])
     chance = null.mean(axis=0)
@@ -188,13 +190,17 @@ def _matrices(codes: Codes, how: Mig, seed: int) -> _Matrices:
     return _Matrices([m[:, counted] for m in (whole, *without)], blocks, why, notes)
 
 
-def _active(x: Floats, adjusted: Floats, null: float, how: str) -> NDArray[np.bool_]:
+def _active(x: Floats, adjusted: Floats, null: float, choices: str) -> NDArray[np.bool_]:
     """The axes that count, of axes [n, d] (or of concepts) and their A [d, N]."""
-    if how == "above null":
+    if choices == "above null":
         return adjusted.max(axis=1) > null
     ranges = np.ptp(x, axis=0)
     shares = {"range > 1/8": 8, "range > 1/20": 20, "range > 0": np.inf}
-    return ranges > ranges.max() / shares[how] if how in shares else np.ones(len(adjusted), bool)
+    return (
+        ranges > ranges.max() / shares[choices]
+        if choices in shares
+        else np.ones(len(adjusted), bool)
+    )
 
 
 def gap(matrix: Floats) -> float:
@@ -225,7 +231,9 @@ def _shares(matrix: Floats, axis: int) -> Floats:
     return adjusted.max(axis=axis) / np.where(total > TINY, total, np.nan)
 
 
-def _uninformed(name: str, matrix: Floats, how: Infomec, labels: Sequence[str]) -> tuple[str, ...]:
+def _uninformed(
+    name: str, matrix: Floats, choices: Infomec, labels: Sequence[str]
+) -> tuple[str, ...]:
     """A note of the axes or labels without information. Raises UserError where they are refused."""
     kind, axis = ALONG[name]
     empty = np.isnan(_shares(matrix, axis))
@@ -235,26 +243,28 @@ def _uninformed(name: str, matrix: Floats, how: Infomec, labels: Sequence[str]) 
     if kind == "labels":
         names = [label for label, is_empty in zip(labels, empty, strict=True) if is_empty]
         count += f" ({', '.join(few(names, LISTED))})"
-    is_refused = how.uninformed == "refused" or (how.uninformed != "left out" and kind == "labels")
-    if is_refused or (empty.all() and how.null == "kept"):
+    is_refused = choices.uninformed == "refused" or (
+        choices.uninformed != "left out" and kind == "labels"
+    )
+    if is_refused or (empty.all() and choices.null == "kept"):
         why = f"{count} without information, for which the authors' code gives nan"
         raise UserError(f"{name}: {why}; leave out these {kind}, or take the protocol plain")
     return (f"{count} without information, left out of the mean",)
 
 
-def _estimate(name: str, score: Score, codes: Codes, how: Mig, matrices: _Matrices) -> Estimate:
+def _estimate(name: str, score: Score, codes: Codes, choices: Mig, matrices: _Matrices) -> Estimate:
     """A metric of these matrices. Raises UserError where it is not defined."""
     each, notes = matrices.each, matrices.notes
     _, d, labels = each[0].shape
-    if not d and how.null == "kept":
+    if not d and choices.null == "kept":
         raise UserError(f"{name}: no axis counts, as where every axis is constant")
     if not d:
         notes = (*notes, "no axis counts: 0")
         return Estimate(0.0, n=len(matrices.blocks), why=matrices.why, notes=notes)
     axes.needs(name, *(("axes that count", d) if name in ("mig", "infoc") else ("labels", labels)))
-    if isinstance(how, Infomec):
+    if isinstance(choices, Infomec):
         assert codes.labels is not None
-        notes = (*notes, *_uninformed(name, each[0], how, codes.labels.names))
+        notes = (*notes, *_uninformed(name, each[0], choices, codes.labels.names))
     if name == "mig":  # the jackknife is of these two
         best = np.argsort(-each[0][1], axis=0, kind="stable")[None, :2]
         each = [np.take_along_axis(matrix, best, axis=1) for matrix in each]
@@ -262,13 +272,13 @@ def _estimate(name: str, score: Score, codes: Codes, how: Mig, matrices: _Matric
 
 
 def _estimates(
-    scores: Mapping[str, Score], codes: Codes, how: Mig, seed: int
+    scores: Mapping[str, Score], codes: Codes, choices: Mig, seed: int
 ) -> dict[str, Estimate]:
     """The metrics of the information by these `scores`; of one that is not defined, the reason."""
-    matrices, estimates = _matrices(codes, how, seed), {}
+    matrices, estimates = _matrices(codes, choices, seed), {}
     for name, score in scores.items():
         try:
-            estimates[name] = _estimate(name, score, codes, how, matrices)
+            estimates[name] = _estimate(name, score, codes, choices, matrices)
         except UserError as error:
             estimates[name] = undefined(str(error))
     return estimates

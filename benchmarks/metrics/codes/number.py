@@ -48,8 +48,8 @@ def single(
 ) -> CodeGroup:
     """The group of a metric that shares its work with no other; `traits` are further fields of the group."""
 
-    def alone(codes: Codes, how: Any, seed: int) -> dict[str, Estimate]:
-        return {metric: estimate(codes, how, seed)}
+    def alone(codes: Codes, choices: Any, seed: int) -> dict[str, Estimate]:
+        return {metric: estimate(codes, choices, seed)}
 
     needs: Needs = "codes and labels" if kinds else "codes"
     return CodeGroup((metric,), needs, alone, section, kinds, **traits)

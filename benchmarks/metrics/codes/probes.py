@@ -43,12 +43,11 @@ def estimates_of_attributes(
     summary = summarise(logits, labels, names)
     defined = np.array([score.name not in summary.excluded for score in summary.attributes])
     shares = np.array([score.prevalence for score in summary.attributes])
-    every = np.ones(len(names))
     numbers = [  # setting, metric, value, weights of the attributes
-        (MEAN, "auroc", summary.mean_auroc, every * defined),
+        (MEAN, "auroc", summary.mean_auroc, 1.0 * defined),
         (WEIGHTED, "auroc", summary.weighted_auroc, shares * defined),
-        (MEAN, "ap", summary.mean_ap, every * defined),
-        (MEAN, "accuracy", summary.mean_accuracy, every),
+        (MEAN, "ap", summary.mean_ap, 1.0 * defined),
+        (MEAN, "accuracy", summary.mean_accuracy, np.ones(len(names))),
     ]
     for score, alone in zip(summary.attributes, np.eye(len(names)), strict=True) if listed else ():
         numbers.append((score.name, "auroc", score.auroc, alone))

@@ -106,8 +106,8 @@ def prepared(name: str, codes: Codes, protocol: CodeProtocol, seed: int) -> tupl
         raise UserError(f"needs at least {FEWEST} rows, not {len(codes.values)}")
     labels, left_out = _labels(NUMBERS[name], codes.labels)
     codes = replace(codes, values=np.ascontiguousarray(codes.values, float), labels=labels)
-    how = replace(protocol.codes, constant="kept") if NUMBERS[name].channels else protocol.codes
-    codes, notes = taken(codes, how, seed)
+    choices = replace(protocol.codes, constant="kept") if NUMBERS[name].channels else protocol.codes
+    codes, notes = taken(codes, choices, seed)
     if not codes.values.shape[1]:
         raise UserError("every dimension of the codes is constant")
     codes, in_units = _held(name, codes, protocol)
@@ -157,7 +157,7 @@ def _labels(group: CodeGroup, labels: LabelColumns | None) -> tuple[LabelColumns
         _check_combinations(kept)
     others = [label for k, label in enumerate(labels.names) if k not in fit]
     left_out = {"labels of another kind left out": others, "labels with one value left out": same}
-    notes = (f"{why}: {', '.join(few(some, LISTED))}" for why, some in left_out.items() if some)
+    notes = (f"{why}: {', '.join(few(names, LISTED))}" for why, names in left_out.items() if names)
     return kept, tuple(notes)
 
 

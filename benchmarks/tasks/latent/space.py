@@ -38,12 +38,12 @@ TOKENS = "its code consists of tokens"
 def of_space(context: Context, system: System, names: Sequence[OfSpace], count: int) -> Measurement:
     """Numbers of the codes of training images, of each map of a code that has several."""
     images = context.select("train", count)
-    every = tensors(context.codes.semantic(system, images))
+    parts = tensors(context.codes.semantic(system, images))
 
     def reduce() -> Iterator[Record]:
         panels: dict[str, Tensor] = {}
-        for number, part in enumerate(every, 1):
-            setting = f"{number}, {part.shape[2]} px" if len(every) > 1 and part.ndim == 4 else ""
+        for number, part in enumerate(parts, 1):
+            setting = f"{number}, {part.shape[2]} px" if len(parts) > 1 and part.ndim == 4 else ""
             shape = " x ".join(map(str, part.shape[1:]))
             cell = Cell(context, SPACE, system, setting=setting, fields={"codes": shape})
             if not part.is_floating_point():

@@ -115,9 +115,9 @@ def bits(codes: Codes, random: np.random.Generator) -> Floats:
     while start < n:
         seen, block = order[:start], order[start : 2 * start]
         signs = 1 - 2 * y[block]
-        every = [np.logaddexp(0, signs * _logits(codes, seen, block, C)) / np.log(2) for C in GRID]
-        length[block] = np.choose(before.argmin(0), every)
-        before += np.sum(every, axis=1)
+        by_C = [np.logaddexp(0, signs * _logits(codes, seen, block, C)) / np.log(2) for C in GRID]
+        length[block] = np.choose(before.argmin(0), by_C)
+        before += np.sum(by_C, axis=1)
         start *= 2
     return length
 

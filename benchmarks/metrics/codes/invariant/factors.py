@@ -94,7 +94,7 @@ def one_hot(y: Floats, count: int) -> Floats:
 def log_probabilities(task: Task) -> Iterator[Floats]:
     """Log probabilities [n, C] of the classes of one factor."""
     task = replace(task, y=one_hot(task.y, int(task.y.max()) + 1))
-    learner = task.how.learner if isinstance(task.how, Infoe) else "penalised"
+    learner = task.choices.learner if isinstance(task.choices, Infoe) else "penalised"
     if learner == ONE_HOT:
         yield balanced(of_values(task.x), task.y, task.fitted)
     elif learner == BALANCED:
@@ -110,10 +110,10 @@ def aurocs(log_p: Floats, y: Floats, _: Any) -> tuple[float, Floats]:
     return float(np.mean(each)), influence.mean(1)
 
 
-def explained(log_p: Floats, y: Floats, how: Infoe) -> tuple[float, Floats]:
+def explained(log_p: Floats, y: Floats, choices: Infoe) -> tuple[float, Floats]:
     """1 less the cross-entropy over the entropy of y [n, C], and the influence [n] of each row."""
     shares = np.full(y.shape[1], 1 / y.shape[1])
-    if how.learner == "penalised":
+    if choices.learner == "penalised":
         shares = y.mean(0)
     loss = -(log_p * y).sum(1)
     entropy = -(np.log(shares.clip(LEAST)) * y).sum(1)
@@ -122,18 +122,18 @@ def explained(log_p: Floats, y: Floats, how: Infoe) -> tuple[float, Floats]:
 
 
 def _of_factors(
-    codes: Codes, how: LinearFit, seed: int, score: Callable[..., tuple[float, Floats]]
+    codes: Codes, choices: LinearFit, seed: int, score: Callable[..., tuple[float, Floats]]
 ) -> Estimate:
     """The mean over factors of a score of their classifiers."""
 
     def scores(log_p: Floats, y: Floats) -> Scores:
         if not np.ptp(y):
             return np.array([np.nan]), np.full(y.shape, np.nan)
-        value, influence = score(log_p, one_hot(y, log_p.shape[1]), how)
+        value, influence = score(log_p, one_hot(y, log_p.shape[1]), choices)
         return np.array([value]), influence[:, None]
 
     alone = np.hsplit(codes.classes.astype(float), codes.y.shape[1])
-    return estimate_by_fits(codes, how, seed, log_probabilities, scores, together=alone)
+    return estimate_by_fits(codes, choices, seed, log_probabilities, scores, together=alone)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -154,13 +154,13 @@ class Cca(LinearFit):
     """The choices of `cca`: the penalty is the one of the largest mean correlation."""
 
 
-def mcc(codes: Codes, how: Mcc, seed: int) -> Estimate:
+def mcc(codes: Codes, choices: Mcc, seed: int) -> Estimate:
     """The mean correlation of each factor with the dimension that is assigned to it, so that the sum of
     absolute correlations is the largest, with the sign that it has there.
 
     Factors without a dimension, where there are fewer, count as 0.
     """
-    (part,), x, y = how.folds(codes, seed), codes.values, codes.y
+    (part,), x, y = choices.folds(codes, seed), codes.values, codes.y
     fitted, test = part.fitted, part.test
     copies = (np.repeat(label[:, None], x.shape[1], 1) for label in y[fitted].T)
     matrix = np.nan_to_num([pearson(x[fitted], label)[0] for label in copies])  # K x d
@@ -171,7 +171,7 @@ def mcc(codes: Codes, how: Mcc, seed: int) -> Estimate:
     return estimate_on_rows(value, influence, codes, test)
 
 
-def cca(codes: Codes, how: Cca, seed: int) -> Estimate:
+def cca(codes: Codes, choices: Cca, seed: int) -> Estimate:
     """The mean canonical correlation of codes and labels; those that the code has too few dimensions
     for count as 0.
 
@@ -181,9 +181,9 @@ def cca(codes: Codes, how: Cca, seed: int) -> Estimate:
     """
     u, s, _ = np.linalg.svd(codes.y - codes.y.mean(0), full_matrices=False)
     white = u[:, s > s[0] * 1e-10]
-    if any(len(part.train) < white.shape[1] for part in how.folds(codes, seed)):
+    if any(len(part.train) < white.shape[1] for part in choices.folds(codes, seed)):
         raise UserError(f"cca: needs {white.shape[1]} training rows for as many labels: give more")
-    return estimate_by_fits(codes, how, seed, _along_axes, _correlations, together=[white])
+    return estimate_by_fits(codes, choices, seed, _along_axes, _correlations, together=[white])
 
 
 def _along_axes(task: Task) -> Iterator[Floats]:

@@ -131,7 +131,7 @@ class Task:
     y: Floats
     fitted: Ints
     judged: Ints
-    how: LinearFit
+    choices: LinearFit
     seed: int
 
 
@@ -156,7 +156,7 @@ def classifier(task: Task, loss: Any = logistic_loss, score: Any = mean_auroc) -
     """The logits [n, K] of all rows by the logistic regressions of `probes`."""
     x, y = torch.as_tensor(task.x).float(), torch.as_tensor(task.y).float()
     four = x[task.fitted], y[task.fitted], x[task.judged], y[task.judged]
-    if task.how.chosen == "not":
+    if task.choices.chosen == "not":
         return fit_lbfgs(*four[:2], loss=loss).logits(x).numpy()
     try:
         return fit_best(*four, GRID, loss, score)[0].logits(x).numpy()
@@ -198,7 +198,7 @@ def epochs(
 
 def classifiers(task: Task) -> Iterator[Floats]:
     """Logits of binary labels."""
-    if isinstance(task.how, Fitted) and task.how.learner == "Adam":
+    if isinstance(task.choices, Fitted) and task.choices.learner == "Adam":
         loss = binary_cross_entropy_with_logits
         return epochs(task.x, task.y, task.fitted, task.seed, loss, 128, shuffled=False)
     return iter([classifier(task)])
@@ -207,9 +207,9 @@ def classifiers(task: Task) -> Iterator[Floats]:
 def regressions(task: Task) -> Iterator[Floats]:
     """Predictions of real-valued labels."""
     given = task.x, task.y, task.fitted
-    if isinstance(task.how, Fitted) and task.how.learner == "Adam":
+    if isinstance(task.choices, Fitted) and task.choices.learner == "Adam":
         return epochs(*given, task.seed, mse_loss, 64, shuffled=True)
-    return ridges(*given, (1.0,) if task.how.chosen == "not" else PENALTIES)
+    return ridges(*given, (1.0,) if task.choices.chosen == "not" else PENALTIES)
 
 
 # The number ---------------------------------------------------------------------------------------
@@ -229,25 +229,30 @@ def best(task: Task, fits: Fits, by: Score) -> Floats:
         return float(np.nanmean(each)) if np.isfinite(each).any() else -np.inf
 
     candidates = fits(task)
-    is_last = task.how.chosen == "not"
+    is_last = task.choices.chosen == "not"
     return deque(candidates, 1).pop() if is_last else max(candidates, key=quality)
 
 
 def predictions(
-    codes: Codes, how: LinearFit, seed: int, fits: Fits, by: Score, together: Sequence[Floats] = ()
+    codes: Codes,
+    choices: LinearFit,
+    seed: int,
+    fits: Fits,
+    by: Score,
+    together: Sequence[Floats] = (),
 ) -> tuple[list[Predictions], list[str]]:
     """What is predicted of the scored rows of each fold by the candidate that is best by the score `by`.
 
     `together` are the labels [n, K] of each fit: all of them, unless given. Notes say what fits warned of.
     """
     folds, warned = [], dict[str, None]()
-    for part in how.folds(codes, seed):
-        fitted = part.train if how.chosen == "on validation rows" else part.fitted
-        judged = part.test if how.chosen == ON_TEST else part.valid
-        if how.chosen != "not" and not len(judged):
+    for part in choices.folds(codes, seed):
+        fitted = part.train if choices.chosen == "on validation rows" else part.fitted
+        judged = part.test if choices.chosen == ON_TEST else part.valid
+        if choices.chosen != "not" and not len(judged):
             raise UserError(NO_CHOICE)
-        x = codes.values if how.scaling == "none" else standardised(codes.values, fitted)
-        tasks = [Task(x, y, fitted, judged, how, seed) for y in together or [codes.y]]
+        x = codes.values if choices.scaling == "none" else standardised(codes.values, fitted)
+        tasks = [Task(x, y, fitted, judged, choices, seed) for y in together or [codes.y]]
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             each = [(best(task, fits, by)[part.test], task.y[part.test]) for task in tasks]
@@ -255,9 +260,9 @@ def predictions(
         varied = np.ptp(np.hstack([task.y for task in tasks])[fitted], axis=0) > 0
         folds.append(Predictions(each, varied, part.test))
     notes = list(warned)
-    if how.chosen == ON_TEST:
+    if choices.chosen == ON_TEST:
         notes.append("chosen on the scored rows")
-    if how.rows == "in-sample":
+    if choices.rows == "in-sample":
         notes.append("fitted on the scored rows")
     return folds, notes
 
@@ -276,20 +281,20 @@ def scored(folds: Sequence[Predictions], score: Score, codes: Codes, *notes: str
 
 def estimate_by_fits(
     codes: Codes,
-    how: LinearFit,
+    choices: LinearFit,
     seed: int,
     fits: Fits,
     score: Score,
     together: Sequence[Floats] = (),
 ) -> Estimate:
     """The mean score of the labels, of the candidate that is best by it."""
-    folds, notes = predictions(codes, how, seed, fits, score, together)
+    folds, notes = predictions(codes, choices, seed, fits, score, together)
     return scored(folds, score, codes, *notes)
 
 
-def _regression(codes: Codes, how: Regression, seed: int) -> dict[str, Estimate]:
-    by = r2 if how.criterion == "R2" else pearson
-    folds, notes = predictions(codes, how, seed, regressions, by)
+def _regression(codes: Codes, choices: Regression, seed: int) -> dict[str, Estimate]:
+    by = r2 if choices.criterion == "R2" else pearson
+    folds, notes = predictions(codes, choices, seed, regressions, by)
     scores = {"pearson_r": pearson, "label_mse": mse}
     return {name: scored(folds, score, codes, *notes) for name, score in scores.items()}
 

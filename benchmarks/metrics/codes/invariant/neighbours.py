@@ -102,18 +102,20 @@ def varied_labels(codes: Codes, part: SplitRows) -> Bools:
     return np.ptp(codes.y[part.train], axis=0) * np.ptp(codes.y[part.test], axis=0) > 0
 
 
-def _measurable(codes: Codes, how: Knn, scored: int) -> tuple[Codes, list[str]]:
+def _measurable(codes: Codes, choices: Knn, scored: int) -> tuple[Codes, list[str]]:
     """The codes with the labels that the protocol's code does not fail on, and a note of the others.
 
     Raises UserError if there are none, or if too few rows are `scored`.
     """
     assert codes.labels is not None
-    if scored < how.fewest_scored:
-        fails = f"the code of this protocol fails on fewer than {how.fewest_scored} test images"
+    if scored < choices.fewest_scored:
+        fails = f"the code of this protocol fails on fewer than {choices.fewest_scored} test images"
         raise UserError(f"knn: {fails}, and there are {scored}; give more images")
     counts = [len(np.unique(column)) for column in codes.y.T]
-    kept = [label for label, count in enumerate(counts) if count >= how.fewest_classes]
-    fails = f"the code of this protocol fails on labels of fewer than {how.fewest_classes} classes"
+    kept = [label for label, count in enumerate(counts) if count >= choices.fewest_classes]
+    fails = (
+        f"the code of this protocol fails on labels of fewer than {choices.fewest_classes} classes"
+    )
     if not kept:
         raise UserError(f"knn: {fails}, and there is no other label; take another protocol")
     left_out = [name for label, name in enumerate(codes.labels.names) if label not in kept]
@@ -121,19 +123,19 @@ def _measurable(codes: Codes, how: Knn, scored: int) -> tuple[Codes, list[str]]:
     return replace(codes, labels=codes.labels.of(kept)), notes
 
 
-def knn(codes: Codes, how: Knn, seed: int) -> Estimate:
+def knn(codes: Codes, choices: Knn, seed: int) -> Estimate:
     """The mean score of the labels, its error over images that are scored and that are neighbours.
 
     With a given k nothing is chosen, so that validation rows are neighbours too.
     """
-    part, t = Split().folds(codes, seed)[0], how.temperature
-    if how.neighbours:
+    part, t = Split().folds(codes, seed)[0], choices.temperature
+    if choices.neighbours:
         part = replace(part, train=part.fitted, valid=part.valid[:0])
-    is_unit = how.scaling == "unit length"
+    is_unit = choices.scaling == "unit length"
     x = torch.as_tensor(codes.values if is_unit else standardised(codes.values, part.train))
     x = (normalize(x) if is_unit else x).float()
-    given = (how.neighbours,) if how.neighbours else GRID
-    codes, notes = _measurable(codes, how, len(part.test))
+    given = (choices.neighbours,) if choices.neighbours else GRID
+    codes, notes = _measurable(codes, choices, len(part.test))
     assert codes.labels is not None
     who = torch.from_numpy(np.unique(codes.who, return_inverse=True)[1])
     of_own = np.bincount(who[part.train], minlength=int(who.max()) + 1)[who]
@@ -141,8 +143,8 @@ def knn(codes: Codes, how: Knn, seed: int) -> Estimate:
     others = len(part.train) - own
     if not others:
         raise UserError("no training row is of another person")
-    if how.neighbours > others:
-        raise UserError(f"knn: k = {how.neighbours} needs as many training rows, not {others}")
+    if choices.neighbours > others:
+        raise UserError(f"knn: k = {choices.neighbours} needs as many training rows, not {others}")
     grid = [k for k in given if k <= others] or [others]
     most = min(3 * max(grid), others)  # so that half of them are enough
     labels = list(zip(codes.classes.T, codes.labels.kinds, strict=True))

@@ -53,13 +53,13 @@ def _spectrum(x: Floats, centred: bool) -> tuple[Floats, Floats]:
     return values.clip(LEAST).numpy(), parts.numpy()
 
 
-def _estimate(codes: Codes, how: Spectrum, _: int) -> dict[str, Estimate]:
+def _estimate(codes: Codes, choices: Spectrum, _: int) -> dict[str, Estimate]:
     x, who = codes.values, codes.who
     if not np.ptp(x, axis=0).any():
         raise UserError("all codes are the same")
 
     rows_of_parts = rows_and_halves(codes)
-    spectra = [_spectrum(x[rows], how.centred) for rows in rows_of_parts]
+    spectra = [_spectrum(x[rows], choices.centred) for rows in rows_of_parts]
     estimates = {}
     for name, statistic in {"rankme": rankme, "participation": participation}.items():
         parts = [

@@ -55,9 +55,9 @@ class Lnc(Scaling):
     neighbours: Annotated[int, Range(1, 1_000)] = 10
 
 
-def twonn(codes: Codes, how: Twonn, _: int) -> Estimate:
+def twonn(codes: Codes, choices: Twonn, _: int) -> Estimate:
     """Of distinct codes. Dimensions above ten are underestimated."""
-    values, notes = grids(codes, how)
+    values, notes = grids(codes, choices)
     rows = np.unique(values.reshape(len(values), -1), axis=0, return_index=True)[1]
     if len(rows) < FEWEST:
         raise UserError(f"needs at least {FEWEST} distinct codes, not {len(rows)}")
@@ -74,20 +74,20 @@ def twonn(codes: Codes, how: Twonn, _: int) -> Estimate:
     return estimate_on_rows(1 / logs.mean(), influence, codes, rows, *notes)
 
 
-def density_cv(codes: Codes, how: Density, seed: int) -> Estimate:
+def density_cv(codes: Codes, choices: Density, seed: int) -> Estimate:
     """Of a plane Gaussian about .55 at 2,000 codes, of a uniform square .2."""
-    values, notes = grids(codes, how)
+    values, notes = grids(codes, choices)
     if len(values) < FEWEST or values.shape[1] < 2:
         are = f"{len(values)} of {values.shape[1]}"
         raise UserError(f"needs {FEWEST} codes of at least two channels, not {are}")
-    kept = codes.of(np.arange(min(len(values), how.most)))
-    place = places(values[: how.most], seed)
-    if how.plane == "t-SNE":  # a minute each
-        fixed = plane(values[: how.most], place, how.plane)
+    kept = codes.of(np.arange(min(len(values), choices.most)))
+    place = places(values[: choices.most], seed)
+    if choices.plane == "t-SNE":  # a minute each
+        fixed = plane(values[: choices.most], place, choices.plane)
         return jackknife(lambda rows: _cv(fixed[rows]), kept, *notes, "the plane is fixed")
 
     def cv(rows: Ints) -> float:
-        return _cv(plane(grids(kept.of(rows), how)[0], place[rows]))
+        return _cv(plane(grids(kept.of(rows), choices)[0], place[rows]))
 
     return jackknife(cv, kept, *notes)
 
@@ -104,11 +104,11 @@ def places(values: Floats, seed: int) -> Ints:
     return np.random.default_rng(seed).integers(values[0, 0].size, size=len(values))
 
 
-def plane(values: Floats, place: Ints, how: str = "principal") -> Floats:
+def plane(values: Floats, place: Ints, choices: str = "principal") -> Floats:
     """Codes n x C x H x W in two dimensions, n x 2: of maps the `place` [n] of each."""
     n, C = values.shape[:2]
     x = values.reshape(n, C, -1)[np.arange(n), :, place]
-    if how == "principal":
+    if choices == "principal":
         axes = torch.linalg.eigh(torch.from_numpy(x).T.cov())[1][:, -2:].numpy()
         return (x - x.mean(0)) @ axes
     from sklearn.manifold import TSNE
@@ -117,24 +117,24 @@ def plane(values: Floats, place: Ints, how: str = "principal") -> Floats:
     return TSNE(2, perplexity=30, random_state=42).fit_transform(as_in_files)
 
 
-def lnc(codes: Codes, how: Lnc, _: int) -> Estimate:
+def lnc(codes: Codes, choices: Lnc, _: int) -> Estimate:
     """The mean over images of each label, and over labels. Other pictures of a person are no neighbours."""
-    values, notes = grids(codes, how)
+    values, notes = grids(codes, choices)
     x = normalize(torch.from_numpy(values.mean((2, 3))))
     who, rows = codes.who, np.arange(len(values))
-    most = how.neighbours + int(np.unique(who, return_counts=True)[1].max())
+    most = choices.neighbours + int(np.unique(who, return_counts=True)[1].max())
     if most > len(rows):
         raise UserError(f"needs more than {most:,} codes, not {len(rows):,}")
     near = nearest(x, x, most)[1].numpy()
     others = who[near] != who[:, None]
     near = np.take_along_axis(near, np.argsort(~others, axis=1, kind="stable"), 1)
-    near = near[:, : how.neighbours]
+    near = near[:, : choices.neighbours]
     labels = codes.classes
     alike = labels[near] == labels[:, None]  # n x k x K
     shares = alike.mean(1)
     # an image is scored, and is a neighbour of others
     as_neighbour = np.zeros(shares.shape)
-    np.add.at(as_neighbour, near, (alike - shares[:, None]) / how.neighbours)
+    np.add.at(as_neighbour, near, (alike - shares[:, None]) / choices.neighbours)
     influence = of_columns(shares + as_neighbour)
     chance = np.mean([np.square(np.bincount(y) / len(y)).sum() for y in labels.T])
     scored = shares.mean(0), influence, rows

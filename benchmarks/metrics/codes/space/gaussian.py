@@ -97,16 +97,16 @@ def _viv(values: Floats) -> float:
     return float(np.pi / 2 * np.sqrt(variances(values)).mean())
 
 
-def viv(codes: Codes, how: Viv, _: int) -> Estimate:
+def viv(codes: Codes, choices: Viv, _: int) -> Estimate:
     """Marginal, of all codes as one class."""
-    values, notes = grids(codes, how)
+    values, notes = grids(codes, choices)
     _refuse_few(values, len(values), "codes")
-    return of_rows(codes, how, _viv, *notes, f"white codes {np.pi / 2:.4f}")
+    return of_rows(codes, choices, _viv, *notes, f"white codes {np.pi / 2:.4f}")
 
 
-def viv_by_class(codes: Codes, how: Viv, _: int) -> Estimate:
+def viv_by_class(codes: Codes, choices: Viv, _: int) -> Estimate:
     """The mean over the classes of each label, and over labels."""
-    values, notes = grids(codes, how)
+    values, notes = grids(codes, choices)
     classes, smallest = codes.classes, len(values)
     assert codes.labels is not None
     for name, label in zip(codes.labels.names, classes.T, strict=True):
@@ -128,7 +128,7 @@ def viv_by_class(codes: Codes, how: Viv, _: int) -> Estimate:
     _refuse_few(values, smallest, "codes of a class")
 
     def mean(rows: Ints) -> float:
-        scaled, _ = grids(codes.of(rows), how)
+        scaled, _ = grids(codes.of(rows), choices)
         return float(np.mean([mean_of_classes(scaled, label) for label in classes[rows].T]))
 
     return jackknife(mean, codes, *notes, f"the smallest class has {smallest} images")
@@ -138,9 +138,9 @@ def viv_by_class(codes: Codes, how: Viv, _: int) -> Estimate:
 # Distances from N(0, I)
 
 
-def code_fd(codes: Codes, how: CodeFd, _: int) -> Estimate:
+def code_fd(codes: Codes, choices: CodeFd, _: int) -> Estimate:
     """Of vectors; of maps, of the channels at all places. It is divided by the number of dimensions."""
-    values, notes = grids(codes, how)
+    values, notes = grids(codes, choices)
     n, C, height, width = values.shape
     if n * height * width < 2 * C:
         raise UserError(f"not defined for {n:,} codes of {C} numbers; give at least {2 * C:,}")
@@ -151,16 +151,16 @@ def code_fd(codes: Codes, how: CodeFd, _: int) -> Estimate:
         eigenvalues = torch.linalg.eigvalsh(_moments(x - mean) / x.shape[1]).clip(0)
         return float((mean.square().sum() + (eigenvalues.sqrt() - 1).square().sum()) / C)
 
-    return of_rows(codes, how, distance, *notes)
+    return of_rows(codes, choices, distance, *notes)
 
 
-def epps_pulley(codes: Codes, how: EppsPulley, seed: int) -> Estimate:
+def epps_pulley(codes: Codes, choices: EppsPulley, seed: int) -> Estimate:
     """The mean over random directions of all numbers of a code; the error takes them as given."""
-    values, notes = grids(codes, how)
+    values, notes = grids(codes, choices)
     n, d = len(values), values[0].size
-    unit = OF_NORMAL if how.divided else 1.0
+    unit = OF_NORMAL if choices.divided else 1.0
     source = torch.Generator().manual_seed(seed)
-    directions = torch.randn(d, how.slices, generator=source).double()
+    directions = torch.randn(d, choices.slices, generator=source).double()
     t = torch.linspace(0, LAST, POINTS, dtype=torch.float64)
     normal = torch.exp(-t.square() / 2)
 
@@ -177,7 +177,7 @@ def epps_pulley(codes: Codes, how: EppsPulley, seed: int) -> Estimate:
             each.append(2 * torch.trapezoid(apart * normal, t))
         return n * float(torch.cat(each).mean()) / unit
 
-    return of_rows(codes, how, distance, *notes, f"n = {n:,}")
+    return of_rows(codes, choices, distance, *notes, f"n = {n:,}")
 
 
 BY_CLASS = ("classes", "binary")

@@ -51,8 +51,8 @@ def high(height: int, width: int, share: float) -> Floats:
     return (u + v > share * (height + width - 2)).astype(np.float64)
 
 
-def _estimate_sec(codes: Codes, how: Sec, _: int) -> dict[str, Estimate]:
-    values, notes = maps(codes, how)
+def _estimate_sec(codes: Codes, choices: Sec, _: int) -> dict[str, Estimate]:
+    values, notes = maps(codes, choices)
     power = np.square(dctn(values, type=2, norm="ortho", axes=(2, 3))).mean(1)
     height, width = power.shape[1:]
     total, rows, estimates = power.sum((1, 2)), np.arange(len(power)), {}
@@ -74,9 +74,10 @@ def cosines(values: Floats) -> Floats:
     count = torch.from_numpy(np.bincount(distance.ravel()))
     places = normalize(torch.from_numpy(values).flatten(2), dim=1, eps=TINY)
     index, blocks = torch.from_numpy(distance.ravel()), []
-    for some in places.split(max(AT_ONCE // distance.size, 1)):
-        every = (some.mT @ some).flatten(1)
-        blocks.append(every.new_zeros(len(some), len(count)).index_add_(1, index, every) / count)
+    for maps_of_block in places.split(max(AT_ONCE // distance.size, 1)):
+        products = (maps_of_block.mT @ maps_of_block).flatten(1)
+        sums = products.new_zeros(len(maps_of_block), len(count))
+        blocks.append(sums.index_add_(1, index, products) / count)
     return torch.cat(blocks).numpy()
 
 
@@ -87,10 +88,10 @@ def pairs(height: int, width: int, far: int) -> Floats:
     return np.where(np.arange(len(count)) >= far, count, 0) / count[far:].sum()
 
 
-def _lds(alike: Floats, places: tuple[int, int], how: Spatial) -> tuple[Floats, str]:
+def _lds(alike: Floats, places: tuple[int, int], choices: Spatial) -> tuple[Floats, str]:
     """By the mean cosines [n, H + W - 1] of maps of these `places`, H x W."""
     largest = sum(places) - 2
-    far = FAR if largest >= FARTHEST or how.far == "6 places" else -(-3 * largest // 8)
+    far = FAR if largest >= FARTHEST or choices.far == "6 places" else -(-3 * largest // 8)
     return alike[:, 1] - alike @ pairs(*places, far), f"far: {far} places or more"
 
 
@@ -107,11 +108,11 @@ def _rmsc(values: Floats) -> tuple[Floats, str]:
     return spread.numpy(), f"white noise {(1 - 1 / places.shape[2]) ** 0.5:.4g} of many channels"
 
 
-def _estimate_spatial(codes: Codes, how: Spatial, _: int) -> dict[str, Estimate]:
+def _estimate_spatial(codes: Codes, choices: Spatial, _: int) -> dict[str, Estimate]:
     """The means over images."""
-    values, notes = maps(codes, how, least=4)
+    values, notes = maps(codes, choices, least=4)
     alike, places = cosines(values), (values.shape[2], values.shape[3])
-    scores = {"lds": _lds(alike, places, how), "cds": _cds(alike), "rmsc": _rmsc(values)}
+    scores = {"lds": _lds(alike, places, choices), "cds": _cds(alike), "rmsc": _rmsc(values)}
     rows = np.arange(len(values))
     return {
         name: estimate_on_rows(each.mean(), of_columns(each), codes, rows, *notes, note)
