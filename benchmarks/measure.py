@@ -35,8 +35,7 @@ from pathlib import Path
 
 from benchmarks.measuring.asked import Asked
 from benchmarks.measuring.by_protocol import EXPLAIN, explain_pairs, measure_by, write
-from benchmarks.measuring.codes import are_codes
-from benchmarks.measuring.numbers import explain_codes, measure_codes
+from benchmarks.measuring.codes import are_codes, explain_codes, measure_codes
 from benchmarks.measuring.pairs import NAMES, PairMetric, measure_pairs, pair_metric
 from benchmarks.measuring.sets import MOMENTS, by_network, measure_sets
 from benchmarks.measuring.which import printed, which_pairs

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.core.images import Codes, Selection, select
+from benchmarks.core.images import CodeStore, Selection, select
 from benchmarks.core.profiles import Profile, S
 from benchmarks.core.store import Store
 from benchmarks.metrics import METRICS
@@ -169,9 +169,11 @@ class Context:
                 write(self.pictures / name, sheet)
 
     @property
-    def codes(self) -> Codes:
+    def codes(self) -> CodeStore:
         """The codes of images, which are kept in the store."""
-        return Codes(self.store, self.networks, self.device, self.precision, self.options.deciding)
+        return CodeStore(
+            self.store, self.networks, self.device, self.precision, self.options.deciding
+        )
 
     # ------------------------------------------------------------------------------------------
     # Rows

@@ -97,7 +97,7 @@ def select(dataset: Dataset, split: str, count: int, seed: int) -> Selection:
 
 
 @dataclass(frozen=True)
-class Codes:
+class CodeStore:
     """Access to the codes and features of a run; `precision` is that of the systems' networks
     (runtime/precision.py).
     """

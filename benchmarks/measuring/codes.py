@@ -1,4 +1,4 @@
-"""Codes of images and their labels in files, as `benchmarks.measure` takes them.
+"""Codes of images and their labels in files, and their metrics, as `benchmarks.measure` prints them.
 
 CODES is .npz with an array `codes` [n, d] or [n, C, H, W], or with a single array, of floats; or
 .npy. LABELS is .npz with `labels` [n, K] and their `names` [K], or CSV with a header; CODES may hold
@@ -14,25 +14,40 @@ What columns of CSV mean, which cells are missing, and of which kind a label is,
 `diffae.data.tables`.
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Labels
+from benchmarks.measuring.asked import Asked, Noting
+from benchmarks.measuring.by_protocol import Explanation, section
+from benchmarks.metrics.codes import schema
+from benchmarks.metrics.codes.cost import WIDEST, seconds
+from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, LabelColumns
 from benchmarks.metrics.codes.errors import LISTED
+from benchmarks.metrics.codes.explain import explained
 from benchmarks.metrics.codes.number import FEWEST
+from benchmarks.metrics.codes.schema import CodeProtocol
+from benchmarks.metrics.codes.table import NUMBERS, estimates, fields, shared_by
 from diffae.data import npz
 from diffae.data.dataset import KINDS, SPLITS
 from diffae.data.names import Names, places_of_unnamed
 from diffae.data.readers.label_files import csv_rows
 from diffae.data.tables import FILES, PERSONS, SPLIT, LabelTable, label_of, read_table, table_of
+from diffae.system import cli
 from diffae.system.cli import printable
 from diffae.system.errors import UserError, refuse_duplicates
-from reports.records.reading import few
+from diffae.system.progress import shown
+from reports.records.estimate import Estimate
+from reports.records.reading import few, field_text
+from reports.tables.numbers import duration
 
-CODES, LABELS, NAMES, SAID = "codes", "labels", "names", "kinds"
+CODES, LABELS, NAMES, LABEL_KINDS = "codes", "labels", "names", "kinds"
 
 
 def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
@@ -44,7 +59,7 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     table, matched = (own, "") if labels is None else _matched(labels, path, own)
     columns = [label_of(table.path, name, cells) for name, cells in table.labels.items()]
     names, kinds, numbers, _ = zip(*columns, strict=True) if columns else ((), (), (), ())
-    known = Labels(np.array(numbers).T, names, kinds) if columns else None
+    label_columns = LabelColumns(np.array(numbers).T, names, kinds) if columns else None
     for name in {SPLIT, PERSONS} & {*own.roles} & {*table.roles}:
         if own.roles[name] != table.roles[name]:
             raise UserError(f"{table.path}: another {name} than in {path}; take one out")
@@ -53,8 +68,10 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     persons = None if people is None else pd.factorize(np.array(people))[0]
     if split is not None and not {TRAIN, TEST} <= {*split.tolist()}:
         raise UserError(f"{table.path}: the split needs train and test; or leave it out")
-    of = {kind: [label.name for label in columns if label.kind == kind] for kind in KINDS.values()}
-    listed = [f"{len(x):,} {kind} ({', '.join(few(x, LISTED))})" for kind, x in of.items() if x]
+    listed = []
+    for kind in dict.fromkeys(KINDS.values()):
+        if of_kind := [label.name for label in columns if label.kind == kind]:
+            listed.append(f"{len(of_kind):,} {kind} ({', '.join(few(of_kind, LISTED))})")
     units = "images" if persons is None else f"{len(np.unique(persons)):,} persons"
     counts = ", ".join(f"{np.sum(split == part):,} {name}" for name, part in SPLITS.items())
     half = f"none: what is fitted takes a seeded half of the {units}, or as its protocol says"
@@ -62,7 +79,78 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     lines += [f"labels: {', '.join(listed)}; {table.path}{matched}"] if columns else []
     lines += [f"left out: {line}" for line in table.left_out]
     lines += [f"split: {half}" if split is None else f"split: {counts}, as said; of {units}"]
-    return Codes(values, known, split, persons, shape), lines
+    return Codes(values, label_columns, split, persons, shape, data=str(path)), lines
+
+
+def measure_codes(names: Sequence[str], asked: Asked, noting: Noting) -> dict[str, list[str]]:
+    """The lines of some metrics of the codes of A, with the labels of B or of A.
+
+    `noting(name)` is for a block that may find that a metric is undefined. Raises UserError if a file
+    or the protocol cannot be read.
+    """
+    protocols = list(map(schema.named, schema.asked(asked.protocol or (schema.PLAIN,), False)))
+    codes, about_codes = read(asked.a, asked.b)
+    lines, seed = dict[str, list[str]](), asked.seed or 0
+    each = {p.name: _estimates(names, codes, p, seed) for p in protocols}
+    for name, protocol in product(names, protocols):
+        with noting(str(asked.b or asked.a)):
+            protocol.section(name)  # raises what noting prints
+            estimate = each[protocol.name][name]
+            if estimate.value is None:
+                raise UserError(estimate.why)
+            of_estimate = _lines(name, codes, protocol, estimate)
+            lines[name] = [*lines.get(name, []), *about_codes, *of_estimate]
+            about_codes = []  # said once
+    return lines
+
+
+def _estimates(
+    names: Sequence[str], codes: Codes, protocol: CodeProtocol, seed: int
+) -> dict[str, Estimate]:
+    """The metrics that a protocol defines; of long work it is said first how long it takes."""
+    defined = [name for name in names if protocol.defines(name)]
+    if (d := codes.values.shape[1]) <= WIDEST:
+        return estimates(defined, codes, protocol, seed)
+    each: dict[str, Estimate] = {}
+    for together in shared_by(defined):
+        if together[0] in schema.BOUND_TO_AXES:
+            with suppress(UserError):  # why it is undefined is in its estimate
+                takes = duration(seconds(together[0], codes, protocol, seed))
+                cli.say(f"{', '.join(together)}: about {takes} for {d:,} dimensions")
+        each |= estimates(together, codes, protocol, seed)
+    return each
+
+
+def _lines(name: str, codes: Codes, protocol: CodeProtocol, estimate: Estimate) -> list[str]:
+    """What is printed of an estimate: its protocol, its notes, its error and its value."""
+    choices = fields(name, protocol).items()
+    chosen = "; ".join(f"{field} {field_text(field, value)}" for field, value in choices)
+    error = ""
+    if estimate.stderr is not None:
+        over = NUMBERS[name].error_over or codes.units.kind
+        error = f", standard error {estimate.stderr:.3g} over {over}"
+    about = [f"protocol {protocol.name}, {protocol.code}: {chosen}", *estimate.remarks]
+    return [*about, f"images: {estimate.n:,}{error}", f"{name} {estimate.value:.8g}"]
+
+
+def explain_codes(asked: Asked) -> Explanation:
+    """Every metric of the codes of A by every protocol, with the causes of differences."""
+    protocols = list(map(schema.named, schema.asked(asked.protocol, explain=True)))
+    codes, lines = read(asked.a, asked.b)
+    watched = partial(shown, title="numbers by protocol", unit="numbers")
+    wide = codes.values.shape[1] > WIDEST
+    left_out = [name for name in NUMBERS if wide and name in schema.BOUND_TO_AXES]
+    if left_out:
+        lines.append(f"left out of codes of over {WIDEST} numbers: {', '.join(left_out)}")
+    each = list(explained(codes, protocols, asked.seed or 0, left_out, watched))
+    if all(explanation.found is None for explanation in each):
+        raise UserError(f"{asked.b or asked.a}: {each[0].reason}")
+    sections = []
+    for name in NUMBERS:
+        if of_metric := [e for e in each if e.case.metric == name]:
+            sections.append(section(name, len(codes.values), of_metric, "images"))
+    facts = [(title, text) for title, _, text in (line.partition(": ") for line in lines)]
+    return Explanation(f"{asked.a.name}, by protocol", facts, lines, sections)
 
 
 def are_codes(path: Path) -> bool:
@@ -89,8 +177,8 @@ def _name(path: Path) -> str | None:
 def _codes(path: Path) -> tuple[Floats, LabelTable, tuple[int, int, int] | None]:
     """The codes of a file, n x d, what it says of the images, and C x H x W of maps."""
     if (name := _name(path)) is None:
-        how = "save them by np.savez(FILE.npz, codes=...)"
-        raise UserError(f"{path}: no array `codes`, nor a single one of floats; {how}")
+        remedy = "save them by np.savez(FILE.npz, codes=...)"
+        raise UserError(f"{path}: no array `codes`, nor a single one of floats; {remedy}")
     array = npz.array(path, name)
     n, *shape = array.shape or (0,)
     if array.dtype.kind != "f" or not shape or 0 in shape:
@@ -127,19 +215,19 @@ def _of_npz(path: Path, first: str) -> LabelTable:
         rows.setdefault(FILES, array(NAMES, n))
     elif NAMES in there:
         names = [printable(str(name)) for name in array(NAMES, len(columns))]
-    if SAID in there:
-        said = array(SAID, len(columns))
-        if odd := set(said.tolist()).difference(KINDS.values()):
+    if LABEL_KINDS in there:
+        kinds = array(LABEL_KINDS, len(columns))
+        if odd := set(kinds.tolist()).difference(KINDS.values()):
             raise UserError(f"{path}: kind {min(odd)!r} is none of binary, classes, ordered, real")
-        names = [f"{name}:{kind}" for name, kind in zip(names, said, strict=True)]
+        names = [f"{name}:{kind}" for name, kind in zip(names, kinds, strict=True)]
     named = [*rows.items(), *zip(names, columns, strict=True)]
     with npz.reading(path, "neither numbers nor texts"):
         cells = [(name, column.tolist()) for name, column in named]
     return table_of(path, cells, n, FILES)
 
 
-def _matched(path: Path, of: Path, own: LabelTable) -> tuple[LabelTable, str]:
-    """Labels of a file in the order of the codes `of` another, and how they were matched."""
+def _matched(path: Path, codes: Path, own: LabelTable) -> tuple[LabelTable, str]:
+    """Labels of a file in the order of the `codes` of another, and how they were matched."""
     wanted = own.roles.get(FILES)
     if path.suffix == ".npz":
         table = _of_npz(path, LABELS)
@@ -147,7 +235,7 @@ def _matched(path: Path, of: Path, own: LabelTable) -> tuple[LabelTable, str]:
         table = read_table(path, csv_rows(path), Names(wanted or ()).places)
     names = table.roles.get(FILES)
     if (wanted is None or names is None) and table.rows != own.rows:
-        rows = f"{table.rows:,} rows for {own.rows:,} codes of {of}"
+        rows = f"{table.rows:,} rows for {own.rows:,} codes of {codes}"
         raise UserError(f"{path}: {rows}; give both the names of their images (`files`)")
     if names is None:
         return table, ", in the order of the codes"
@@ -155,12 +243,14 @@ def _matched(path: Path, of: Path, own: LabelTable) -> tuple[LabelTable, str]:
     if wanted is None:
         order = places_of_unnamed(names)
         if order is None:
-            why = f"the names of its images neither count from 0 nor ascend, and {of} has no names"
-            how = "save them as `files` in the npz of the codes, or remove the names"
-            raise UserError(f"{path}: {why}; {how} if the rows are in order")
+            why = (
+                f"the names of its images neither count from 0 nor ascend, and {codes} has no names"
+            )
+            remedy = "save them as `files` in the npz of the codes, or remove the names"
+            raise UserError(f"{path}: {why}; {remedy} if the rows are in order")
         return table.take(order[0]), f", {order[1]}"
     row = {name: number for number, name in enumerate(names)}
     if lacking := [name for name in wanted if name not in row]:
-        images = f"{len(lacking):,} images of {of} have no row, the first {lacking[0]}"
+        images = f"{len(lacking):,} images of {codes} have no row, the first {lacking[0]}"
         raise UserError(f"{path}: {images}; add them, or take their codes out")
     return table.take([row[name] for name in wanted]), ", matched by name"

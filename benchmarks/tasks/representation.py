@@ -15,12 +15,12 @@ The numbers, with their sources, are in `benchmarks.metrics.codes`.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
-from scipy.stats import mode
 
+from benchmarks.core.context import with_note
 from benchmarks.core.images import Selection, select
 from benchmarks.core.sizes import Range
 from benchmarks.metrics.codes.data import (
@@ -30,15 +30,15 @@ from benchmarks.metrics.codes.data import (
     TRAIN,
     Codes,
     Floats,
-    Found,
     Ints,
-    Labels,
+    LabelColumns,
     parts,
 )
-from benchmarks.metrics.codes.errors import ALL_SAME, found, of_columns
-from benchmarks.metrics.codes.invariant.curves import code_length, few_labels
+from benchmarks.metrics.codes.errors import undefined
+from benchmarks.metrics.codes.invariant.curves import code_length, entropy_of_labels, few_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.invariant.neighbours import varied_labels
+from benchmarks.metrics.codes.probes import MEAN, guesses, mean_auroc, most_frequent
 from benchmarks.metrics.codes.schema import NUMBERS
 from benchmarks.plugin import (
     Benchmark,
@@ -53,11 +53,10 @@ from benchmarks.plugin import (
 )
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
-from benchmarks.tasks.shared.code_numbers import Measured, Numbers
-from benchmarks.tasks.shared.probe_fits import MEAN, selections
+from benchmarks.tasks.shared.probe_fits import selections
+from benchmarks.tasks.shared.stored_estimates import plain_record, stored_estimates
 from diffae.data import open_combinations
 from diffae.data.dataset import SPLITS
-from probes import influences, summarise
 from reports.records.estimate import Estimate
 
 TABLE, AXES = "representation", "representation_axes"
@@ -100,17 +99,18 @@ class Sizes:
 
 def codes_of(context: Context, values: Floats) -> Codes:
     """Codes [n, d] of the probes' training, validation and test images, in this order."""
-    parts = selections(context)
-    order = np.concatenate([part.order for part in parts])
-    split = np.repeat(list(SPLITS.values()), list(map(len, parts)))
-    persons = context.dataset.identities
+    of_splits = selections(context)
+    order = np.concatenate([images.order for images in of_splits])
+    split = np.repeat(list(SPLITS.values()), list(map(len, of_splits)))
+    labels, persons = LabelColumns(*context.dataset.factors(order)), context.dataset.identities
     who = None if persons is None else persons[order]
-    return Codes(values, Labels(*context.dataset.factors(order)), split, who)
+    data = context.dataset.fingerprint
+    return Codes(values, labels, split, who, data=data, images=order)
 
 
 def of_system(context: Context, system: System) -> Codes:
     """What probes read of the system's codes."""
-    features = [context.codes.features(system, part) for part in selections(context)]
+    features = [context.codes.features(system, images) for images in selections(context)]
     return codes_of(context, torch.cat(features).double().numpy())
 
 
@@ -119,9 +119,9 @@ def with_attributes(context: Context, codes: Codes) -> Codes:
     data = context.dataset
     if not data.labelled or (codes.labels and codes.labels.of_kind("binary")):
         return codes
-    values = np.concatenate([part.labels for part in selections(context)]).astype(float)
+    values = np.concatenate([images.labels for images in selections(context)]).astype(float)
     names = data.attribute_names
-    return replace(codes, labels=Labels(values, names, ("binary",) * len(names)))
+    return replace(codes, labels=LabelColumns(values, names, ("binary",) * len(names)))
 
 
 def grid_of(context: Context, system: System) -> tuple[Selection, Codes] | None:
@@ -130,20 +130,23 @@ def grid_of(context: Context, system: System) -> tuple[Selection, Codes] | None:
         return None
     images = select(data, "all", len(data), context.seed)
     values = context.codes.features(system, images).double().numpy()
-    return images, Codes(values, Labels(*data.factors(images.order)))
+    labels, units = LabelColumns(*data.factors(images.order)), images.units
+    return images, Codes(values, labels, data=units.data, images=images.order)
 
 
 def controls(codes: Codes, seed: int) -> dict[str, Codes]:
     """The codes, and what has the same numbers of them but other axes, or nothing of the images."""
-    every = np.ones(len(codes.values), bool)
-    fitted = np.flatnonzero(every if codes.split is None else codes.split == TRAIN)
+    fitted = np.arange(len(codes.values))
+    if codes.split is not None:
+        fitted = np.flatnonzero(codes.split == TRAIN)
     x = standardised(codes.values, fitted)
     random = np.random.default_rng([seed, x.shape[1]])
     rotation = np.linalg.qr(random.standard_normal((x.shape[1], x.shape[1])))[0]
     principal = np.linalg.eigh(x[fitted].T @ x[fitted])[1][:, ::-1]
     noise = random.permuted(codes.values, axis=0)
     each = {CODE: codes.values, ROTATED: x @ rotation, "principal components": x @ principal}
-    return {name: replace(codes, values=one) for name, one in (each | {"noise": noise}).items()}
+    each["noise"] = noise
+    return {name: replace(codes, values=values) for name, values in each.items()}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -158,10 +161,10 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     grid = grid_of(context, system) if few else None
 
     def reduce() -> Iterator[Record]:
-        yield from _of_labels(Measured(cell, with_attributes(context, codes)), system, sizes)
+        yield from _of_labels(cell, with_attributes(context, codes), system, sizes)
         for name, setting in OF_CODES.items():
             if name != "ridge_r2" or (codes.labels and codes.labels.of_kind(*NUMERIC)):
-                yield Measured(cell.but(setting=setting), codes).number(name)
+                yield plain_record(cell.but(setting=setting), name, codes)
         if sizes.axes:
             yield from _of_axes(cell.but(table=AXES), codes, grid)
 
@@ -169,53 +172,42 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     yield Measurement([], reduce, list(fits))
 
 
-def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Record]:
+def _of_labels(cell: Cell, codes: Codes, system: System, sizes: Sizes) -> Iterator[Record]:
     """AUROC of probes of all labels, that of few labels, and the code length."""
-    cell, labels = of.cell, of.codes.labels
+    labels, context, test = codes.labels, cell.context, selections(cell.context)[2]
     assert labels is not None
     if not labels.of_kind("binary"):
         for name in ("auroc", "code_length"):
-            yield cell.row(name, None, setting=MEAN, note="needs binary labels")
+            yield cell.record(name, undefined("needs binary labels"), setting=MEAN)
         return
-    context, test = cell.context, selections(cell.context)[2]
     logits = probe_fits.fit(context, system).logits(context.codes.features(system, test)).numpy()
-    summary = summarise(logits, test.labels, context.dataset.attribute_names)
-    defined = np.isfinite([score.auroc for score in summary.attributes])
-    of_labels = influences(logits, test.labels)["auroc"][:, defined]
-    error = test.units.influences(of_labels.mean(1)) if defined.any() else ()
-    probe = cell.also(probe=probe_fits.BINARY)
-    yield probe.row("auroc", summary.mean_auroc, error, setting=MEAN, n=len(test))
-    yield from _of_few_labels(of, sizes)
-    seed = context.seed
-    how: dict[str, Any] = {"coded": sizes.coded, "orders": sizes.orders, "fit": FIT}
-    first = _coded(context, of.codes)
+    mean = mean_auroc(logits, test.labels, context.dataset.attribute_names, test.units)
+    yield cell.also(probe=probe_fits.BINARY).record("auroc", mean, setting=MEAN)
+    yield from _of_few_labels(cell, codes, sizes)
+    choices = {"coded": sizes.coded, "orders": sizes.orders, "fit": FIT}
+    rows, seed = _coded(context, codes), context.seed
 
-    def length(codes: Codes) -> Numbers:
-        found = code_length(codes.of(first), seed, sizes.orders)
-        return {MEAN: replace(found, rows=first[found.rows])}
+    def length() -> Mapping[str, Estimate]:
+        return {"code_length": code_length(codes, seed, sizes.orders, rows)}
 
-    yield from of.rows(cell.also(**how), "code_length", of.found("code_length", length, **how))
+    for name, estimate in stored_estimates(
+        context, "code_length", codes, length, **choices
+    ).items():
+        yield cell.also(**choices).record(name, estimate, setting=MEAN, split="")
 
 
-def _of_few_labels(of: Measured, sizes: Sizes) -> Iterator[Record]:
+def _of_few_labels(cell: Cell, codes: Codes, sizes: Sizes) -> Iterator[Record]:
     """AUROC by the number of labels; of more than there are images to label, the reason."""
-    cell, seed, counts, draws = of.cell, of.cell.context.seed, tuple(sizes.labels), sizes.draws
-    settings = {count: f"{count:,} labels" for count in counts}
+    seed, counts, draws = cell.context.seed, tuple(sizes.labels), sizes.draws
 
-    def curve(codes: Codes) -> Numbers:
-        numbers = few_labels(codes, seed, counts, draws)
-        return {settings[count]: number for count, number in numbers.items()}
+    def curve() -> Mapping[str, Estimate]:
+        by_count = few_labels(codes, seed, counts, draws)
+        return {f"{count:,} labels": estimate for count, estimate in by_count.items()}
 
-    how: dict[str, Any] = {"labels": list(counts), "draws": draws, "C": 1.0, "fit": FIT}
-    numbers = of.found("few_labels", curve, **how)
-    train, valid, _ = selections(cell.context)
-    there = len(train) + len(valid)
-    every = dict[str, Found]()
-    for count, setting in settings.items():
-        few = f"needs {count:,} images to label; there are {there:,}"
-        refused = numbers.get("", Found(np.nan, 0, notes=(few,)))
-        every[setting] = numbers.get(setting, refused)
-    yield from of.rows(cell.also(**how), "auroc", every)
+    choices = {"labels": list(counts), "draws": draws, "C": 1.0, "fit": FIT}
+    by_setting = stored_estimates(cell.context, "few_labels", codes, curve, **choices)
+    for setting, estimate in by_setting.items():
+        yield cell.also(**choices).record("auroc", estimate, setting=setting)
 
 
 def _coded(context: Context, codes: Codes) -> Ints:
@@ -232,27 +224,29 @@ def _of_axes(cell: Cell, codes: Codes, grid: tuple[Selection, Codes] | None) -> 
     whose attributes are not independent.
     """
     if (d := codes.values.shape[1]) > WIDEST:
-        note = f"{d:,} numbers, too many to stand for single labels; of at most {WIDEST} it is measured"
-        yield from (cell.row(name, None, setting=CODE, note=note) for name in OF_AXES)
+        why = f"{d:,} numbers, too many to stand for single labels; of at most {WIDEST} it is measured"
+        yield from (cell.record(name, undefined(why), setting=CODE) for name in OF_AXES)
         return
-    seed, ours = cell.context.seed, cell.context.dataset.drawing is not None
-    every, of_grid = controls(codes, seed), controls(grid[1], seed) if grid else {}
+    seed, is_drawn = cell.context.seed, cell.context.dataset.drawing is not None
+    of_probes, of_grid = controls(codes, seed), controls(grid[1], seed) if grid else {}
     for name in OF_AXES:
-        images, at, measured = None, cell, every
-        if grid and (NUMBERS[name].combinations or (ours and name not in OF_ATTRIBUTES)):
-            images, measured = grid[0], of_grid
+        images, place, each = None, cell, of_probes
+        if grid and (NUMBERS[name].combinations or (is_drawn and name not in OF_ATTRIBUTES)):
+            images, each = grid[0], of_grid
             data = images.dataset
-            at = cell.also(factors=data.factors([0]).names, factors_sha256=data.fingerprint)
-        rows = {
-            c: Measured(at.but(setting=c), of, images).number(name) for c, of in measured.items()
+            place = cell.also(factors=data.factors([0]).names, factors_sha256=data.fingerprint)
+        records = {
+            control: plain_record(place.but(setting=control), name, values, images)
+            for control, values in each.items()
         }
-        yield replace(rows[CODE], note="; ".join(filter(None, (rows[CODE].note, _apart(rows)))))
-        yield from (replace(row, reference=True) for c, row in rows.items() if c != CODE)
+        yield with_note(records[CODE], _apart(records))
+        for control in [control for control in records if control != CODE]:
+            yield replace(records[control], reference=True)
 
 
-def _apart(rows: Mapping[str, Record]) -> str:
+def _apart(records: Mapping[str, Record]) -> str:
     """How far a number is from that of the rotated code."""
-    code, rotated = rows[CODE], rows[ROTATED]
+    code, rotated = records[CODE], records[ROTATED]
     if code.value is None or rotated.value is None:
         return ""
     difference = code.value - rotated.value
@@ -275,39 +269,14 @@ def references(context: Context) -> Iterator[Record]:
     cell = Cell(context, TABLE, Taken(System(), None), title=CHANCE, setting=MEAN, fields=fields)
     attributes = with_attributes(context, codes)
     if attributes.labels and (binary := attributes.labels.of_kind("binary")):
-        scored = bool(np.ptp(attributes.y[codes.split == TEST][:, binary], axis=0).any())
-        yield _chance(cell, "auroc", 0.5, scored, len(test))
-        y = attributes.y[first][:, binary] > 0
-        bits = -np.log2(np.where(y, y.mean(0), 1 - y.mean(0)))
-        influence, note = of_columns(bits).mean(1), "entropy of the labels"
-        entropy = found(float(bits.mean()), influence, codes, first, note)
-        yield from Measured(cell, codes).rows(cell, "code_length", {MEAN: entropy})
+        is_scored = bool(np.ptp(attributes.y[codes.split == TEST][:, binary], axis=0).any())
+        yield cell.record("auroc", guesses(0.5, len(test), is_scored))
+        yield cell.record("code_length", entropy_of_labels(attributes, first), split="")
     if discrete := labels.of_kind(*DISCRETE):
-        yield _chance_of_knn(cell, of_test.of([k for k in discrete if varied[k]]), test)
+        scored = of_test.of([k for k in discrete if varied[k]])
+        yield cell.record("knn", most_frequent(scored, test.units))
     if numeric := labels.of_kind(*NUMERIC):
-        yield _chance(cell, "ridge_r2", 0.0, bool(varied[numeric].any()), len(test))
-
-
-def _chance(cell: Cell, metric: str, value: float, scored: bool, n: int) -> Record:
-    """What guesses score on any labels, if there are labels that systems are scored on."""
-    return cell.row(metric, value, n=n) if scored else cell.row(metric, None, note=ALL_SAME)
-
-
-def _chance_of_knn(cell: Cell, labels: Labels, test: Selection) -> Record:
-    """The mean over these labels of what guesses score on the test images."""
-    if not labels.names:
-        return cell.row("knn", None, note=ALL_SAME)
-    columns = zip(labels.values.T, labels.kinds, strict=True)
-    hits = [_guessed(column, kind) for column, kind in columns]
-    mean = test.units.mean(np.mean(hits, axis=0))
-    if {*labels.kinds} == {"binary"}:
-        mean = Estimate(mean.value, n=mean.n)
-    return cell.record("knn", replace(mean, scores=None))
-
-
-def _guessed(column: Floats, kind: str) -> Floats:
-    """What the most frequent value scores on each image: of binary labels balanced, a half."""
-    return np.full(len(column), 0.5) if kind == "binary" else column == mode(column).mode
+        yield cell.record("ridge_r2", guesses(0.0, len(test), bool(varied[numeric].any())))
 
 
 def _headline(context: Context) -> str:

@@ -24,12 +24,14 @@ from measure import table
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "helpers"))
 from codes_of_factors import KINDS, made
 
-from benchmarks.metrics.codes.data import Codes, Found, Labels
+from benchmarks.metrics.codes.data import Codes, LabelColumns
+from benchmarks.metrics.codes.errors import undefined
 from benchmarks.metrics.codes.invariant.curves import code_length, few_labels
 from benchmarks.metrics.codes.schema import BOUND_TO_AXES, NUMBERS, SPACE, named
 from benchmarks.metrics.codes.space import places
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate
 
 CURVES = {"few_labels": lambda *of: few_labels(*of, (64,))[64], "code_length": code_length}
 EVERY = (*NUMBERS, *CURVES)
@@ -82,15 +84,15 @@ def drawn(path: Path, numbers: list[str], seconds: float) -> pd.DataFrame:
                 start = time.process_time()
                 try:
                     one = number(name, codes, draw)
-                except UserError:  # not all combinations of the labels
-                    one = Found(np.nan, n)
+                except UserError as error:  # not all combinations of the labels
+                    one = undefined(str(error))
                 spent[cell] += (took := time.process_time() - start)
                 with path.open("a", newline="") as file:
                     csv.writer(file).writerow([*cell, draw, one.value, one.stderr, round(took, 3)])
     return pd.read_csv(path)
 
 
-def number(name: str, codes: Codes, seed: int) -> Found:
+def number(name: str, codes: Codes, seed: int) -> Estimate:
     """A number of codes; of mixed ones, and where it is slow, of fewer dimensions or labels."""
     width = AXES if name in BOUND_TO_AXES else 512 if len(codes.values) == 500 else WIDE
     if name in SPACE and codes.values.shape[1] > WIDE:
@@ -98,7 +100,7 @@ def number(name: str, codes: Codes, seed: int) -> Found:
         codes = replace(codes, shape=MAPS if name in places.NUMBERS else None)
     some, labels = list(FEW.get(name, range(15))), codes.labels
     names, kinds = ([one[k] for k in some] for one in (labels.names, labels.kinds))
-    labels = Labels(labels.values[:, some], tuple(names), tuple(kinds))
+    labels = LabelColumns(labels.values[:, some], tuple(names), tuple(kinds))
     codes = replace(codes, values=codes.values[:, :width], labels=labels)
     if name in CURVES:
         return CURVES[name](codes, seed)

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.metrics.codes.data import Codes, Labels
+from benchmarks.metrics.codes.data import Codes, LabelColumns
 
 KINDS = ("aligned", "rotated", "doubled", "noise", "mixed")
 ROTATION = np.linalg.qr(np.random.default_rng(99).normal(size=(6, 6)))[0]
@@ -27,7 +27,7 @@ def labels_of(factors):
     classes = np.digitize(factors[:, :3], [-0.7, 0.0, 0.7])
     names = [f"{kind}{k}" for kind, count in (("b", 6), ("c", 3), ("r", 6)) for k in range(count)]
     kinds = ("binary",) * 6 + ("classes",) * 3 + ("real",) * 6
-    return Labels(np.hstack([factors > THRESHOLDS, classes, factors]), tuple(names), kinds)
+    return LabelColumns(np.hstack([factors > THRESHOLDS, classes, factors]), tuple(names), kinds)
 
 
 def made(kind, n, seed, persons=None):

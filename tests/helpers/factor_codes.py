@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.metrics.codes.data import Codes, Labels
+from benchmarks.metrics.codes.data import Codes, LabelColumns
 
 
 def table(sizes: Sequence[int], copies: int = 1) -> np.ndarray:
@@ -26,7 +26,7 @@ def labelled(values: np.ndarray, labels: np.ndarray, **known: Any) -> Codes:
     """Codes with labels, binary where they are 0 and 1."""
     kinds = tuple("binary" if set(column) <= {0, 1} else "classes" for column in labels.T)
     names = tuple(f"f{k}" for k in range(labels.shape[1]))
-    return Codes(values, Labels(labels.astype(float), names, kinds), **known)
+    return Codes(values, LabelColumns(labels.astype(float), names, kinds), **known)
 
 
 def first_part(fitted: int, n: int) -> np.ndarray:

@@ -1,19 +1,16 @@
 """What numbers that are bound to the axes of a code share: their concepts, their checks."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 import numpy as np
 
-from benchmarks.metrics.codes.data import Codes, Floats, Ints
+from benchmarks.metrics.codes.data import Floats, Ints
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
 
-T = TypeVar("T")
 Count = Annotated[int, Range(0, 10**9)]
 FEW = 10  # blocks of a jackknife that fits again
-REMEMBERED = 64  # results
 
 
 @dataclass(frozen=True)
@@ -31,8 +28,9 @@ class Concepts:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        fitted = "principal components are fitted on all rows, those that are scored among them"
-        return (fitted,) * (self.concepts > 0 and self.principal == "all rows")
+        if not self.concepts or self.principal != "all rows":
+            return ()
+        return ("principal components are fitted on all rows, those that are scored among them",)
 
     def axes(self, values: Floats, fitted: Ints) -> Floats:
         """The axes [n, D] of codes [n, d].
@@ -50,18 +48,18 @@ class Concepts:
         if (d := values.shape[1]) % self.concepts:
             raise UserError(f"codes of {d} numbers do not divide into {self.concepts} concepts")
         seen = slice(None) if self.principal == "all rows" else fitted
-        found = []
+        components = []
         for part in np.split(values, self.concepts, axis=1):
             centred = part - part[seen].mean(axis=0)
             principal = np.linalg.eigh(centred[seen].T @ centred[seen])[1][:, ::-1]
-            found.append(centred @ principal[:, : self.components])
-        return np.concatenate(found, axis=1)
+            components.append(centred @ principal[:, : self.components])
+        return np.concatenate(components, axis=1)
 
 
-def needs(name: str, what: str, count: int) -> None:
+def needs(name: str, kind: str, count: int) -> None:
     """Raise UserError for a number that compares fewer than two labels or axes."""
     if count < 2:
-        raise UserError(f"{name}: needs two {what} to compare, not {count}")
+        raise UserError(f"{name}: needs two {kind} to compare, not {count}")
 
 
 def varied(name: str, y: Ints, rows: Ints) -> None:
@@ -77,18 +75,3 @@ def refuse_real_values(x: Floats) -> None:
         values = f"an axis has {most:,} values in {len(x):,} rows"
         remedy = "take another, such as infomec"
         raise UserError(f"{values}; this protocol is for the codes of quantised models: {remedy}")
-
-
-def shared(compute: Callable[[Codes, Any, int], T]) -> Callable[[Codes, Any, int], T]:
-    """A computation that several numbers share; its last results are remembered."""
-    known: dict[Any, T] = {}
-
-    def remembered(codes: Codes, section: Any, seed: int) -> T:
-        key = (codes.digests, section, seed)
-        if key not in known:
-            known[key] = compute(codes, section, seed)
-            while len(known) > REMEMBERED:
-                del known[next(iter(known))]
-        return known[key]
-
-    return remembered

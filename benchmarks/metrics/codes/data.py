@@ -1,12 +1,13 @@
 """The codes of images with their labels, as numbers of representations take them, and their rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.metrics.units import Units
 from benchmarks.runtime.digest import digest
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
@@ -25,7 +26,7 @@ NO_CHOICE = "the split has no rows for choices: give images of more persons"
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelColumns:
     """K labels of n images, in columns.
 
     A binary label is 0 or 1, one of `classes` a whole number from 0 up, and a "real" one any number.
@@ -40,25 +41,32 @@ class Labels:
         """The columns of these kinds."""
         return [k for k, kind in enumerate(self.kinds) if kind in kinds]
 
-    def of(self, columns: Sequence[int]) -> "Labels":
+    def of(self, columns: Sequence[int]) -> "LabelColumns":
         """The labels in these columns."""
-        names, kinds = (tuple(one[k] for k in columns) for one in (self.names, self.kinds))
-        return Labels(self.values[:, columns], names, kinds)
+        names = tuple(self.names[k] for k in columns)
+        return LabelColumns(self.values[:, columns], names, tuple(self.kinds[k] for k in columns))
 
 
 @dataclass(frozen=True)
 class Codes:
     """The codes of n images, and what is known of the images.
 
-    `shape` is C x H x W of maps, which `values` have in this order. `split` says of each image TRAIN, VALID or TEST, and `persons` who is in it: pictures of one
-    person are never in both parts of a draw, and errors are over persons.
+    labels   their labels
+    split    TRAIN, VALID or TEST for each image
+    persons  who is in each image: pictures of one person are never in both parts of a draw, and
+             errors are over persons
+    shape    C x H x W of maps, which `values` have in this order
+    data     identifies the data set that the images are of
+    images   their indices [n] in it; 0, 1, ... if not given
     """
 
     values: Floats  # n x d
-    labels: Labels | None = None
+    labels: LabelColumns | None = None
     split: Ints | None = None
     persons: Ints | None = None
     shape: tuple[int, int, int] | None = None
+    data: str = ""
+    images: Ints | None = None
 
     @property
     def y(self) -> Floats:
@@ -73,17 +81,24 @@ class Codes:
 
     @property
     def who(self) -> Ints:
-        """The unit [n] that each image belongs to: its person, or itself where persons are not known."""
+        """The person [n] in each image, or the row of the image where persons are not known."""
         return np.arange(len(self.values)) if self.persons is None else self.persons
 
     @property
-    def units(self) -> str:
-        """What errors are over: "images" or "persons"."""
-        return "images" if self.persons is None else "persons"
+    def units(self) -> Units:
+        """The independent units of the images, by which numbers of them are paired."""
+        images = np.arange(len(self.values)) if self.images is None else self.images
+        return Units(self.data, images, self.persons)
+
+    def units_of(self, rows: Ints) -> Units:
+        """The independent units of the images in these rows."""
+        units = self.units
+        persons = None if units.persons is None else units.persons[rows]
+        return Units(units.data, units.images[rows], persons)
 
     @property
     def digests(self) -> tuple[str | None, ...]:
-        """Hashes of the arrays, kinds and names of labels, and the shape of maps, for keys of what depends on them."""
+        """Hashes of the arrays, the kinds and names of labels, and the shape of maps, for keys of the store."""
         arrays = (self.values, self.y, self.split, self.persons)
         labels = (*self.labels.kinds, *self.labels.names) if self.labels else ()
         shape = () if self.shape is None else (str(self.shape),)
@@ -92,28 +107,17 @@ class Codes:
     def of(self, rows: Ints) -> "Codes":
         """The codes of these rows, with all that is known of them."""
         labels = self.labels and replace(self.labels, values=self.labels.values[rows])
-        split, persons = (None if x is None else x[rows] for x in (self.split, self.persons))
-        return Codes(self.values[rows], labels, split, persons, self.shape)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A number of codes, how many images it is of, and its standard error.
-
-    `stderr` is None where none is known; `over` says what it is the spread over: "images",
-    "persons", "fits", "votes". `notes` are lines to be printed with it, such as how many constant
-    dimensions were left out. Where the error is a sum over images, `influence` has the part of each
-    of `rows`, and `fits` the values of several fits, over which it is the error of their mean.
-    """
-
-    value: float
-    n: int
-    stderr: float | None = None
-    over: str = ""
-    notes: tuple[str, ...] = ()
-    influence: Floats | None = field(default=None, compare=False, repr=False)
-    rows: Ints | None = field(default=None, compare=False, repr=False)
-    fits: tuple[float, ...] = ()
+        split = None if self.split is None else self.split[rows]
+        units = self.units_of(rows)
+        persons = None if self.persons is None else self.persons[rows]
+        return replace(
+            self,
+            values=self.values[rows],
+            labels=labels,
+            split=split,
+            persons=persons,
+            images=np.asarray(units.images),
+        )
 
 
 # ----------------------------------------------------------------------------------------------
@@ -121,7 +125,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitRows:
     """Rows of codes: what is fitted on `train` is chosen on `valid` and scored on `test`."""
 
     train: Ints
@@ -134,7 +138,7 @@ class Part:
         return np.union1d(self.train, self.valid) if len(self.valid) else self.train
 
 
-def parts(codes: Codes, seed: int) -> Part:
+def parts(codes: Codes, seed: int) -> SplitRows:
     """The rows of a split: the file's own, else a seeded half to fit on and the other to score on.
 
     The half is drawn by person where persons are known, and a fifth of it is for choices. Where
@@ -143,11 +147,11 @@ def parts(codes: Codes, seed: int) -> Part:
     who = codes.who
     if codes.split is None:
         train, test = _divided(np.arange(len(who)), who, HALF, seed)
-        return Part(*_divided(train, who, FIFTH, seed), test)
+        return SplitRows(*_divided(train, who, FIFTH, seed), test)
     train, valid, test = (np.flatnonzero(codes.split == part) for part in (TRAIN, VALID, TEST))
     if not len(valid):
         train, valid = _divided(train, who, FIFTH, seed)
-    return Part(train, valid, test)
+    return SplitRows(train, valid, test)
 
 
 def _divided(rows: Ints, who: Ints, share: float, seed: int) -> tuple[Ints, Ints]:
@@ -174,14 +178,16 @@ class Rows:
     constant: Literal["dropped", "kept"] = "dropped"
 
 
-def taken(codes: Codes, how: Rows, seed: int) -> tuple[Codes, tuple[str, ...]]:
+def taken(codes: Codes, choices: Rows, seed: int) -> tuple[Codes, tuple[str, ...]]:
     """The codes that a protocol takes, and notes of what it leaves out."""
     n, notes = len(codes.values), []
-    if how.rows != "all" and how.most < n:
-        order = np.arange(n) if how.rows == "first" else np.random.default_rng(seed).permutation(n)
-        codes = codes.of(np.sort(order[: how.most]))
-        notes.append(f"{how.most:,} of {n:,} rows")
-    if how.constant == "dropped":
+    if choices.rows != "all" and choices.most < n:
+        order = (
+            np.arange(n) if choices.rows == "first" else np.random.default_rng(seed).permutation(n)
+        )
+        codes = codes.of(np.sort(order[: choices.most]))
+        notes.append(f"{choices.most:,} of {n:,} rows")
+    if choices.constant == "dropped":
         fitted = codes.values[parts(codes, seed).train]
         alive = np.ptp(fitted, axis=0) > 0 if len(fitted) else np.ones(codes.values.shape[1], bool)
         if not alive.all():
@@ -202,24 +208,24 @@ class Split:
 
     rows: Literal["held out", "drawn", "five folds", "in-sample"] = "held out"
 
-    def folds(self, codes: Codes, seed: int) -> list[Part]:
+    def folds(self, codes: Codes, seed: int) -> list[SplitRows]:
         """The rows of each fit, of its choices and of its scores.
 
         Raises UserError if a file's split has no rows for one of them.
         """
-        every = np.arange(n := len(codes.values))
+        rows = np.arange(n := len(codes.values))
         if self.rows == "in-sample":
-            return [Part(every, every, every)]
+            return [SplitRows(rows, rows, rows)]
         if self.rows == "five folds":
             from sklearn.model_selection import KFold
 
-            folds = KFold(5, shuffle=True, random_state=0).split(every)
-            splits = [np.where(np.isin(every, test), TEST, TRAIN) for _, test in folds]
+            folds = KFold(5, shuffle=True, random_state=0).split(rows)
+            splits = [np.where(np.isin(rows, test), TEST, TRAIN) for _, test in folds]
             return [parts(replace(codes, split=split), seed) for split in splits]
         if self.rows == "drawn":
             order = np.random.default_rng([seed, n]).permutation(n)
             size = min(10_000, n * 2 // 3)
-            return [Part(order[:size], order[:0], order[size : size + 5_000])]
+            return [SplitRows(order[:size], order[:0], order[size : size + 5_000])]
         part = parts(codes, seed)
         if len(part.fitted) < 2 or not len(part.test):
             raise UserError(NO_PART)

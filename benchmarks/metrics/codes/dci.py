@@ -7,21 +7,21 @@ that were not fitted on. One axis for each label gives D = C = 1.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 from time import perf_counter
 
 import numpy as np
 from scipy.stats import entropy
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, Split
-from benchmarks.metrics.codes.errors import blocks_of, jackknifed, of_one
-from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Ints, Split
+from benchmarks.metrics.codes.errors import blocks_of, jackknifed, no_jackknife
+from benchmarks.metrics.codes.number import CodeGroup
+from reports.records.estimate import Estimate
 
 SOME_ROWS, SOME_AXES, STAGES = 500, 8, 5  # of fits that tell the time
-Notes = tuple[str, ...]
 TINY = 1e-11  # added to importances, as in disentanglement_lib dci.py l.140
 WORTH_PROCESSES, WORTH_REFITTING = 10**5, 2 * 10**5  # of `work`, 2.5 s and 5 s of a core
 
@@ -61,59 +61,63 @@ def _fits(x: Floats, y: Ints, rows: Sequence[tuple[Ints, Ints]], seed: int) -> F
     jobs = min(len(tasks), os.cpu_count() or 1) if many else 1
     fitting = zip(fits, tasks, strict=True)
     models = Parallel(jobs)(fit(x[fitted], y[fitted, f]) for fit, (fitted, _, f) in fitting)
-    found = [
+    importances = [
         [*model.feature_importances_, np.mean(model.predict(x[scored]) == y[scored, f])]
         for model, (_, scored, f) in zip(models, tasks, strict=True)
     ]
-    return np.reshape(found, (len(rows), y.shape[1], -1)).swapaxes(1, 2)
+    return np.reshape(importances, (len(rows), y.shape[1], -1)).swapaxes(1, 2)
 
 
-@axes.shared
-def _importances(codes: Codes, how: Dci, seed: int) -> tuple[list[Floats], Ints, Notes]:
-    """Importances by fold, then without each block (or a note why not); and the block of each row
-    that is scored.
+def _importances(codes: Codes, choices: Dci, seed: int) -> tuple[list[Floats], Ints, str]:
+    """Importances by fold, then without each block; the block of each row that is scored; and why
+    there are none without blocks.
     """
-    y, folds, found = codes.classes, how.folds(codes, seed), []
+    y, folds, by_fold = codes.classes, choices.folds(codes, seed), []
     blocks = blocks_of(codes, axes.FEW)
-    why = of_one(*(blocks[rows] for part in folds for rows in (part.fitted, part.test)))
+    why = no_jackknife(*(blocks[rows] for part in folds for rows in (part.fitted, part.test)))
     for part in folds:
         fitted, scored = part.fitted, part.test
-        x = how.axes(codes.values, fitted)
+        x = choices.axes(codes.values, fitted)
         axes.needs("dci", "labels", y.shape[1])
         axes.needs("dci", "axes", x.shape[1])
         if work(x[fitted], y) * len(folds) > WORTH_REFITTING:
-            why = ("no error: a jackknife would take too long",)
-        again = range(0 if why else axes.FEW)
-        less = [(fitted[blocks[fitted] != b], scored[blocks[scored] != b]) for b in again]
-        found.append(_fits(x, y, [(fitted, scored), *less], seed))
+            why = "no error: a jackknife would take too long"
+        left_out = range(0 if why else axes.FEW)
+        kept = [(fitted[blocks[fitted] != b], scored[blocks[scored] != b]) for b in left_out]
+        by_fold.append(_fits(x, y, [(fitted, scored), *kept], seed))
     scored = reduce(np.union1d, [part.test for part in folds])
-    return list(np.stack(found, axis=1)), blocks[scored], why
+    return list(np.stack(by_fold, axis=1)), blocks[scored], why
 
 
-def seconds(codes: Codes, how: Dci, seed: int) -> float:
+def seconds(codes: Codes, choices: Dci, seed: int) -> float:
     """About how long a number takes, by a few trees for one label on a part of rows and axes."""
     from sklearn.ensemble import GradientBoostingClassifier
 
-    first, *others = how.folds(codes, seed)
+    first, *others = choices.folds(codes, seed)
     y, start = codes.classes[first.fitted], perf_counter()
-    x = how.axes(codes.values, first.fitted)[first.fitted]
-    some, label = x[:SOME_ROWS, :SOME_AXES], y[:SOME_ROWS, np.argmax(np.ptp(y, axis=0))]
-    GradientBoostingClassifier(n_estimators=STAGES).fit(some, label)
-    unit = 100 / STAGES * (perf_counter() - start) / work(some, label[:, None])
+    x = choices.axes(codes.values, first.fitted)[first.fitted]
+    part, label = x[:SOME_ROWS, :SOME_AXES], y[:SOME_ROWS, np.argmax(np.ptp(y, axis=0))]
+    GradientBoostingClassifier(n_estimators=STAGES).fit(part, label)
+    unit = 100 / STAGES * (perf_counter() - start) / work(part, label[:, None])
     whole = work(x, y) * (1 + len(others))
     whole *= 1 + axes.FEW * (whole <= WORTH_REFITTING)
     return unit * whole / (min(y.shape[1], os.cpu_count() or 1) if whole > WORTH_PROCESSES else 1)
 
 
-def _dci(score: Callable[[Floats], float], codes: Codes, how: Dci, seed: int) -> Found:
-    found, blocks, why = _importances(codes, how, seed)
-    values = [float(np.mean([score(fold) for fold in folds])) for folds in found]
-    return jackknifed(values, codes, blocks, *why, *how.notes)
+def scores(importances: Floats) -> Floats:
+    """D, C and I [3] of importances and the accuracy [d + 1, F]."""
+    by_axis, accuracy = importances[:-1], importances[-1]
+    return np.array([disentanglement(by_axis), disentanglement(by_axis.T), accuracy.mean()])
 
 
-SCORES: dict[str, Callable[[Floats], float]] = {  # of importances and the accuracy [d + 1, F]
-    "dci_d": lambda fold: disentanglement(fold[:-1]),
-    "dci_c": lambda fold: disentanglement(fold[:-1].T),
-    "dci_i": lambda fold: float(fold[-1].mean()),
-}
-NUMBERS = {name: Number(Dci, partial(_dci, of), DISCRETE) for name, of in SCORES.items()}
+def _estimate(codes: Codes, choices: Dci, seed: int) -> dict[str, Estimate]:
+    importances, blocks, why = _importances(codes, choices, seed)
+    by_fold = np.array([[scores(fold) for fold in folds] for folds in importances])
+    columns = {"dci_d": 0, "dci_c": 1, "dci_i": 2}
+    return {
+        name: jackknifed([np.mean(folds[:, k]) for folds in by_fold], blocks, why, *choices.notes)
+        for name, k in columns.items()
+    }
+
+
+GROUPS = (CodeGroup(("dci_d", "dci_c", "dci_i"), "codes and labels", _estimate, Dci, DISCRETE),)

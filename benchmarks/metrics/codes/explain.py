@@ -1,23 +1,23 @@
-"""Why a number of codes differs between protocols, as protocols/explain.py has it for images."""
+"""Why a metric of codes differs between protocols, as protocols/explain.py has it for images."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from benchmarks.metrics.codes.data import Codes, Found
-from benchmarks.metrics.codes.schema import Protocol
-from benchmarks.metrics.codes.table import NUMBERS, fields, measure
+from benchmarks.metrics.codes.data import Codes
+from benchmarks.metrics.codes.schema import CodeProtocol
+from benchmarks.metrics.codes.table import NUMBERS, estimates, fields
 from benchmarks.metrics.protocols.explain import Explained, cause, difference, steps
-from diffae.system.errors import UserError
+from reports.records.estimate import Estimate
 
 
 @dataclass(frozen=True)
-class Case:
-    """A number of codes under a protocol that defines it."""
+class CodeCase:
+    """A metric of codes under a protocol that defines it."""
 
     metric: str
-    protocol: Protocol
+    protocol: CodeProtocol
 
     @cached_property
     def fields(self) -> Mapping[str, Any]:
@@ -29,32 +29,44 @@ class Case:
         return self.metric, *self.fields.items()
 
 
-Watched = Callable[[Sequence[Case]], Iterable[Case]]
+Key = tuple[Any, ...]
+Watched = Callable[[Sequence[CodeCase]], Iterable[CodeCase]]
 
 
 def explained(
     codes: Codes,
-    protocols: Sequence[Protocol],
+    protocols: Sequence[CodeProtocol],
     seed: int,
     left_out: Container[str] = (),
     watched: Watched = iter,
-) -> Iterator[Explained[Case, Found]]:
-    """Each number but those `left_out` under each protocol that defines it, with the causes of its
+) -> Iterator[Explained[CodeCase, Estimate]]:
+    """Each metric but those `left_out` under each protocol that defines it, with the causes of its
     difference from the first. `watched` iterates over what is computed.
     """
     names = [name for name in NUMBERS if name not in left_out]
-    asked = [Case(name, one) for name in names for one in protocols if one.defines(name)]
-    first = {case.metric: case for case in asked if case.protocol is protocols[0]}
-    ways = [list(steps(first.get(case.metric, case), case.protocol)) for case in asked]
-    every = [*asked, *(step.after for way in ways for step in way)]
-    known: dict[tuple[Any, ...], Found] = {}
-    reasons: dict[tuple[Any, ...], str] = {}
-    for case in watched(list({case.key: case for case in every}.values())):
-        try:
-            known[case.key] = measure(case.metric, codes, case.protocol, seed)
-        except UserError as error:
-            reasons[case.key] = str(error)
-    for case, way in zip(asked, ways, strict=True):
-        moved = difference(first.get(case.metric, case), case, known)
-        causes = tuple(cause(step, known, known) for step in way)
-        yield Explained(case, known.get(case.key), reasons.get(case.key, ""), moved, causes)
+    cases = [CodeCase(name, p) for name in names for p in protocols if p.defines(name)]
+    first = {case.metric: case for case in cases if case.protocol is protocols[0]}
+    paths = [list(steps(first.get(case.metric, case), case.protocol)) for case in cases]
+    with_steps = [*cases, *(step.after for path in paths for step in path)]
+    by_key = {case.key: case for case in with_steps}
+    estimate_of = _estimates(by_key, codes, seed, watched)
+    defined = {key: e for key, e in estimate_of.items() if e.value is not None}
+    for case, path in zip(cases, paths, strict=True):
+        moved = difference(first.get(case.metric, case), case, defined)
+        causes = tuple(cause(step, defined, defined) for step in path)
+        why = "" if case.key in defined else estimate_of[case.key].why
+        yield Explained(case, defined.get(case.key), why, moved, causes)
+
+
+def _estimates(
+    cases: Mapping[Key, CodeCase], codes: Codes, seed: int, watched: Watched
+) -> dict[Key, Estimate]:
+    """The estimate of each case by its key; those that share their work are computed with the first."""
+    each: dict[Key, Estimate] = {}
+    for case in watched(list(cases.values())):
+        if case.key not in each:
+            together = [CodeCase(name, case.protocol) for name in NUMBERS[case.metric].metrics]
+            shared = [other for other in together if other.key in cases]
+            by_name = estimates([c.metric for c in shared], codes, case.protocol, seed)
+            each |= {other.key: by_name[other.metric] for other in shared}
+    return each

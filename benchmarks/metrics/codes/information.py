@@ -13,10 +13,10 @@ information (Vinh et al., 2010), or A = I / H where a protocol subtracts nothing
 An axis or a label without any information has no such share: `Infomec.uninformed` says what follows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +24,18 @@ from scipy.special import rel_entr
 from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints
-from benchmarks.metrics.codes.errors import LISTED, blocks_of, jackknifed, of_one
-from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Ints
+from benchmarks.metrics.codes.errors import LISTED, blocks_of, jackknifed, no_jackknife, undefined
+from benchmarks.metrics.codes.number import CodeGroup
 from benchmarks.metrics.frechet_jackknife import BLOCKS
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
+from reports.records.estimate import Estimate
 from reports.records.reading import few
 
 MEAN, LARGEST = 20, 100  # permutations for their mean, and for their largest information
+Rows = NDArray[np.bool_] | slice
+ALL = slice(None)
 Score = Callable[[Floats], float]  # of I - n and A [2, d, N]
 TINY = 1e-12  # an information that is due to rounding
 ALONG = {"infom": ("axes", 1), "infoc": ("labels", 0)}  # what is averaged, and what is summed over
@@ -84,31 +87,34 @@ class Infomec(Modularity):
     uninformed: Literal["left out", "refused", "labels refused"] = "left out"
 
 
-def binned(x: Floats, how: Mig, seed: int) -> Ints:
+def binned(x: Floats, choices: Mig, seed: int) -> Ints:
     """The bin, from 0, of each value [n, d], or of each concept [n, concepts]."""
-    if how.estimator == "equal counts":
-        return ((rankdata(x, axis=0) - 0.5) / len(x) * how.bins).astype(int)
-    if how.estimator == "values":
+    if choices.estimator == "equal counts":
+        return ((rankdata(x, axis=0) - 0.5) / len(x) * choices.bins).astype(int)
+    if choices.estimator == "values":
         axes.refuse_real_values(x)
         return np.stack([np.unique(column, return_inverse=True)[1] for column in x.T], axis=1)
-    if how.estimator == "equal widths":
-        edges = [np.histogram(column, how.bins)[1][:-1] for column in x.T]
+    if choices.estimator == "equal widths":
+        edges = [np.histogram(column, choices.bins)[1][:-1] for column in x.T]
         return np.stack([np.digitize(c, e) - 1 for c, e in zip(x.T, edges, strict=True)], axis=1)
     from sklearn.cluster import KMeans
 
-    means = KMeans(how.bins, random_state=seed)
-    return np.stack([means.fit_predict(c) for c in np.split(x, max(how.concepts, 1), axis=1)], 1)
+    means = KMeans(choices.bins, random_state=seed)
+    return np.stack(
+        [means.fit_predict(c) for c in np.split(x, max(choices.concepts, 1), axis=1)], 1
+    )
 
 
 def plug_in(bins: Ints, y: Ints) -> Floats:
     """Mutual information [d, N] in nats of discrete axes [n, d] and labels [n, N]."""
-    found = np.empty((bins.shape[1], y.shape[1]))
+    information = np.empty((bins.shape[1], y.shape[1]))
     size = y.max(axis=0) + 1
-    for j, f in np.ndindex(found.shape):
+    for j, f in np.ndindex(information.shape):
         count = np.bincount(bins[:, j] * size[f] + y[:, f], minlength=size[f] * (bins.max() + 1))
         joint = count.reshape(-1, size[f]) / len(y)
-        found[j, f] = rel_entr(joint, np.outer(joint.sum(axis=1), joint.sum(axis=0))).sum()
-    return found
+        apart = np.outer(joint.sum(axis=1), joint.sum(axis=0))
+        information[j, f] = rel_entr(joint, apart).sum()
+    return information
 
 
 def entropies(y: Ints) -> Floats:
@@ -124,56 +130,77 @@ def nearest(x: Floats, y: Ints, neighbours: int, seed: int) -> Floats:
     return np.stack([mutual_info_classif(x, label, **given) for label in y.T], axis=1)
 
 
-@axes.shared
-def _matrices(codes: Codes, how: Mig, seed: int) -> tuple[list[Floats], Ints, list[str]]:
-    """I - n and A of the axes that count [2, d, N], of all rows and without each block in the same
-    bins (none where that takes too long); the block of each row, and notes.
+@dataclass(frozen=True)
+class _Matrices:
+    """What is known of the axes that count.
+
+    each     I - n and A [2, d, N] of all rows, then without each block in the same bins
+    blocks   the block of each row
+    why      why there are none without blocks
+    notes    what was left out
     """
+
+    each: Sequence[Floats]
+    blocks: Ints
+    why: str
+    notes: tuple[str, ...]
+
+
+def _matrices(codes: Codes, choices: Mig, seed: int) -> _Matrices:
     n, random = len(codes.values), np.random.default_rng([seed, len(codes.values)])
-    rows = np.sort(random.permutation(n)[: how.most or n])
-    x, y = how.axes(codes.values, rows)[rows], codes.classes[rows]
+    rows = np.sort(random.permutation(n)[: choices.most or n])
+    x, y = choices.axes(codes.values, rows)[rows], codes.classes[rows]
     if (np.ptp(y, axis=0) == 0).any():
         raise UserError("a label has one value on the rows that are taken")
-    near, notes = how.estimator == "neighbours", []
-    z = x if near else binned(x, how, seed)
-    information: Any = partial(nearest, neighbours=how.bins, seed=seed) if near else plug_in
-    null = np.zeros((1, z.shape[1], y.shape[1]))
-    if how.null == "subtracted":
-        count = LARGEST if getattr(how, "active", "") == "above null" else MEAN
-        null = np.stack([information(z, random.permutation(y)) for _ in range(count)])
+    near = choices.estimator == "neighbours"
+    bins = np.empty(x.shape, int) if near else binned(x, choices, seed)
+    active = choices.active if isinstance(choices, Modularity) else "all"
+
+    def information(kept: Rows, y: Ints) -> Floats:
+        """Of the axes in some rows, and these labels."""
+        if near:
+            return nearest(x[kept], y, choices.bins, seed)
+        return plug_in(bins[kept], y)
+
+    null = np.zeros((1, bins.shape[1], y.shape[1]))
+    if choices.null == "subtracted":
+        count = LARGEST if active == "above null" else MEAN
+        null = np.stack([information(ALL, random.permutation(y)) for _ in range(count)])
     chance = null.mean(axis=0)
 
-    def corrected(kept: Any) -> Floats:
+    def corrected(kept: Rows) -> Floats:
         less = chance * len(y) / len(y[kept])  # it falls as 1/n
-        found = information(z[kept], y[kept]) - less
+        matrix = information(kept, y[kept]) - less
         with np.errstate(invalid="ignore", divide="ignore"):  # of a label with one value
-            return np.stack([found, found / (entropies(y[kept]) - less)])
+            return np.stack([matrix, matrix / (entropies(y[kept]) - less)])
 
-    whole = corrected(...)
+    whole = corrected(ALL)
     most = ((null - chance) / (entropies(y) - chance)).max()
-    active = _active(x, whole[1], most, getattr(how, "active", "all"))
-    if not active.all():
-        notes.append(
-            f"{(~active).sum()} of {len(active)} axes left out by their information or range"
-        )
-    count = axes.FEW if near else BLOCKS
-    if near and z.size * y.shape[1] > WORTH_REFITTING:
-        count, notes = 0, [*notes, "no error: a jackknife would take too long"]
+    counted = _active(x, whole[1], most, active)
+    left_out = f"{(~counted).sum()} of {len(counted)} axes left out by their information or range"
+    notes = () if counted.all() else (left_out,)
+    count, why = axes.FEW if near else BLOCKS, ""
+    if near and x.size * y.shape[1] > WORTH_REFITTING:
+        count, why = 0, "no error: a jackknife would take too long"
     blocks = blocks_of(codes, count or 1)[rows]
     few_left = near and np.bincount(blocks).max() > len(blocks) - NEEDED
-    if count and (alone := of_one(blocks[:1] if few_left else blocks)):
-        count, notes = 0, [*notes, *alone]
-    found = [whole, *(corrected(blocks != block) for block in range(count))]
-    return [one[:, active] for one in found], blocks, notes
+    if count:
+        why = no_jackknife(blocks[:1] if few_left else blocks)
+    without = (corrected(blocks != block) for block in range(0 if why else count))
+    return _Matrices([m[:, counted] for m in (whole, *without)], blocks, why, notes)
 
 
-def _active(x: Floats, adjusted: Floats, null: float, how: str) -> NDArray[np.bool_]:
+def _active(x: Floats, adjusted: Floats, null: float, choices: str) -> NDArray[np.bool_]:
     """The axes that count, of axes [n, d] (or of concepts) and their A [d, N]."""
-    if how == "above null":
+    if choices == "above null":
         return adjusted.max(axis=1) > null
     ranges = np.ptp(x, axis=0)
     shares = {"range > 1/8": 8, "range > 1/20": 20, "range > 0": np.inf}
-    return ranges > ranges.max() / shares[how] if how in shares else np.ones(len(adjusted), bool)
+    return (
+        ranges > ranges.max() / shares[choices]
+        if choices in shares
+        else np.ones(len(adjusted), bool)
+    )
 
 
 def gap(matrix: Floats) -> float:
@@ -204,7 +231,9 @@ def _shares(matrix: Floats, axis: int) -> Floats:
     return adjusted.max(axis=axis) / np.where(total > TINY, total, np.nan)
 
 
-def _uninformed(name: str, matrix: Floats, how: Infomec, labels: Sequence[str]) -> tuple[str, ...]:
+def _uninformed(
+    name: str, matrix: Floats, choices: Infomec, labels: Sequence[str]
+) -> tuple[str, ...]:
     """A note of the axes or labels without information. Raises UserError where they are refused."""
     kind, axis = ALONG[name]
     empty = np.isnan(_shares(matrix, axis))
@@ -214,37 +243,57 @@ def _uninformed(name: str, matrix: Floats, how: Infomec, labels: Sequence[str]) 
     if kind == "labels":
         names = [label for label, is_empty in zip(labels, empty, strict=True) if is_empty]
         count += f" ({', '.join(few(names, LISTED))})"
-    is_refused = how.uninformed == "refused" or (how.uninformed != "left out" and kind == "labels")
-    if is_refused or (empty.all() and how.null == "kept"):
+    is_refused = choices.uninformed == "refused" or (
+        choices.uninformed != "left out" and kind == "labels"
+    )
+    if is_refused or (empty.all() and choices.null == "kept"):
         why = f"{count} without information, for which the authors' code gives nan"
         raise UserError(f"{name}: {why}; leave out these {kind}, or take the protocol plain")
     return (f"{count} without information, left out of the mean",)
 
 
-def _measured(name: str, score: Score, codes: Codes, how: Mig, seed: int) -> Found:
-    matrices, blocks, notes = _matrices(codes, how, seed)
-    _, d, labels = matrices[0].shape
-    if not d and how.null == "kept":
+def _estimate(name: str, score: Score, codes: Codes, choices: Mig, matrices: _Matrices) -> Estimate:
+    """A metric of these matrices. Raises UserError where it is not defined."""
+    each, notes = matrices.each, matrices.notes
+    _, d, labels = each[0].shape
+    if not d and choices.null == "kept":
         raise UserError(f"{name}: no axis counts, as where every axis is constant")
     if not d:
-        return Found(0.0, len(blocks), notes=(*notes, "no axis counts: 0"))
+        notes = (*notes, "no axis counts: 0")
+        return Estimate(0.0, n=len(matrices.blocks), why=matrices.why, notes=notes)
     axes.needs(name, *(("axes that count", d) if name in ("mig", "infoc") else ("labels", labels)))
-    if isinstance(how, Infomec):
+    if isinstance(choices, Infomec):
         assert codes.labels is not None
-        notes = [*notes, *_uninformed(name, matrices[0], how, codes.labels.names)]
+        notes = (*notes, *_uninformed(name, each[0], choices, codes.labels.names))
     if name == "mig":  # the jackknife is of these two
-        best = np.argsort(-matrices[0][1], axis=0, kind="stable")[None, :2]
-        matrices = [np.take_along_axis(matrix, best, axis=1) for matrix in matrices]
-    return jackknifed([score(matrix) for matrix in matrices], codes, blocks, *notes)
+        best = np.argsort(-each[0][1], axis=0, kind="stable")[None, :2]
+        each = [np.take_along_axis(matrix, best, axis=1) for matrix in each]
+    return jackknifed([score(matrix) for matrix in each], matrices.blocks, matrices.why, *notes)
 
 
-def _number(name: str, section: type, score: Score) -> Number:
-    return Number(section, partial(_measured, name, score), DISCRETE)
+def _estimates(
+    scores: Mapping[str, Score], codes: Codes, choices: Mig, seed: int
+) -> dict[str, Estimate]:
+    """The metrics of the information by these `scores`; of one that is not defined, the reason."""
+    matrices, estimates = _matrices(codes, choices, seed), {}
+    for name, score in scores.items():
+        try:
+            estimates[name] = _estimate(name, score, codes, choices, matrices)
+        except UserError as error:
+            estimates[name] = undefined(str(error))
+    return estimates
 
 
-NUMBERS = {
-    "mig": _number("mig", Mig, gap),
-    "modularity": _number("modularity", Modularity, modularity),
-    "infom": _number("infom", Infomec, partial(concentration, axis=1)),
-    "infoc": _number("infoc", Infomec, partial(concentration, axis=0)),
-}
+def _group(section: type, scores: Mapping[str, Score]) -> CodeGroup:
+    estimates = partial(_estimates, scores)
+    return CodeGroup(tuple(scores), "codes and labels", estimates, section, DISCRETE)
+
+
+GROUPS = (
+    _group(Mig, {"mig": gap}),
+    _group(Modularity, {"modularity": modularity}),
+    _group(
+        Infomec,
+        {"infom": partial(concentration, axis=1), "infoc": partial(concentration, axis=0)},
+    ),
+)

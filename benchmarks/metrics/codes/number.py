@@ -1,35 +1,104 @@
-"""A number of codes, as the modules of numbers declare them in a dict NUMBERS."""
+"""Metrics of codes, as each module declares them in GROUPS."""
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.metrics.codes.data import Codes, Found, Kind
+import numpy as np
+
+from benchmarks.metrics.codes.data import Codes, Kind
+from benchmarks.metrics.group import Group, Needs
+from reports.records.estimate import Error, Estimate, Influence
 
 FEWEST = 50  # rows
 
 
 @dataclass(frozen=True)
-class Number:
-    """A number of codes.
+class CodeGroup(Group):
+    """Metrics of codes that share their work and the section of a protocol.
 
-    section       the dataclass of all choices that it depends on; its defaults are those of `plain`
-    compute       of codes with their labels, a section and a seed
-    kinds         of labels that it takes; `compute` sees these columns alone. () if it needs none
-    combinations  whether it needs rows of every combination of the labels' values
-    channels      whether it takes whole maps, and leaves out constant channels itself
+    `estimate` takes codes with their labels, a section and a seed.
+
+    section       the dataclass of all choices that they depend on; its defaults are those of `plain`
+    kinds         of labels that they take; `estimate` sees these columns alone. () if they need none
+    combinations  whether they need rows of every combination of the labels' values
+    channels      whether they take whole maps, and leave out constant channels themselves
     one_scale     whether dimensions are compared by their scale
+    is_scored     whether they are of the rows that are scored, so that a record names their split
+    error_over    what their error is over, if not over the images or persons
     """
 
     section: type
-    compute: Callable[[Codes, Any, int], Found]
     kinds: tuple[Kind, ...] = ()
     combinations: bool = False
     channels: bool = False
     one_scale: bool = False
+    is_scored: bool = False
+    error_over: str = ""
+
+
+def single(
+    metric: str,
+    estimate: Callable[[Codes, Any, int], Estimate],
+    section: type,
+    kinds: tuple[Kind, ...] = (),
+    **traits: Any,
+) -> CodeGroup:
+    """The group of a metric that shares its work with no other; `traits` are further fields of the group."""
+
+    def alone(codes: Codes, choices: Any, seed: int) -> dict[str, Estimate]:
+        return {metric: estimate(codes, choices, seed)}
+
+    needs: Needs = "codes and labels" if kinds else "codes"
+    return CodeGroup((metric,), needs, alone, section, kinds, **traits)
+
+
+def by_metric(groups: Iterable[CodeGroup]) -> dict[str, CodeGroup]:
+    """The group of each metric."""
+    return {metric: group for group in groups for metric in group.metrics}
 
 
 def section_name(kind: type) -> str:
     """The name of a section in files: "factor_vae" of a class FactorVae."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+
+
+# ----------------------------------------------------------------------------------------------
+# Estimates as text, for the store
+
+
+def json_of_estimates(estimates: Mapping[str, Estimate]) -> str:
+    """Estimates as JSON, from which `estimates_of_json` makes the same ones, to the bit."""
+    return json.dumps({name: _plain(estimate) for name, estimate in estimates.items()})
+
+
+def _plain(estimate: Estimate) -> dict[str, Any]:
+    sources = [(source.units, source.values.tolist()) for source in estimate.influences]
+    error = estimate.error
+    return {
+        "value": estimate.value,
+        "influences": sources,
+        "error": None if error is None or sources else (error.stderr, error.df),
+        "n": estimate.n,
+        "why": estimate.why,
+        "notes": estimate.notes,
+    }
+
+
+def estimates_of_json(text: str) -> dict[str, Estimate]:
+    """The estimates that `json_of_estimates` made a text of."""
+    return {name: _estimate(**fields) for name, fields in json.loads(text).items()}
+
+
+def _estimate(
+    influences: list[tuple[str, list[float]]],
+    error: tuple[float, float] | None,
+    notes: list[str],
+    **fields: Any,
+) -> Estimate:
+    sources = tuple(Influence(units, np.array(values)) for units, values in influences)
+    return Estimate(
+        influences=sources, error=Error(*error) if error else None, notes=tuple(notes), **fields
+    )

@@ -15,28 +15,28 @@ from typing import Any
 from benchmarks.metrics.codes import dci, information, tad, votes
 from benchmarks.metrics.codes.data import Rows
 from benchmarks.metrics.codes.invariant import factors, linear, neighbours, spectrum
-from benchmarks.metrics.codes.number import section_name
+from benchmarks.metrics.codes.number import by_metric, section_name
 from benchmarks.metrics.codes.space import density, gaussian, places
 from benchmarks.metrics.protocols.library import FOLDERS, Head, Library
 from benchmarks.metrics.protocols.library import PLAIN as PLAIN
 from diffae.system.errors import UserError
 
 FOLDER = FOLDERS["codes"]
-INVARIANT = linear.NUMBERS | neighbours.NUMBERS | spectrum.NUMBERS | factors.NUMBERS
-SPACE = gaussian.NUMBERS | places.NUMBERS | density.NUMBERS
-BOUND_TO_AXES = tad.NUMBERS | dci.NUMBERS | information.NUMBERS | votes.NUMBERS
+INVARIANT = by_metric((*linear.GROUPS, *neighbours.GROUPS, *spectrum.GROUPS, *factors.GROUPS))
+BOUND_TO_AXES = by_metric((*tad.GROUPS, *dci.GROUPS, *information.GROUPS, *votes.GROUPS))
+SPACE = by_metric((*gaussian.GROUPS, *places.GROUPS, *density.GROUPS))
 NUMBERS = INVARIANT | BOUND_TO_AXES | SPACE
-KINDS: list[type] = [number.section for number in NUMBERS.values()]
+KINDS: list[type] = [group.section for group in NUMBERS.values()]
 SECTIONS: dict[str, type] = {"codes": Rows} | {section_name(kind): kind for kind in KINDS}
 
 
 def section_of(name: str) -> str:
-    """The section that a number's choices are in."""
+    """The section that the choices of a metric are in."""
     return section_name(NUMBERS[name].section)
 
 
 @dataclass(frozen=True)
-class Protocol(Head):
+class CodeProtocol(Head):
     """A protocol of numbers of codes.
 
     sections  the choices for each kind of numbers that it defines, and for the rows: `codes`
@@ -60,7 +60,7 @@ class Protocol(Head):
             raise UserError(f"{self.name} does not define {name}; it has: {have}")
         return self.sections[section_of(name)]
 
-    def changed(self, name: str, value: Any) -> "Protocol":
+    def changed(self, name: str, value: Any) -> "CodeProtocol":
         """This protocol with another value of the field "section.field"."""
         section, _, key = name.partition(".")
         before = self.codes if section == "codes" else self.sections[section]
@@ -68,5 +68,5 @@ class Protocol(Head):
         return replace(self, sections={**self.sections, section: new})
 
 
-LIBRARY = Library("codes", SECTIONS, Protocol)
+LIBRARY = Library("codes", SECTIONS, CodeProtocol)
 names, named, asked = LIBRARY.names, LIBRARY.named, LIBRARY.asked

@@ -1,119 +1,170 @@
-"""All numbers of codes by name.
+"""All metrics of codes by name.
 
-found = measure("auroc", codes, named("plain"), seed=0)
-found.value, found.stderr
+estimate = measure("auroc", codes, named("plain"), seed=0)
+estimate.value, estimate.stderr
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from benchmarks.metrics.codes.data import Codes, Found, Labels, taken
-from benchmarks.metrics.codes.errors import LISTED
-from benchmarks.metrics.codes.number import FEWEST, Number
-from benchmarks.metrics.codes.schema import NUMBERS, Protocol, section_of
+from benchmarks.metrics.codes.data import Codes, LabelColumns, taken
+from benchmarks.metrics.codes.errors import LISTED, undefined
+from benchmarks.metrics.codes.number import FEWEST, CodeGroup
+from benchmarks.metrics.codes.schema import NUMBERS, CodeProtocol, section_of
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from probes.scale import SMALL, held, spread
+from reports.records.estimate import Estimate
 from reports.records.reading import few
 
-__all__ = ["NUMBERS", "Number", "fields", "measure"]
+__all__ = ["NUMBERS", "estimates", "fields", "measure", "shared_by"]
 
 
 Notes = tuple[str, ...]
 LEAST, MOST = 1e-6, 1e12  # the largest deviation of codes in the units of which a number is
 
 
-def fields(name: str, protocol: Protocol) -> Mapping[str, Any]:
-    """All that a number depends on under a protocol, by "section.field"."""
+def fields(name: str, protocol: CodeProtocol) -> Mapping[str, Any]:
+    """All that a metric depends on under a protocol, by "section.field"."""
     sections = {"codes": protocol.codes, section_of(name): protocol.section(name)}
-    each = [(f"{one}.{field}", x) for one, s in sections.items() for field, x in vars(s).items()]
+    each = [
+        (f"{title}.{field}", x) for title, s in sections.items() for field, x in vars(s).items()
+    ]
     return dict(each)
 
 
-def measure(name: str, codes: Codes, protocol: Protocol, seed: int) -> Found:
-    """A number of codes under a protocol. Raises UserError as `prepared` does."""
-    codes, notes = prepared(name, codes, protocol, seed)
-    found = NUMBERS[name].compute(codes, protocol.section(name), seed)
-    if not np.isfinite(found.value):
-        raise UserError(f"{name}: not defined for these codes and labels: it is {found.value}")
-    return replace(found, notes=(*notes, *found.notes))
+def shared_by(names: Iterable[str]) -> list[list[str]]:
+    """These metrics in lists of those that share their work."""
+    lists: dict[tuple[str, ...], list[str]] = {}
+    for name in names:
+        lists.setdefault(NUMBERS[name].metrics, []).append(name)
+    return list(lists.values())
 
 
-def prepared(name: str, codes: Codes, protocol: Protocol, seed: int) -> tuple[Codes, Notes]:
-    """The codes and labels that a number takes, and notes of what it leaves out.
-
-    Raises UserError for a number that the protocol does not define, for fewer than 50 rows, and for
-    labels that are missing, of another kind, or not in the combinations that it needs.
-    """
+def measure(name: str, codes: Codes, protocol: CodeProtocol, seed: int) -> Estimate:
+    """A metric of codes under a protocol. Raises UserError as `estimates`, and if it is undefined."""
     if name not in NUMBERS:
         raise UserError(f"no number of codes {name!r}{did_you_mean(name, NUMBERS)}")
-    protocol.section(name)
+    estimate = estimates([name], codes, protocol, seed)[name]
+    if estimate.value is None:
+        raise UserError(estimate.why)
+    return estimate
+
+
+def estimates(
+    names: Iterable[str], codes: Codes, protocol: CodeProtocol, seed: int
+) -> dict[str, Estimate]:
+    """Metrics of codes under a protocol; those that share their work are computed together.
+
+    One that is undefined for these codes or labels says why. Raises UserError if the protocol does
+    not define a metric.
+    """
+    each: dict[str, Estimate] = {}
+    for together in shared_by(names):
+        for name in together:
+            protocol.section(name)
+        each |= _of_group(together, codes, protocol, seed)
+    return each
+
+
+def _of_group(
+    names: list[str], codes: Codes, protocol: CodeProtocol, seed: int
+) -> dict[str, Estimate]:
+    """Metrics of one group."""
+    first, group = names[0], NUMBERS[names[0]]
+    try:
+        codes, notes = prepared(first, codes, protocol, seed)
+    except UserError as error:
+        return {name: undefined(f"{name}: {error}") for name in names}
+    try:
+        computed = group.estimate(codes, protocol.section(first), seed)
+    except UserError as error:
+        return dict.fromkeys(names, undefined(str(error)))
+    return {name: _with_notes(name, computed[name], notes) for name in names}
+
+
+def _with_notes(name: str, estimate: Estimate, notes: Notes) -> Estimate:
+    """An estimate with notes before its own; undefined if its value is not finite."""
+    if estimate.value is None:
+        return estimate
+    if not np.isfinite(estimate.value):
+        are = f"not defined for these codes and labels: it is {estimate.value}"
+        return undefined(f"{name}: {are}")
+    return replace(estimate, notes=(*notes, *estimate.notes))
+
+
+def prepared(name: str, codes: Codes, protocol: CodeProtocol, seed: int) -> tuple[Codes, Notes]:
+    """The codes and labels that a metric takes, and notes of what it leaves out.
+
+    Raises UserError for fewer than 50 rows, and for labels that are missing, of another kind, or not
+    in the combinations that it needs.
+    """
     if len(codes.values) < FEWEST:
-        raise UserError(f"{name}: needs at least {FEWEST} rows, not {len(codes.values)}")
-    labels, left_out = _labels(name, NUMBERS[name], codes.labels)
+        raise UserError(f"needs at least {FEWEST} rows, not {len(codes.values)}")
+    labels, left_out = _labels(NUMBERS[name], codes.labels)
     codes = replace(codes, values=np.ascontiguousarray(codes.values, float), labels=labels)
-    how = replace(protocol.codes, constant="kept") if NUMBERS[name].channels else protocol.codes
-    codes, notes = taken(codes, how, seed)
+    choices = replace(protocol.codes, constant="kept") if NUMBERS[name].channels else protocol.codes
+    codes, notes = taken(codes, choices, seed)
     if not codes.values.shape[1]:
-        raise UserError(f"{name}: every dimension of the codes is constant")
+        raise UserError("every dimension of the codes is constant")
     codes, in_units = _held(name, codes, protocol)
     return codes, (*left_out, *notes, *in_units)
 
 
-def _held(name: str, codes: Codes, protocol: Protocol) -> tuple[Codes, Notes]:
+def _held(name: str, codes: Codes, protocol: CodeProtocol) -> tuple[Codes, Notes]:
     """The codes at a scale that float32 holds; a note where a number is in units of small codes.
 
     By the choices of `plain` a number does not depend on the scale. By others it may, so that the codes
     stay as they are. Raises UserError for those that float32 would lose, and for tiny and huge ones.
     """
-    number = NUMBERS[name]
-    count = codes.shape[0] if number.channels and codes.shape else codes.values.shape[1]
+    group = NUMBERS[name]
+    count = codes.shape[0] if group.channels and codes.shape else codes.values.shape[1]
     maps = codes.values.reshape(len(codes.values), count, -1)
-    if protocol.section(name) == number.section():
-        values = held(maps, common=number.one_scale).reshape(codes.values.shape)
+    if protocol.section(name) == group.section():
+        values = held(maps, common=group.one_scale).reshape(codes.values.shape)
         return replace(codes, values=values), ()
     lost, deviations, _ = spread(maps)
     remedy = "standardise the codes, or take the protocol plain"
     if lost.any():
-        raise UserError(f"{name}: float32 loses {lost.sum()} of {count} dimensions; {remedy}")
+        raise UserError(f"float32 loses {lost.sum()} of {count} dimensions; {remedy}")
     if deviations.any() and not LEAST <= (largest := deviations.max()) <= MOST:
-        raise UserError(f"{name}: in units of codes of a deviation of {largest:.2g}; {remedy}")
+        raise UserError(f"in units of codes of a deviation of {largest:.2g}; {remedy}")
     small = np.sum((deviations > 0) & (deviations < SMALL))
     note = f"{small} of {count} dimensions have deviations under {SMALL:g}"
     return codes, (f"{note}, which may count as none",) if small else ()
 
 
-def _labels(name: str, number: Number, labels: Labels | None) -> tuple[Labels | None, Notes]:
+def _labels(group: CodeGroup, labels: LabelColumns | None) -> tuple[LabelColumns | None, Notes]:
     """The labels that a number takes, and notes of those that it leaves out."""
-    if not number.kinds:
+    if not group.kinds:
         return None, ()
-    wanted = " or ".join(number.kinds)
+    wanted = " or ".join(group.kinds)
     if labels is None or not labels.names:
-        raise UserError(f"{name}: needs labels ({wanted})")
-    fit = labels.of_kind(*number.kinds)
+        raise UserError(f"needs labels ({wanted})")
+    fit = labels.of_kind(*group.kinds)
     if not fit:
         have = " or ".join(dict.fromkeys(labels.kinds))
-        raise UserError(f"{name}: needs labels that are {wanted}; these are {have}")
+        raise UserError(f"needs labels that are {wanted}; these are {have}")
     varied = [k for k in fit if np.ptp(labels.values[:, k]) > 0]
     same = [labels.names[k] for k in fit if k not in varied]
     if not varied:
-        raise UserError(f"{name}: every image has the same label of {same[0]}")
+        raise UserError(f"every image has the same label of {same[0]}")
     kept = labels.of(varied)
-    if number.combinations:
-        _check_combinations(name, kept)
-    others = [one for k, one in enumerate(labels.names) if k not in fit]
+    if group.combinations:
+        _check_combinations(kept)
+    others = [label for k, label in enumerate(labels.names) if k not in fit]
     left_out = {"labels of another kind left out": others, "labels with one value left out": same}
-    notes = (f"{why}: {', '.join(few(some, LISTED))}" for why, some in left_out.items() if some)
+    notes = (f"{why}: {', '.join(few(names, LISTED))}" for why, names in left_out.items() if names)
     return kept, tuple(notes)
 
 
-def _check_combinations(name: str, labels: Labels) -> None:
+def _check_combinations(labels: LabelColumns) -> None:
     """Raise UserError unless each combination of the labels' values occurs."""
-    there = len(np.unique(labels.values, axis=0))
+    count = len(np.unique(labels.values, axis=0))
     wanted = np.prod([len(np.unique(column)) for column in labels.values.T], dtype=float)
-    if there < wanted:
-        occur = f"{there:,} of {wanted:,.0f} occur"
-        raise UserError(f"{name}: needs images of each combination of the labels, of which {occur}")
+    if count < wanted:
+        occur = f"{count:,} of {wanted:,.0f} occur"
+        raise UserError(f"needs images of each combination of the labels, of which {occur}")

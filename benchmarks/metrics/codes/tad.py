@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, Split
-from benchmarks.metrics.codes.errors import found, jackknife, of_columns
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Ints, Split
+from benchmarks.metrics.codes.errors import estimate_on_rows, jackknife, of_columns
 from benchmarks.metrics.codes.information import plug_in
-from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.number import CodeGroup, single
 from diffae.system.settings import Range
 from probes.scores import auc_influence
+from reports.records.estimate import Estimate
 
 CAPTURED, SHARED = 0.75, 0.2  # NashAE celeba_eval.ipynb cell 15; the same in all other codes
 
@@ -58,26 +59,28 @@ class _Best:
     captured: Ints
 
 
-def areas(z: Floats, y: Floats, how: Tad) -> Floats:
+def areas(z: Floats, y: Floats, choices: Tad) -> Floats:
     """Areas under the ROC curves [2, K, d] of codes [n, d] and of their negatives for labels [n, K].
 
     nan for an attribute of which one value occurs.
     """
     positives = y.sum(axis=0)[:, None]
     ranges = np.ptp(z, axis=0)
-    if how.thresholds:
+    if choices.thresholds:
         z = z.astype(np.float32)
         ranges = z.max(axis=0) - z.min(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        if how.thresholds:
-            found = np.stack([_by_steps(column, y, how.thresholds) for column in z.T], axis=-1)
+        if choices.thresholds:
+            by_sign = np.stack(
+                [_by_steps(column, y, choices.thresholds) for column in z.T], axis=-1
+            )
         else:
             above = y.T @ rankdata(z, axis=0) - positives * (positives + 1) / 2
             area = above / (positives * (len(y) - positives))
-            found = np.stack([area, 1 - area])
-    if how.guard:
-        found[:, :, ranges <= how.guard] = 0.5
-    return found
+            by_sign = np.stack([area, 1 - area])
+    if choices.guard:
+        by_sign[:, :, ranges <= choices.guard] = 0.5
+    return by_sign
 
 
 def _by_steps(z: NDArray[np.float32], y: Floats, thresholds: int) -> Floats:
@@ -100,75 +103,78 @@ def told_by_others(y: Floats) -> Floats:
         return information.max(axis=1) / entropy
 
 
-@axes.shared
-def _best(codes: Codes, how: Tad, seed: int) -> list[_Best]:
+def _folds(codes: Codes, choices: Tad, seed: int) -> list[_Best]:
     """The best two dimensions by fold."""
-    z, y, found = codes.values, codes.y, []
+    z, y, folds = codes.values, codes.y, []
     axes.needs("tad", "dimensions", z.shape[1])
-    for part in how.folds(codes, seed):
+    for part in choices.folds(codes, seed):
         fitted = part.fitted
-        rows = part.test if how.chosen == "fitted rows" else fitted
-        by_sign = areas(z[fitted], y[fitted], how)
+        rows = part.test if choices.chosen == "fitted rows" else fitted
+        by_sign = areas(z[fitted], y[fitted], choices)
         best = np.argsort(-by_sign.max(axis=0), axis=1, kind="stable")[:, :2]
         negative = np.take_along_axis(by_sign.argmax(axis=0), best, axis=1)
-        scored = _scored(codes, how, rows, best, negative)
-        filtered = told_by_others(y if how.filter == "all rows" else y[rows]) <= SHARED
+        scored = _scored(codes, choices, rows, best, negative)
+        filtered = told_by_others(y if choices.filter == "all rows" else y[rows]) <= SHARED
         captured = np.flatnonzero((scored[:, 0] >= CAPTURED) & filtered)
-        found.append(_Best(best, negative, rows, captured))
-    return found
+        folds.append(_Best(best, negative, rows, captured))
+    return folds
 
 
-def _scored(codes: Codes, how: Tad, rows: Ints, dimensions: Ints, negative: Ints) -> Floats:
+def _scored(codes: Codes, choices: Tad, rows: Ints, dimensions: Ints, negative: Ints) -> Floats:
     """The areas [K, 2] of these dimensions on some rows."""
     used, place = np.unique(dimensions, return_inverse=True)
-    found = areas(codes.values[np.ix_(rows, used)], codes.y[rows], how)
-    return found[negative, np.arange(len(dimensions))[:, None], place.reshape(dimensions.shape)]
+    by_sign = areas(codes.values[np.ix_(rows, used)], codes.y[rows], choices)
+    return by_sign[negative, np.arange(len(dimensions))[:, None], place.reshape(dimensions.shape)]
 
 
-def _tad(codes: Codes, how: Tad, seed: int) -> Found:
-    best = _best(codes, how, seed)
+def _estimate(codes: Codes, choices: Tad, seed: int) -> dict[str, Estimate]:
+    folds, notes = _folds(codes, choices, seed), _notes(choices)
+    n = len(reduce(np.union1d, [fold.rows for fold in folds]))
+    tad = replace(_tad(codes, choices, folds, notes), n=n)
+    count = float(np.mean([len(fold.captured) for fold in folds]))
+    attrs = Estimate(count, n=n, notes=(*notes, _captured(codes, choices, folds)))
+    return {"tad": tad, "attrs": attrs}
 
+
+def _tad(codes: Codes, choices: Tad, folds: list[_Best], notes: list[str]) -> Estimate:
     def of_folds(kept: Ints) -> list[float]:
-        folds = []
-        for one in best:
-            rows = np.intersect1d(one.rows, kept)
+        differences = []
+        for fold in folds:
+            rows = np.intersect1d(fold.rows, kept)
             if not len(rows):  # a fold of one person: no error
                 return [np.nan]
-            first, second = _scored(codes, how, rows, one.dimensions, one.negative)[one.captured].T
-            folds.append(float((first - second).sum()))
-        return folds
+            areas_of_both = _scored(codes, choices, rows, fold.dimensions, fold.negative)
+            first, second = areas_of_both[fold.captured].T
+            differences.append(float((first - second).sum()))
+        return differences
 
-    notes = _notes(how)
-    if len(best) > 1:
-        spread = np.std(of_folds(np.arange(len(codes.values))))
-        notes.append(f"the protocol prints the spread over its folds, ± {spread:.3f}")
-    one = jackknife(lambda kept: float(np.mean(of_folds(kept))), codes, *notes)
-    return replace(one, n=len(reduce(np.union1d, [one.rows for one in best])))
+    spread: list[str] = []
+    if len(folds) > 1:
+        deviation = np.std(of_folds(np.arange(len(codes.values))))
+        spread = [f"the protocol prints the spread over its folds, ± {deviation:.3f}"]
+    return jackknife(lambda kept: float(np.mean(of_folds(kept))), codes, *notes, *spread)
 
 
-def _attrs(codes: Codes, how: Tad, seed: int) -> Found:
+def _captured(codes: Codes, choices: Tad, folds: list[_Best]) -> str:
+    """A note of the attributes captured in the first fold, each with DeLong's error and its dimension from 0."""
     assert codes.labels is not None
-    best = _best(codes, how, seed)
-    first, told = best[0], []
-    scored = _scored(codes, how, first.rows, first.dimensions, first.negative)
-    for k in first.captured:  # with DeLong's error, and the dimension from 0
+    first, attributes = folds[0], []
+    scored = _scored(codes, choices, first.rows, first.dimensions, first.negative)
+    for k in first.captured:
         j = first.dimensions[k, 0]
         influence = auc_influence(codes.values[first.rows, j], codes.y[first.rows, k] > 0)[1]
-        error = found(scored[k, 0], influence, codes, first.rows).stderr or 0
+        error = estimate_on_rows(scored[k, 0], influence, codes, first.rows).stderr or 0
         area = f"{codes.labels.names[k]} {scored[k, 0]:.3f} ± {error:.3f}"
-        told.append(f"{area} (dimension {j} of {codes.values.shape[1]})")
-    where = " in the first of five folds" if len(best) > 1 else ""
-    captured = f"captured{where}: {', '.join(told) or 'none'}"
-    value = float(np.mean([len(one.captured) for one in best]))
-    images = reduce(np.union1d, [one.rows for one in best])
-    return Found(value, len(images), notes=(*_notes(how), captured))
+        attributes.append(f"{area} (dimension {j} of {codes.values.shape[1]})")
+    where = " in the first of five folds" if len(folds) > 1 else ""
+    return f"captured{where}: {', '.join(attributes) or 'none'}"
 
 
-def _notes(how: Tad) -> list[str]:
+def _notes(choices: Tad) -> list[str]:
     notes = {
-        "dimensions are chosen on the rows that are scored": how.chosen == "scored rows",
-        f"AUROC by {how.thresholds} thresholds over the range of a dimension": how.thresholds,
-        f"dimensions with a range up to {how.guard:g} count as chance": how.guard,
+        "dimensions are chosen on the rows that are scored": choices.chosen == "scored rows",
+        f"AUROC by {choices.thresholds} thresholds over the range of a dimension": choices.thresholds,
+        f"dimensions with a range up to {choices.guard:g} count as chance": choices.guard,
     }
     return [note for note, holds in notes.items() if holds]
 
@@ -189,36 +195,36 @@ class Sap(Split):
     chosen: Literal["fitted rows", "scored rows"] = "fitted rows"
 
 
-def _right(how: Sap, z: Floats, label: Ints, fitted: Ints, seed: int) -> Floats:
+def _right(choices: Sap, z: Floats, label: Ints, fitted: Ints, seed: int) -> Floats:
     """Whether a label is told from one dimension [n, 1], for each image."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
     model = LinearSVC(C=0.01, class_weight="balanced", random_state=seed)
-    if how.classifier == "logistic":
+    if choices.classifier == "logistic":
         z = (z - z[fitted].mean()) / (z[fitted].std() or 1.0)
         model = LogisticRegression(C=100, solver="newton-cholesky")
     return (model.fit(z[fitted], label[fitted]).predict(z) == label).astype(float)
 
 
-def _sap(codes: Codes, how: Sap, seed: int) -> Found:
+def sap(codes: Codes, choices: Sap, seed: int) -> Estimate:
     z, y = codes.values, codes.classes
     axes.needs("sap", "dimensions", z.shape[1])
-    part = how.folds(codes, seed)[0]
+    part = choices.folds(codes, seed)[0]
     fitted, scored = part.fitted, part.test
     axes.varied("sap", y, fitted)
-    choice, ahead = fitted if how.chosen == "fitted rows" else scored, np.zeros(len(z))
+    choice, ahead = fitted if choices.chosen == "fitted rows" else scored, np.zeros(len(z))
     for label in y.T:
-        right = [_right(how, column[:, None], label, fitted, seed) for column in z.T]
+        right = [_right(choices, column[:, None], label, fitted, seed) for column in z.T]
         best, second = sorted(right, key=lambda r: -r[choice].mean())[:2]
         ahead += (best - second) / y.shape[1]
-    notes = ("dimensions are chosen on the rows that are scored",) * np.array_equal(choice, scored)
+    is_in_sample = np.array_equal(choice, scored)
+    notes = ["dimensions are chosen on the rows that are scored"] if is_in_sample else []
     value = ahead[scored].mean()
-    return found(value, of_columns(ahead[scored]), codes, scored, *notes)
+    return estimate_on_rows(value, of_columns(ahead[scored]), codes, scored, *notes)
 
 
-NUMBERS = {
-    "tad": Number(Tad, _tad, ("binary",)),
-    "attrs": Number(Tad, _attrs, ("binary",)),
-    "sap": Number(Sap, _sap, DISCRETE),
-}
+GROUPS = (
+    CodeGroup(("tad", "attrs"), "codes and labels", _estimate, Tad, ("binary",)),
+    single("sap", sap, Sap, DISCRETE, is_scored=True),
+)

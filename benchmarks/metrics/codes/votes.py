@@ -10,15 +10,17 @@ it was.
                 et al., 2017)
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, Part, Split
-from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Ints, Split, SplitRows
+from benchmarks.metrics.codes.number import single
 from diffae.system.settings import Range
+from reports.records.estimate import Error, Estimate
 
 CHUNK = 256  # batches
 
@@ -69,79 +71,88 @@ class _Batches:
 
     def __init__(self, z: Floats, y: Ints, random: np.random.Generator) -> None:
         self.z, self.y, self.random = z, y, random
-        _, which, count = np.unique(y, axis=0, return_inverse=True, return_counts=True)
-        self.weights = 1 / count[which] / len(count)
+        _, member, count = np.unique(y, axis=0, return_inverse=True, return_counts=True)
+        self.weights = 1 / count[member] / len(count)
 
-    def points(self, how: Votes, count: int) -> tuple[Floats, Ints]:
+    def points(self, choices: Votes, count: int) -> tuple[Floats, Ints]:
         """A point [count, d] of each batch, and the label that is fixed in it."""
         fixed = self.random.integers(self.y.shape[1], size=count)
-        found = np.empty((count, self.z.shape[1]))
+        points = np.empty((count, self.z.shape[1]))
         for f in range(self.y.shape[1]):
             places = np.flatnonzero(fixed == f)
-            for some in np.array_split(places, len(places) // CHUNK + 1):
-                values = 1 if isinstance(how, FactorVae) else how.batch
-                first = self.random.choice(len(self.z), (len(some), values), p=self.weights)
-                first = np.broadcast_to(first, (len(some), how.batch))
+            for batches in np.array_split(places, len(places) // CHUNK + 1):
+                values = 1 if isinstance(choices, FactorVae) else choices.batch
+                first = self.random.choice(len(self.z), (len(batches), values), p=self.weights)
+                first = np.broadcast_to(first, (len(batches), choices.batch))
                 second = self.z[self._alike(f, first)]
-                if isinstance(how, FactorVae):
-                    found[some] = second.var(axis=1, ddof=1)
+                if isinstance(choices, FactorVae):
+                    points[batches] = second.var(axis=1, ddof=1)
                 else:
-                    found[some] = np.abs(self.z[first] - second).mean(axis=1)
-        return found, fixed
+                    points[batches] = np.abs(self.z[first] - second).mean(axis=1)
+        return points, fixed
 
     def _alike(self, f: int, first: Ints) -> Ints:
         """Images that share label f with the given ones."""
-        label, found = self.y[:, f], np.empty_like(first)
+        label, second = self.y[:, f], np.empty_like(first)
         for value in np.unique(label[first]):
             rows, places = np.flatnonzero(label == value), label[first] == value
             weights = self.weights[rows] / self.weights[rows].sum()
-            found[places] = self.random.choice(rows, places.sum(), p=weights)
-        return found
+            second[places] = self.random.choice(rows, places.sum(), p=weights)
+        return second
 
 
-def _score(codes: Codes, how: Votes, seed: int) -> Found:
+def _estimate(codes: Codes, choices: Votes, seed: int) -> Estimate:
     y = codes.classes
     axes.needs("a score by votes", "labels", y.shape[1])
-    scores = [_of_table(codes, y, how, how.tables * seed + table) for table in range(how.tables)]
+    scores = [
+        _of_table(codes, y, choices, choices.tables * seed + table)
+        for table in range(choices.tables)
+    ]
     value = float(np.mean(scores))
-    variance = value * (1 - value) / (how.tables * how.test)
-    if how.tables > 1:  # tables have votes of their own, so that their variance has that of votes
-        variance = max(variance, float(np.var(scores, ddof=1)) / how.tables)
+    variance = value * (1 - value) / (choices.tables * choices.test)
+    if (
+        choices.tables > 1
+    ):  # tables have votes of their own, so that their variance has that of votes
+        variance = max(variance, float(np.var(scores, ddof=1)) / choices.tables)
     notes = ["error of tables and votes: images are redrawn from one set"]
-    notes += ["train votes and scored votes are of the same images"] * (how.images == "all")
-    if not value and isinstance(how, FactorVae) and how.pruned:
-        notes.append(f"0 as in the protocol's code: no dimension has a deviation of {how.pruned:g}")
-    return Found(value, len(y), float(np.sqrt(variance)), "votes", (*notes, *how.notes))
+    if choices.images == "all":
+        notes.append("train votes and scored votes are of the same images")
+    if not value and isinstance(choices, FactorVae) and choices.pruned:
+        notes.append(
+            f"0 as in the protocol's code: no dimension has a deviation of {choices.pruned:g}"
+        )
+    error = Error(float(np.sqrt(variance)), math.inf)
+    return Estimate(value, error=error, n=len(y), notes=(*notes, *choices.notes))
 
 
-def _of_table(codes: Codes, y: Ints, how: Votes, seed: int) -> float:
+def _of_table(codes: Codes, y: Ints, choices: Votes, seed: int) -> float:
     """The share of batches whose label is told, by one table of votes or one regression."""
-    every = np.arange(len(y))
-    drawn = how.images == "held out"
-    part = Split().folds(codes, seed)[0] if drawn else Part(every, every[:0], every)
+    rows = np.arange(len(y))
+    drawn = choices.images == "held out"
+    part = Split().folds(codes, seed)[0] if drawn else SplitRows(rows, rows[:0], rows)
     train, test = np.concatenate([part.train, part.valid]), part.test
-    z, random = how.axes(codes.values, train), np.random.default_rng(seed)
+    z, random = choices.axes(codes.values, train), np.random.default_rng(seed)
     spread = z[train].std(axis=0, ddof=1)
-    if isinstance(how, FactorVae):
-        z, spread = z[:, spread >= how.pruned], spread[spread >= how.pruned]
-    elif isinstance(how, BetaVae) and how.scaled:
+    if isinstance(choices, FactorVae):
+        z, spread = z[:, spread >= choices.pruned], spread[spread >= choices.pruned]
+    elif isinstance(choices, BetaVae) and choices.scaled:
         z = z / np.where(spread > 0, spread, 1)
     if not z.shape[1]:
         return 0.0  # as disentanglement_lib factor_vae.py l.68-71
-    seen, told = _Batches(z[train], y[train], random).points(how, how.train)
-    new, truth = _Batches(z[test], y[test], random).points(how, how.test)
-    if isinstance(how, BetaVae):
+    seen, labels = _Batches(z[train], y[train], random).points(choices, choices.train)
+    new, truth = _Batches(z[test], y[test], random).points(choices, choices.test)
+    if isinstance(choices, BetaVae):
         from sklearn.linear_model import LogisticRegression
 
-        return float(LogisticRegression(max_iter=1000).fit(seen, told).score(new, truth))
+        return float(LogisticRegression(max_iter=1000).fit(seen, labels).score(new, truth))
     with np.errstate(invalid="ignore"):  # a constant axis has 0 / 0, which argmin takes for least
-        votes, scored = (np.argmin(one / spread**2, axis=1) for one in (seen, new))
+        votes, scored = (np.argmin(points / spread**2, axis=1) for points in (seen, new))
     table = np.zeros((y.shape[1], z.shape[1]))
-    np.add.at(table, (told, votes), 1)
+    np.add.at(table, (labels, votes), 1)
     return float(np.mean(table.argmax(axis=0)[scored] == truth))
 
 
-NUMBERS = {
-    "factor_vae": Number(FactorVae, _score, DISCRETE, combinations=True),
-    "beta_vae": Number(BetaVae, _score, DISCRETE, combinations=True),
-}
+GROUPS = (
+    single("factor_vae", _estimate, FactorVae, DISCRETE, combinations=True, error_over="votes"),
+    single("beta_vae", _estimate, BetaVae, DISCRETE, combinations=True, error_over="votes"),
+)

@@ -11,15 +11,16 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from benchmarks.core.images import Selection
-from benchmarks.metrics.codes import data
+from benchmarks.metrics.codes.data import Codes, LabelColumns
+from benchmarks.metrics.codes.errors import undefined
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.metrics.latent import estimate_equivariance
 from benchmarks.plugin import Arrays, Cell, Context, Measurement, Record, System
 from benchmarks.systems.protocol.base import STOCHASTIC, Code
 from benchmarks.systems.protocol.parts import tensors
-from benchmarks.tasks.latent.moves import Codes
+from benchmarks.tasks.latent.moves import Codes as MovedCodes
 from benchmarks.tasks.latent.panel import CAPTION, COLUMNS, panel
-from benchmarks.tasks.shared.code_numbers import Measured
+from benchmarks.tasks.shared.stored_estimates import plain_record
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
 
@@ -38,40 +39,46 @@ TOKENS = "its code consists of tokens"
 def of_space(context: Context, system: System, names: Sequence[OfSpace], count: int) -> Measurement:
     """Numbers of the codes of training images, of each map of a code that has several."""
     images = context.select("train", count)
-    every = tensors(context.codes.semantic(system, images))
+    parts = tensors(context.codes.semantic(system, images))
 
     def reduce() -> Iterator[Record]:
-        shown: dict[str, Tensor] = {}
-        for number, part in enumerate(every, 1):
-            setting = f"{number}, {part.shape[2]} px" if len(every) > 1 and part.ndim == 4 else ""
-            about = {"codes": " x ".join(map(str, part.shape[1:]))}
-            cell = Cell(context, SPACE, system, setting=setting, fields=about)
+        panels: dict[str, Tensor] = {}
+        for number, part in enumerate(parts, 1):
+            setting = f"{number}, {part.shape[2]} px" if len(parts) > 1 and part.ndim == 4 else ""
+            shape = " x ".join(map(str, part.shape[1:]))
+            cell = Cell(context, SPACE, system, setting=setting, fields={"codes": shape})
             if not part.is_floating_point():
-                yield from (cell.row(name, None, note=TOKENS) for name in names)
+                yield from (cell.record(name, undefined(TOKENS)) for name in names)
                 continue
             codes = _codes(images, part)
-            yield from map(Measured(cell, codes, images).number, names)
-            if context.pictures is None or len(shown) == MOST_SHOWN or len(images) < FEWEST:
+            for name in names:
+                yield plain_record(cell, name, codes, images)
+            if context.pictures is None or len(panels) == MOST_SHOWN or len(images) < FEWEST:
                 continue
-            with suppress(UserError):  # that all codes are the same, as the rows say
-                shown[setting or "code"] = panel(codes)
-        if shown:
-            heads, title = tuple(shown) if len(shown) > 1 else (), "the space of codes"
+            with suppress(UserError):  # that all codes are the same, as the records say
+                panels[setting or "code"] = panel(codes)
+        if panels:
+            heads, title = tuple(panels) if len(panels) > 1 else (), "the space of codes"
             drawn: dict[str, Any] = {"rows": heads, "columns": COLUMNS, "caption": CAPTION}
             Cell(context, SPACE, system).draw(
-                "latent_space-{}", title, list(shown.values()), **drawn
+                "latent_space-{}", title, list(panels.values()), **drawn
             )
 
     return Measurement([], reduce)
 
 
-def _codes(images: Selection, part: Tensor) -> data.Codes:
+def _codes(images: Selection, part: Tensor) -> Codes:
     """One tensor of the codes of images, with what is known of them."""
-    of, shape = images.dataset, tuple(part.shape[1:])
-    labels = data.Labels(*of.factors(images.order))
-    persons = None if of.identities is None else of.identities[images.order]
-    is_map = (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
-    return data.Codes(part.flatten(1).double().numpy(), labels, persons=persons, shape=is_map)
+    shape = tuple(part.shape[1:])
+    data = images.dataset
+    return Codes(
+        part.flatten(1).double().numpy(),
+        LabelColumns(*data.factors(images.order)),
+        persons=None if data.identities is None else data.identities[images.order],
+        shape=(shape[0], shape[1], shape[2]) if len(shape) == 3 else None,
+        data=data.fingerprint,
+        images=images.order,
+    )
 
 
 # ----------------------------------------------------------------------------------------------
@@ -82,7 +89,7 @@ FLIP, TURN, CELL, PIXEL, HALF = "flip", "quarter turn", "one cell", "one pixel",
 MOVES = (FLIP, TURN, CELL, PIXEL, HALF)
 
 
-def followed(codes: Codes) -> Measurement:
+def followed(codes: MovedCodes) -> Measurement:
     """How the encoder follows a move of the image, and the decoder one of the code.
 
     A vector has no places: it should stay as it is. A shift repeats the places at the border, and those

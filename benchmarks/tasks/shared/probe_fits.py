@@ -12,18 +12,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.metrics.codes.probes import MEAN, WEIGHTED
 from benchmarks.plugin import Arrays, Calls, Context, Count, NotAvailable, Selection, System, Work
 from benchmarks.runtime.digest import digest
 from probes import LinearProbe, fit_adam_paper, fit_best, fit_best_softmax, is_exclusive
 from probes.linear import GRID
 
 Fit = Callable[[], LinearProbe]
+ProbeSettings = Mapping[str, str | int | float | tuple[float, ...] | None]  # what decides a fit
 Rows = NDArray[np.bool_] | slice
 ALL = slice(None)
 BINARY = f"joint L-BFGS, C of {GRID} by validation"
 SOFTMAX = f"softmax of all classes, L-BFGS, C of {GRID} by top-1 accuracy of validation"
 ADAM = "Adam 1e-3, batch 32, 9375 steps (the authors', without their flips)"
-MEAN, WEIGHTED = "mean", "prevalence-weighted mean"
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,12 @@ def fit(context: Context, system: System, exclusive: bool = False) -> LinearProb
     Of exclusive classes one for all (`SOFTMAX`), else one for each attribute (`BINARY`).
     """
     train, valid, _ = selections(context)
-    best, named = (fit_best_softmax, "softmax, L-BFGS") if exclusive else (fit_best, "L-BFGS")
-    features, valid_features = (context.codes.features(system, one) for one in (train, valid))
-    labels, valid_labels = (torch.from_numpy(one.labels) for one in (train, valid))
+    best, learner = (fit_best_softmax, "softmax, L-BFGS") if exclusive else (fit_best, "L-BFGS")
+    features, valid_features = (context.codes.features(system, part) for part in (train, valid))
+    labels, valid_labels = (torch.from_numpy(part.labels) for part in (train, valid))
     data = {"features": features, "labels": labels}
     data |= {"valid_features": valid_features, "valid_labels": valid_labels}
-    settings: dict[str, object] = {"probe": named, "grid": GRID}
+    settings: ProbeSettings = {"probe": learner, "grid": GRID}
     try:
         return stored(context, settings, data, lambda: best(**data, grid=GRID)[0])
     except ValueError as error:
@@ -75,7 +76,8 @@ def fit_adam(context: Context, system: System, rows: Rows = ALL) -> LinearProbe:
     """The paper's classifier of a system's semantic code, which also edits images; fitted to some `rows`
     of the training images.
     """
-    train, settings = selections(context)[0], {"probe": ADAM, "seed": context.seed}
+    train = selections(context)[0]
+    settings: ProbeSettings = {"probe": ADAM, "seed": context.seed}
     features = context.codes.features(system, train)[rows]
     labels = torch.from_numpy(train.labels[rows])
     data = {"features": features, "labels": labels}
@@ -84,7 +86,7 @@ def fit_adam(context: Context, system: System, rows: Rows = ALL) -> LinearProbe:
 
 
 def stored(
-    context: Context, settings: Mapping[str, object], data: Mapping[str, Tensor], fitted: Fit
+    context: Context, settings: ProbeSettings, data: Mapping[str, Tensor], fitted: Fit
 ) -> LinearProbe:
     """A fit from the store, under its settings and the data that it was made from."""
 
@@ -93,9 +95,9 @@ def stored(
 
     key = {"work": "probe", **settings}
     key |= {name: digest(tensor.numpy()) for name, tensor in data.items()}
-    none = LinearProbe.unfitted(data["features"].shape[1], data["labels"].shape[1])
-    found = context.store.once(key, lambda: arrays(fitted()), lambda: arrays(none))
-    return LinearProbe(**{name: torch.from_numpy(array) for name, array in found.items()})
+    unfitted = LinearProbe.unfitted(data["features"].shape[1], data["labels"].shape[1])
+    kept = context.store.once(key, lambda: arrays(fitted()), lambda: arrays(unfitted))
+    return LinearProbe(**{name: torch.from_numpy(array) for name, array in kept.items()})
 
 
 def fits(context: Context, adam: bool, regressions: bool = True) -> Iterator[Work]:
@@ -103,13 +105,13 @@ def fits(context: Context, adam: bool, regressions: bool = True) -> Iterator[Wor
     train, names = len(selections(context)[0]), context.dataset.attribute_names
     means = f"{len(names)} attributes, {MEAN} and {WEIGHTED}"
     if regressions:
-        what = f"fit: joint L-BFGS, C of {len(GRID)} values; {means}"
-        yield Work(what, train, Calls(), shared=what)
+        work = f"fit: joint L-BFGS, C of {len(GRID)} values; {means}"
+        yield Work(work, train, Calls(), shared=work)
         if of_classes(context):
             yield Work("fit: softmax, L-BFGS; top-1 accuracy", train, Calls())
     if adam:
-        what = f"fit: Adam, 9,375 steps of 32; {means}"
-        yield Work(what, train, Calls(), shared=what)
+        work = f"fit: Adam, 9,375 steps of 32; {means}"
+        yield Work(work, train, Calls(), shared=work)
 
 
 def of_classes(context: Context) -> bool:

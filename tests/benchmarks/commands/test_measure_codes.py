@@ -10,10 +10,10 @@ from in_process import signals_kept
 from refusal import refusal
 
 from benchmarks.measure import main
-from benchmarks.measuring import numbers
+from benchmarks.measuring import codes as measured_codes
 from benchmarks.measuring.codes import are_codes, read
 from benchmarks.metrics.codes import explain, schema
-from benchmarks.metrics.codes.data import Codes, Labels
+from benchmarks.metrics.codes.data import Codes, LabelColumns
 from benchmarks.metrics.codes.table import fields, measure
 from benchmarks.metrics.protocols.explain import in_words
 from diffae.system import cli
@@ -29,7 +29,7 @@ VALUES = (VALUES + 2 * DRAW.normal(size=VALUES.shape)).astype(np.float32)
 SPLIT = np.repeat([0, 2, 1], [120, 80, 40])
 PERSONS = DRAW.permutation(np.repeat(np.arange(80), 3))
 FILES = np.array([f"{n:03}.png" for n in DRAW.permutation(1000)[:N]])
-LABELS = Labels(COLUMNS.astype(float), NAMES, KINDS)
+LABELS = LabelColumns(COLUMNS.astype(float), NAMES, KINDS)
 WORDS = np.array(["train", "valid", "test"])[SPLIT]
 
 
@@ -94,7 +94,9 @@ def test_one_file_may_hold_all(at):
     given = {"labels": COLUMNS, "names": np.array(NAMES), "split": WORDS, "persons": PERSONS}
     found, told = read(at("all.npz", codes=VALUES, **given))
     kinds = ("binary", "binary", "classes", "real")  # whole numbers without a gap are classes
-    assert equal(found, Codes(VALUES.astype(float), Labels(COLUMNS, NAMES, kinds), SPLIT, _who()))
+    assert equal(
+        found, Codes(VALUES.astype(float), LabelColumns(COLUMNS, NAMES, kinds), SPLIT, _who())
+    )
     assert told[2] == "split: 120 train, 40 valid, 80 test, as said; of 80 persons"
 
 
@@ -222,7 +224,7 @@ def test_the_numbers_are_those_of_the_table(codes, labels, capsys):
         before = lines[lines.index(line) - 1]
         error = f", standard error {found.stderr:.3g} over images"
         assert before == f"images: {found.n}{error}"
-        assert all(note in lines for note in found.notes)
+        assert all(note in lines for note in found.remarks)
         how = {k: str(v) for k, v in fields(name, plain).items()} | {"codes.most": "all"}
         if name == "knn":
             how |= {"knn.neighbours": "chosen for each label", "knn.temperature": "none"}
@@ -298,7 +300,7 @@ def of_six_shapes() -> Codes:
     shapes, smiling = draw.integers(0, 6, 600), draw.integers(0, 2, 600)
     values = draw.normal(size=(6, 6))[shapes] + smiling[:, None] + draw.normal(size=(600, 6))
     labels = np.stack([shapes, smiling], 1).astype(float)
-    return Codes(values, Labels(labels, ("shape", "smiling"), ("classes", "binary")))
+    return Codes(values, LabelColumns(labels, ("shape", "smiling"), ("classes", "binary")))
 
 
 def test_each_number_by_each_protocol_and_why_they_differ(few):
@@ -359,7 +361,7 @@ def test_explain_writes_the_page_the_picture_and_the_tables(whole, few, tmp_path
 
 def test_wide_codes_are_explained_without_what_is_bound_to_axes(at, monkeypatch, capsys):
     some = {name: schema.NUMBERS[name] for name in ("rankme", "tad", "mig")}
-    for module in (explain, numbers):
+    for module in (explain, measured_codes):
         monkeypatch.setattr(module, "NUMBERS", some)
     wide = np.random.default_rng(4).normal(size=(N, 65))
     main(["--explain", str(at("wide.npz", codes=wide, labels=COLUMNS[:, :2]))])

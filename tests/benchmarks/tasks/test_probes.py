@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from systems import Cells
 
 from benchmarks.core.runner.evaluation import rows
+from benchmarks.metrics.codes import probes as scores
 from benchmarks.tasks import probes
 from benchmarks.tasks.shared import probe_fits
 from probes import LinearProbe, fit_adam_paper, influences
@@ -290,15 +291,15 @@ def test_there_is_a_top_k_only_of_more_than_k_classes(context, count):
     with_classes(context, count)
     found = rows(probes.BENCHMARK, context, [COLOURS])
     tops = {row.metric: row.value for row in found if row.metric.startswith("top")}
-    assert list(tops) == [f"top{k}" for k in probes.TOP if k < count] and max(tops.values()) < 1
+    assert list(tops) == [f"top{k}" for k in scores.TOP if k < count] and max(tops.values()) < 1
 
 
 def test_of_many_classes_only_the_means_have_rows(context, monkeypatch):
     """And these are the same as with a row for each class."""
-    monkeypatch.setattr(probes, "LISTED", 4)
+    monkeypatch.setattr(scores, "LISTED", 4)
     with_classes(context, 6)
     many = list(rows(probes.BENCHMARK, context, [COLOURS]))
-    monkeypatch.setattr(probes, "LISTED", 6)
+    monkeypatch.setattr(scores, "LISTED", 6)
     few = list(rows(probes.BENCHMARK, context, [COLOURS]))
     assert {row.setting for row in many} == {"", probes.MEAN, probes.WEIGHTED}
     assert {row.note for row in many if row.setting} == {"of 6 attributes"}

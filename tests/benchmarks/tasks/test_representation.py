@@ -15,11 +15,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from systems import Cells
 
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.metrics.codes.data import Codes, Labels
+from benchmarks.metrics.codes.data import Codes, LabelColumns
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
 from benchmarks.tasks import probes, representation
-from benchmarks.tasks.shared import code_numbers
+from benchmarks.tasks.shared import stored_estimates
 from diffae.data import open_combinations, open_dataset, open_portraits
 from diffae.data.portraits.attributes import GRID
 
@@ -164,7 +164,7 @@ def test_the_same_codes_differ_by_nothing_and_errors_are_paired(labelled):
     for metric, setting in (("auroc", "16 labels"), ("knn", "mean"), ("code_length", "mean")):
         ours, theirs = (found[name, metric, setting] for name in ("colours", "twin"))
         assert ours.stderr > 0
-        assert difference_error(ours.uncertainty, theirs.uncertainty).stderr < 1e-12
+        assert ours.estimate.minus(theirs.estimate).stderr < 1e-12
 
 
 def test_chance_is_what_codes_without_information_give(labelled):
@@ -229,7 +229,7 @@ def test_a_second_run_fits_nothing_again(labelled, monkeypatch):
 
     for name in ("few_labels", "code_length"):
         monkeypatch.setattr(representation, name, again)
-    monkeypatch.setattr(code_numbers, "measure", again)
+    monkeypatch.setattr(stored_estimates, "estimates", again)
     assert told() == first
     labelled.dataset = replace(labelled.dataset, attributes=~labelled.dataset.attributes)
     with pytest.raises(AssertionError, match="measured again"):
@@ -280,7 +280,7 @@ def test_what_is_refused_is_a_row_with_the_reason_and_is_kept(labelled, monkeypa
     labelled.profile = labelled.profile.changed_by({"representation.axes": True})
     first = measured(labelled)["colours", "ridge_r2", "noise"]
     assert first.value is None and first.note.startswith("needs ")
-    monkeypatch.setattr(code_numbers, "measure", None)
+    monkeypatch.setattr(stored_estimates, "estimates", None)
     assert measured(labelled)["colours", "ridge_r2", "noise"].note == first.note
 
 
@@ -308,7 +308,7 @@ def of_set(data):
     """The codes and discrete labels of all images of a data set, in the order of the run."""
     order = np.random.default_rng([0, 1]).permutation(len(data))
     known = data.factors(order)
-    return Codes(SYSTEM.encode_semantic(data.batch(order)).double().numpy(), Labels(*known))
+    return Codes(SYSTEM.encode_semantic(data.batch(order)).double().numpy(), LabelColumns(*known))
 
 
 def test_factors_of_the_portraits_that_ship(context, monkeypatch):
@@ -336,7 +336,7 @@ def fewer_votes(monkeypatch):
     whole = named("plain")
     small = replace(whole.sections["factor_vae"], train=500, test=200, tables=2)
     few = replace(whole, sections={**whole.sections, "factor_vae": small})
-    for module in (code_numbers, sys.modules[__name__]):
+    for module in (stored_estimates, sys.modules[__name__]):
         monkeypatch.setattr(module, "named", lambda _: few)
 
 

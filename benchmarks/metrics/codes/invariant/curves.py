@@ -4,19 +4,25 @@ Both are of binary labels; logistic regressions are those of `probes`.
 """
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, parts
-from benchmarks.metrics.codes.errors import found, of_columns
+from benchmarks.metrics.codes.data import Codes, Floats, Ints, parts
+from benchmarks.metrics.codes.errors import (
+    estimate_on_rows,
+    estimate_over_fits,
+    of_columns,
+    undefined,
+)
 from benchmarks.metrics.codes.invariant.linear import by_column
+from benchmarks.metrics.group import Group
 from diffae.system.errors import UserError
 from probes.linear import fit_lbfgs
 from probes.scale import held
 from probes.scores import auc_influence
+from reports.records.estimate import Estimate
 
 COUNTS, DRAWS = (16, 64, 256, 1024), 5
 ORDERS, FIRST = 2, 16
@@ -26,35 +32,51 @@ STEPS = 500  # at most, of a fit
 
 def few_labels(
     codes: Codes, seed: int, counts: tuple[int, ...] = COUNTS, draws: int = DRAWS
-) -> Mapping[int, Found]:
+) -> dict[int, Estimate]:
     """The mean AUROC of binary labels on the test rows, by the number of labelled images.
 
     For each count, `draws` random subsets of all other rows are fitted on, with C = 1, so that no
-    other label is used; a label of one class in a draw has AUROC 0.5. Counts above the number of rows
-    are left out. The error is over images and over draws.
+    other label is used; a label of one class in a draw has AUROC 0.5. The error is over images and
+    over draws.
     """
     codes, y = _binary(codes)
     part = parts(codes, seed)
     pool = np.union1d(part.train, part.valid)
+    if not np.ptp(y[part.test], axis=0).any():
+        why = "no binary label has both values on the scored rows"
+        return dict.fromkeys(counts, undefined(why))
     curve = {}
-    for count in (count for count in counts if count <= len(pool)):
-        values, influences = [], []
-        for draw in range(draws):
-            rows = np.random.default_rng([seed, count, draw]).choice(pool, count, replace=False)
-            each, influence = by_column(
-                auc_influence, _logits(codes, rows, part.test, 1.0), y[part.test]
-            )
-            kept = np.isfinite(each)
-            if not kept.any():
-                raise UserError("no binary label has both values on the scored rows")
-            values.append(each[kept].mean())
-            influences.append(influence[:, kept].mean(1))
-        curve[count] = _over_fits(values, np.mean(influences, axis=0), codes, part.test)
+    for count in counts:
+        if count > len(pool):
+            few = f"needs {count:,} images to label; there are {len(pool):,}"
+            curve[count] = undefined(few)
+            continue
+        subsets = [np.random.default_rng([seed, count, draw]) for draw in range(draws)]
+        each = [
+            _mean_auroc(codes, random.choice(pool, count, replace=False), part.test)
+            for random in subsets
+        ]
+        values, influences = zip(*each, strict=True)
+        units = codes.units.named("draws", f"{count:,} labels", seed, draws)
+        influence = np.mean(influences, axis=0)
+        curve[count] = estimate_over_fits(values, influence, codes, part.test, units)
     return curve
 
 
-def code_length(codes: Codes, seed: int, orders: int = ORDERS) -> Found:
+def _mean_auroc(codes: Codes, fitted: Ints, rows: Ints) -> tuple[float, Floats]:
+    """The mean AUROC of the labels that have both values on these rows, and the influence [n] of each row."""
+    y = codes.y[rows]
+    each, influence = by_column(auc_influence, _logits(codes, fitted, rows, 1.0), y)
+    kept = np.isfinite(each)
+    return each[kept].mean(), influence[:, kept].mean(1)
+
+
+def code_length(
+    codes: Codes, seed: int, orders: int = ORDERS, rows: Ints | None = None
+) -> Estimate:
     """Bits of a binary label by its online (prequential) code, the mean over labels, images and orders.
+
+    It is of the images in these rows, or of all.
 
     The labels of the first 16 images take a bit each. Those of the next as many are coded by the
     probabilities of a fit to all before them, and so on, in blocks that double (Blier and Ollivier
@@ -62,14 +84,25 @@ def code_length(codes: Codes, seed: int, orders: int = ORDERS) -> Found:
     blocks before it shortest, for each label. Pictures of a person are in one run of an order. The
     error is over images and over orders, with the fits fixed.
     """
-    codes, y = _binary(codes)
-    each = [bits(codes, np.random.default_rng([seed, order])) for order in range(orders)]
-    means = [one.mean() for one in each]
-    influence = of_columns(np.mean(each, axis=0)).mean(1)
+    drawn = codes.units.named("draws", "mean", seed, orders)
+    codes, y = _binary(codes if rows is None else codes.of(rows))
+    lengths = [bits(codes, np.random.default_rng([seed, order])) for order in range(orders)]
+    means = [length.mean() for length in lengths]
+    influence = of_columns(np.mean(lengths, axis=0)).mean(1)
     share = y.mean(0).clip(1e-12, 1 - 1e-12)
     entropy = -(share * np.log2(share) + (1 - share) * np.log2(1 - share)).mean()
-    rows = np.arange(len(codes.values))
-    return _over_fits(means, influence, codes, rows, f"entropy {entropy:.4f} bits")
+    note = f"entropy {entropy:.4f} bits"
+    return estimate_over_fits(means, influence, codes, np.arange(len(y)), drawn, note)
+
+
+def entropy_of_labels(codes: Codes, rows: Ints) -> Estimate:
+    """Bits of a binary label by its share alone, which codes without information take, over these rows."""
+    binary = codes.labels.of_kind("binary") if codes.labels else []
+    y = codes.y[rows][:, binary] > 0
+    surprise = -np.log2(np.where(y, y.mean(0), 1 - y.mean(0)))
+    influence = of_columns(surprise).mean(1)
+    mean = float(surprise.mean())
+    return estimate_on_rows(mean, influence, codes, rows, "entropy of the labels")
 
 
 def bits(codes: Codes, random: np.random.Generator) -> Floats:
@@ -82,9 +115,9 @@ def bits(codes: Codes, random: np.random.Generator) -> Floats:
     while start < n:
         seen, block = order[:start], order[start : 2 * start]
         signs = 1 - 2 * y[block]
-        every = [np.logaddexp(0, signs * _logits(codes, seen, block, C)) / np.log(2) for C in GRID]
-        length[block] = np.choose(before.argmin(0), every)
-        before += np.sum(every, axis=1)
+        by_C = [np.logaddexp(0, signs * _logits(codes, seen, block, C)) / np.log(2) for C in GRID]
+        length[block] = np.choose(before.argmin(0), by_C)
+        before += np.sum(by_C, axis=1)
         start *= 2
     return length
 
@@ -111,12 +144,10 @@ def _logits(codes: Codes, fitted: Ints, rows: Ints, C: float) -> Floats:
     return probe.logits(torch.as_tensor(codes.values[rows]).float()).double().numpy()
 
 
-def _over_fits(
-    values: list[float], influence: Floats, codes: Codes, rows: Ints, *notes: str
-) -> Found:
-    """The mean of the values of several fits, its error over what is scored and over fits."""
-    one = found(float(np.mean(values)), influence, codes, rows, *notes)
-    if one.stderr is None or len(values) < 2:
-        return replace(one, stderr=None, influence=None)
-    error = float(np.hypot(one.stderr, np.std(values, ddof=1) / len(values) ** 0.5))
-    return replace(one, stderr=error, over=f"{one.over} and fits", fits=tuple(values))
+def _estimates(
+    codes: Codes, seed: int, orders: int = ORDERS, rows: Ints | None = None
+) -> dict[str, Estimate]:
+    return {"code_length": code_length(codes, seed, orders, rows)}
+
+
+GROUPS = (Group(("code_length",), "codes and labels", _estimates),)

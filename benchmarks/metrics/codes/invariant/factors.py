@@ -21,26 +21,33 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import log_softmax
 
 from benchmarks.metrics.codes.axes import refuse_real_values
-from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, Kind, Split
-from benchmarks.metrics.codes.errors import found, of_columns
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Ints, Kind, Split
+from benchmarks.metrics.codes.errors import estimate_on_rows, of_columns
 from benchmarks.metrics.codes.invariant import linear
-from benchmarks.metrics.codes.invariant.linear import Linear, Scores, Task, measured, pearson
-from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.invariant.linear import (
+    LinearFit,
+    Scores,
+    Task,
+    estimate_by_fits,
+    pearson,
+)
+from benchmarks.metrics.codes.number import single
 from diffae.system.errors import UserError
 from probes.linear import LinearProbe
 from probes.scores import auc_influence
 from probes.softmax import softmax_loss
+from reports.records.estimate import Estimate
 
 BALANCED, ONE_HOT = "without penalty, balanced", "one-hot, balanced"
 LEAST = 1e-300  # of a probability
 
 
-class Explicitness(Linear):
+class Explicitness(LinearFit):
     """The choices of `explicitness`. A factor of two values is one of two classes."""
 
 
 @dataclass(frozen=True)
-class Infoe(Linear):
+class Infoe(LinearFit):
     """The choices of `infoe`.
 
     learner   "penalised", its C chosen by the likelihood; or scikit-learn's of 100 steps without a
@@ -62,13 +69,13 @@ def balanced(x: Any, y: Floats, rows: Ints) -> Floats:
     """Log probabilities [n, C] by scikit-learn, of one-hot y [n, C]; x may be sparse."""
     from sklearn.linear_model import LogisticRegression
 
-    found = np.full(y.shape, LEAST)
+    probabilities = np.full(y.shape, LEAST)
     model = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=100)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that 100 steps do not suffice
         model.fit(x[rows], y[rows].argmax(1))
-    found[:, model.classes_] = model.predict_proba(x).clip(LEAST)
-    return np.log(found)
+    probabilities[:, model.classes_] = model.predict_proba(x).clip(LEAST)
+    return np.log(probabilities)
 
 
 def of_values(x: Floats) -> Any:
@@ -87,7 +94,7 @@ def one_hot(y: Floats, count: int) -> Floats:
 def log_probabilities(task: Task) -> Iterator[Floats]:
     """Log probabilities [n, C] of the classes of one factor."""
     task = replace(task, y=one_hot(task.y, int(task.y.max()) + 1))
-    learner = task.how.learner if isinstance(task.how, Infoe) else "penalised"
+    learner = task.choices.learner if isinstance(task.choices, Infoe) else "penalised"
     if learner == ONE_HOT:
         yield balanced(of_values(task.x), task.y, task.fitted)
     elif learner == BALANCED:
@@ -103,10 +110,10 @@ def aurocs(log_p: Floats, y: Floats, _: Any) -> tuple[float, Floats]:
     return float(np.mean(each)), influence.mean(1)
 
 
-def explained(log_p: Floats, y: Floats, how: Infoe) -> tuple[float, Floats]:
+def explained(log_p: Floats, y: Floats, choices: Infoe) -> tuple[float, Floats]:
     """1 less the cross-entropy over the entropy of y [n, C], and the influence [n] of each row."""
     shares = np.full(y.shape[1], 1 / y.shape[1])
-    if how.learner == "penalised":
+    if choices.learner == "penalised":
         shares = y.mean(0)
     loss = -(log_p * y).sum(1)
     entropy = -(np.log(shares.clip(LEAST)) * y).sum(1)
@@ -114,17 +121,19 @@ def explained(log_p: Floats, y: Floats, how: Infoe) -> tuple[float, Floats]:
     return 1 - ratio, of_columns(ratio * entropy - loss) / entropy.mean()
 
 
-def _compute(
-    codes: Codes, how: Linear, seed: int, score: Callable[..., tuple[float, Floats]]
-) -> Found:
+def _of_factors(
+    codes: Codes, choices: LinearFit, seed: int, score: Callable[..., tuple[float, Floats]]
+) -> Estimate:
+    """The mean over factors of a score of their classifiers."""
+
     def scores(log_p: Floats, y: Floats) -> Scores:
         if not np.ptp(y):
             return np.array([np.nan]), np.full(y.shape, np.nan)
-        value, influence = score(log_p, one_hot(y, log_p.shape[1]), how)
+        value, influence = score(log_p, one_hot(y, log_p.shape[1]), choices)
         return np.array([value]), influence[:, None]
 
     alone = np.hsplit(codes.classes.astype(float), codes.y.shape[1])
-    return measured(codes, how, seed, log_probabilities, scores, together=alone)
+    return estimate_by_fits(codes, choices, seed, log_probabilities, scores, together=alone)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -141,27 +150,28 @@ class Mcc(Split):
     rows: Literal["held out", "in-sample"] = "held out"
 
 
-class Cca(Linear):
+class Cca(LinearFit):
     """The choices of `cca`: the penalty is the one of the largest mean correlation."""
 
 
-def mcc(codes: Codes, how: Mcc, seed: int) -> Found:
+def mcc(codes: Codes, choices: Mcc, seed: int) -> Estimate:
     """The mean correlation of each factor with the dimension that is assigned to it, so that the sum of
     absolute correlations is the largest, with the sign that it has there.
 
     Factors without a dimension, where there are fewer, count as 0.
     """
-    (part,), x, y = how.folds(codes, seed), codes.values, codes.y
+    (part,), x, y = choices.folds(codes, seed), codes.values, codes.y
     fitted, test = part.fitted, part.test
-    each = [pearson(x[fitted], np.repeat(one[:, None], x.shape[1], 1))[0] for one in y[fitted].T]
-    matrix = np.nan_to_num(each)  # K x d
+    copies = (np.repeat(label[:, None], x.shape[1], 1) for label in y[fitted].T)
+    matrix = np.nan_to_num([pearson(x[fitted], label)[0] for label in copies])  # K x d
     pairs = linear_sum_assignment(-np.abs(matrix))
     r, influence = pearson(x[test][:, pairs[1]], y[test][:, pairs[0]])
     signs = np.sign(matrix[pairs]) / y.shape[1]
-    return found(np.nan_to_num(r) @ signs, np.nan_to_num(influence) @ signs, codes, test)
+    value, influence = np.nan_to_num(r) @ signs, np.nan_to_num(influence) @ signs
+    return estimate_on_rows(value, influence, codes, test)
 
 
-def cca(codes: Codes, how: Cca, seed: int) -> Found:
+def cca(codes: Codes, choices: Cca, seed: int) -> Estimate:
     """The mean canonical correlation of codes and labels; those that the code has too few dimensions
     for count as 0.
 
@@ -171,15 +181,15 @@ def cca(codes: Codes, how: Cca, seed: int) -> Found:
     """
     u, s, _ = np.linalg.svd(codes.y - codes.y.mean(0), full_matrices=False)
     white = u[:, s > s[0] * 1e-10]
-    if any(len(part.train) < white.shape[1] for part in how.folds(codes, seed)):
+    if any(len(part.train) < white.shape[1] for part in choices.folds(codes, seed)):
         raise UserError(f"cca: needs {white.shape[1]} training rows for as many labels: give more")
-    return measured(codes, how, seed, _along_axes, _correlations, together=[white])
+    return estimate_by_fits(codes, choices, seed, _along_axes, _correlations, together=[white])
 
 
 def _along_axes(task: Task) -> Iterator[Floats]:
     """Codes and labels along the directions [n, 2 K] of each regression."""
-    for one in linear.regressions(task):
-        centred = one - one[task.fitted].mean(0)
+    for predicted in linear.regressions(task):
+        centred = predicted - predicted[task.fitted].mean(0)
         _, s, axes = np.linalg.svd(centred[task.fitted], full_matrices=False)
         there = s > s[0] * 1e-6  # a code of fewer dimensions than labels has fewer correlations
         yield np.hstack([centred @ axes.T * there, task.y @ axes.T])
@@ -190,9 +200,13 @@ def _correlations(both: Floats, _: Floats) -> Scores:
 
 
 ANY: tuple[Kind, ...] = (*DISCRETE, "real")
-NUMBERS = {
-    "explicitness": Number(Explicitness, partial(_compute, score=aurocs), DISCRETE),
-    "infoe": Number(Infoe, partial(_compute, score=explained), DISCRETE),
-    "mcc": Number(Mcc, mcc, ANY),
-    "cca": Number(Cca, cca, ANY),
-}
+
+
+GROUPS = (
+    single(
+        "explicitness", partial(_of_factors, score=aurocs), Explicitness, DISCRETE, is_scored=True
+    ),
+    single("infoe", partial(_of_factors, score=explained), Infoe, DISCRETE, is_scored=True),
+    single("mcc", mcc, Mcc, ANY, is_scored=True),
+    single("cca", cca, Cca, ANY, is_scored=True),
+)

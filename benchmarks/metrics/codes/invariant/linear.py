@@ -13,15 +13,17 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-from benchmarks.metrics.codes.data import NO_CHOICE, NUMERIC, Codes, Floats, Found, Ints, Split
-from benchmarks.metrics.codes.errors import mean_of_labels, of_columns
-from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.data import NO_CHOICE, NUMERIC, Codes, Floats, Ints, Split
+from benchmarks.metrics.codes.errors import estimate_of_labels, of_columns
+from benchmarks.metrics.codes.number import CodeGroup, single
 from diffae.system.errors import UserError
 from probes.linear import GRID, fit_best, fit_lbfgs, logistic_loss, mean_auroc
 from probes.scores import ap_influence, auc_influence
+from reports.records.estimate import Estimate
 
 PENALTIES = tuple(10.0 ** np.arange(-3, 6))
 EPOCHS, RATE = 15, 1e-3
@@ -29,7 +31,7 @@ ON_TEST = "on the scored rows"
 
 
 @dataclass(frozen=True)
-class Linear(Split):
+class LinearFit(Split):
     """A linear fit of each label.
 
     rows      as of `Split`, but for "drawn"
@@ -45,7 +47,7 @@ class Linear(Split):
 
 
 @dataclass(frozen=True)
-class Fitted(Linear):
+class Fitted(LinearFit):
     """A linear fit with a learner.
 
     learner   "penalised": a logistic regression whose C, 0.01 to 10, is chosen by the mean AUROC, or
@@ -65,7 +67,7 @@ class Ap(Fitted):
     """The choices of `ap`."""
 
 
-class Ridge(Linear):
+class Ridge(LinearFit):
     """The choices of `ridge_r2`: its learner is a ridge regression, as `Fitted` has it."""
 
 
@@ -88,7 +90,7 @@ Score = Callable[[Floats, Floats], Scores]
 
 def by_column(score: Callable[..., tuple[float, Floats]], logits: Floats, y: Floats) -> Scores:
     """A score of `probes` of each binary label."""
-    each = [score(one, truth > 0) for one, truth in zip(logits.T, y.T, strict=True)]
+    each = [score(column, truth > 0) for column, truth in zip(logits.T, y.T, strict=True)]
     return np.array([value for value, _ in each]), np.stack([i for _, i in each], axis=1)
 
 
@@ -129,18 +131,32 @@ class Task:
     y: Floats
     fitted: Ints
     judged: Ints
-    how: Linear
+    choices: LinearFit
     seed: int
 
 
 Fits = Callable[[Task], Iterator[Floats]]
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """What is predicted in a fold.
+
+    each    predictions and labels [n, K] of the scored rows, by each fit
+    varied  which labels have two values or more on the rows that are fitted on
+    rows    the rows [n] that are scored
+    """
+
+    each: Sequence[tuple[Floats, Floats]]
+    varied: NDArray[np.bool_]
+    rows: Ints
+
+
 def classifier(task: Task, loss: Any = logistic_loss, score: Any = mean_auroc) -> Floats:
     """The logits [n, K] of all rows by the logistic regressions of `probes`."""
     x, y = torch.as_tensor(task.x).float(), torch.as_tensor(task.y).float()
     four = x[task.fitted], y[task.fitted], x[task.judged], y[task.judged]
-    if task.how.chosen == "not":
+    if task.choices.chosen == "not":
         return fit_lbfgs(*four[:2], loss=loss).logits(x).numpy()
     try:
         return fit_best(*four, GRID, loss, score)[0].logits(x).numpy()
@@ -152,8 +168,8 @@ def ridges(x: Floats, y: Floats, rows: Ints, penalties: tuple[float, ...]) -> It
     """Ridge regressions on these rows: least squared errors + penalty |w|^2, with a free intercept."""
     mean, centre = x[rows].mean(0), y[rows].mean(0)
     # PyTorch's is many times as fast as NumPy's
-    found = torch.linalg.svd(torch.from_numpy(x[rows] - mean), full_matrices=False)
-    u, s, v = (one.numpy() for one in found)
+    factors = torch.linalg.svd(torch.from_numpy(x[rows] - mean), full_matrices=False)
+    u, s, v = (factor.numpy() for factor in factors)
     of_y, rotated = u.T @ (y[rows] - centre), (x - mean) @ v.T
     for penalty in penalties:
         yield centre + rotated @ ((s / (s**2 + penalty))[:, None] * of_y)
@@ -182,7 +198,7 @@ def epochs(
 
 def classifiers(task: Task) -> Iterator[Floats]:
     """Logits of binary labels."""
-    if isinstance(task.how, Fitted) and task.how.learner == "Adam":
+    if isinstance(task.choices, Fitted) and task.choices.learner == "Adam":
         loss = binary_cross_entropy_with_logits
         return epochs(task.x, task.y, task.fitted, task.seed, loss, 128, shuffled=False)
     return iter([classifier(task)])
@@ -191,9 +207,9 @@ def classifiers(task: Task) -> Iterator[Floats]:
 def regressions(task: Task) -> Iterator[Floats]:
     """Predictions of real-valued labels."""
     given = task.x, task.y, task.fitted
-    if isinstance(task.how, Fitted) and task.how.learner == "Adam":
+    if isinstance(task.choices, Fitted) and task.choices.learner == "Adam":
         return epochs(*given, task.seed, mse_loss, 64, shuffled=True)
-    return ridges(*given, (1.0,) if task.how.chosen == "not" else PENALTIES)
+    return ridges(*given, (1.0,) if task.choices.chosen == "not" else PENALTIES)
 
 
 # The number ---------------------------------------------------------------------------------------
@@ -213,47 +229,89 @@ def best(task: Task, fits: Fits, by: Score) -> Floats:
         return float(np.nanmean(each)) if np.isfinite(each).any() else -np.inf
 
     candidates = fits(task)
-    is_last = task.how.chosen == "not"
+    is_last = task.choices.chosen == "not"
     return deque(candidates, 1).pop() if is_last else max(candidates, key=quality)
 
 
-def measured(
-    codes: Codes, how: Linear, seed: int, fits: Fits, score: Score, together: Sequence[Floats] = ()
-) -> Found:
-    """The mean score of the labels, of the candidate that is best by it or by the `criterion`.
+def predictions(
+    codes: Codes,
+    choices: LinearFit,
+    seed: int,
+    fits: Fits,
+    by: Score,
+    together: Sequence[Floats] = (),
+) -> tuple[list[Predictions], list[str]]:
+    """What is predicted of the scored rows of each fold by the candidate that is best by the score `by`.
 
-    `together` are the labels [n, K] of each fit: all of them, unless given.
+    `together` are the labels [n, K] of each fit: all of them, unless given. Notes say what fits warned of.
     """
-    found, unfinished = [], dict[str, None]()  # as warnings of fits say
-    criteria = {"R2": r2, "r": pearson}
-    by = criteria[how.criterion] if isinstance(how, Regression) else score
-    for part in how.folds(codes, seed):
-        fitted = part.train if how.chosen == "on validation rows" else part.fitted
-        judged = part.test if how.chosen == ON_TEST else part.valid
-        if how.chosen != "not" and not len(judged):
+    folds, warned = [], dict[str, None]()
+    for part in choices.folds(codes, seed):
+        fitted = part.train if choices.chosen == "on validation rows" else part.fitted
+        judged = part.test if choices.chosen == ON_TEST else part.valid
+        if choices.chosen != "not" and not len(judged):
             raise UserError(NO_CHOICE)
-        x = codes.values if how.scaling == "none" else standardised(codes.values, fitted)
-        tasks = [Task(x, y, fitted, judged, how, seed) for y in together or [codes.y]]
+        x = codes.values if choices.scaling == "none" else standardised(codes.values, fitted)
+        tasks = [Task(x, y, fitted, judged, choices, seed) for y in together or [codes.y]]
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            scores = [score(best(t, fits, by)[part.test], t.y[part.test]) for t in tasks]
-        unfinished |= {str(x.message): None for x in caught if issubclass(x.category, UserWarning)}
+            each = [(best(task, fits, by)[part.test], task.y[part.test]) for task in tasks]
+        warned |= {str(x.message): None for x in caught if issubclass(x.category, UserWarning)}
         varied = np.ptp(np.hstack([task.y for task in tasks])[fitted], axis=0) > 0
-        values = np.where(varied, np.concatenate([value for value, _ in scores]), np.nan)
-        found.append((values, np.hstack([influence for _, influence in scores]), part.test))
-    notes = [*unfinished, *["chosen on the scored rows"] * (how.chosen == ON_TEST)]
-    notes += ["fitted on the scored rows"] * (how.rows == "in-sample")
-    return mean_of_labels(found, codes, *notes)
+        folds.append(Predictions(each, varied, part.test))
+    notes = list(warned)
+    if choices.chosen == ON_TEST:
+        notes.append("chosen on the scored rows")
+    if choices.rows == "in-sample":
+        notes.append("fitted on the scored rows")
+    return folds, notes
 
 
-def _number(section: type, kinds: Any, fits: Fits, score: Score) -> Number:
-    return Number(section, partial(measured, fits=fits, score=score), kinds=kinds)
+def scored(folds: Sequence[Predictions], score: Score, codes: Codes, *notes: str) -> Estimate:
+    """The mean score of the labels."""
+    each = []
+    for fold in folds:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of labels with one value
+            scores = [score(predicted, y) for predicted, y in fold.each]
+        values = np.where(fold.varied, np.concatenate([value for value, _ in scores]), np.nan)
+        each.append((values, np.hstack([influence for _, influence in scores]), fold.rows))
+    return estimate_of_labels(each, codes, *notes)
 
 
-NUMBERS = {
-    "auroc": _number(Auroc, ("binary",), classifiers, partial(by_column, auc_influence)),
-    "ap": _number(Ap, ("binary",), classifiers, partial(by_column, ap_influence)),
-    "ridge_r2": _number(Ridge, NUMERIC, regressions, r2),
-    "pearson_r": _number(Regression, NUMERIC, regressions, pearson),
-    "label_mse": _number(Regression, NUMERIC, regressions, mse),
-}
+def estimate_by_fits(
+    codes: Codes,
+    choices: LinearFit,
+    seed: int,
+    fits: Fits,
+    score: Score,
+    together: Sequence[Floats] = (),
+) -> Estimate:
+    """The mean score of the labels, of the candidate that is best by it."""
+    folds, notes = predictions(codes, choices, seed, fits, score, together)
+    return scored(folds, score, codes, *notes)
+
+
+def _regression(codes: Codes, choices: Regression, seed: int) -> dict[str, Estimate]:
+    by = r2 if choices.criterion == "R2" else pearson
+    folds, notes = predictions(codes, choices, seed, regressions, by)
+    scores = {"pearson_r": pearson, "label_mse": mse}
+    return {name: scored(folds, score, codes, *notes) for name, score in scores.items()}
+
+
+_auroc = partial(estimate_by_fits, fits=classifiers, score=partial(by_column, auc_influence))
+_ap = partial(estimate_by_fits, fits=classifiers, score=partial(by_column, ap_influence))
+_ridge_r2 = partial(estimate_by_fits, fits=regressions, score=r2)
+GROUPS = (
+    single("auroc", _auroc, Auroc, ("binary",), is_scored=True),
+    single("ap", _ap, Ap, ("binary",), is_scored=True),
+    single("ridge_r2", _ridge_r2, Ridge, NUMERIC, is_scored=True),
+    CodeGroup(
+        ("pearson_r", "label_mse"),
+        "codes and labels",
+        _regression,
+        Regression,
+        NUMERIC,
+        is_scored=True,
+    ),
+)

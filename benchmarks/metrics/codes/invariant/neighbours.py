@@ -19,16 +19,22 @@ from benchmarks.metrics.codes.data import (
     NO_CHOICE,
     Codes,
     Floats,
-    Found,
     Ints,
-    Part,
     Split,
+    SplitRows,
 )
-from benchmarks.metrics.codes.errors import LISTED, blocks_of, found, mean_of_labels
+from benchmarks.metrics.codes.errors import (
+    LISTED,
+    Scored,
+    blocks_of,
+    estimate_on_rows,
+    mean_of_labels,
+)
 from benchmarks.metrics.codes.invariant.linear import standardised
-from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.number import single
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
+from reports.records.estimate import Estimate
 from reports.records.reading import few
 
 Bools = NDArray[np.bool_]
@@ -72,7 +78,8 @@ def nearest(x: Tensor, bank: Tensor, k: int, by_cosine: bool = False) -> tuple[T
         distances = torch.addmm(lengths[1], rows, bank.T, alpha=-2).topk(k, largest=False)
         squares = distances.values + squared[:, None]
         blocks.append((squares.clamp(min=0), distances.indices))
-    return torch.cat([one[0] for one in blocks]), torch.cat([one[1] for one in blocks])
+    squares_of_blocks, places = zip(*blocks, strict=True)
+    return torch.cat(squares_of_blocks), torch.cat(places)
 
 
 def _predicted(classes: Tensor, weights: Tensor) -> Ints:
@@ -90,23 +97,25 @@ def _score(hit: Bools, truth: Ints, balanced: bool) -> tuple[float, Floats]:
     return float(share.mean()), (hit - share[member]) / of_each[member]
 
 
-def varied_labels(codes: Codes, part: Part) -> Bools:
+def varied_labels(codes: Codes, part: SplitRows) -> Bools:
     """Which labels [K] have two values or more on the training rows and on the test rows."""
     return np.ptp(codes.y[part.train], axis=0) * np.ptp(codes.y[part.test], axis=0) > 0
 
 
-def _measurable(codes: Codes, how: Knn, scored: int) -> tuple[Codes, list[str]]:
+def _measurable(codes: Codes, choices: Knn, scored: int) -> tuple[Codes, list[str]]:
     """The codes with the labels that the protocol's code does not fail on, and a note of the others.
 
     Raises UserError if there are none, or if too few rows are `scored`.
     """
     assert codes.labels is not None
-    if scored < how.fewest_scored:
-        fails = f"the code of this protocol fails on fewer than {how.fewest_scored} test images"
+    if scored < choices.fewest_scored:
+        fails = f"the code of this protocol fails on fewer than {choices.fewest_scored} test images"
         raise UserError(f"knn: {fails}, and there are {scored}; give more images")
     counts = [len(np.unique(column)) for column in codes.y.T]
-    kept = [label for label, count in enumerate(counts) if count >= how.fewest_classes]
-    fails = f"the code of this protocol fails on labels of fewer than {how.fewest_classes} classes"
+    kept = [label for label, count in enumerate(counts) if count >= choices.fewest_classes]
+    fails = (
+        f"the code of this protocol fails on labels of fewer than {choices.fewest_classes} classes"
+    )
     if not kept:
         raise UserError(f"knn: {fails}, and there is no other label; take another protocol")
     left_out = [name for label, name in enumerate(codes.labels.names) if label not in kept]
@@ -114,19 +123,19 @@ def _measurable(codes: Codes, how: Knn, scored: int) -> tuple[Codes, list[str]]:
     return replace(codes, labels=codes.labels.of(kept)), notes
 
 
-def knn(codes: Codes, how: Knn, seed: int) -> Found:
+def knn(codes: Codes, choices: Knn, seed: int) -> Estimate:
     """The mean score of the labels, its error over images that are scored and that are neighbours.
 
     With a given k nothing is chosen, so that validation rows are neighbours too.
     """
-    part, t = Split().folds(codes, seed)[0], how.temperature
-    if how.neighbours:
+    part, t = Split().folds(codes, seed)[0], choices.temperature
+    if choices.neighbours:
         part = replace(part, train=part.fitted, valid=part.valid[:0])
-    is_unit = how.scaling == "unit length"
+    is_unit = choices.scaling == "unit length"
     x = torch.as_tensor(codes.values if is_unit else standardised(codes.values, part.train))
     x = (normalize(x) if is_unit else x).float()
-    given = (how.neighbours,) if how.neighbours else GRID
-    codes, notes = _measurable(codes, how, len(part.test))
+    given = (choices.neighbours,) if choices.neighbours else GRID
+    codes, notes = _measurable(codes, choices, len(part.test))
     assert codes.labels is not None
     who = torch.from_numpy(np.unique(codes.who, return_inverse=True)[1])
     of_own = np.bincount(who[part.train], minlength=int(who.max()) + 1)[who]
@@ -134,8 +143,8 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
     others = len(part.train) - own
     if not others:
         raise UserError("no training row is of another person")
-    if how.neighbours > others:
-        raise UserError(f"knn: k = {how.neighbours} needs as many training rows, not {others}")
+    if choices.neighbours > others:
+        raise UserError(f"knn: k = {choices.neighbours} needs as many training rows, not {others}")
     grid = [k for k in given if k <= others] or [others]
     most = min(3 * max(grid), others)  # so that half of them are enough
     labels = list(zip(codes.classes.T, codes.labels.kinds, strict=True))
@@ -148,10 +157,10 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
         votes = torch.exp((squares[:, :1] - squares) / (2 * t)) if t else torch.ones_like(squares)
         return places, votes
 
-    def score(rows: Ints, of: Near, k: int, label: int) -> tuple[float, Floats]:
-        y, kind = labels[label]
-        classes = torch.as_tensor(y[part.train])[of[0][:, :k]]
-        hit = _predicted(classes, of[1][:, :k]) == y[rows]
+    def score(rows: Ints, neighbours: Near, k: int, label: int) -> tuple[float, Floats]:
+        (y, kind), (places, votes) = labels[label], neighbours
+        classes = torch.as_tensor(y[part.train])[places[:, :k]]
+        hit = _predicted(classes, votes[:, :k]) == y[rows]
         return _score(hit, y[rows], kind == "binary")
 
     best = [grid[0]] * len(labels)
@@ -159,43 +168,46 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
         if not len(part.valid):
             raise UserError(NO_CHOICE)
         valid = near(part.valid)
-        quality = [
-            [score(part.valid, valid, k, one)[0] for k in grid] for one in range(len(labels))
-        ]
-        best = [grid[int(np.argmax(of_k))] for of_k in quality]
+        for label in range(len(labels)):
+            quality = [score(part.valid, valid, k, label)[0] for k in grid]
+            best[label] = grid[int(np.argmax(quality))]
     varied = varied_labels(codes, part)
-    told = f"k = {', '.join(map(str, sorted({k for k, v in zip(best, varied, strict=True) if v})))}"
+    chosen = sorted({k for k, counts in zip(best, varied, strict=True) if counts})
+    note = f"k = {', '.join(map(str, chosen))}"
 
-    def mean(of: Near) -> Found:
-        each = [score(part.test, of, k, label) for label, k in enumerate(best)]
+    def mean(neighbours: Near) -> Scored:
+        each = [score(part.test, neighbours, k, label) for label, k in enumerate(best)]
         values, influences = map(np.array, zip(*each, strict=True))
-        scored = np.where(varied, values, np.nan), influences.T, part.test
-        return mean_of_labels([scored], codes, told, *notes)
+        return mean_of_labels([(np.where(varied, values, np.nan), influences.T, part.test)], codes)
 
     test = near(part.test)
-    return _over_neighbours(mean, test, part.train, codes)
+    value, influence, rows, left_out = mean(test)
+    of_test = estimate_on_rows(value, influence, codes, rows, *left_out, note, *notes)
+    if not of_test.stderr:
+        return of_test
+    of_bank = _variance_by_bank(mean, test, part.train, codes)
+    scale = (1 + of_bank / of_test.stderr**2) ** 0.5
+    return estimate_on_rows(value, scale * influence, codes, rows, *of_test.notes)
 
 
-def _over_neighbours(mean: Callable[[Near], Found], near: Near, bank: Ints, codes: Codes) -> Found:
-    """The mean by these neighbours of a bank, its error also over the rows of the bank.
+def _variance_by_bank(
+    mean: Callable[[Near], Scored], near: Near, bank: Ints, codes: Codes
+) -> float:
+    """The variance of a mean by these neighbours that is due to the rows of their bank.
 
     By two halves of the bank it differs by twice the deviation that is due to the bank, and by what
     the scored rows add to the difference, which is known (as many neighbours are taken).
     """
-    whole, variances = mean(near), []
+    variances = []
     for draw in range(DRAWS):
         half = torch.as_tensor(blocks_of(codes, 2, draw)[bank] > 0)[near[0]]
-        orders = [torch.argsort(of, dim=1, stable=True) for of in (half.int(), 1 - half.int())]
+        orders = [
+            torch.argsort(first, dim=1, stable=True) for first in (half.int(), 1 - half.int())
+        ]
         a, b = (mean((near[0].gather(1, o), near[1].gather(1, o))) for o in orders)
-        assert whole.rows is not None and a.influence is not None and b.influence is not None
-        of_scored = found(0.0, a.influence - b.influence, codes, whole.rows).stderr or 0.0
-        variances.append(((a.value - b.value) ** 2 - of_scored**2) / 4)
-    if not whole.stderr:
-        return whole
-    scale = (1 + max(float(np.mean(variances)), 0.0) / whole.stderr**2) ** 0.5
-    return replace(
-        whole, stderr=scale * whole.stderr, influence=scale * np.asarray(whole.influence)
-    )
+        difference = estimate_on_rows(a[0] - b[0], a[1] - b[1], codes, a[2])
+        variances.append(((a[0] - b[0]) ** 2 - (difference.stderr or 0.0) ** 2) / 4)
+    return max(float(np.mean(variances)), 0.0)
 
 
-NUMBERS = {"knn": Number(Knn, knn, kinds=DISCRETE)}
+GROUPS = (single("knn", knn, Knn, DISCRETE, is_scored=True),)

@@ -9,17 +9,17 @@ errors are jackknives, over images or persons, by first-order perturbation of th
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 from scipy.special import entr
 
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
-from benchmarks.metrics.codes.errors import of_pairs
-from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.data import Codes, Floats, Ints
+from benchmarks.metrics.codes.errors import estimate_of_pairs, rows_and_halves
+from benchmarks.metrics.codes.number import CodeGroup
 from benchmarks.metrics.frechet_jackknife import influences
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate
 
 LEAST = 1e-100  # of an eigenvalue, so that shares of nothing are defined
 
@@ -53,24 +53,35 @@ def _spectrum(x: Floats, centred: bool) -> tuple[Floats, Floats]:
     return values.clip(LEAST).numpy(), parts.numpy()
 
 
-def _measured(codes: Codes, how: Spectrum, _: int, of: Callable[[Floats], Floats]) -> Found:
+def _estimate(codes: Codes, choices: Spectrum, _: int) -> dict[str, Estimate]:
     x, who = codes.values, codes.who
     if not np.ptp(x, axis=0).any():
         raise UserError("all codes are the same")
 
-    def jackknife(rows: Ints) -> tuple[float, Floats]:
-        values, parts = _spectrum(x[rows], how.centred)
-        _, member, count = np.unique(who[rows], return_inverse=True, return_counts=True)
-        sums = np.add.reduceat(parts[np.argsort(member)], np.cumsum(count) - count)
-        each = influences(float(of(values)), of((values - sums).clip(LEAST)), count / len(rows))
-        k, n = len(count), len(rows)
-        each *= np.sqrt((k - 1) / k * n / (n - 1))  # `found` has its inverse, of persons
-        return float(of(values)), (each / count)[member]
+    rows_of_parts = rows_and_halves(codes)
+    spectra = [_spectrum(x[rows], choices.centred) for rows in rows_of_parts]
+    estimates = {}
+    for name, statistic in {"rankme": rankme, "participation": participation}.items():
+        parts = [
+            (*_with_influences(statistic, spectrum, who[rows]), rows)
+            for spectrum, rows in zip(spectra, rows_of_parts, strict=True)
+        ]
+        estimates[name] = estimate_of_pairs(parts, codes, f"n = {len(x):,}")
+    return estimates
 
-    return of_pairs(jackknife, codes, f"n = {len(x):,}")
+
+def _with_influences(
+    statistic: Callable[[Floats], Floats], spectrum: tuple[Floats, Floats], who: Ints
+) -> tuple[float, Floats]:
+    """A statistic of a spectrum, and the influence of each of its rows, which belong to persons."""
+    values, parts = spectrum
+    _, member, count = np.unique(who, return_inverse=True, return_counts=True)
+    sums = np.add.reduceat(parts[np.argsort(member)], np.cumsum(count) - count)
+    value = float(statistic(values))
+    each = influences(value, statistic((values - sums).clip(LEAST)), count / len(who))
+    k, n = len(count), len(who)
+    each *= np.sqrt((k - 1) / k * n / (n - 1))  # `influences_of_groups` has its inverse, of persons
+    return value, (each / count)[member]
 
 
-NUMBERS = {
-    "rankme": Number(Spectrum, partial(_measured, of=rankme), one_scale=True),
-    "participation": Number(Spectrum, partial(_measured, of=participation), one_scale=True),
-}
+GROUPS = (CodeGroup(("rankme", "participation"), "codes", _estimate, Spectrum, one_scale=True),)

@@ -10,19 +10,19 @@ VIV is of Diffusing in the Right Space (arXiv 2606.03578); the covariance of map
 turn. Epps and Pulley 1983, as LeJEPA takes it (rbalestr-lab/lejepa@eddffdd univariate/epps_pulley.py).
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 import torch
 
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
+from benchmarks.metrics.codes.data import Codes, Floats, Ints
 from benchmarks.metrics.codes.errors import jackknife
-from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.number import single
 from benchmarks.metrics.codes.space.scaled import Scaling, grids, of_rows
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
+from reports.records.estimate import Estimate
 
 ROUNDS, TINY = 5, 1e-12
 ROWS = 10  # that a dimension needs
@@ -82,13 +82,13 @@ def _moments(rows: torch.Tensor) -> torch.Tensor:
     return rows @ rows.T
 
 
-def _enough(values: Floats, n: int, what: str) -> None:
+def _refuse_few(values: Floats, n: int, codes: str) -> None:
     """Raise UserError unless n maps of C x T numbers have ROWS rows for each axis of theirs."""
     C, T = values.shape[1], values[0, 0].size
     if n * T < ROWS * C or n * C < ROWS * T:
         needed = -(-ROWS * max(C / T, T / C) // 1)
         raise UserError(
-            f"not defined for {n:,} {what} of {C} x {T} numbers; give at least {needed:,.0f}"
+            f"not defined for {n:,} {codes} of {C} x {T} numbers; give at least {needed:,.0f}"
         )
 
 
@@ -97,16 +97,16 @@ def _viv(values: Floats) -> float:
     return float(np.pi / 2 * np.sqrt(variances(values)).mean())
 
 
-def viv(codes: Codes, how: Viv, _: int) -> Found:
+def viv(codes: Codes, choices: Viv, _: int) -> Estimate:
     """Marginal, of all codes as one class."""
-    values, notes = grids(codes, how)
-    _enough(values, len(values), "codes")
-    return of_rows(codes, how, _viv, *notes, f"white codes {np.pi / 2:.4f}")
+    values, notes = grids(codes, choices)
+    _refuse_few(values, len(values), "codes")
+    return of_rows(codes, choices, _viv, *notes, f"white codes {np.pi / 2:.4f}")
 
 
-def viv_by_class(codes: Codes, how: Viv, _: int) -> Found:
+def viv_by_class(codes: Codes, choices: Viv, _: int) -> Estimate:
     """The mean over the classes of each label, and over labels."""
-    values, notes = grids(codes, how)
+    values, notes = grids(codes, choices)
     classes, smallest = codes.classes, len(values)
     assert codes.labels is not None
     for name, label in zip(codes.labels.names, classes.T, strict=True):
@@ -118,17 +118,18 @@ def viv_by_class(codes: Codes, how: Viv, _: int) -> Found:
             left_out = f"{few} of {len(count)} classes of {name}, of fewer than {FEWEST} images"
             notes = (*notes, f"left out: {left_out}")
 
-    def groups(rows: Ints) -> Iterable[list[Ints]]:
-        """The places of each class among the rows."""
-        for label in classes[rows].T:
-            each = (np.flatnonzero(label == one) for one in np.unique(label))
-            yield [of for of in each if len(of) >= FEWEST]
+    def mean_of_classes(scaled: Floats, label: Ints) -> float:
+        """The mean over the classes of a label that have enough codes."""
+        each = (np.flatnonzero(label == number) for number in np.unique(label))
+        return float(
+            np.mean([_viv(scaled[of_class]) for of_class in each if len(of_class) >= FEWEST])
+        )
 
-    _enough(values, smallest, "codes of a class")
+    _refuse_few(values, smallest, "codes of a class")
 
     def mean(rows: Ints) -> float:
-        scaled, _ = grids(codes.of(rows), how)
-        return float(np.mean([np.mean([_viv(scaled[of]) for of in one]) for one in groups(rows)]))
+        scaled, _ = grids(codes.of(rows), choices)
+        return float(np.mean([mean_of_classes(scaled, label) for label in classes[rows].T]))
 
     return jackknife(mean, codes, *notes, f"the smallest class has {smallest} images")
 
@@ -137,9 +138,9 @@ def viv_by_class(codes: Codes, how: Viv, _: int) -> Found:
 # Distances from N(0, I)
 
 
-def code_fd(codes: Codes, how: CodeFd, _: int) -> Found:
+def code_fd(codes: Codes, choices: CodeFd, _: int) -> Estimate:
     """Of vectors; of maps, of the channels at all places. It is divided by the number of dimensions."""
-    values, notes = grids(codes, how)
+    values, notes = grids(codes, choices)
     n, C, height, width = values.shape
     if n * height * width < 2 * C:
         raise UserError(f"not defined for {n:,} codes of {C} numbers; give at least {2 * C:,}")
@@ -150,20 +151,21 @@ def code_fd(codes: Codes, how: CodeFd, _: int) -> Found:
         eigenvalues = torch.linalg.eigvalsh(_moments(x - mean) / x.shape[1]).clip(0)
         return float((mean.square().sum() + (eigenvalues.sqrt() - 1).square().sum()) / C)
 
-    return of_rows(codes, how, distance, *notes)
+    return of_rows(codes, choices, distance, *notes)
 
 
-def epps_pulley(codes: Codes, how: EppsPulley, seed: int) -> Found:
+def epps_pulley(codes: Codes, choices: EppsPulley, seed: int) -> Estimate:
     """The mean over random directions of all numbers of a code; the error takes them as given."""
-    values, notes = grids(codes, how)
+    values, notes = grids(codes, choices)
     n, d = len(values), values[0].size
+    unit = OF_NORMAL if choices.divided else 1.0
     source = torch.Generator().manual_seed(seed)
-    directions = torch.randn(d, how.slices, generator=source).double()
+    directions = torch.randn(d, choices.slices, generator=source).double()
     t = torch.linspace(0, LAST, POINTS, dtype=torch.float64)
     normal = torch.exp(-t.square() / 2)
 
     def distance(values: Floats) -> float:
-        """n times the distance of some of the codes from normal ones.
+        """n times the distance of some of the codes from normal ones, in units of `unit`.
 
         What normal codes have of it, as 1 / their number, cancels in the jackknife.
         """
@@ -173,18 +175,15 @@ def epps_pulley(codes: Codes, how: EppsPulley, seed: int) -> Found:
             angles = some[:, :, None] * t
             apart = (angles.cos().mean(0) - normal).square() + angles.sin().mean(0).square()
             each.append(2 * torch.trapezoid(apart * normal, t))
-        return n * float(torch.cat(each).mean())
+        return n * float(torch.cat(each).mean()) / unit
 
-    found = of_rows(codes, how, distance, *notes, f"n = {n:,}")
-    unit = OF_NORMAL if how.divided else 1.0
-    stderr = None if found.stderr is None else found.stderr / unit
-    return replace(found, value=found.value / unit, stderr=stderr)
+    return of_rows(codes, choices, distance, *notes, f"n = {n:,}")
 
 
 BY_CLASS = ("classes", "binary")
-NUMBERS = {
-    "viv": Number(Viv, viv, channels=True),
-    "viv_by_class": Number(Viv, viv_by_class, BY_CLASS, channels=True),
-    "code_fd": Number(CodeFd, code_fd, channels=True),
-    "epps_pulley": Number(EppsPulley, epps_pulley, channels=True),
-}
+GROUPS = (
+    single("viv", viv, Viv, channels=True),
+    single("viv_by_class", viv_by_class, Viv, BY_CLASS, channels=True),
+    single("code_fd", code_fd, CodeFd, channels=True),
+    single("epps_pulley", epps_pulley, EppsPulley, channels=True),
+)

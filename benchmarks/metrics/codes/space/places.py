@@ -11,9 +11,7 @@ SEC is of Diffusing in the Right Space (arXiv 2606.03578), the others of iREPA (
 End2End-Diffusion/iREPA@99ad4ac metrics/spatial_metrics.py). Distances are Manhattan, in places.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -21,10 +19,11 @@ import torch
 from scipy.fft import dctn
 from torch.nn.functional import normalize
 
-from benchmarks.metrics.codes.data import Codes, Floats, Found
-from benchmarks.metrics.codes.errors import found, of_columns
-from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.data import Codes, Floats
+from benchmarks.metrics.codes.errors import estimate_on_rows, of_columns
+from benchmarks.metrics.codes.number import CodeGroup
 from benchmarks.metrics.codes.space.scaled import Scaling, maps
+from reports.records.estimate import Estimate
 
 FAR, FARTHEST = 6, 8  # places
 TINY = 1e-8
@@ -52,16 +51,19 @@ def high(height: int, width: int, share: float) -> Floats:
     return (u + v > share * (height + width - 2)).astype(np.float64)
 
 
-def _sec(codes: Codes, how: Sec, _: int, share: float) -> Found:
-    values, notes = maps(codes, how)
+def _estimate_sec(codes: Codes, choices: Sec, _: int) -> dict[str, Estimate]:
+    values, notes = maps(codes, choices)
     power = np.square(dctn(values, type=2, norm="ortho", axes=(2, 3))).mean(1)
     height, width = power.shape[1:]
-    mask = high(height, width, share)
-    above, total = (power * mask).sum((1, 2)), power.sum((1, 2))
-    ratio = above.mean() / total.mean()
-    white = f"white noise {mask.mean():.4g} on {height} x {width} places"
-    influence = of_columns(above - ratio * total) / total.mean()
-    return found(ratio, influence, codes, np.arange(len(power)), *notes, white)
+    total, rows, estimates = power.sum((1, 2)), np.arange(len(power)), {}
+    for name, share in {"sec_25": 0.25, "sec_50": 0.5}.items():
+        mask = high(height, width, share)
+        above = (power * mask).sum((1, 2))
+        ratio = above.mean() / total.mean()
+        white = f"white noise {mask.mean():.4g} on {height} x {width} places"
+        influence = of_columns(above - ratio * total) / total.mean()
+        estimates[name] = estimate_on_rows(ratio, influence, codes, rows, *notes, white)
+    return estimates
 
 
 def cosines(values: Floats) -> Floats:
@@ -72,9 +74,10 @@ def cosines(values: Floats) -> Floats:
     count = torch.from_numpy(np.bincount(distance.ravel()))
     places = normalize(torch.from_numpy(values).flatten(2), dim=1, eps=TINY)
     index, blocks = torch.from_numpy(distance.ravel()), []
-    for some in places.split(max(AT_ONCE // distance.size, 1)):
-        every = (some.mT @ some).flatten(1)
-        blocks.append(every.new_zeros(len(some), len(count)).index_add_(1, index, every) / count)
+    for maps_of_block in places.split(max(AT_ONCE // distance.size, 1)):
+        products = (maps_of_block.mT @ maps_of_block).flatten(1)
+        sums = products.new_zeros(len(maps_of_block), len(count))
+        blocks.append(sums.index_add_(1, index, products) / count)
     return torch.cat(blocks).numpy()
 
 
@@ -85,41 +88,39 @@ def pairs(height: int, width: int, far: int) -> Floats:
     return np.where(np.arange(len(count)) >= far, count, 0) / count[far:].sum()
 
 
-def _lds(values: Floats, how: Spatial) -> tuple[Floats, str]:
-    height, width = values.shape[2:]
-    largest = height + width - 2
-    far = FAR if largest >= FARTHEST or how.far == "6 places" else -(-3 * largest // 8)
-    each = cosines(values)
-    return each[:, 1] - each @ pairs(height, width, far), f"far: {far} places or more"
+def _lds(alike: Floats, places: tuple[int, int], choices: Spatial) -> tuple[Floats, str]:
+    """By the mean cosines [n, H + W - 1] of maps of these `places`, H x W."""
+    largest = sum(places) - 2
+    far = FAR if largest >= FARTHEST or choices.far == "6 places" else -(-3 * largest // 8)
+    return alike[:, 1] - alike @ pairs(*places, far), f"far: {far} places or more"
 
 
-def _cds(values: Floats, _: Spatial) -> tuple[Floats, str]:
-    each = cosines(values)
-    distance = np.arange(1, min(FARTHEST, each.shape[1] - 1) + 1)
+def _cds(alike: Floats) -> tuple[Floats, str]:
+    distance = np.arange(1, min(FARTHEST, alike.shape[1] - 1) + 1)
     centred = distance - distance.mean()
-    slope = each[:, distance] @ centred / np.square(centred).sum()
+    slope = alike[:, distance] @ centred / np.square(centred).sum()
     return -slope, f"distances 1 to {distance[-1]}"
 
 
-def _rmsc(values: Floats, _: Spatial) -> tuple[Floats, str]:
+def _rmsc(values: Floats) -> tuple[Floats, str]:
     places = normalize(torch.from_numpy(values).flatten(2), dim=1, eps=TINY)
     spread = (places - places.mean(2, keepdim=True)).square().sum(1).mean(1).sqrt()
     return spread.numpy(), f"white noise {(1 - 1 / places.shape[2]) ** 0.5:.4g} of many channels"
 
 
-def _spatial(
-    codes: Codes, how: Spatial, _: int, of: Callable[[Floats, Spatial], tuple[Floats, str]]
-) -> Found:
-    """The mean over images."""
-    values, notes = maps(codes, how, least=4)
-    each, note = of(values, how)
-    return found(each.mean(), of_columns(each), codes, np.arange(len(each)), *notes, note)
+def _estimate_spatial(codes: Codes, choices: Spatial, _: int) -> dict[str, Estimate]:
+    """The means over images."""
+    values, notes = maps(codes, choices, least=4)
+    alike, places = cosines(values), (values.shape[2], values.shape[3])
+    scores = {"lds": _lds(alike, places, choices), "cds": _cds(alike), "rmsc": _rmsc(values)}
+    rows = np.arange(len(values))
+    return {
+        name: estimate_on_rows(each.mean(), of_columns(each), codes, rows, *notes, note)
+        for name, (each, note) in scores.items()
+    }
 
 
-NUMBERS = {
-    "sec_25": Number(Sec, partial(_sec, share=0.25), channels=True),
-    "sec_50": Number(Sec, partial(_sec, share=0.5), channels=True),
-    "lds": Number(Spatial, partial(_spatial, of=_lds), channels=True),
-    "cds": Number(Spatial, partial(_spatial, of=_cds), channels=True),
-    "rmsc": Number(Spatial, partial(_spatial, of=_rmsc), channels=True),
-}
+GROUPS = (
+    CodeGroup(("sec_25", "sec_50"), "codes", _estimate_sec, Sec, channels=True),
+    CodeGroup(("lds", "cds", "rmsc"), "codes", _estimate_spatial, Spatial, channels=True),
+)

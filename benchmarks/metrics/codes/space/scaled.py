@@ -6,9 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.metrics.codes.data import Codes, Floats, Found
+from benchmarks.metrics.codes.data import Codes, Floats
 from benchmarks.metrics.codes.errors import jackknife
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,11 @@ class Scaling:
     scaling: Literal["per channel", "none"] = "per channel"
 
 
-def grids(codes: Codes, how: Scaling) -> tuple[Floats, tuple[str, ...]]:
+def grids(codes: Codes, choices: Scaling) -> tuple[Floats, tuple[str, ...]]:
     """The normalised codes, and notes of what is left out. Raises UserError if all channels are constant."""
     shape = codes.shape or (codes.values.shape[1], 1, 1)
     values = codes.values.reshape(-1, *shape)
-    if how.scaling == "none":
+    if choices.scaling == "none":
         return values, ()
     alive = np.ptp(values, axis=(0, 2, 3)) > 0
     if not alive.any():
@@ -38,16 +39,18 @@ def grids(codes: Codes, how: Scaling) -> tuple[Floats, tuple[str, ...]]:
     return scaled, () if alive.all() else (left_out,)
 
 
-def of_rows(codes: Codes, how: Scaling, statistic: Callable[[Floats], float], *notes: str) -> Found:
+def of_rows(
+    codes: Codes, choices: Scaling, statistic: Callable[[Floats], float], *notes: str
+) -> Estimate:
     """A statistic of codes n x C x H x W that are normalised, with its error by leaving out blocks of images,
     each time normalised anew.
     """
-    return jackknife(lambda rows: statistic(grids(codes.of(rows), how)[0]), codes, *notes)
+    return jackknife(lambda rows: statistic(grids(codes.of(rows), choices)[0]), codes, *notes)
 
 
-def maps(codes: Codes, how: Scaling, least: int = 2) -> tuple[Floats, tuple[str, ...]]:
+def maps(codes: Codes, choices: Scaling, least: int = 2) -> tuple[Floats, tuple[str, ...]]:
     """The same of maps. Raises UserError for vectors, and for maps of less than `least` x `least` places."""
-    values, notes = grids(codes, how)
+    values, notes = grids(codes, choices)
     height, width = values.shape[2:]
     if min(height, width) < least:
         are = f"maps of {height} x {width}" if codes.shape else "vectors"

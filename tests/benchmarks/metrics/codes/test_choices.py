@@ -15,7 +15,7 @@ from sklearn.metrics import mutual_info_score, roc_auc_score
 from sklearn.model_selection import KFold
 
 from benchmarks.metrics.codes import dci, information
-from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Labels, parts
+from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, LabelColumns, parts
 from benchmarks.metrics.codes.schema import NUMBERS, SECTIONS, named, section_of
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
@@ -110,14 +110,14 @@ def general():
     names = tuple("abcdef")
     kinds = ("binary",) * 2 + ("classes",) * 2 + ("real",) * 2
     x = np.round(1024 * x) / 1024  # so that ranges are exact in float32, too
-    return Codes(x, Labels(np.hstack([binary, classes, real]), names, kinds), split)
+    return Codes(x, LabelColumns(np.hstack([binary, classes, real]), names, kinds), split)
 
 
 def maps(side):
     random = np.random.default_rng(1)
     x = random.normal(size=(60, 3, side, side)) * [[[1]], [[3]], [[0.2]]] + 0.4
     x[:, :, 1:] += x[:, :, :-1]
-    labels = Labels(random.integers(3, size=(60, 1)).astype(float), ("a",), ("classes",))
+    labels = LabelColumns(random.integers(3, size=(60, 1)).astype(float), ("a",), ("classes",))
     return Codes(x.reshape(60, -1), labels, shape=(3, side, side))
 
 

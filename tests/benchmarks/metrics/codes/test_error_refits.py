@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import mutual_info_score, roc_auc_score
 
 from benchmarks.metrics.codes import dci
-from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Labels
+from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, LabelColumns
 from benchmarks.metrics.codes.errors import blocks_of
 from benchmarks.metrics.codes.invariant.curves import bits, code_length, few_labels
 from benchmarks.metrics.codes.schema import NUMBERS
@@ -30,7 +30,9 @@ def test_the_error_of_the_space_is_that_without_each_block(name, persons, spread
     """Of persons the blocks are of unlike size."""
     random, n = np.random.default_rng(0), 560
     x = np.exp(random.normal(size=(n, 4)) * (spread - 1) / 3) + random.normal(size=(n, 4))
-    labels = Labels(random.integers(2, size=(n, 2)).astype(float), ("a", "b"), ("binary",) * 2)
+    labels = LabelColumns(
+        random.integers(2, size=(n, 2)).astype(float), ("a", "b"), ("binary",) * 2
+    )
     who = np.sqrt(np.arange(n) * 20).astype(int) if persons else None
     how = protocol(name, **{"slices": 16} if name == "epps_pulley" else {})
     codes = Codes(x, labels, persons=who)
@@ -170,7 +172,7 @@ def test_the_error_by_few_labels_is_over_scored_images_and_over_draws(fits, pers
     x = random.normal(size=(n, 5)) + y @ random.normal(size=(2, 5))
     split = np.repeat([TRAIN, VALID, TEST], [150, 50, scored])
     who = np.arange(n) // 3 if persons else None
-    codes = Codes(x, Labels(y, ("a", "b"), ("binary",) * 2), split, who)
+    codes = Codes(x, LabelColumns(y, ("a", "b"), ("binary",) * 2), split, who)
     found = few_labels(codes, 0, (count,), 4)[count]
     means = [few_labels(codes, 0, (count,), k)[count].value for k in (1, 2, 3, 4)]
     values = np.diff(np.arange(5) * [0.0, *means])
@@ -192,7 +194,8 @@ def test_the_error_by_few_labels_is_over_scored_images_and_over_draws(fits, pers
     assert (of_draws > 2 * of_images) == fits and (of_images > 2 * of_draws) != fits
     assert found.stderr == pytest.approx((of_images + of_draws) ** 0.5, rel=1e-3)  # of the fits
     # and to a millionth from our own fits
-    ours = over(found.influence, np.arange(scored) if who is None else who[-scored:]) ** 2
+    ours, by_draws = (source.variance for source in found.influences)
+    assert by_draws == pytest.approx(of_draws, rel=1e-6)
     assert found.stderr == pytest.approx((ours + of_draws) ** 0.5, rel=1e-6)
     assert ours == pytest.approx(of_images, rel=1e-2)
 
@@ -202,7 +205,7 @@ def test_the_error_of_a_code_length_is_over_images_and_over_orders(fits):
     """Of 24 images of four persons, 8 are coded by a fit: which, depends on the order."""
     random, n = np.random.default_rng(1), 24 if fits else 400
     y = (random.uniform(size=(n, 2)) < [0.5, 0.4]).astype(float)
-    codes = Codes(random.normal(size=(n, 6)), Labels(y, ("a", "b"), ("binary",) * 2))
+    codes = Codes(random.normal(size=(n, 6)), LabelColumns(y, ("a", "b"), ("binary",) * 2))
     who = np.arange(n) % 4 if fits else np.arange(n) // 2
     codes, orders = replace(codes, persons=who), 2
     found = code_length(codes, 0, orders)

@@ -12,8 +12,15 @@ from codes_of_factors import made
 from doc_scripts import script
 from scipy.stats import chi2
 
-from benchmarks.metrics.codes.data import Codes, Labels
-from benchmarks.metrics.codes.errors import blocks_of, found, jackknife, of_columns, of_pairs
+from benchmarks.metrics.codes.data import Codes, LabelColumns
+from benchmarks.metrics.codes.errors import (
+    blocks_of,
+    estimate_of_pairs,
+    estimate_on_rows,
+    jackknife,
+    of_columns,
+    rows_and_halves,
+)
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
@@ -24,15 +31,17 @@ RESULTS = Path(__file__).parents[4] / "docs" / "results"
 def test_the_error_of_a_mean_is_the_usual_one_over_images_and_over_persons():
     values = np.random.default_rng(0).normal(size=(60, 1))
     codes, rows = Codes(values), np.arange(60)
-    one = found(float(values.mean()), of_columns(values)[:, 0], codes, rows)
-    assert one.stderr == pytest.approx(values.std(ddof=1) / 60**0.5) and one.over == "images"
+    one = estimate_on_rows(float(values.mean()), of_columns(values)[:, 0], codes, rows)
+    assert (
+        one.stderr == pytest.approx(values.std(ddof=1) / 60**0.5) and codes.units.kind == "images"
+    )
     pairs = np.repeat(values[:30], 2, axis=0)
     people = replace(codes, values=pairs, persons=np.repeat(np.arange(30), 2))
-    of_pairs = found(float(pairs.mean()), of_columns(pairs)[:, 0], people, rows)
+    of_pairs = estimate_on_rows(float(pairs.mean()), of_columns(pairs)[:, 0], people, rows)
     assert of_pairs.stderr == pytest.approx(values[:30].std(ddof=1) / 30**0.5)
-    assert of_pairs.over == "persons"
+    assert people.units.kind == "persons"
     alone = replace(people, persons=np.zeros(60, int))
-    assert found(0.0, of_columns(values)[:, 0], alone, rows).stderr is None
+    assert estimate_on_rows(0.0, of_columns(values)[:, 0], alone, rows).stderr is None
 
 
 def test_draws_of_blocks_differ_and_each_is_always_the_same():
@@ -48,7 +57,7 @@ def test_of_one_or_two_persons_there_is_a_number_or_a_reason(name, given):
     """Nothing is left without the one person; of two, one is fitted on, and none is left to choose on."""
     random, n = np.random.default_rng(0), 500
     y = random.integers(2, size=(n, 2)).astype(float)
-    labels = Labels(y, ("a", "b"), ("binary", "binary"))
+    labels = LabelColumns(y, ("a", "b"), ("binary", "binary"))
     every = Codes(
         random.normal(size=(n, 4)) + 2 * y[:, [0, 0, 1, 1]],
         labels,
@@ -64,7 +73,7 @@ def test_of_one_or_two_persons_there_is_a_number_or_a_reason(name, given):
             continue
         assert np.isfinite(one.value) and (one.stderr is None or people == 2)
         if name not in ("knn", "cca", "mcc", "rankme"):  # whose error is by influences
-            assert ("no error: too few persons" in one.notes) == (one.stderr is None)
+            assert (one.why == "no error: too few persons") == (one.stderr is None)
 
 
 def test_the_jackknife_of_a_mean_is_its_error():
@@ -89,11 +98,13 @@ def test_what_is_of_pairs_counts_once(mean, persons):
         x = np.repeat(rng.normal(mean, size=(n, d)), 1 + persons, axis=0)
         codes = Codes(x, persons=np.arange(2 * n) // 2 if persons else None)
 
-        def length(rows, x=x):
+        parts = []
+        for rows in rows_and_halves(codes):
             centre = x[rows].mean(0)
-            return float(centre @ centre), 2 * (x[rows] - centre) @ centre / len(rows)
-
-        variances.append(of_pairs(length, codes).stderr ** 2)
+            parts.append(
+                (float(centre @ centre), 2 * (x[rows] - centre) @ centre / len(rows), rows)
+            )
+        variances.append(estimate_of_pairs(parts, codes).stderr ** 2)
     wanted = 2 * d / n**2 + 4 * d * mean**2 / n
     assert np.mean(variances) == pytest.approx(wanted, rel=0.2)  # the least of V / 2 adds a tenth
 

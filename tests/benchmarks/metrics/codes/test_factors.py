@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from benchmarks.metrics.codes.data import Codes, Labels, parts
+from benchmarks.metrics.codes.data import Codes, LabelColumns, parts
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
 
@@ -73,7 +73,7 @@ def test_infoe_is_a_share_of_the_entropy_that_a_factor_has():
     """A bit that is 1 in a fifth of the images, and a code that does not know it."""
     rng = np.random.default_rng(0)
     y = (rng.random(1000) < 0.2).astype(float)[:, None]
-    codes = Codes(rng.normal(size=(1000, 2)), Labels(y, ("y",), ("binary",)))
+    codes = Codes(rng.normal(size=(1000, 2)), LabelColumns(y, ("y",), ("binary",)))
     found = measure("infoe", codes, PLAIN, 0)
     assert abs(found.value) < 3.5 * found.stderr + 0.01 < 0.1
 
@@ -83,7 +83,7 @@ def test_infoe_of_a_known_channel():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 4000)
     code = np.where(rng.random(4000) < 0.1, 1 - y, y)[:, None].astype(float)
-    codes = Codes(code, Labels(y[:, None].astype(float), ("y",), ("binary",)))
+    codes = Codes(code, LabelColumns(y[:, None].astype(float), ("y",), ("binary",)))
     found = measure("infoe", codes, PLAIN, 0)
     wanted = 1 + 0.1 * np.log2(0.1) + 0.9 * np.log2(0.9)
     assert abs(found.value - wanted) < 3.5 * found.stderr < 0.1

@@ -7,7 +7,6 @@ from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
 
 from benchmarks.metrics.codes import information, schema
 from benchmarks.metrics.codes.information import (
-    NUMBERS,
     Infomec,
     Mig,
     Modularity,
@@ -18,6 +17,7 @@ from benchmarks.metrics.codes.information import (
     modularity,
     plug_in,
 )
+from benchmarks.metrics.codes.schema import NUMBERS
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
 
@@ -25,7 +25,10 @@ DLIB = {"estimator": "equal widths", "null": "kept"}
 
 
 def measured(name, codes, how=None, seed=0):
-    return NUMBERS[name].compute(codes, how or NUMBERS[name].section(), seed)
+    estimate = NUMBERS[name].estimate(codes, how or NUMBERS[name].section(), seed)[name]
+    if estimate.value is None:
+        raise UserError(estimate.why)
+    return estimate
 
 
 def value(name, codes, how=None, seed=0):
@@ -167,7 +170,7 @@ def test_what_is_subtracted_is_the_information_of_permuted_labels():
     random = np.random.default_rng(0)
     y = random.integers(4, size=(300, 1))
     z = np.column_stack([y[:, 0] + random.standard_normal(300), random.standard_normal(300)])
-    (whole, *_), _, _ = information._matrices(labelled(z, y), Mig(), 0)
+    whole = information._matrices(labelled(z, y), Mig(), 0).each[0]
     for j in range(2):
         bins = binned(z, Mig(), 0)[:, j]
         given = (y[:, 0], bins)
@@ -222,8 +225,8 @@ def test_the_null_makes_few_images_comparable_with_many():
     by = {}
     for null in ("kept", "subtracted"):
         how = Mig(null=null)
-        (all_rows, *_), _, _ = information._matrices(labelled(mixed, y), how, 0)
-        (few, *_), _, _ = information._matrices(labelled(mixed[:200], y[:200]), how, 0)
+        all_rows = information._matrices(labelled(mixed, y), how, 0).each[0]
+        few = information._matrices(labelled(mixed[:200], y[:200]), how, 0).each[0]
         by[null] = (few[1] - all_rows[1]).mean()
     assert by["kept"] > 0.1 and abs(by["subtracted"]) < 0.03
 

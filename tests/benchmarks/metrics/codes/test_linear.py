@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Labels, parts
+from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, LabelColumns, parts
 from benchmarks.metrics.codes.invariant import linear
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
@@ -166,7 +166,7 @@ def test_the_split_of_the_file_is_kept_and_persons_are_in_one_part():
     assert found.n == 100 and found == measure("auroc", mine, PLAIN, 1)
     assert measure("auroc", codes, PLAIN, 0) != measure("auroc", codes, PLAIN, 1)
     people = replace(codes, persons=np.arange(N) // 3)
-    assert measure("auroc", people, PLAIN, 0).over == "persons"
+    assert measure("auroc", people, PLAIN, 0).influences[0].units.startswith("persons:")
 
 
 @pytest.mark.filterwarnings("error")
@@ -187,10 +187,10 @@ def test_an_attribute_of_one_class_in_a_part_is_left_out_and_counted():
     codes = replace(codes, split=split, labels=replace(codes.labels, values=values))
     found = measure("auroc", codes, PLAIN, 0)
     assert "labels with one value in a part, left out: b0, b1" in found.notes
-    kept = Labels(values[:, 2:6], codes.labels.names[2:6], codes.labels.kinds[2:6])
+    kept = LabelColumns(values[:, 2:6], codes.labels.names[2:6], codes.labels.kinds[2:6])
     rest = measure("auroc", replace(codes, labels=kept), PLAIN, 0)
     assert found.value == pytest.approx(rest.value, abs=1e-3)
-    none = Labels(values[:, :1], ("b0",), ("binary",))
+    none = LabelColumns(values[:, :1], ("b0",), ("binary",))
     with pytest.raises(UserError, match="every label is the same on all rows"):
         measure("auroc", replace(codes, labels=none), PLAIN.changed("auroc.chosen", "not"), 0)
 
@@ -201,7 +201,7 @@ def test_a_label_that_is_constant_where_choices_are_made_or_scored_has_no_say():
     values = codes.labels.values.copy()
     values[split != TRAIN, 9] = 0.1  # whose mean is not exactly 0.1
     codes = replace(codes, split=split, labels=replace(codes.labels, values=values))
-    rest = Labels(values[:, 10:], codes.labels.names[10:], codes.labels.kinds[10:])
+    rest = LabelColumns(values[:, 10:], codes.labels.names[10:], codes.labels.kinds[10:])
     for name in ("ridge_r2", "pearson_r"):
         found = measure(name, codes, PLAIN, 0)
         assert "labels with one value in a part, left out: r0" in found.notes

@@ -8,7 +8,7 @@ from codes_of_factors import made, with_labels
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from benchmarks.metrics.codes.data import Codes, Labels, parts
+from benchmarks.metrics.codes.data import Codes, LabelColumns, parts
 from benchmarks.metrics.codes.invariant import neighbours
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
@@ -44,12 +44,14 @@ def of_six_classes(n):
     codes = with_labels(made("rotated", n, 1), [6])
     labels = np.digitize(codes.values[:, :1] + codes.labels.values, [0, 1, 1.5, 2, 3]).astype(float)
     shifted = codes.values + 3 * np.eye(6)[0]
-    return replace(codes, values=shifted, labels=Labels(labels, ("six",), ("classes",)))
+    return replace(codes, values=shifted, labels=LabelColumns(labels, ("six",), ("classes",)))
 
 
 def of_classes(codes, *columns):
     names = tuple(f"l{place}" for place in range(len(columns)))
-    return replace(codes, labels=Labels(np.stack(columns, 1), names, ("classes",) * len(columns)))
+    return replace(
+        codes, labels=LabelColumns(np.stack(columns, 1), names, ("classes",) * len(columns))
+    )
 
 
 @pytest.mark.parametrize("name", ["dino-knn", "dinov2-knn"])
@@ -125,7 +127,7 @@ def test_a_person_is_no_neighbour_of_themself_where_the_split_is_given():
     who = np.arange(n) // 3
     y = random.integers(2, size=n // 3)[who, None].astype(float)
     x = random.normal(size=(n // 3, 5))[who]
-    codes = Codes(x, Labels(y, ("a",), ("binary",)), np.arange(n) % 3)
+    codes = Codes(x, LabelColumns(y, ("a",), ("binary",)), np.arange(n) % 3)
     assert measure("knn", codes, PLAIN, 0).value == 1
     one = measure("knn", replace(codes, persons=who), PLAIN, 0)
     assert abs(one.value - 0.5) < 4 * one.stderr

@@ -8,7 +8,7 @@ import torch
 from factor_codes import labelled, table
 
 from benchmarks.metrics.codes import schema
-from benchmarks.metrics.codes.data import Labels
+from benchmarks.metrics.codes.data import LabelColumns
 from benchmarks.metrics.codes.invariant.curves import code_length, few_labels
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
@@ -31,7 +31,7 @@ def codes_of_factors():
     codes = labelled(z + 0.5 * random.normal(size=z.shape), y)
     age = z @ random.normal(size=(4, 1))
     names, kinds = (*codes.labels.names, "age"), (*codes.labels.kinds, "real")
-    return replace(codes, labels=Labels(np.hstack([y, age]), names, kinds))
+    return replace(codes, labels=LabelColumns(np.hstack([y, age]), names, kinds))
 
 
 def codes_of_maps():

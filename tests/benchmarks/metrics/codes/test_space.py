@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from benchmarks.metrics.codes import schema
-from benchmarks.metrics.codes.data import Codes, Labels
+from benchmarks.metrics.codes.data import Codes, LabelColumns
 from benchmarks.metrics.codes.space import gaussian, places
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
@@ -47,7 +47,7 @@ def is_near(found, expected, sigmas=4.0):
 def labelled(values, *columns, kind="classes", **more):
     names = tuple(map(str, range(len(columns))))
     return codes_of(
-        values, labels=Labels(np.stack(columns, 1), names, (kind,) * len(names)), **more
+        values, labels=LabelColumns(np.stack(columns, 1), names, (kind,) * len(names)), **more
     )
 
 

@@ -1,5 +1,6 @@
 """Protocols of numbers of codes, what a number refuses, and which rows and labels it takes."""
 
+import math
 import shutil
 from dataclasses import fields, replace
 
@@ -9,11 +10,22 @@ from codes_of_factors import made
 
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.codes import schema, table
-from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Labels, Rows, parts, taken
-from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.data import (
+    TEST,
+    TRAIN,
+    VALID,
+    Codes,
+    LabelColumns,
+    Rows,
+    parts,
+    taken,
+)
+from benchmarks.metrics.codes.number import estimates_of_json, json_of_estimates, single
 from diffae.system.errors import UserError
+from reports.records.estimate import Error, Estimate, Influence
 
 PLAIN = schema.named("plain")
+SLOW = {"dci_d", "dci_c", "dci_i", "factor_vae", "beta_vae"}
 
 
 def test_plain_is_the_defaults_of_the_fields_and_defines_every_number():
@@ -65,7 +77,7 @@ def test_rows_that_no_choice_is_made_on_are_fitted_on(name, number):
     codes = replace(codes, values=np.round(codes.values, 1))  # for a protocol of quantised codes
     if number == "knn":  # whose codes fail on labels of fewer than five classes
         classes = np.digitize(codes.labels.values[:, -1:], [-1.2, -0.5, 0, 0.5, 1.2]).astype(float)
-        codes = replace(codes, labels=Labels(classes, ("c",), ("classes",)))
+        codes = replace(codes, labels=LabelColumns(classes, ("c",), ("classes",)))
     split = np.repeat([TRAIN, VALID, TEST], [2 * count // 5, count // 5, 2 * count // 5])
     several, two = (
         table.measure(number, replace(codes, split=parts), schema.named(name), 0).value
@@ -92,15 +104,16 @@ def test_a_file_of_ones_own(tmp_path):
 def labelled(kinds, values):
     names = tuple(f"l{k}" for k in range(len(kinds)))
     return Codes(
-        np.random.default_rng(0).normal(size=(len(values), 3)), Labels(values, names, kinds)
+        np.random.default_rng(0).normal(size=(len(values), 3)), LabelColumns(values, names, kinds)
     )
 
 
 def test_factors_must_be_in_all_combinations_where_a_number_needs_them(monkeypatch):
     def compute(codes, how, seed):
-        return table.Found(float(codes.labels.values.shape[1]), len(codes.values))
+        return Estimate(float(codes.labels.values.shape[1]), n=len(codes.values))
 
-    whole = Number(schema.NUMBERS["knn"].section, compute, ("classes",), combinations=True)
+    section = schema.NUMBERS["knn"].section
+    whole = single("whole", compute, section, ("classes",), combinations=True)
     monkeypatch.setitem(schema.NUMBERS, "whole", whole)
     rng = np.random.default_rng(0)
     grid = np.stack(np.meshgrid(range(3), range(4), range(5)), -1).reshape(-1, 3).astype(float)
@@ -137,3 +150,33 @@ def test_a_dimension_that_is_constant_on_the_fitted_rows_is_dropped():
     kept, notes = taken(codes, Rows(), 0)
     assert kept.values.shape == (100, 6) and notes == ("constant dimensions left out: 1 of 7",)
     assert taken(codes, Rows(constant="kept"), 0) == (codes, ())
+
+
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        Estimate(None, why="needs labels"),
+        Estimate(0.1 + 0.2, n=7, why="no error: too few persons", notes=("a", "b")),
+        Estimate(1 / 3, error=Error(2 / 7, math.inf), n=9),
+        Estimate(1 / 3, (Influence("images:x", np.array([1 / 3, 1e-300])), Influence("draws:y", np.arange(3) / 7)), n=2),
+    ],
+)  # fmt: skip
+def test_an_estimate_is_the_same_after_it_was_kept_as_text(estimate):
+    (read,) = estimates_of_json(json_of_estimates({"x": estimate})).values()
+    assert read == estimate
+    for ours, theirs in zip(read.influences, estimate.influences, strict=True):
+        assert ours.units == theirs.units and ours.values.tobytes() == theirs.values.tobytes()
+
+
+def test_a_metric_gives_the_same_alone_and_with_those_that_share_its_work():
+    codes = made("aligned", 120, 0)
+    for together in table.shared_by(name for name in schema.NUMBERS if name not in SLOW):
+        each = table.estimates(together, codes, PLAIN, 0)
+        for name in together:
+            assert table.estimates([name], codes, PLAIN, 0)[name] == each[name]
+
+
+def test_each_metric_of_codes_is_in_one_group_and_in_the_table():
+    groups = {group.metrics: group for group in schema.NUMBERS.values()}
+    names = [name for metrics in groups for name in metrics]
+    assert sorted(names) == sorted(schema.NUMBERS) and {*names} <= {*METRICS}

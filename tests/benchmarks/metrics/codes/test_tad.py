@@ -5,17 +5,18 @@ import pytest
 from factor_codes import labelled, rotation
 from sklearn.metrics import mutual_info_score, roc_auc_score
 
-from benchmarks.metrics.codes.tad import NUMBERS, Sap, Tad, areas, told_by_others
+from benchmarks.metrics.codes.schema import NUMBERS
+from benchmarks.metrics.codes.tad import Sap, Tad, areas, sap, told_by_others
 
 IN_SAMPLE = Tad(rows="in-sample", chosen="scored rows")
 
 
 def tad(codes, how=Tad(), seed=0):  # noqa: B008
-    return NUMBERS["tad"].compute(codes, how, seed)
+    return NUMBERS["tad"].estimate(codes, how, seed)["tad"]
 
 
 def attrs(codes, how=Tad(), seed=0):  # noqa: B008
-    return NUMBERS["attrs"].compute(codes, how, seed)
+    return NUMBERS["attrs"].estimate(codes, how, seed)["attrs"]
 
 
 def factors(n: int, count: int, noise: float = 0.0, seed: int = 0):
@@ -145,7 +146,7 @@ def test_sap_is_disentanglement_libs(dlib_codes):
     run once from source with gin and absl replaced by stubs, on `dlib_codes` (first 100 rows to fit).
     """
     how = Sap(classifier="linear SVM", chosen="scored rows")
-    found = NUMBERS["sap"].compute(dlib_codes, how, 0)
+    found = sap(dlib_codes, how, 0)
     assert found.value == pytest.approx(0.25833333333, abs=1e-9)
     assert found.n == 80 and "scored" in found.notes[0]
 
@@ -154,7 +155,6 @@ def test_sap_of_one_dimension_for_each_factor_and_of_copies():
     random = np.random.default_rng(0)
     y = random.integers(4, size=(300, 3)).astype(float)
     z = y + 0.02 * random.standard_normal(y.shape)
-    sap = NUMBERS["sap"].compute
     aligned = sap(labelled(z, y), Sap(), 0)
     assert aligned.value == pytest.approx(0.75, abs=0.07)  # all of them, and a fourth by chance
     assert sap(labelled(100 * z + 5, y), Sap(), 0).value == pytest.approx(aligned.value, abs=1e-9)

@@ -5,9 +5,9 @@ import pytest
 from factor_codes import labelled, standardised, table
 
 from benchmarks.metrics.codes import votes
-from benchmarks.metrics.codes.schema import named
+from benchmarks.metrics.codes.schema import NUMBERS, named
 from benchmarks.metrics.codes.table import measure
-from benchmarks.metrics.codes.votes import NUMBERS, BetaVae, FactorVae, _Batches
+from benchmarks.metrics.codes.votes import BetaVae, FactorVae, _Batches
 from diffae.system.errors import UserError
 
 DLIB = {"images": "all", "tables": 1, "train": 2000, "test": 2000}
@@ -29,11 +29,13 @@ def golden(kind):
 
 
 def factor_vae(values, labels=TRUTH, how=FactorVae(**FEW), seed=0, **known):  # noqa: B008
-    return NUMBERS["factor_vae"].compute(labelled(values, labels, **known), how, seed)
+    return NUMBERS["factor_vae"].estimate(labelled(values, labels, **known), how, seed)[
+        "factor_vae"
+    ]
 
 
 def beta_vae(values, labels=TRUTH, how=BetaVae(**FEW), seed=0):  # noqa: B008
-    return NUMBERS["beta_vae"].compute(labelled(values, labels), how, seed)
+    return NUMBERS["beta_vae"].estimate(labelled(values, labels), how, seed)["beta_vae"]
 
 
 # eval_accuracy by google-research/disentanglement_lib@86a644d factor_vae.py `compute_factor_vae` with
@@ -85,7 +87,7 @@ def test_noise_has_chance_on_images_that_gave_no_votes():
     noise = np.random.default_rng(0).standard_normal((len(y), 10))
     found = factor_vae(noise, y)
     assert found.value == pytest.approx(1 / 3, abs=0.12)
-    assert found.over == "votes" and found.n == 180
+    assert NUMBERS["factor_vae"].error_over == "votes" and not found.influences and found.n == 180
     alone = np.random.default_rng(1).standard_normal((60, 20))
     same, apart = FactorVae(**DLIB | {"tables": 2}), FactorVae(**FEW)
     assert factor_vae(alone, how=same).value > factor_vae(alone, how=apart).value + 0.05
