@@ -14,7 +14,7 @@ from reports.records.specs import TableSpec
 from reports.tables.contests import ALONE, BEHIND, CLEAR, LEVEL, UNDECIDED, contest, told_together
 from reports.tables.ranking import at_largest_steps, groups_of, leading
 
-contested = partial(contest, known=METRICS)
+contested = partial(contest, metrics=METRICS)
 
 
 def fid(system, value, n=8, setting="", **more):
