@@ -26,7 +26,7 @@ from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.metrics.protocols.printed import attach, names_of
+from benchmarks.metrics.protocols.printed import names_of
 from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Solved, Taken
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
@@ -210,8 +210,7 @@ def _moved(
                     rows = one.rows(of, {n.removeprefix(head): a for n, a in scores.items()})
                 else:
                     rows = [of.row(metric, None, note=reasons[move]) for metric in one.metrics]
-                # the published iFID is that of codes on a great circle
-                yield from (attach(r, r.measured_by) if move == SPHERICAL else r for r in rows)
+                yield from rows
         if found:
             cell.draw(
                 f"{cell.table}-{{}}",

@@ -13,7 +13,7 @@ from benchmarks.metrics.frechet_jackknife import BLOCKS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import Case, Measured, network_of
 from benchmarks.metrics.protocols.explain import Explained, OnPairs
-from benchmarks.metrics.protocols.printed import attach, names_of
+from benchmarks.metrics.protocols.printed import names_of
 from benchmarks.plugin import Arrays, Cell, Context, Record, Selection, Solved, System, TableSpec
 from reports.records.estimate import Influences, influences_of
 from reports.records.tokenizers import BY_PROTOCOL
@@ -76,7 +76,7 @@ class ByProtocol(OnPairs):
             said = "; ".join([*_causes(one), *_departures(case, at.system, at.context)])
             cell = cell.also(**self._network(case))
             row = cell.row(_metric(case), found.value, _uncertainty(found, images), note=said)
-        return attach(row, row.measured_by)
+        return row
 
 
 def _metric(case: Case) -> str:

@@ -17,7 +17,6 @@ from benchmarks.tasks.shared.probe_fits import selections
 from diffae.data.dataset import SPLITS
 from diffae.system.errors import UserError
 from reports.records.estimate import Influences, influences_of_groups, influences_on_mean, units_of
-from reports.records.representations import attach
 
 Numbers = Mapping[str, Found]  # by the row's setting
 
@@ -58,7 +57,7 @@ class Measured:
         how = dict(fields(name, protocol))
         found = self.found(name, lambda codes: {"": measure(name, codes, protocol, seed)}, **how)
         (row,) = self.rows(self.cell.also(**how), name, found)
-        return attach(row, how, lambda other: fields(name, named(other)))
+        return row
 
     def rows(self, cell: Cell, metric: str, numbers: Numbers) -> Iterator[Record]:
         """A row for each setting."""
