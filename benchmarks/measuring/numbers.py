@@ -56,7 +56,7 @@ def explain_codes(asked: Asked) -> Explanation:
     if left_out:
         told.append(f"left out of codes of over {WIDEST} numbers: {', '.join(left_out)}")
     found = list(explained(codes, every, asked.seed or 0, left_out, watched))
-    if not any(one.found for one in found):
+    if not any(one.number for one in found):
         raise UserError(f"{asked.b or asked.a}: {found[0].reason}")
     of = {name: [one for one in found if one.case.metric == name] for name in NUMBERS}
     facts = [(what, text) for what, _, text in (line.partition(": ") for line in told)]

@@ -12,7 +12,7 @@ from benchmarks.measuring.images import reading
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.explain import Explained
-from benchmarks.metrics.protocols.schema import Protocol
+from benchmarks.metrics.protocols.schema import ImageProtocol
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from reports.records.estimate import t_quantile
@@ -62,8 +62,8 @@ def compared(one: Explained[Any, Any], number: str, of: int | None = None) -> Co
     of the difference is added: Student's t times the standard error here, of n images, times
     sqrt(1 + n / of).
     """
-    name, metric, here = one.case.protocol.name, one.case.metric, one.found
-    if here is None:
+    name, metric, here = one.case.protocol.name, one.case.metric, one.number
+    if here is None or here.value is None:
         return Compared(name, metric, reason=one.reason)
     decimals = len(number.partition(".")[2])
     tolerance = 0.5 * 10.0**-decimals
@@ -71,10 +71,10 @@ def compared(one: Explained[Any, Any], number: str, of: int | None = None) -> Co
         if METRICS[metric].depends_on_n and of != here.n:
             why = f"{ACROSS}: it depends on n ({of:,} there, {here.n:,} here)"
             return Compared(name, metric, reason=why)
-        if here.stderr is None:
+        if here.error is None:
             return Compared(name, metric, reason=f"{ACROSS}: it has no standard error here")
-        df = min(len(here.influences), here.n) - 1
-        tolerance += t_quantile(0.975, df) * here.stderr * math.sqrt(1 + here.n / of)
+        df = min(here.error.df, here.n - 1)
+        tolerance += t_quantile(0.975, df) * here.error.stderr * math.sqrt(1 + here.n / of)
     miss = abs(here.value - float(number)) / (tolerance * (1 + 1e-9))  # exactly half fits too
     return Compared(name, metric, f"{here.value:.{decimals}f}", miss)
 
@@ -90,7 +90,9 @@ def which_pairs(asked: Asked, numbers: Numbers, of: int | None) -> list[str]:
     return [*reading(asked), *answer(found, numbers, every)]
 
 
-def answer(found: Sequence[Compared], numbers: Numbers, every: Sequence[Protocol]) -> list[str]:
+def answer(
+    found: Sequence[Compared], numbers: Numbers, every: Sequence[ImageProtocol]
+) -> list[str]:
     """What fits, or is nearest; what is excluded; what prints the same; then what could not be
     compared, what a protocol does not print, and references that are not A.
 

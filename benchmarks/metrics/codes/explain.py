@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.metrics.codes.data import Codes, Found
 from benchmarks.metrics.codes.schema import Protocol
 from benchmarks.metrics.codes.table import NUMBERS, fields, measure
-from benchmarks.metrics.protocols.explain import Explained, cause, difference, steps
+from benchmarks.metrics.protocols.explain import Explained, cause, changes, difference
 from diffae.system.errors import UserError
 
 
@@ -45,7 +45,7 @@ def explained(
     names = [name for name in NUMBERS if name not in left_out]
     asked = [Case(name, one) for name in names for one in protocols if one.defines(name)]
     first = {case.metric: case for case in asked if case.protocol is protocols[0]}
-    ways = [list(steps(first.get(case.metric, case), case.protocol)) for case in asked]
+    ways = [list(changes(first.get(case.metric, case), case.protocol)) for case in asked]
     every = [*asked, *(step.after for way in ways for step in way)]
     known: dict[tuple[Any, ...], Found] = {}
     reasons: dict[tuple[Any, ...], str] = {}

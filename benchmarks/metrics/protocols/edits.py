@@ -76,11 +76,11 @@ KINDS: tuple[type, ...] = (Fid, Lec, Composition, Effectiveness)
 
 
 @dataclass(frozen=True)
-class Protocol(Head):
+class EditProtocol(Head):
     """A protocol: the `sections` of the metrics that its evaluation code computes."""
 
     sections: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-LIBRARY = Library("edits", {kind.__name__.lower(): kind for kind in KINDS}, Protocol)
+LIBRARY = Library("edits", {kind.__name__.lower(): kind for kind in KINDS}, EditProtocol)
 names, named = LIBRARY.names, LIBRARY.named

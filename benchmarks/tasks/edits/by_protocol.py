@@ -109,7 +109,7 @@ def _composition(
     """How far images are from the originals after all of the code was encoded and decoded again."""
     at, images, networks = ground.at, ground.images, cell.context.networks
     lpips = schema.Lpips(trunk=composition.trunk, batch=composition.batch)
-    case = cases.Case("lpips", schema.Protocol("", "", "", lpips=lpips))
+    case = cases.ImageCase("lpips", schema.ImageProtocol("", "", "", lpips=lpips))
     reason = cases.why_not(case, networks, (images.dataset.image_size,) * 2)
     seen = {} if reason else cases.network_of(case, networks).describe()
 
@@ -134,8 +134,8 @@ def _composition(
             if reason:
                 yield of.row(metric, None, note=reason)
                 continue
-            one = cases.measured(case, {case.scores_key: found[f"LPIPS {m}"]})
-            yield of.also(**seen).row(metric, one.value, images.units.influences(one.influences))
+            scores = {case.scores_key: found[f"LPIPS {m}"]}
+            yield of.also(**seen).record(metric, cases.estimate(case, scores, images.units))
 
     what = f"all encoded and decoded {max(composition.cycles)} x"
     return Measurement([cell.computation("cycles", what, images, compute, **seen)], reduce)
