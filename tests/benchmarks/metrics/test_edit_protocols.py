@@ -11,7 +11,7 @@ from benchmarks.metrics.codes import schema as codes
 from benchmarks.metrics.edits import f1_of_batches
 from benchmarks.metrics.protocols import edits, schema
 from diffae.system.errors import UserError
-from reports.records.uncertainty import of_mean
+from reports.records.estimate import influences_on_mean
 
 EXPECTED = {
     "diffae-edits": {"fid": (0.5,)},
@@ -121,4 +121,6 @@ def test_one_batch_of_all_is_the_f1_and_an_accuracy_has_the_error_of_a_mean():
     assert found.value == pytest.approx(2 * 24 / (2 * 24 + 6))
     error = np.sqrt(np.square(found.influence).sum())
     slope = 2 / (1 + 0.8) ** 2  # of 2 p / (1 + p) by p
-    assert error == pytest.approx(slope * np.linalg.norm(of_mean(seen, "")[0].values), rel=0.02)
+    assert error == pytest.approx(
+        slope * np.linalg.norm(influences_on_mean(seen, "")[0].values), rel=0.02
+    )

@@ -18,7 +18,6 @@ from benchmarks.systems.references import PixelsPCA
 from benchmarks.tasks.reconstruction.reconstruction import BENCHMARK, BY_LENGTH, RANDOM, TABLE1
 from diffae.system.errors import UserError
 from reports.page.pictures import read_sheet
-from reports.records.uncertainty import difference_error, error
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 COUNT, DIM = 45, 3 * 32**2
@@ -136,11 +135,12 @@ def test_numbers_bits_errors_and_what_more_makes_worse(context):
     assert 5 <= worse.sum() <= COUNT - 5
     assert row.value == pytest.approx(worse.mean())
     assert row.stderr == pytest.approx(clustered(worse.astype(float), groups), rel=1e-6)
-    assert row.measured_by["longer"] == 4 and row.uncertainty[0].units.startswith("persons")
-    of = [found[BY_LENGTH, k, "mse"].uncertainty for k in ("2", "4")]
-    paired = difference_error(*of).stderr
+    assert row.measured_by["longer"] == 4
+    assert row.estimate.influences[0].units.startswith("persons")
+    shorter, longer = (found[BY_LENGTH, k, "mse"].estimate for k in ("2", "4"))
+    paired = longer.minus(shorter).stderr
     assert paired == pytest.approx(clustered(mse[4] - mse[2], groups), rel=1e-3)
-    assert paired != pytest.approx(np.hypot(*(error(one).stderr for one in of)), rel=0.05)
+    assert paired != pytest.approx(np.hypot(shorter.stderr, longer.stderr), rel=0.05)
 
 
 def clustered(values, groups):

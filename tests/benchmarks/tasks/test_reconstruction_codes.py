@@ -186,7 +186,7 @@ def test_reconstructions_are_held_against_their_originals_as_two_sets(context):
         assert row.value == expected.value and row.n == COUNT
         if expected.has_error:
             assert row.stderr == pytest.approx(np.linalg.norm(expected.influences), rel=1e-6)
-            assert row.uncertainty[0].units.startswith("blocks")
+            assert row.estimate.influences[0].units.startswith("blocks")
 
 
 @pytest.mark.parametrize(
