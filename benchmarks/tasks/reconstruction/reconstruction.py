@@ -127,9 +127,9 @@ class Way:
     def cell(self) -> Cell:
         fields: dict[str, Any] = {"x_T": self.setting, "split": self.images.split}
         fields |= {} if self.keep is None else {"keep": self.keep}
-        of: dict[str, Any] = {"split": self.images.split, "n": len(self.images), "fields": fields}
         setting = self.setting if self.keep is None else str(self.keep)
-        return Cell(self.at.context, self.tables[0], self.at, setting=setting, **of)
+        cell = Cell(self.at.context, self.tables[0], self.at, setting=setting, fields=fields)
+        return cell.but(split=self.images.split, n=len(self.images))
 
     @cached_property
     def sizes(self) -> dict[str, Estimate]:
@@ -185,24 +185,24 @@ class Way:
 
 
 def _ways(context: Context, sizes: Sizes, system: System, images: Selection) -> Iterator[Way]:
-    of = partial(Solved.of, context, system)
-    ours, beside = of(sizes.solver, None), of(sizes.beside, None)
+    solved = partial(Solved.of, context, system)
+    ours, beside = solved(sizes.solver, None), solved(sizes.beside, None)
     by_calls = (BY_CALLS,) if ours.system.solver is not None else ()
     settings = _settings(system)
     for setting in settings:
         inverts = setting == INVERTED
         by_protocol = ByProtocol(context) if setting == settings[0] else None
         if not system.iterative:
-            at = of(sizes.solver, None, inverts=inverts)
+            at = solved(sizes.solver, None, inverts=inverts)
             yield Way(at, images, setting, (TABLE1,), by_protocol)
             continue
         for steps in sizes.steps:
-            at, largest = of(sizes.solver, steps, inverts=inverts), steps == max(sizes.steps)
+            at, largest = solved(sizes.solver, steps, inverts=inverts), steps == max(sizes.steps)
             tables = (TABLE2, TABLE1, *by_calls) if largest else (TABLE2, *by_calls)
             yield Way(at, images, setting, tables, by_protocol if largest else None)
         if beside.system.solver != ours.system.solver:
             for steps in sizes.beside_steps:
-                yield Way(of(sizes.beside, steps, inverts=inverts), images, setting, by_calls)
+                yield Way(solved(sizes.beside, steps, inverts=inverts), images, setting, by_calls)
 
 
 def _settings(system: System) -> tuple[str, ...]:
