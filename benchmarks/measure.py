@@ -36,12 +36,12 @@ from pathlib import Path
 from benchmarks.measuring.asked import Asked
 from benchmarks.measuring.by_protocol import EXPLAIN, explain_pairs, measure_by, write
 from benchmarks.measuring.codes import are_codes, explain_codes, measure_codes
-from benchmarks.measuring.pairs import NAMES, PairMetric, measure_pairs, pair_metric
+from benchmarks.measuring.images import NAMES, measure_pairs
 from benchmarks.measuring.sets import MOMENTS, by_network, measure_sets
 from benchmarks.measuring.which import printed, which_pairs
 from benchmarks.metrics.codes.table import NUMBERS
-from benchmarks.metrics.frechet import is_statistics
 from benchmarks.metrics.protocols import schema
+from benchmarks.metrics.sets.frechet import is_statistics
 from benchmarks.runtime.choices import add_options, given
 from benchmarks.runtime.precision import full_precision
 from diffae.system import cli
@@ -106,7 +106,6 @@ def _measured(
     """The lines of each metric that can be measured, and for the others the reason why they cannot."""
     found: dict[str, list[str]] = {}
     refused: list[str] = []
-    compare: dict[str, tuple[PairMetric, str]] = {}
 
     @contextmanager
     def noting(*names: str) -> Iterator[None]:
@@ -123,12 +122,10 @@ def _measured(
             with noting(name):
                 found[name] = [*found.get(name, []), *measure_by(protocol, name, asked)]
         return found, refused
-    for name in pairs:
-        with noting(name):
-            compare[name] = pair_metric(name, asked)
-    if compare:
-        with noting(*compare):
-            found |= measure_pairs(compare, asked, noting)
+    if pairs:
+        lines, reasons = measure_pairs(pairs, asked)
+        found |= lines
+        refused += reasons
     for names in by_network(sets):
         with noting(*names):
             found |= measure_sets(names, asked, noting)

@@ -23,8 +23,8 @@ from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import precision_guard
 from benchmarks.metrics import counting
-from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets.jackknife import Side, blocks_of
 from benchmarks.runtime.calling import raised
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol import base

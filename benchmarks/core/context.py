@@ -25,6 +25,7 @@ from benchmarks.core.store import Store
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.pixel import resize
+from benchmarks.metrics.protocols.printed import fields_of
 from benchmarks.runtime.calling import Batches
 from benchmarks.runtime.choices import BatchSize, NetworkChoice, TaskOptions
 from benchmarks.systems.protocol.base import System
@@ -71,8 +72,8 @@ def make_record(
     note: str = "",
     **fields: Any,
 ) -> Record:
-    """A record of an estimate, with the metric's direction and unit and the paper's number for the
-    same cell.
+    """A record of an estimate, with the metric's direction and unit and the published number that
+    belongs beside it.
 
     A value that is not a finite number becomes no value, and the note says what it was. The note
     also contains what the estimate says of itself, and mentions files that other software decodes
@@ -101,7 +102,7 @@ def make_record(
         measured_by=protocol.fields if protocol else {},
         **{"split": "test", "setting": "", "steps": None, **fields},
     )
-    return attach(record, record.measured_by)
+    return attach(record, record.measured_by, fields_of)
 
 
 # ----------------------------------------------------------------------------------------------

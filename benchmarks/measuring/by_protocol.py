@@ -16,9 +16,16 @@ from benchmarks.measuring.images import are_pairs, batches, pairs_of, reading
 from benchmarks.measuring.sets import frechet_of, read_set, value_of
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.protocols import schema
-from benchmarks.metrics.protocols.cases import MADE, ORIGINAL, Arrays, Case, network_of, together
+from benchmarks.metrics.protocols.cases import (
+    MADE,
+    ORIGINAL,
+    Arrays,
+    ImageCase,
+    network_of,
+    together,
+)
 from benchmarks.metrics.protocols.explain import Explained, OnPairs
-from benchmarks.metrics.protocols.schema import Protocol
+from benchmarks.metrics.protocols.schema import ImageProtocol
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from diffae.system.files import writing
@@ -39,34 +46,35 @@ PAGE, PICTURE, TABLE, MARKDOWN = (f"protocols.{suffix}" for suffix in ("html", "
 # One protocol
 
 
-def measure_by(protocol: Protocol, metric: str, asked: Asked) -> list[str]:
+def measure_by(protocol: ImageProtocol, metric: str, asked: Asked) -> list[str]:
     """The lines of a metric under a protocol. Raises UserError if it cannot be measured."""
     section = NAMES.get(metric, metric)
     if section not in schema.METRICS:
         raise UserError(f"no protocol defines it{did_you_mean(section, schema.METRICS)}")
     if getattr(protocol, section) is None:
         raise UserError(f"the protocol {protocol.name} has none")
-    case = Case(section, protocol)
+    case = ImageCase(section, protocol)
     network = network_of(case, asked.networks)
     if section == "rfid" and not are_pairs(asked):
         if asked.limit is not None:
             raise UserError("--limit: A and B are no pairs")
         images, value = _of_sets(case, asked)
     else:
-        of, arrays = on_pairs([protocol], asked, metrics=(section,))
-        (one,) = of.numbers(arrays)
-        if one.found is None:
-            raise UserError(one.reason)
-        found = one.found
-        error = "" if found.stderr is None else f", standard error {found.stderr:.3g}"
-        images, value = f"pairs: {found.n}{error}", found.value
-    how = "; ".join(f"{name} {value}" for name, value in case.fields.items())
-    seen = [] if network is None else [f"measured by: {described(network)}"]
-    told = [f"protocol {protocol.name}, {protocol.code}: {how}", *seen, *reading(asked), images]
-    return [*told, f"{metric} {value:.8g}"]
+        pairs, arrays = on_pairs([protocol], asked, metrics=(section,))
+        (explained,) = pairs.numbers(arrays)
+        number = explained.number
+        if number is None or number.value is None:
+            raise UserError(explained.reason)
+        error = "" if number.stderr is None else f", standard error {number.stderr:.3g}"
+        images, value = f"pairs: {number.n}{error}", number.value
+    fields = "; ".join(f"{name} {value}" for name, value in case.fields.items())
+    lines = [f"protocol {protocol.name}, {protocol.code}: {fields}"]
+    if network is not None:
+        lines.append(f"measured by: {described(network)}")
+    return [*lines, *reading(asked), images, f"{metric} {value:.8g}"]
 
 
-def _of_sets(case: Case, asked: Asked) -> tuple[str, float]:
+def _of_sets(case: ImageCase, asked: Asked) -> tuple[str, float]:
     """The Frechet distance of B to a reference A that does not hold its originals."""
     network, sides = network_of(case, asked.networks), []
     for path, side in zip(asked.pair, (ORIGINAL, MADE), strict=True):
@@ -98,50 +106,52 @@ def explain_pairs(asked: Asked) -> Explanation:
     pairs, arrays = on_pairs(every_protocol(asked), asked, explains=True)
     title = "metrics by protocol"
     watched = partial(shown, title=title, unit="numbers", total=len(pairs.cases))
-    found = pairs.numbers(arrays, watched=watched)
+    numbers = pairs.numbers(arrays, watched=watched)
     count = max(map(len, arrays.values()), default=0)
-    of = {metric: [one for one in found if one.case.metric == metric] for metric in schema.METRICS}
     (a, b), lines = asked.pair, reading(asked)
     facts = [("A, the originals", str(a)), ("B, the reconstructions", str(b))]
     facts += [("images", line) for line in lines]
-    sections = [section(metric, count, some) for metric, some in of.items()]
+    sections = []
+    for metric in schema.METRICS:
+        of_metric = [number for number in numbers if number.case.metric == metric]
+        sections.append(section(metric, count, of_metric))
     return Explanation(f"{b.name} against {a.name}, by protocol", facts, lines, sections)
 
 
 def section(
-    metric: str, count: int, found: Sequence[Explained[Any, Any]], units: str = "pairs"
+    metric: str, count: int, numbers: Sequence[Explained[Any, Any]], units: str = "pairs"
 ) -> Section:
     """One metric: protocols whose numbers and causes look the same share a line, the first is ours."""
     lines: dict[tuple[object, ...], Line] = {}
     missing: dict[str, tuple[str, ...]] = {}
-    for one in sorted(found, key=_place):
-        name = one.case.protocol.name
-        if one.found is None:
-            missing[one.reason] = (*missing.get(one.reason, ()), name)
+    for explained in sorted(numbers, key=_place):
+        name, number = explained.case.protocol.name, explained.number
+        if number is None:
+            missing[explained.reason] = (*missing.get(explained.reason, ()), name)
             continue
-        causes = tuple((cause.text, cause.difference) for cause in one.told)
-        looks = number_text(one.found.value, metric), tuple(text for text, _ in causes)
-        number = one.found.value, one.found.stderr, one.difference, causes, one.left_out
-        line = lines.get(looks) or Line((), *number)
-        each = (*line.each, Line((name,), *number))
+        causes = tuple((cause.text, cause.difference) for cause in explained.visible_causes)
+        looks = number_text(number.value, metric), tuple(text for text, _ in causes)
+        cells = number.value, number.stderr, explained.difference, causes, explained.left_out
+        line = lines.get(looks) or Line((), *cells)
+        each = (*line.each, Line((name,), *cells))
         lines[looks] = replace(line, protocols=(*line.protocols, name), each=each)
     reasons = tuple((names, why) for why, names in missing.items())
     return Section(metric, count, tuple(lines.values()), reasons, units)
 
 
-def _place(one: Explained[Any, Any]) -> tuple[bool, float, str]:
+def _place(explained: Explained[Any, Any]) -> tuple[bool, float, str]:
     """Ours first, then by the size of the difference, then by name."""
-    name, digits = one.case.protocol.name, METRICS[one.case.metric].digits
-    return name != schema.PLAIN, -round(abs(one.difference or 0.0), digits), name
+    name, digits = explained.case.protocol.name, METRICS[explained.case.metric].digits
+    return name != schema.PLAIN, -round(abs(explained.difference or 0.0), digits), name
 
 
-def write(folder: Path, found: Explanation) -> list[Path]:
+def write(folder: Path, explanation: Explanation) -> list[Path]:
     """Write the page, the picture and the tables of an explanation; return their paths.
 
     Raises UserError if the folder holds anything but an earlier explanation.
     """
-    title, sections = found.title, found.sections
-    files = {PAGE: protocols.page(title, found.facts, sections).encode()}
+    title, sections = explanation.title, explanation.sections
+    files = {PAGE: protocols.page(title, explanation.facts, sections).encode()}
     files |= {PICTURE: protocols.picture(title, sections)}
     files |= {TABLE: protocols.table(sections).encode()}
     files |= {MARKDOWN: protocols.markdown(sections).encode()}
@@ -155,12 +165,17 @@ def write(folder: Path, found: Explanation) -> list[Path]:
 # Shared
 
 
-def every_protocol(asked: Asked) -> list[Protocol]:
+def every_protocol(asked: Asked) -> list[ImageProtocol]:
     """The protocols that ship, and that of --protocol."""
     return list(map(schema.named, schema.LIBRARY.asked(asked.protocol, True)))
 
 
-def on_pairs(protocols: Sequence[Protocol], asked: Asked, **how: Any) -> tuple[OnPairs, Arrays]:
+def on_pairs(
+    protocols: Sequence[ImageProtocol],
+    asked: Asked,
+    explains: bool = False,
+    metrics: Sequence[str] = schema.METRICS,
+) -> tuple[OnPairs, Arrays]:
     """What protocols measure on the pairs of A and B, and the arrays of all pairs.
 
     Raises UserError if they are not all of one size: evaluation codes stack them.
@@ -168,16 +183,16 @@ def on_pairs(protocols: Sequence[Protocol], asked: Asked, **how: Any) -> tuple[O
     _, pairs = pairs_of(asked)
     first = next(pairs)
     height, width = first.shape[-2:]
-    of = OnPairs(protocols, asked.networks, (height, width), **how)
+    on = OnPairs(protocols, asked.networks, (height, width), explains, metrics)
     parts: dict[str, list[NDArray]] = {}
     few = asked.batch_size if asked.device != "cpu" else max(AT_ONCE // (height * width), 1)
-    size = together(of.cases, min(asked.batch_size, few))
-    for batch in batches(chain([first], pairs), size) if of.cases else ():
+    size = together(on.cases, min(asked.batch_size, few))
+    for batch in batches(chain([first], pairs), size) if on.cases else ():
         if batch.shape[-2:] != first.shape[-2:]:
             sizes = " and ".join(f"{s[1]} x {s[0]}" for s in (first.shape[-2:], batch.shape[-2:]))
             remedy = "protocols are of images of one size; crop them first"
             raise UserError(f"{asked.a}: images of {sizes}: {remedy}")
         originals, made = batch.unbind(1)
-        for name, array in of.compute(made, made, originals).items():
+        for name, array in on.compute(made, made, originals).items():
             parts.setdefault(name, []).append(array)
-    return of, {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    return on, {name: np.concatenate(arrays) for name, arrays in parts.items()}

@@ -143,7 +143,7 @@ def explain_codes(asked: Asked) -> Explanation:
     if left_out:
         lines.append(f"left out of codes of over {WIDEST} numbers: {', '.join(left_out)}")
     each = list(explained(codes, protocols, asked.seed or 0, left_out, watched))
-    if all(explanation.found is None for explanation in each):
+    if all(explanation.number is None for explanation in each):
         raise UserError(f"{asked.b or asked.a}: {each[0].reason}")
     sections = []
     for name in NUMBERS:

@@ -1,11 +1,11 @@
-"""The images of a folder or of an npz file, as `benchmarks.measure` reads them.
+"""The images of a folder or of an npz file, as `benchmarks.measure` reads them, and metrics of pairs.
 
 An npz file has them as guided-diffusion (ADM) and its evaluator keep them: `arr_0`, uint8 N x H x W x 3.
 They are read one after the other, so that memory does not grow with the file.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from math import prod
 from pathlib import Path, PurePosixPath
@@ -15,7 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.measuring.asked import OURS, PLAINLY, Asked
+from benchmarks.measuring.asked import OURS, PLAINLY, Asked, described, naming_stand_in
+from benchmarks.metrics import METRICS
+from benchmarks.metrics.pairs import FACES, PairNetwork, PairScores, estimates, network_of, score
+from benchmarks.metrics.units import Units
 from diffae.data import npz
 from diffae.data.dataset import WORKERS
 from diffae.data.fingerprint import note_of_files
@@ -41,13 +44,13 @@ def names_of(folder: Path, asked: Asked) -> tuple[str, ...]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
-    found = find_images(folder)
-    for line in found.left_out:
+    images = find_images(folder)
+    for line in images.left_out:
         cli.say(f"warning: {folder}: left out: {line}")
-    files = (folder / name for name in found.names)
+    files = (folder / name for name in images.names)
     if asked.reading == OURS and (note := note_of_files(files)):
         cli.say(f"warning: {folder}: {note}; see --reading")
-    return found.names
+    return images.names
 
 
 def images_of(path: Path, asked: Asked) -> tuple[int, Iterator[Tensor]]:
@@ -62,10 +65,10 @@ def images_of(path: Path, asked: Asked) -> tuple[int, Iterator[Tensor]]:
 
 def reading(asked: Asked) -> list[str]:
     """Lines on how images are read, if not as for the tables, and on how many of them."""
-    told = [] if asked.reading == OURS else [f"images read as by {asked.reading}"]
-    return told + (
-        [] if asked.limit is None else [f"at most {asked.limit:,} pairs, drawn at random"]
-    )
+    lines = [] if asked.reading == OURS else [f"images read as by {asked.reading}"]
+    if asked.limit is not None:
+        lines.append(f"at most {asked.limit:,} pairs, drawn at random")
+    return lines
 
 
 def read(path: Path, asked: Asked) -> Tensor:
@@ -73,14 +76,14 @@ def read(path: Path, asked: Asked) -> Tensor:
     return torch.from_numpy(np.array(READINGS[asked.reading](path))).permute(2, 0, 1)
 
 
-def _ahead(read: Callable[[T], Tensor], items: Sequence[T]) -> Iterator[Tensor]:
-    """What `read` makes of each, some of them read by threads while others are measured."""
+def _ahead(read: Callable[[T], Tensor], files: Sequence[T]) -> Iterator[Tensor]:
+    """The images of some files, of which threads read some while others are measured."""
     waiting: deque[Future[Tensor]] = deque()
     ahead = 0
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
-            for item in items:
-                waiting.append(pool.submit(read, item))
+            for file in files:
+                waiting.append(pool.submit(read, file))
                 while len(waiting) > ahead:
                     image = waiting.popleft().result()
                     yield image
@@ -161,7 +164,7 @@ def are_pairs(asked: Asked) -> bool:
     if not (a.is_dir() and b.is_dir()):
         return is_archive(a) and is_archive(b) and count_in(a) == count_in(b)
     names = [find_images(folder).names for folder in (a, b)]
-    first, second = ({PurePosixPath(name).with_suffix("") for name in one} for one in names)
+    first, second = ({PurePosixPath(name).with_suffix("") for name in side} for side in names)
     return first == second
 
 
@@ -232,3 +235,68 @@ def _by_name(folder: Path, asked: Asked) -> dict[str, Path]:
             raise UserError(f"{folder / name}: {named}; take one of the two out")
         images[bare] = folder / name
     return images
+
+
+# ----------------------------------------------------------------------------------------------
+# Metrics of pairs
+
+NAMES = {"identity": FACES}  # the command's name of a metric: its name in the table
+
+
+def measure_pairs(metrics: Sequence[str], asked: Asked) -> tuple[dict[str, list[str]], list[str]]:
+    """The lines of each metric of pairs that can be measured, and why the others cannot.
+
+    The images are read once for all.
+    """
+    networks: dict[str, PairNetwork | None] = {}
+    refused: list[str] = []
+    for metric in metrics:
+        try:
+            with naming_stand_in(NAMES.get(metric, metric)):
+                networks[metric] = network_of(NAMES.get(metric, metric), asked.networks)
+        except UserError as error:
+            refused.append(f"{metric}: {error}")
+    if not networks:
+        return {}, refused
+    try:
+        scores, reasons = _scores(networks, asked)
+    except UserError as error:
+        return {}, [*refused, f"{', '.join(networks)}: {error}"]
+    lines: dict[str, list[str]] = {}
+    for metric, values in scores.items():
+        name = NAMES.get(metric, metric)
+        units = Units(str(asked.a), np.arange(len(values)))
+        estimate = estimates({name: values}, units)[name]
+        if estimate.value is None:
+            reasons[metric] = estimate.why
+            continue
+        network = networks[metric]
+        title = METRICS[name].title if network is None else described(network)
+        lines[metric] = [f"measured by: {title}", *reading(asked)]
+        lines[metric] += [f"{note}: left out" for note in estimate.notes]
+        spread = "" if estimate.stderr is None else f", standard error {estimate.stderr:.3g}"
+        lines[metric] += [f"pairs: {estimate.n}{spread}", f"{metric} {estimate.value:.8g}"]
+    return lines, [*refused, *(f"{metric}: {reason}" for metric, reason in reasons.items())]
+
+
+def _scores(
+    networks: Mapping[str, PairNetwork | None], asked: Asked
+) -> tuple[dict[str, PairScores], dict[str, str]]:
+    """The scores of all pairs by each metric, and why others have none.
+
+    Raises UserError for images that cannot be read or are no pairs.
+    """
+    parts: dict[str, list[Tensor]] = {metric: [] for metric in networks}
+    reasons: dict[str, str] = {}
+    _, pairs = pairs_of(asked)
+    for batch in batches(pairs, asked.batch_size):
+        a, b = (images.float() / 127.5 - 1 for images in batch.unbind(1))
+        for metric, network in networks.items():
+            if metric in reasons:
+                continue
+            try:
+                parts[metric].append(score(NAMES.get(metric, metric), network, a, b))
+            except UserError as error:
+                reasons[metric] = str(error)
+    complete = {metric: torch.cat(parts[metric]) for metric in networks if metric not in reasons}
+    return {metric: scores.double().numpy() for metric, scores in complete.items()}, reasons

@@ -19,11 +19,10 @@ from benchmarks.measuring.images import (
     images_of,
     reading,
 )
-from benchmarks.metrics import METRICS, frechet
-from benchmarks.metrics.frechet import Moments
-from benchmarks.metrics.frechet_jackknife import Side, blocks_of
+from benchmarks.metrics import METRICS
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets import frechet, kernel
+from benchmarks.metrics.sets.frechet import Moments
 from benchmarks.metrics.sets.groups import (
     Estimates,
     SetGroup,
@@ -31,6 +30,7 @@ from benchmarks.metrics.sets.groups import (
     frechet_of_moments,
     groups_of,
 )
+from benchmarks.metrics.sets.jackknife import Side, blocks_of
 from diffae.data import npz
 from diffae.system import cli
 from diffae.system.errors import UserError

@@ -12,7 +12,7 @@ from benchmarks.measuring.images import reading
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.explain import Explained
-from benchmarks.metrics.protocols.schema import Protocol
+from benchmarks.metrics.protocols.schema import ImageProtocol
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from reports.records.estimate import t_quantile
@@ -25,19 +25,19 @@ def printed(text: str) -> Numbers:
     """The numbers of "psnr=27.43,ssim=0.912". Raises UserError for an unknown metric, one that is
     given twice, and what is no number.
     """
-    found: dict[str, str] = {}
+    numbers: dict[str, str] = {}
     for part in text.split(","):
         name, _, number = (word.strip() for word in part.partition("="))
         metric = NAMES.get(name.lower(), name.lower())
         if metric not in schema.METRICS:
             raise UserError(f"unknown metric {name!r}{did_you_mean(metric, schema.METRICS)}")
-        if metric in found:
+        if metric in numbers:
             raise UserError(f"{metric} is given twice")
         decimal = re.fullmatch(r"[+-]?([0-9]+\.?[0-9]{0,20}|\.[0-9]{1,20})", number)
         if not decimal or not math.isfinite(float(number)):
             raise UserError(f"{name}: {number!r} is not a finite decimal number, such as 27.43")
-        found[metric] = number
-    return found
+        numbers[metric] = number
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -55,26 +55,26 @@ class Compared:
     reason: str = ""
 
 
-def compared(one: Explained[Any, Any], number: str, of: int | None = None) -> Compared:
+def compared(explained: Explained[Any, Any], number: str, of: int | None = None) -> Compared:
     """Two numbers fit if they are at most half a unit of the last printed digit apart.
 
     If `number` was printed for `of` other images of the same distribution, half of the 95 % interval
     of the difference is added: Student's t times the standard error here, of n images, times
     sqrt(1 + n / of).
     """
-    name, metric, here = one.case.protocol.name, one.case.metric, one.found
-    if here is None:
-        return Compared(name, metric, reason=one.reason)
+    name, metric, here = explained.case.protocol.name, explained.case.metric, explained.number
+    if here is None or here.value is None:
+        return Compared(name, metric, reason=explained.reason)
     decimals = len(number.partition(".")[2])
     tolerance = 0.5 * 10.0**-decimals
     if of is not None:
         if METRICS[metric].depends_on_n and of != here.n:
             why = f"{ACROSS}: it depends on n ({of:,} there, {here.n:,} here)"
             return Compared(name, metric, reason=why)
-        if here.stderr is None:
+        if here.error is None:
             return Compared(name, metric, reason=f"{ACROSS}: it has no standard error here")
-        df = min(len(here.influences), here.n) - 1
-        tolerance += t_quantile(0.975, df) * here.stderr * math.sqrt(1 + here.n / of)
+        df = min(here.error.df, here.n - 1)
+        tolerance += t_quantile(0.975, df) * here.error.stderr * math.sqrt(1 + here.n / of)
     miss = abs(here.value - float(number)) / (tolerance * (1 + 1e-9))  # exactly half fits too
     return Compared(name, metric, f"{here.value:.{decimals}f}", miss)
 
@@ -84,59 +84,71 @@ def which_pairs(asked: Asked, numbers: Numbers, of: int | None) -> list[str]:
 
     They were printed for the same images, or for so many others (`of`).
     """
-    every = every_protocol(asked)
-    pairs, arrays = on_pairs(every, asked, metrics=tuple(numbers))
-    found = [compared(one, numbers[one.case.metric], of) for one in pairs.numbers(arrays)]
-    return [*reading(asked), *answer(found, numbers, every)]
+    protocols = every_protocol(asked)
+    pairs, arrays = on_pairs(protocols, asked, metrics=tuple(numbers))
+    comparisons = [
+        compared(explained, numbers[explained.case.metric], of)
+        for explained in pairs.numbers(arrays)
+    ]
+    return [*reading(asked), *answer(comparisons, numbers, protocols)]
 
 
-def answer(found: Sequence[Compared], numbers: Numbers, every: Sequence[Protocol]) -> list[str]:
+def answer(
+    comparisons: Sequence[Compared], numbers: Numbers, protocols: Sequence[ImageProtocol]
+) -> list[str]:
     """What fits, or is nearest; what is excluded; what prints the same; then what could not be
     compared, what a protocol does not print, and references that are not A.
 
     The nearest print most of the metrics; of these the fewest numbers do not fit, and then the worst
     of them is the nearest.
     """
-    rows = {one.name: [x for x in found if x.protocol == one.name] for one in every}
-    texts = {name: {one.metric: one.text for one in of} for name, of in rows.items()}
-    known = [name for name in rows if any(texts[name].values())]
+    rows: dict[str, list[Compared]] = {protocol.name: [] for protocol in protocols}
+    texts: dict[str, dict[str, str]] = {protocol.name: {} for protocol in protocols}
+    for x in comparisons:
+        rows[x.protocol].append(x)
+        texts[x.protocol][x.metric] = x.text
+    measured = [name for name in rows if any(texts[name].values())]
 
     def alone(name: str) -> str:
-        some = [metric for metric, text in texts[name].items() if text]
-        return "" if len(some) == len(numbers) else f" by {', '.join(some)} alone"
+        metrics = [metric for metric, text in texts[name].items() if text]
+        return "" if len(metrics) == len(numbers) else f" by {', '.join(metrics)} alone"
 
     def alike(name: str) -> str:
-        return ", ".join(other for other in known if texts[other] == texts[name])
+        return ", ".join(other for other in measured if texts[other] == texts[name])
 
     def distance(name: str) -> tuple[int, int, float]:
-        misses = [one.miss for one in rows[name]]
+        misses = [x.miss for x in rows[name]]
         return -len(misses), sum(miss > 1 for miss in misses), max(misses)
 
-    fits = sorted((name for name in known if distance(name)[1] == 0), key=alone)
-    told = _lines(("fits", name, alone(name)) for name in fits) or ["none compared"]
-    if known and not fits:
-        nearest = min(known, key=distance)
+    fits = sorted((name for name in measured if distance(name)[1] == 0), key=alone)
+    lines = _lines(("fits", name, alone(name)) for name in fits) or ["none compared"]
+    if measured and not fits:
+        nearest = min(measured, key=distance)
         values = ", ".join(f"{metric} {text}" for metric, text in texts[nearest].items() if text)
-        told = ["none fits", f"nearest {alike(nearest)}: {values}"]
-    for x in found:
+        lines = ["none fits", f"nearest {alike(nearest)}: {values}"]
+    for x in comparisons:
         if x.miss > 1:
             values = f"{numbers[x.metric]}, here {x.text}"
-            told.append(f"excluded {x.protocol} by {x.metric}: {values}")
-    sets = (f"alike {alike(name)}{alone(name)}" for name in known if ", " in alike(name))
-    told += dict.fromkeys(sets)
-    whys = ((f"not compared {x.metric} of", x.protocol, f": {x.reason}") for x in found if x.reason)
+            lines.append(f"excluded {x.protocol} by {x.metric}: {values}")
+    sets = (f"alike {alike(name)}{alone(name)}" for name in measured if ", " in alike(name))
+    lines += dict.fromkeys(sets)
+    whys = (
+        (f"not compared {x.metric} of", x.protocol, f": {x.reason}")
+        for x in comparisons
+        if x.reason
+    )
     lacks = {name: ", ".join(x for x in numbers if x not in texts[name]) for name in rows}
-    told += _lines([*whys, *(("not printed by", x, f": {y}") for x, y in lacks.items() if y)])
-    for one in every:
-        here = texts[one.name].get("rfid")
-        if here and one.rfid and one.rfid.reference != schema.RFid.reference:
-            told.append(f"rfid of {one.name} is against {one.rfid.reference}, here against A")
-    return told
+    lines += _lines([*whys, *(("not printed by", x, f": {y}") for x, y in lacks.items() if y)])
+    for protocol in protocols:
+        name, rfid = protocol.name, protocol.rfid
+        if texts[name].get("rfid") and rfid and rfid.reference != schema.RFid.reference:
+            lines.append(f"rfid of {name} is against {rfid.reference}, here against A")
+    return lines
 
 
-def _lines(said: Iterable[tuple[str, str, str]]) -> list[str]:
+def _lines(parts: Iterable[tuple[str, str, str]]) -> list[str]:
     """Lines of (before, name, after); those that differ in the name alone are one line."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for before, name, after in said:
+    for before, name, after in parts:
         groups.setdefault((before, after), []).append(name)
     return [f"{before} {', '.join(names)}{after}" for (before, after), names in groups.items()]

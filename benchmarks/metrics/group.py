@@ -31,7 +31,7 @@ class Group:
               network: it is not listed here, but found by its `stands_in_for`
     needs     what `estimate` is given
     estimate  the estimate of each metric by name, from the inputs that `needs` names and the units that
-              they are of; what takes long is computed in parts (`frechet_jackknife.InParts`)
+              they are of; what takes long is computed in parts (`sets.jackknife.InParts`)
     """
 
     metrics: tuple[str, ...]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from benchmarks.metrics.frechet import refuse_not_finite
 from benchmarks.metrics.group import Group
+from benchmarks.metrics.sets.frechet import refuse_not_finite
 from reports.records.estimate import (
     Error,
     Estimate,

@@ -137,8 +137,8 @@ def _means(
 
     def sums(a: Tensor, b: Tensor) -> Tensor:
         """The sums [2, k] over the places of some planes k x H x W."""
-        of = (a, b, a * a + b * b, a * b)  # of the variances only the sum is needed
-        mean_a, mean_b, both, ab = (_local_mean(x, weights) for x in of)
+        products = (a, b, a * a + b * b, a * b)  # of the variances only the sum is needed
+        mean_a, mean_b, both, ab = (_local_mean(x, weights) for x in products)
         product, squares = mean_a * mean_b, mean_a * mean_a + mean_b * mean_b
         structure = (2 * scale * (ab - product) + c2) / (scale * (both - squares) + c2)
         luminance = (2 * product + c1) / (squares + c1)
@@ -148,14 +148,14 @@ def _means(
     most = AT_ONCE if a.device.type == "cpu" else a.numel()
     rows, planes = max(most // width, 1), max(most // (height * width), 1)
     places = height - 2 * radius
-    found = []
+    totals = []
     for x, y in zip(*(side.flatten(0, 1).split(planes) for side in (a, b)), strict=True):
         total = x.new_zeros(2, len(x))
         for top in range(0, places, rows):
             part = slice(top, min(top + rows, places) + 2 * radius)
             total = total + sums(x[:, part], y[:, part])
-        found.append(total)
-    means = torch.cat(found, 1) / (places * (width - 2 * radius))
+        totals.append(total)
+    means = torch.cat(totals, 1) / (places * (width - 2 * radius))
     whole, structure = means.unflatten(1, a.shape[:2])
     return whole, structure
 

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.core.images import Selection, preview
 from benchmarks.core.sizes import Count, Timestep
-from benchmarks.metrics.plain import DESCRIBED, PLAIN
+from benchmarks.metrics.pairs import DESCRIBED, estimates, scores_of
 from benchmarks.plugin import Arrays, Benchmark, Cell, Computation, Context, Measurement, Record
 from benchmarks.systems.protocol.base import PREDICT_X0, SEMANTIC, System
 from benchmarks.systems.protocol.parts import index
@@ -42,10 +42,12 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     images = context.select("test", sizes.images)
     cells = [_cell(context, system, images, t) for t in sizes.timesteps]
 
-    def reduce(*found: Arrays) -> Iterator[Record]:
-        for cell, scores in zip(cells, found, strict=True):
-            yield from cell.means(images, {name: scores[name] for name in METRICS})
-        previews = [torch.from_numpy(scores["preview"]) for scores in found]
+    def reduce(*arrays: Arrays) -> Iterator[Record]:
+        for cell, scores in zip(cells, arrays, strict=True):
+            means = estimates({name: scores[name] for name in METRICS}, images.units)
+            for metric, estimate in means.items():
+                yield cell.record(metric, estimate, split=images.split)
+        previews = [torch.from_numpy(scores["preview"]) for scores in arrays]
         originals = images.batch(np.arange(len(previews[0])))
         Cell(context, TABLE, system).draw(
             "denoising-{}",
@@ -77,14 +79,14 @@ def _predicted(cell: Cell, system: System, images: Selection) -> Computation:
 
     def compute(positions: np.ndarray) -> Arrays:
         originals, seen = images.batch(positions), images.seen_by(system)
-        given_to = originals if seen.dataset is images.dataset else seen.batch(positions)
+        x_0 = originals if seen.dataset is images.dataset else seen.batch(positions)
         indices = images.order[positions].tolist()
         # The same noise at every t and for every system, so that only the prediction differs.
-        eps = noise.normal(context.seed, "denoising", indices, given_to.shape[1:])
-        given = None if codes is None else index(codes, positions)
-        x_t = system.add_noise(given_to, t, eps)
-        output = context.resized(system.predict_x0(x_t, t, given).cpu())
-        scores = {name: PLAIN[name](output, originals).numpy() for name in METRICS}
+        eps = noise.normal(context.seed, "denoising", indices, x_0.shape[1:])
+        z_sem = None if codes is None else index(codes, positions)
+        x_t = system.add_noise(x_0, t, eps)
+        output = context.resized(system.predict_x0(x_t, t, z_sem).cpu())
+        scores: Arrays = scores_of(dict.fromkeys(METRICS), output, originals)
         return scores | {"preview": preview(positions, output, PREVIEW)}
 
     return cell.computation("denoising", f"predict x_0 at t = {t}", images, compute)

@@ -15,10 +15,10 @@ import torch
 from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
 from benchmarks.core.plan import Work, comparisons
 from benchmarks.core.sizes import Count, Split
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.sets import groups
 from benchmarks.metrics.sets.groups import names_through, shown_in
+from benchmarks.metrics.sets.jackknife import BLOCKS, Side, blocks_of
 from benchmarks.plugin import (
     Arrays,
     Benchmark,

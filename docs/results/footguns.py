@@ -23,10 +23,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from benchmarks import systems
-from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.networks.features import efficientnet_lite0
 from benchmarks.metrics.path_length import path_length
 from benchmarks.metrics.pixel import mse, psnr
+from benchmarks.metrics.sets.frechet import Moments, frechet_distance
 from benchmarks.metrics.ssim import similarity, ssim, ssim_valid
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture
 from benchmarks.weights import load_path

@@ -26,8 +26,8 @@ from diffae.system.errors import UserError, naming
 from diffae.system.plain_yaml import read_yaml
 from reports.records.estimate import Error, Estimate, Floats, influences_on_mean
 from reports.records.metrics import METRICS
-from reports.records.published import TABLES, attach, rows_of
-from reports.records.reading import few, from_plain, part_of, short
+from reports.records.published import TABLES, attach
+from reports.records.reading import few, from_plain, part_of, rows_of, short
 from reports.records.record import Record, hash_of, protocol_id, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAME_ERROR, SAMPLES, Run, read_run
 from reports.records.settings import settings_of
@@ -46,7 +46,7 @@ COUNTS = ("n", "samples", "dataset_images")
 # The systems and rows that are references, and settings that may be references of any system.
 REFERENCES = r"(pixels \+ PCA|random encoder|ImageNet EfficientNet-lite0|chance|naive|real images)( of the class| \(.+\))?(, .+)?|.+ \+ autoencoding"
 SCALES = r".*(code of the truth|no edit, encoded .+)|rotated at random|principal components|noise"
-# The numbers of checkpoints and of codes that ship, which other modules attach.
+# The numbers of checkpoints and of codes that ship, whose protocols are not known here.
 PRINTED = {float(row["value"]) for name in ("tokenizers.csv", "codes.csv") for row in rows_of(name)}
 # The suites that ship, with their hashes.
 SUITES = {"decodable-v1": "b0703ab6e1f2cd526b04ab48cfe67d3327fce958ca36cb3d8866cef04c819cea"}

@@ -1,24 +1,29 @@
-"""The numbers that Preechakul et al. 2022 (Diffusion Autoencoders, CVPR) published.
+"""Published numbers beside the numbers of a run.
 
-`lookup` finds the paper's value for a cell of one of its tables, by the harness's names; `attach`
-writes it into a record together with the reasons, if any, why the two must not be compared. They come
-from the record's protocol and the paper's: `PROTOCOLS` says how the paper measured each of its tables,
-in the fields of our protocols. A name only decides which data set is meant, and a profile decides
-nothing: 60 images in a folder called `ffhq` are not FFHQ, and a run of a different profile is
-comparable if its fields are the paper's.
+`attach` writes the published number of a record's metric, system and data into the record, with the
+reasons why the two must not be compared, if there are any. There are three sources:
+
+- Preechakul et al. 2022 (Diffusion Autoencoders, CVPR), whose tables have the cells of ours: `lookup`
+  finds a value by the harness's names. `PROTOCOLS` says how the paper measured each table, in the
+  fields of our protocols.
+- Numbers of image autoencoders (`tokenizers.py`), by the name of the checkpoint.
+- Numbers of codes (`representations.py`), by the name of the system.
+
+A name only decides which data set is meant, and a profile decides nothing: 60 images in a folder called
+`ffhq` are not FFHQ, and a run of a different profile is comparable if its fields are the paper's.
 """
 
-import csv
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib import resources
 from typing import Any, TypeVar
 
+from reports.records import representations, tokenizers
 from reports.records.estimate import Estimate
 from reports.records.metrics import METRICS
+from reports.records.reading import differing_fields, letters, plain, rows_of, value_text
 from reports.records.record import Record
+from reports.records.tokenizers import BY_PROTOCOL, SECOND_HAND, SETS
 
 # The data sets of the paper: their numbers of images.
 DATA_SETS = {
@@ -72,6 +77,7 @@ PROTOCOLS: dict[tuple[str, str], PaperProtocol] = {
 }
 # Prefixes of the protocol fields that describe a metric's network.
 _PARTS = {"lpips": "perceptual", "ppl": "perceptual", "fid": "feature", "arcface": "identity"}
+PLAIN = "plain"  # the name of our own protocol
 STEPS = ("inversion_steps", "decoding_steps", "latent_steps")
 
 
@@ -86,36 +92,25 @@ def paper_dataset(name: str, protocol: Mapping[str, Any]) -> str:
     return f"{title} {size}" if title and size else name
 
 
-def letters(name: str) -> str:
-    """The letters of a data set's name: all that readers and folders do not write in different ways."""
-    return re.sub(r"[^a-z]", "", name.lower())
-
-
-def differences(record: Record, protocol: Mapping[str, Any], steps: int | None) -> Iterator[str]:
+def _from_paper(record: Record, protocol: Mapping[str, Any], steps: int | None) -> Iterator[str]:
     """The differences between `record`, measured by `protocol`, and the paper's number of the same
     data at T = `steps`.
     """
     theirs = PROTOCOLS[record.table, _kind_of_row(record)]
     if theirs.unknown:
         yield theirs.unknown
-    yield from of_fields({**protocol, "n": record.n}, theirs.fields)
-    yield from _of_steps(record.steps, steps, protocol)
+    yield from differing_fields({**protocol, "n": record.n}, theirs.fields)
+    yield from _differing_steps(record.steps, steps, protocol)
     if protocol.get("solver") not in (None, "ddim"):
         yield f"solver {protocol['solver']}, published with ddim"
     precision = protocol.get("precision", protocol.get("dtype"))
     if precision != "float32":
-        yield f"precision {_text(precision)}, not float32"
+        yield f"precision {value_text(precision)}, not float32"
 
 
-def of_fields(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
-    """The fields of `theirs` that differ in `ours`; a name ends with the part after its last dot."""
-    for name, value in theirs.items():
-        if ours.get(name) != value:
-            words = name.rpartition(".")[2].replace("_", " ")
-            yield f"{words} {_text(ours.get(name))}, published with {_text(value)}"
-
-
-def _of_steps(ours: int | None, theirs: int | None, protocol: Mapping[str, Any]) -> Iterator[str]:
+def _differing_steps(
+    ours: int | None, theirs: int | None, protocol: Mapping[str, Any]
+) -> Iterator[str]:
     if theirs is None:
         return
     if ours not in (None, theirs):
@@ -142,20 +137,108 @@ def _kind_of_row(record: Record) -> str:
 
 
 def _transform(protocol: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = protocol.get("transform")
-    return found if isinstance(found, Mapping) else {}
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "not recorded"
-    return f"{value:,}" if type(value) is int else str(value)
+    transform = protocol.get("transform")
+    return transform if isinstance(transform, Mapping) else {}
 
 
 # ----------------------------------------------------------------------------------------------
-# The published numbers
+# Numbers beside a record
 
 R = TypeVar("R", bound=Record)
+
+# The fields, by "section.field", on which a metric depends under a protocol that ships, by the names of
+# the protocol and of the metric.
+FieldsOf = Callable[[str, str], Mapping[str, Any]]
+# The setting of the rows of a table whose codes are moved as in the published code; "": of every row.
+LIKE_CHECKPOINTS = {BY_PROTOCOL: "", "latent_interpolation": "slerp"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published number beside one of ours; `differences` are the reasons not to compare them."""
+
+    value: float
+    metric: str
+    source: str
+    differences: Sequence[str]
+
+
+def attach(record: R, protocol: Mapping[str, Any], fields_of: FieldsOf | None = None) -> R:
+    """`record` with the published number of its metric, system and data; unchanged if there is none.
+
+    `protocol` holds the fields that the record was measured by, with the `transform` and number
+    (`dataset_images`) of the data set's images. `fields_of` knows the protocols that published numbers
+    follow; without it, only the numbers of the paper are attached. Of several numbers the record gets
+    the one that differs least. `not_comparable` lists the differences, and is empty only if there are
+    none.
+    """
+    numbers = [*_of_paper(record, protocol)]
+    if fields_of is not None:
+        numbers += _of_checkpoint(record, protocol, fields_of)
+        numbers += _of_code(record, protocol, fields_of)
+    if not numbers:
+        return record
+    nearest = min(numbers, key=lambda number: len(number.differences))  # of equal ones the first
+    return replace(
+        record,
+        published=nearest.value,
+        published_metric=nearest.metric,
+        published_source=nearest.source,
+        not_comparable="; ".join(nearest.differences),
+    )
+
+
+def _of_checkpoint(
+    record: Record, protocol: Mapping[str, Any], fields_of: FieldsOf
+) -> Iterator[Published]:
+    """The numbers of the record's checkpoint, which its protocol names in the field "checkpoint"."""
+    if LIKE_CHECKPOINTS.get(record.table) not in ("", record.setting):
+        return
+    data = SETS.get(record.dataset, record.dataset)
+    ours = _as_measured(protocol)
+    for name in protocol.get("checkpoint", ()):
+        for number in tokenizers.published_for(name, record.metric):
+            if number.set not in ("", data):
+                continue
+            theirs: Mapping[str, Any] = {}
+            if number.protocol:
+                theirs = {**fields_of(number.protocol, number.metric), "precision": "float32"}
+            hand = " (second-hand)" if number.mark == SECOND_HAND else ""
+            source = f"{number.source}{hand}; {number.checkpoint}, recognised by its name"
+            reasons = tuple(tokenizers.differences(number, record, ours, theirs))
+            yield Published(number.value, number.metric, source, reasons)
+
+
+def _as_measured(protocol: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields as measured: the crop is that of the data set, and the posterior's code that of the model."""
+    transform, model = protocol.get("transform", {}), protocol.get("model", {})
+    measured = {"resolution": transform.get("image_size"), "pixels.crop": transform.get("crop")}
+    measured |= {"pixels.posterior": model.get("posterior")}
+    return {**protocol, **{name: value for name, value in measured.items() if value is not None}}
+
+
+def _of_code(
+    record: Record, protocol: Mapping[str, Any], fields_of: FieldsOf
+) -> Iterator[Published]:
+    """The numbers of codes of the record's system on its data.
+
+    Only a record whose protocol has all fields of the metric is a number of a code.
+    """
+    for number in representations.published():
+        is_same_data = plain(number.data) == plain(record.dataset)
+        if number.metric != record.metric or not is_same_data:
+            continue
+        if plain(number.system.partition(" (")[0]) != plain(record.system):
+            continue
+        if fields_of(PLAIN, record.metric).keys() <= protocol.keys():
+            theirs = fields_of(number.protocol, number.metric) if number.protocol else {}
+            source = f"{number.source}, {', '.join(number.origin)}: {number.system}"
+            reasons = tuple(representations.differences(number, protocol, theirs))
+            yield Published(float(number.value), number.metric, source, reasons)
+
+
+# ----------------------------------------------------------------------------------------------
+# The numbers of the paper
 
 # Each table of the paper: the benchmark that measures it, and its name there.
 TABLES = {
@@ -208,43 +291,37 @@ def lookup(
     that number is returned whatever `steps` is: compare its own.
     """
     key = (table, *_their_names(table, system, setting), metric)
-    found = _by_cell().get(key, [])
+    cells = _by_cell().get(key, [])
     if table == "table4_unconditional_fid":  # it is given by data set
-        found = [r for r in found if plain(r.dataset) == plain(dataset)]
-    at_steps = [r for r in found if steps is not None and r.steps == steps]
-    return next(iter(at_steps or (found if len(found) == 1 else [])), None)
+        cells = [cell for cell in cells if plain(cell.dataset) == plain(dataset)]
+    at_steps = [cell for cell in cells if steps is not None and cell.steps == steps]
+    return next(iter(at_steps or (cells if len(cells) == 1 else [])), None)
 
 
-def attach(record: R, protocol: Mapping[str, Any]) -> R:
-    """`record` with the paper's value for its cell; unchanged if the paper has none, or has it by
-    another network or on other data: such a number beside ours would only mislead.
+def _of_paper(record: Record, protocol: Mapping[str, Any]) -> Iterator[Published]:
+    """The paper's number for the record's cell.
 
-    `protocol` holds the fields that the record was measured by, with the `transform` and number
-    (`dataset_images`) of the data set's images. `not_comparable` lists the differences from the
-    paper's protocol, and is empty only if there are none: a missing field counts as a difference.
+    None if the paper has it by another network or on other data: such a number would only mislead. A
+    field that is missing in `protocol` counts as a difference.
     """
     if record.table == "section5.3_probe" and "attributes" in protocol:  # others than CelebA's
-        return record
+        return
     r, data = record, paper_dataset(record.dataset, protocol)
-    found = lookup(
+    cell = lookup(
         r.table, r.system, setting=r.setting, steps=r.steps, metric=r.metric, dataset=data
     )
     weights = f"{_PARTS.get(r.metric, '')}_weights"  # in protocols of weights that are not the published ones
-    if found is None or weights in protocol or not _is_of_paper(r, protocol, found):
-        return record
-    return replace(
-        record,
-        published=found.value,
-        published_metric=found.metric,
-        published_source=found.published_source,
-        not_comparable="; ".join(differences(record, protocol, found.steps)),
-    )
+    if cell is None or cell.value is None or weights in protocol:
+        return
+    if _is_of_paper(record, protocol, cell):
+        reasons = tuple(_from_paper(record, protocol, cell.steps))
+        yield Published(cell.value, cell.metric, cell.published_source, reasons)
 
 
-def _is_of_paper(record: Record, protocol: Mapping[str, Any], found: Record) -> bool:
-    """Whether a number was measured on the data of the paper's: all images, with the same pixels."""
+def _is_of_paper(record: Record, protocol: Mapping[str, Any], cell: Record) -> bool:
+    """Whether a number was measured on the data of the paper's cell: all images, with the same pixels."""
     ours = paper_dataset(record.dataset, protocol)
-    theirs = PROTOCOLS[record.table, _kind_of_row(record)].data or found.dataset
+    theirs = PROTOCOLS[record.table, _kind_of_row(record)].data or cell.dataset
     title = theirs.partition(" ")[0]
     if title not in DATA_SETS or (ours != theirs and ours.partition(" ")[0] != theirs):
         return False
@@ -262,11 +339,6 @@ def _their_names(table: str, system: str, setting: str) -> tuple[str, str]:
     return system, ""
 
 
-def plain(name: str) -> str:
-    """A name in a canonical form: `FFHQ 128`, `ffhq-128` and `ffhq128` are equal."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
 @cache
 def published_records() -> tuple[Record, ...]:
     """Every number of the paper, in its own names, as records without a protocol of ours."""
@@ -276,16 +348,10 @@ def published_records() -> tuple[Record, ...]:
 @cache
 def _by_cell() -> dict[tuple[str, str, str, str], list[Record]]:
     """The same by table, system, setting and metric."""
-    found: dict[tuple[str, str, str, str], list[Record]] = {}
+    cells: dict[tuple[str, str, str, str], list[Record]] = {}
     for r in published_records():
-        found.setdefault((r.table, r.system, r.setting, r.metric), []).append(r)
-    return found
-
-
-def rows_of(name: str) -> Iterator[dict[str, str]]:
-    """The rows of a file of published numbers that ships."""
-    with resources.files("reports").joinpath("published", name).open(encoding="utf-8") as file:
-        yield from csv.DictReader(file)
+        cells.setdefault((r.table, r.system, r.setting, r.metric), []).append(r)
+    return cells
 
 
 def _record(row: Mapping[str, str]) -> Record:

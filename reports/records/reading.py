@@ -1,10 +1,12 @@
-"""Words and groups of records, and untrusted JSON as frozen dataclasses: errors in one line, with short
-and harmless quotations.
+"""Words and groups of records, names in one form, the published numbers that ship, and untrusted JSON as
+frozen dataclasses: errors in one line, with short and harmless quotations.
 """
 
+import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from importlib import resources
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -35,6 +37,37 @@ def short(value: object, most: int = 80) -> str:
     """`value` as text on one line of at most `most` characters, all of them harmless to a terminal."""
     text = str(value)
     return printable(text if len(text) <= most else f"{text[: most - 4]} ...")
+
+
+def letters(name: str) -> str:
+    """The letters of a data set's name: all that readers and folders do not write in different ways."""
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def plain(name: str) -> str:
+    """A name in a canonical form: `FFHQ 128`, `ffhq-128` and `ffhq128` are equal."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def rows_of(name: str) -> Iterator[dict[str, str]]:
+    """The rows of a file of published numbers that ships."""
+    with resources.files("reports").joinpath("published", name).open(encoding="utf-8") as file:
+        yield from csv.DictReader(file)
+
+
+def differing_fields(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+    """The fields of `theirs` that differ in `ours`, each by the part of its name after the last dot."""
+    for name, value in theirs.items():
+        if ours.get(name) != value:
+            words = name.rpartition(".")[2].replace("_", " ")
+            yield f"{words} {value_text(ours.get(name))}, published with {value_text(value)}"
+
+
+def value_text(value: object) -> str:
+    """The value of a field in a list of differences."""
+    if value is None:
+        return "not recorded"
+    return f"{value:,}" if type(value) is int else str(value)
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:

@@ -2,8 +2,8 @@
 
     published_for("sd-vae-ft-ema", "rfid")      every number printed for this checkpoint
 
-Codes print different numbers for one checkpoint, so a number is comparable only if its protocol is
-known and agrees. A checkpoint is recognised by its name alone.
+Evaluation codes print different numbers for one checkpoint, so a number is comparable only if its
+protocol is known and agrees (`published.attach`). A checkpoint is recognised by its name alone.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from reports.records.published import of_fields, plain, rows_of
+from reports.records.reading import differing_fields, plain, rows_of
 from reports.records.record import Record
 
 # The names that readers give to whole data sets.
@@ -22,8 +22,8 @@ NAMES = {"lpips_vgg": "lpips"}  # a metric that papers print under another name
 
 
 @dataclass(frozen=True)
-class Number:
-    """A published number; what is not stated is empty or None.
+class CheckpointNumber:
+    """A published number of a checkpoint; what is not stated is empty or None.
 
     protocol    the name of one of ours that its code follows
     reference   of an rFID, as in protocols
@@ -44,14 +44,14 @@ class Number:
     mark: str
 
 
-def published_for(checkpoint: str, metric: str) -> tuple[Number, ...]:
+def published_for(checkpoint: str, metric: str) -> tuple[CheckpointNumber, ...]:
     """The published numbers of a checkpoint by this metric; a stand-in has none."""
     name, own = NAMES.get(metric, metric), plain(checkpoint)
     return tuple(n for n in published() if plain(n.checkpoint) == own and n.metric == name)
 
 
 def differences(
-    number: Number, record: Record, ours: Mapping[str, Any], theirs: Mapping[str, Any]
+    number: CheckpointNumber, record: Record, ours: Mapping[str, Any], theirs: Mapping[str, Any]
 ) -> Iterator[str]:
     """The differences between `record` and a published number, in words.
 
@@ -67,16 +67,16 @@ def differences(
     stated = {name: value for name, value in fields.items() if value not in ("", None)}
     yield from (f"{name.rpartition('.')[2]} not stated" for name in fields if name not in stated)
     measured = {**ours, "set": SETS.get(record.dataset, record.dataset), "n": record.n}
-    yield from of_fields(measured, stated)
+    yield from differing_fields(measured, stated)
 
 
 @cache
-def published() -> tuple[Number, ...]:
+def published() -> tuple[CheckpointNumber, ...]:
     """Every published number, in the order of the file."""
     return tuple(map(_parse, rows_of("tokenizers.csv")))
 
 
-def _parse(row: dict[str, Any]) -> Number:
+def _parse(row: dict[str, Any]) -> CheckpointNumber:
     numbers = {name: int(row[name]) if row[name] else None for name in ("n", "resolution")}
     spread = float(row["spread"]) if row["spread"] else None
-    return Number(**(row | numbers | {"value": float(row["value"]), "spread": spread}))
+    return CheckpointNumber(**(row | numbers | {"value": float(row["value"]), "spread": spread}))

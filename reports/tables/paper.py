@@ -9,8 +9,7 @@ from operator import attrgetter
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError, naming
 from reports.records.metrics import with_stand_ins
-from reports.records.published import plain
-from reports.records.reading import joined, short
+from reports.records.reading import joined, plain, short
 from reports.records.record import Record, safe_cell
 from reports.records.specs import TableSpec
 from reports.tables import latex, layout, markdown

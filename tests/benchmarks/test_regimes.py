@@ -27,9 +27,9 @@ from painted import (
 )
 
 from benchmarks import evaluate
-from benchmarks.metrics.frechet import Moments, frechet_distance
-from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.sets import manifold
+from benchmarks.metrics.sets.frechet import Moments, frechet_distance
+from benchmarks.metrics.sets.jackknife import Side, blocks_of
 from benchmarks.metrics.sets.kernel import between
 from benchmarks.plugin import System
 from diffae.diffusion.scheme import METHODS

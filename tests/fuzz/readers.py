@@ -10,7 +10,7 @@ from seeds import COUNT, SIDE
 
 from benchmarks.measuring.codes import read
 from benchmarks.metrics.codes.data import TEST, TRAIN
-from benchmarks.metrics.frechet import frechet_distance, read_statistics
+from benchmarks.metrics.sets.frechet import frechet_distance, read_statistics
 from benchmarks.systems.diffusers import folder as diffusers_folder
 from benchmarks.systems.shared import containers
 from benchmarks.systems.stylegan2 import files as stylegan2_files

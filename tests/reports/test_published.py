@@ -23,9 +23,9 @@ def record(n=None, **changes):
         "setting": "x_T inverted",
         "steps": 100,
         "metric": "ssim",
-        "estimate": Estimate(0.98, n=n),
     }
-    return Record(**(base | changes))
+    estimate = Estimate(0.98, n=changes.pop("n", None))
+    return Record(**(base | changes), estimate=estimate)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from benchmarks.metrics.codes import schema
 from reports.records.estimate import Estimate
+from reports.records.published import attach
 from reports.records.record import Record
-from reports.records.representations import attach, published
+from reports.records.representations import published
 
 FILE = Path(__file__).parents[2] / "reports" / "published" / "codes.csv"
 
@@ -33,21 +34,25 @@ def record(system="DiffAE", dataset="shapes3d", metric="dci_d"):
 
 
 def test_a_row_has_the_number_of_its_system_on_its_data_with_what_differs():
-    def theirs(name):
-        assert name == "fdae"
-        return {"dci.concepts": 36, "dci.rows": "drawn"}
+    plain = {"dci.concepts": 0, "dci.rows": "drawn"}
 
-    found = attach(record("FDAE"), {"dci.concepts": 0, "dci.rows": "drawn"}, theirs)
+    def theirs(name, metric):
+        assert (name, metric) in (("fdae", "dci_d"), ("plain", "dci_d"))
+        return plain | {"dci.concepts": 36} if name == "fdae" else plain
+
+    found = attach(record("FDAE"), plain, theirs)
     assert (found.published, found.not_comparable) == (0.917, "dci.concepts 36; another code")
     assert found.published_source.endswith("Shapes3D, fdae: FDAE")
-    found = attach(record(), {}, theirs)
+    found = attach(record(), plain, theirs)
     assert (found.published, found.not_comparable) == (0.114, "protocol not known; another code")
     assert found.published_source.endswith(
         "Shapes3D, protocol not known: DiffAE (80 numbers, FDAE's)"
     )
     complex_, real = (
-        attach(record(dataset=f"mpi3d-{which}"), {}, theirs) for which in ("complex", "real")
+        attach(record(dataset=f"mpi3d-{which}"), plain, theirs) for which in ("complex", "real")
     )
     assert complex_.published == 0.506 and real == record(dataset="mpi3d-real")
     for other in (record(system="NVAE"), record(dataset="portraits"), record(metric="rankme")):
-        assert attach(other, {}, theirs) == other
+        assert attach(other, plain, theirs) == other
+    other_table = {"probe": "of another benchmark"}
+    assert attach(record(), other_table, theirs) == record()

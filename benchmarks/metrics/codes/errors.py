@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.metrics.codes.data import Codes, Floats, Ints
-from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
+from benchmarks.metrics.sets.jackknife import BLOCKS, influences
 from diffae.system.errors import UserError
 from reports.records.estimate import Error, Estimate, influences_of, influences_on_mean
 from reports.records.reading import few

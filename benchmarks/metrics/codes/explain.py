@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.metrics.codes.data import Codes
 from benchmarks.metrics.codes.schema import CodeProtocol
 from benchmarks.metrics.codes.table import NUMBERS, estimates, fields
-from benchmarks.metrics.protocols.explain import Explained, cause, difference, steps
+from benchmarks.metrics.protocols.explain import Explained, cause, changes, difference
 from reports.records.estimate import Estimate
 
 
@@ -46,7 +46,7 @@ def explained(
     names = [name for name in NUMBERS if name not in left_out]
     cases = [CodeCase(name, p) for name in names for p in protocols if p.defines(name)]
     first = {case.metric: case for case in cases if case.protocol is protocols[0]}
-    paths = [list(steps(first.get(case.metric, case), case.protocol)) for case in cases]
+    paths = [list(changes(first.get(case.metric, case), case.protocol)) for case in cases]
     with_steps = [*cases, *(step.after for path in paths for step in path)]
     by_key = {case.key: case for case in with_steps}
     estimate_of = _estimates(by_key, codes, seed, watched)

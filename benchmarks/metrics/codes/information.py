@@ -27,7 +27,7 @@ from benchmarks.metrics.codes import axes
 from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Ints
 from benchmarks.metrics.codes.errors import LISTED, blocks_of, jackknifed, no_jackknife, undefined
 from benchmarks.metrics.codes.number import CodeGroup
-from benchmarks.metrics.frechet_jackknife import BLOCKS
+from benchmarks.metrics.sets.jackknife import BLOCKS
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
 from reports.records.estimate import Estimate

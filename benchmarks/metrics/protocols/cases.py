@@ -1,15 +1,15 @@
 """Metrics under protocols, for many pairs of images at once.
 
-    cases = [Case("psnr", named("llamagen")), Case("rfid", named("titok"))]
+    cases = [ImageCase("psnr", named("llamagen")), ImageCase("rfid", named("titok"))]
     arrays = compute(cases, networks, made, originals)     for each batch of pairs
-    measured(case, arrays)                                 of the arrays of all batches together
+    estimate(case, arrays, units)                          of the arrays of all batches together
 
 Cases that agree in all that they compute share their arrays.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import lcm
 from typing import Any
@@ -19,16 +19,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
-from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.protocols import pairs
-from benchmarks.metrics.protocols.pairs import Measured
 from benchmarks.metrics.protocols.pixels import of_side
-from benchmarks.metrics.protocols.schema import Protocol
+from benchmarks.metrics.protocols.schema import ImageProtocol
+from benchmarks.metrics.sets.frechet_pairs import paired_jackknife
+from benchmarks.metrics.sets.jackknife import BLOCKS, Side
 from benchmarks.metrics.ssim import too_small_for
+from benchmarks.metrics.units import Units
 from diffae.system.errors import UserError
 from diffae.system.files import hash_of
+from reports.records.estimate import Estimate
 
 # Fields that say which images are measured, not how; and those of the average over images.
 OF_DATA = ("pixels.crop", "pixels.posterior", "rfid.reference")
@@ -39,17 +40,17 @@ Arrays = dict[str, NDArray]
 
 
 @dataclass(frozen=True)
-class Case:
+class ImageCase:
     """A metric of METRICS under a protocol that defines it."""
 
     metric: str
-    protocol: Protocol
+    protocol: ImageProtocol
 
     @cached_property
     def fields(self) -> Mapping[str, Any]:
         """All that its computation depends on, by "section.field"."""
-        every = self.protocol.describe(self.metric)
-        return {name: value for name, value in every.items() if name not in OF_DATA}
+        fields = self.protocol.describe(self.metric)
+        return {name: value for name, value in fields.items() if name not in OF_DATA}
 
     @cached_property
     def key(self) -> str:
@@ -75,15 +76,15 @@ class Case:
         # reconstructions in files are not rounded again where a code rounds these alone
         rounding = "none" if as_they_are else rfid.rounding
         rounded = rfid.rounded if side == MADE and rounding != "none" else ""
-        how = (scaling, rounding, rounded, rfid.resize, rfid.dtype)
-        return f"features.{hash_of(how)[:12]}.{side}"
+        choices = (scaling, rounding, rounded, rfid.resize, rfid.dtype)
+        return f"features.{hash_of(choices)[:12]}.{side}"
 
     def pixels(self, images: Tensor, side: str) -> Tensor:
         """The pixels of one side of a Frechet distance in [0, 255], as Inception is given them."""
         return 255 * of_side(images, self.protocol, "rfid", originals=side == ORIGINAL)
 
 
-def network_of(case: Case, networks: Networks) -> Any:
+def network_of(case: ImageCase, networks: Networks) -> Any:
     """The network of a case, None without any. Raises UserError if its weights are missing."""
     protocol = case.protocol
     if case.metric == "rfid" and protocol.rfid is not None:
@@ -93,7 +94,7 @@ def network_of(case: Case, networks: Networks) -> Any:
     return None
 
 
-def why_not(case: Case, networks: Networks, size: tuple[int, int]) -> str:
+def why_not(case: ImageCase, networks: Networks, size: tuple[int, int]) -> str:
     """Why the case cannot be computed, of images of this height and width; "" if it can."""
     try:
         network = network_of(case, networks)
@@ -105,7 +106,7 @@ def why_not(case: Case, networks: Networks, size: tuple[int, int]) -> str:
     return too_small_for(ssim.window, ssim.padding, *size) if ssim else ""
 
 
-def together(cases: Iterable[Case], batch_size: int) -> int:
+def together(cases: Iterable[ImageCase], batch_size: int) -> int:
     """How many pairs `compute` is given at once: `batch_size`, or the nearest number of whole batches
     of the protocols whose scores depend on the batch.
     """
@@ -115,7 +116,7 @@ def together(cases: Iterable[Case], batch_size: int) -> int:
 
 
 def compute(
-    cases: Iterable[Case],
+    cases: Iterable[ImageCase],
     networks: Networks,
     made: Tensor,
     originals: Tensor,
@@ -127,24 +128,24 @@ def compute(
     `as_decoded` are those made that are not clamped, if they differ. Raises UserError if weights are
     missing.
     """
-    found: Arrays = {}
-    known: dict[Any, _Once] = {}
+    arrays: Arrays = {}
+    calls: dict[Any, _Once] = {}
 
     def once(network: Any, side: str) -> Any:
-        return network and known.setdefault((network, side), _Once(network))
+        return network and calls.setdefault((network, side), _Once(network))
 
     for case in cases:
         network = network_of(case, networks)
         here = made if case.clamped or as_decoded is None else as_decoded
         if case.metric == "rfid":
             for side, images in ((MADE, here), (ORIGINAL, originals)):
-                if (key := case.features_key(side)) not in found:
-                    found[key] = once(network, side)(case.pixels(images, side)).cpu().numpy()
-        elif case.scores_key not in found:
+                if (key := case.features_key(side)) not in arrays:
+                    arrays[key] = once(network, side)(case.pixels(images, side)).cpu().numpy()
+        elif case.scores_key not in arrays:
             distance = once(network, "both")
-            scores = pairs.of_images(case.metric, case.protocol, here, originals, distance)
-            found[case.scores_key] = scores.numpy()
-    return found
+            scores = pairs.scores_of(case.metric, case.protocol, here, originals, distance)
+            arrays[case.scores_key] = scores.numpy()
+    return arrays
 
 
 class _Once:
@@ -152,30 +153,26 @@ class _Once:
 
     def __init__(self, network: Any) -> None:
         self.network = network
-        self.known: dict[tuple[Any, ...], Tensor] = {}
+        self.outputs: dict[tuple[Any, ...], Tensor] = {}
 
-    def __call__(self, *images: Tensor, **how: Any) -> Tensor:
-        seen = (np.ascontiguousarray(side.cpu().numpy()).data for side in images)
-        key = (*(hashlib.sha256(pixels).digest() for pixels in seen), *how.items())
-        if key not in self.known:
-            self.known[key] = self.network(*images, **how)
-        return self.known[key]
+    def __call__(self, *images: Tensor, **options: bool) -> Tensor:
+        buffers = (np.ascontiguousarray(side.cpu().numpy()).data for side in images)
+        key = (*(hashlib.sha256(pixels).digest() for pixels in buffers), *options.items())
+        if key not in self.outputs:
+            self.outputs[key] = self.network(*images, **options)
+        return self.outputs[key]
 
 
-def measured(case: Case, arrays: Arrays, blocks: NDArray[np.int64] | None = None) -> Measured:
-    """The number of a case from the arrays of all pairs.
+def estimate(case: ImageCase, arrays: Arrays, units: Units) -> Estimate:
+    """The number of a case, from the arrays of all pairs.
 
-    `blocks` [N] are left out in turn for the error of a Frechet distance. Raises UserError if there
-    are too few pairs.
+    The error of a Frechet distance is that of leaving out blocks of the pairs in turn. Raises UserError
+    if there are too few pairs.
     """
-    if case.metric == "rfid":
-        both = [arrays[case.features_key(side)] for side in (MADE, ORIGINAL)]
-        n = len(both[0])
-        blocks = blocks_of(n) if blocks is None else blocks
-        estimate = paired_jackknife(*(Side.of(features, blocks) for features in both)).whole()
-        assert estimate.value is not None
-        influence = np.full(BLOCKS, np.nan)
-        for source in estimate.influences:
-            influence = np.asarray(source.values, dtype=np.float64)
-        return Measured(estimate.value, influence, n, "blocks")
-    return pairs.average(case.metric, case.protocol, torch.from_numpy(arrays[case.scores_key]))
+    if case.metric != "rfid":
+        scores = torch.from_numpy(arrays[case.scores_key])
+        return pairs.estimate(case.metric, case.protocol, scores, units)
+    features = [arrays[case.features_key(side)] for side in (MADE, ORIGINAL)]
+    blocks, name = units.blocks(BLOCKS), units.named("blocks")
+    made, originals = (Side.of(rows, blocks, name) for rows in features)
+    return replace(paired_jackknife(made, originals).whole(), notes=())

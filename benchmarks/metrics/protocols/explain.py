@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.metrics import METRICS as METRICS_TABLE
 from benchmarks.metrics.networks.chosen import Networks
-from benchmarks.metrics.protocols.cases import Arrays, Case, Measured, compute, measured, why_not
-from benchmarks.metrics.protocols.schema import METRICS, Protocol
+from benchmarks.metrics.protocols.cases import Arrays, ImageCase, compute, estimate, why_not
+from benchmarks.metrics.protocols.schema import METRICS, ImageProtocol
+from benchmarks.metrics.units import Units
 from diffae.eight_bit import to_uint8
 from diffae.system.files import read_toml
+from reports.records.estimate import Estimate
 
-Watched = Callable[[Sequence[Case]], Iterable[Case]]
-C = TypeVar("C", bound=Any)  # a Case
-F = TypeVar("F")  # what is measured of it
+Watched = Callable[[Sequence[ImageCase]], Iterable[ImageCase]]
+C = TypeVar("C", bound=Any)  # a case: a metric under a protocol
+F = TypeVar("F")  # its number
 WORDS = read_toml(Path(__file__).with_name("words.toml"))
 
 
@@ -42,7 +43,7 @@ def in_words(field: str, value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Step(Generic[C]):
+class FieldChange(Generic[C]):
     """One ingredient changed: its field, both values, and the metric before and after."""
 
     field: str
@@ -55,14 +56,14 @@ class Step(Generic[C]):
         return f"{in_words(self.field, self.new)} instead of {in_words(self.field, self.old)}"
 
 
-def steps(start: C, end: Any) -> Iterator[Step[C]]:
+def changes(start: C, end: Any) -> Iterator[FieldChange[C]]:
     """From a case to the same metric under another protocol `end`, one field at a time."""
     wanted, case = replace(start, protocol=end), start
     for name, old in start.fields.items():
         new = wanted.fields[name]
         if new != old:
             after = replace(case, protocol=case.protocol.changed(name, new))
-            yield Step(name, old, new, case, after)
+            yield FieldChange(name, old, new, case, after)
             case = after
 
 
@@ -81,68 +82,70 @@ class Cause:
 @dataclass(frozen=True)
 class Explained(Generic[C, F]):
     """A metric under a protocol: its number, or the reason why there is none; its difference from
-    the same metric under `plain`, and its causes in the order of the steps.
+    the same metric under `plain`, and its causes in the order of the changes.
 
     `left_out` pairs of equal images are in the number, and not in the difference and the causes.
     """
 
     case: C
-    found: F | None
+    number: F | None
     reason: str = ""
     difference: float | None = None
     causes: tuple[Cause, ...] = ()
     left_out: int = 0
 
     @property
-    def told(self) -> list[Cause]:
+    def visible_causes(self) -> list[Cause]:
         """The causes that printed digits show, those that jump or are not known; jumps first, then
         the largest.
         """
         half = 0.5 * 10.0 ** -(METRICS_TABLE[self.case.metric].digits or 4)
         sizes = {c: math.inf if c.jumps else abs(c.difference or 0.0) for c in self.causes}
-        shown = [c for c in self.causes if c.difference is None or sizes[c] >= half]
-        return sorted(shown, key=lambda cause: -sizes[cause])
+        visible = [c for c in self.causes if c.difference is None or sizes[c] >= half]
+        return sorted(visible, key=lambda cause: -sizes[cause])
 
 
 @dataclass(frozen=True)
 class OnPairs:
     """Metrics under protocols on pairs of images of one size.
 
-    If it `explains`, also under each step from the first protocol to the others, which say why
+    If it `explains`, also after each change from the first protocol to the others, which say why
     numbers differ.
     """
 
-    protocols: Sequence[Protocol]
+    protocols: Sequence[ImageProtocol]
     networks: Networks
     size: tuple[int, int]  # height and width of the images
     explains: bool = False
     metrics: Sequence[str] = METRICS
 
-    def refused(self, case: Case) -> str:
-        """Why a case is not asked for, whatever networks there are; "" if it is."""
+    def refused(self, case: ImageCase) -> str:
+        """Why a case is left out, whatever networks there are; "" if it is not."""
         return ""
 
-    def lacking(self, case: Case) -> str:
+    def lacking(self, case: ImageCase) -> str:
         """Why a case cannot be computed; "" if it can."""
         return self.refused(case) or why_not(case, self.networks, self.size)
 
     @cached_property
-    def asked(self) -> list[Case]:
+    def defined(self) -> list[ImageCase]:
         """The metrics that each protocol defines."""
-        every = [Case(metric, p) for p in self.protocols for metric in self.metrics]
-        return [case for case in every if getattr(case.protocol, case.metric) is not None]
+        cases = [ImageCase(metric, p) for p in self.protocols for metric in self.metrics]
+        return [case for case in cases if getattr(case.protocol, case.metric) is not None]
 
     @cached_property
-    def cases(self) -> list[Case]:
+    def cases(self) -> list[ImageCase]:
         """What is computed: each case once, and not those that lack something."""
-        found = [*self.asked, *(step.after for case in self.asked for step in self._steps(case))]
-        return list({case.key: case for case in found if not self.lacking(case)}.values())
+        cases = list(self.defined)
+        for case in self.defined:
+            cases += [change.after for change in self._changes(case)]
+        return list({case.key: case for case in cases if not self.lacking(case)}.values())
 
-    def _first(self, case: Case) -> Case:
-        return Case(case.metric, self.protocols[0])
+    def _first(self, case: ImageCase) -> ImageCase:
+        return ImageCase(case.metric, self.protocols[0])
 
-    def _steps(self, case: Case) -> list[Step[Case]]:
-        return list(steps(self._first(case), case.protocol)) if self.explains else []
+    def _changes(self, case: ImageCase) -> list[FieldChange[ImageCase]]:
+        return list(changes(self._first(case), case.protocol)) if self.explains else []
 
     def compute(self, made: Tensor, as_decoded: Tensor, originals: Tensor) -> Arrays:
         """The arrays of all cases, of a batch of pairs; `as_decoded` are those made, not clamped.
@@ -153,65 +156,95 @@ class OnPairs:
         return compute(self.cases, self.networks, made, files, as_decoded)
 
     def numbers(
-        self, arrays: Arrays, blocks: NDArray[np.int64] | None = None, watched: Watched = iter
-    ) -> list[Explained[Case, Measured]]:
+        self, arrays: Arrays, units: Units | None = None, watched: Watched = iter
+    ) -> list[Explained[ImageCase, Estimate]]:
         """Each metric under each protocol, of the arrays of all pairs; explained, by metric, those
         nearest to the first protocol last.
 
-        `blocks` are as `measured` takes them. `watched` iterates over cases while their numbers are
-        computed.
+        Each pair is a unit unless `units` are given. `watched` iterates over cases while their numbers
+        are computed.
         """
-        known = {case.key: measured(case, arrays, blocks) for case in watched(self.cases)}
-        found = [self._explained(case, known, arrays) for case in self.asked]
+        if units is None:
+            units = _each_pair(max(map(len, arrays.values()), default=0))
+        estimates = {case.key: estimate(case, arrays, units) for case in watched(self.cases)}
+        numbers = [self._explained(case, estimates, arrays) for case in self.defined]
         if self.explains:
-            found.sort(key=lambda one: (METRICS.index(one.case.metric), -abs(one.difference or 0)))
-        return found
+            numbers.sort(
+                key=lambda each: (METRICS.index(each.case.metric), -abs(each.difference or 0))
+            )
+        return numbers
 
     def _explained(
-        self, case: Case, of_all: Mapping[str, Measured], arrays: Mapping[str, NDArray]
-    ) -> Explained[Case, Measured]:
-        here = of_all.get(case.key)
-        if here is None or here.reason or self.refused(case):
-            return Explained(case, None, self.lacking(case) or (here.reason if here else ""))
-        first, way = self._first(case), self._steps(case)
-        if not self.explains or first.key not in of_all:
-            return Explained(case, here)
-        known, left_out = self._comparable([first, *(step.after for step in way)], of_all, arrays)
-        causes = [cause(step, known, of_all) for step in way]
-        if not known:  # all pairs are equal
+        self, case: ImageCase, estimates: Mapping[str, Estimate], arrays: Arrays
+    ) -> Explained[ImageCase, Estimate]:
+        number = estimates.get(case.key)
+        if number is None or number.value is None or self.refused(case):
+            return Explained(case, None, self.lacking(case) or (number.why if number else ""))
+        first, path = self._first(case), self._changes(case)
+        if not self.explains or first.key not in estimates:
+            return Explained(case, number)
+        cases = [first, *(change.after for change in path)]
+        comparable, left_out = self._comparable(cases, estimates, arrays)
+        causes = [cause(change, comparable, estimates) for change in path]
+        if not comparable:  # all pairs are equal
             causes = [cause for cause in causes if cause.jumps]
-        return Explained(case, here, "", difference(first, case, known), tuple(causes), left_out)
+        moved = difference(first, case, comparable)
+        return Explained(case, number, "", moved, tuple(causes), left_out)
 
     def _comparable(
-        self, cases: Sequence[Case], known: Mapping[str, Measured], arrays: Mapping[str, NDArray]
-    ) -> tuple[Mapping[str, Measured], int]:
+        self, cases: Sequence[ImageCase], estimates: Mapping[str, Estimate], arrays: Arrays
+    ) -> tuple[Mapping[str, Estimate], int]:
         """Numbers of which differences can be taken, and how many pairs they leave out: if one of
         `cases` is infinite, those whose images are equal under any case of PSNR.
         """
-        if not any(math.isinf(known[case.key].value) for case in cases if case.key in known):
-            return known, 0
-        some = [case for case in self.cases if case.metric == cases[0].metric]
-        equal = np.any([arrays[case.scores_key] == 0 for case in some], axis=0)
-        kept = {case.scores_key: arrays[case.scores_key][~equal] for case in some}
-        of_others = {} if equal.all() else {case.key: measured(case, kept) for case in some}
-        return of_others, int(equal.sum())
+        if not any(_is_infinite(case, estimates) for case in cases):
+            return estimates, 0
+        alike = [case for case in self.cases if case.metric == cases[0].metric]
+        equal = np.any([arrays[case.scores_key] == 0 for case in alike], axis=0)
+        left_out = int(equal.sum())
+        if equal.all():
+            return {}, left_out
+        kept = {case.scores_key: arrays[case.scores_key][~equal] for case in alike}
+        units = _each_pair(len(equal) - left_out)
+        return {case.key: estimate(case, kept, units) for case in alike}, left_out
 
 
-def cause(step: Step[Any], known: Mapping[Any, Any], of_all: Mapping[Any, Any]) -> Cause:
-    """What a step did, by the numbers of cases by key: those `of_all` units, and those `known` of
-    the units that differences are of.
+def undefined(reason: str) -> Estimate:
+    """A number that there is not, and why."""
+    return Estimate(None, why=reason)
+
+
+def _each_pair(count: int) -> Units:
+    """So many pairs of images, each a unit."""
+    return Units("pairs", np.arange(count))
+
+
+def cause(
+    change: FieldChange[Any], comparable: Mapping[Any, Any], numbers: Mapping[Any, Any]
+) -> Cause:
+    """What a change did, by the numbers of cases by key: `numbers` are of all units, and the
+    `comparable` ones of the units that differences are of.
     """
-    moved = difference(step.before, step.after, known)
-    if not {step.before.key, step.after.key} <= of_all.keys():
-        return Cause(str(step), None)
-    was, now = (math.isinf(of_all[case.key].value) for case in (step.before, step.after))
-    if was == now:
-        return Cause(str(step), moved)
-    return Cause(f"{step} ({'now' if now else 'no longer'} infinite)", moved, jumps=True)
+    moved = difference(change.before, change.after, comparable)
+    if not {change.before.key, change.after.key} <= numbers.keys():
+        return Cause(str(change), None)
+    before, after = (_is_infinite(case, numbers) for case in (change.before, change.after))
+    if before == after:
+        return Cause(str(change), moved)
+    return Cause(f"{change} ({'now' if after else 'no longer'} infinite)", moved, jumps=True)
 
 
-def difference(before: Any, after: Any, known: Mapping[Any, Any]) -> float | None:
+def difference(before: Any, after: Any, numbers: Mapping[Any, Any]) -> float | None:
     """How far the number of one case is from another's; None if either is not known."""
-    if before.key not in known or after.key not in known:
+    if before.key not in numbers or after.key not in numbers:
         return None
-    return float(known[after.key].value - known[before.key].value)
+    return _value(numbers[after.key]) - _value(numbers[before.key])
+
+
+def _is_infinite(case: Any, numbers: Mapping[Any, Any]) -> bool:
+    return case.key in numbers and math.isinf(_value(numbers[case.key]))
+
+
+def _value(number: Any) -> float:
+    """The value of a number; nan if it is not defined."""
+    return math.nan if number.value is None else float(number.value)

@@ -44,13 +44,13 @@ class Head:
 
 
 NEEDED = ("title", "code")
-HEAD = tuple(one.name for one in fields(Head) if one.name not in ("name", "sources"))
+HEAD = tuple(f.name for f in fields(Head) if f.name not in ("name", "sources"))
 
 
 @cache
 def _shipped(folder: Path) -> tuple[str, ...]:
-    found = (path.stem for path in folder.glob("*.toml"))
-    return tuple(sorted(found, key=lambda name: (name != PLAIN, name)))
+    names = (path.stem for path in folder.glob("*.toml"))
+    return tuple(sorted(names, key=lambda name: (name != PLAIN, name)))
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Library(Generic[P]):
         if not name.endswith(".toml"):
             for other, folder in FOLDERS.items():
                 if name in _shipped(folder):
-                    have = ", ".join(self.names())
-                    raise UserError(f"{name} is a protocol of {other}; {self.kind} have: {have}")
+                    ours = ", ".join(self.names())
+                    raise UserError(f"{name} is a protocol of {other}; {self.kind} have: {ours}")
             raise UserError(f"no protocol {name!r}{did_you_mean(name, self.names())}")
         if Path(name).stem in self.names():
             raise UserError(f"{name}: {Path(name).stem} is a protocol of ours; rename the file")
@@ -101,19 +101,19 @@ class Library(Generic[P]):
 
     def read(self, path: Path) -> P:
         """The protocol of a file. Raises UserError naming the file."""
-        found = read_toml(path)
-        if unknown := [key for key in found if key not in (*HEAD, *self.sections)]:
+        content = read_toml(path)
+        if unknown := [key for key in content if key not in (*HEAD, *self.sections)]:
             near = did_you_mean(unknown[0], (*HEAD, *self.sections))
             raise UserError(f"{path}: no section {unknown[0]!r}{near}")
-        head = {key: found.get(key, "") for key in HEAD}
+        head = {key: content.get(key, "") for key in HEAD}
         for key, text in head.items():
             if not isinstance(text, str) or not (text or key not in NEEDED):
                 raise UserError(f"{path}: {key} must be a text")
         sources: dict[str, str] = {}
         sections = {
-            name: _section(path, name, kind, found[name], head["code"], sources)
+            name: _section(path, name, kind, content[name], head["code"], sources)
             for name, kind in self.sections.items()
-            if name in found
+            if name in content
         }
         return self.make(sections=sections, name=path.stem, **head, sources=sources)
 

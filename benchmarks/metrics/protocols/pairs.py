@@ -1,19 +1,20 @@
-"""PSNR, SSIM and LPIPS of reconstructions by a protocol: numbers of images, and their average."""
+"""PSNR, SSIM and LPIPS of reconstructions by a protocol: scores of pairs of images, and their estimates."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.metrics.frechet_jackknife import influences
 from benchmarks.metrics.pixel import squared_error
 from benchmarks.metrics.protocols.pixels import of_side
-from benchmarks.metrics.protocols.schema import Protocol, Psnr, Ssim
+from benchmarks.metrics.protocols.schema import ImageProtocol, Psnr, Ssim
+from benchmarks.metrics.sets.jackknife import influences
 from benchmarks.metrics.ssim import similarity
+from benchmarks.metrics.units import Units
+from reports.records.estimate import Estimate, influences_of
 
 Floats = NDArray[np.float64]
 Pair = tuple[Tensor, Tensor]
@@ -26,14 +27,14 @@ SMALLEST_ERROR = 1e-10  # where equal images have 100 dB: the least error, or ad
 # Of images
 
 
-def of_images(
+def scores_of(
     metric: str,
-    protocol: Protocol,
+    protocol: ImageProtocol,
     made: Tensor,
     originals: Tensor,
     distance: Distance | None = None,
 ) -> Tensor:
-    """What `average` needs of each pair of images, float64 [N] on the CPU.
+    """What `estimate` needs of each pair of images, float64 [N] on the CPU.
 
     For "psnr" the mean squared error, for "ssim" SSIM, for "lpips" the distance by `distance`.
     `made` and `originals` are N x 3 x H x W, as `pixels.from_zero_to_one` takes them. Under an SSIM
@@ -45,7 +46,7 @@ def of_images(
     of_batch = metric == "ssim" and section.range == "of the batch"
     few = max(AT_ONCE // made[0, 0].numel(), 1) if made.device.type == "cpu" else len(made)
     whole = section.batch if of_batch else len(made)
-    found: list[Tensor] = []
+    scores: list[Tensor] = []
     for batch in zip(made.split(whole), originals.split(whole), strict=True):
 
         def sides(batch: tuple[Tensor, ...] = batch) -> Iterator[Pair]:
@@ -56,13 +57,13 @@ def of_images(
                 )
 
         if metric == "psnr":
-            found += [_error(a, b, section) for a, b in sides()]
+            scores += [_error(a, b, section) for a, b in sides()]
         elif metric == "ssim":
-            found += _similarity(sides, section)
+            scores += _similarity(sides, section)
         else:
             assert distance is not None
-            found += [distance(2 * a - 1, 2 * b - 1, clamped=False) for a, b in sides()]
-    return torch.cat(found).double().cpu()
+            scores += [distance(2 * a - 1, 2 * b - 1, clamped=False) for a, b in sides()]
+    return torch.cat(scores).double().cpu()
 
 
 def _error(a: Tensor, b: Tensor, psnr: Psnr) -> Tensor:
@@ -92,7 +93,7 @@ def _extent(pairs: Iterator[Pair]) -> float:
 
 
 def lacking(values: Tensor) -> str:
-    """Why numbers of images by `of_images` have no average; "" if they have one."""
+    """Why scores by `scores_of` have no mean; "" if they have one."""
     if not (flat := int(values.isnan().sum())):
         return ""
     return (
@@ -105,75 +106,57 @@ def lacking(values: Tensor) -> str:
 # Over images
 
 
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """A number of n pairs of images.
+def estimate(metric: str, protocol: ImageProtocol, scores: Tensor, units: Units) -> Estimate:
+    """The number that a protocol prints, from `scores_of` all pairs [N] in their order.
 
-    The squares of `influences` sum to its variance by the draw of the images. They are of its
-    `units`: of the images, of the batches, where a batch has one error, or of the blocks of a Frechet
-    distance. All are nan if the variance is unknown: of a single unit, or of a value that is not
-    finite. `reason` says why a value is nan.
+    The influences are those of images, or of batches, where a batch has one error. Equal images make a
+    PSNR infinite where the protocol says so; so is then their mean.
     """
-
-    value: float
-    influences: Floats
-    n: int
-    units: Literal["images", "batches", "blocks"] = "images"
-    reason: str = ""
-
-    @property
-    def stderr(self) -> float | None:
-        found = float(np.sqrt(np.square(self.influences).sum()))
-        return found if np.isfinite(found) else None
-
-
-def average(metric: str, protocol: Protocol, values: Tensor) -> Measured:
-    """The number that a protocol prints, from `of_images` of all images [N] in their order.
-
-    Equal images make a PSNR infinite where the protocol says so; so is then their mean.
-    """
-    return replace(_average(metric, protocol, values), n=len(values), reason=lacking(values))
-
-
-def _average(metric: str, protocol: Protocol, values: Tensor) -> Measured:
+    if why := lacking(scores):
+        return Estimate(None, n=len(scores), why=why)
     section = getattr(protocol, metric)
-    x = values.double().numpy()
-    starts = np.arange(0, len(x), section.batch)
-    sizes = np.diff(starts, append=len(x))
+    values = scores.double().numpy()
+    starts = np.arange(0, len(values), section.batch)
+    sizes = np.diff(starts, append=len(values))
+    if metric == "psnr" and section.of == "batch":
+        errors = np.add.reduceat(values, starts) / sizes
+        equal = np.full(len(sizes), 1 / len(sizes))
+        value, influence = _mean(_decibels(errors, section), equal)
+        of_batches = influences_of(influence, units.named("batches"))
+        return Estimate(value, of_batches, n=len(values))
     shares = np.repeat(1 / (len(sizes) * sizes), sizes)
     if metric != "psnr":
-        return _mean(x, shares)
-    if section.of == "all":
-        return _of_all(x, section)
-    if section.of == "batch":
-        errors = np.add.reduceat(x, starts) / sizes
-        equal = np.full(len(sizes), 1 / len(sizes))
-        return replace(_mean(_decibels(errors, section), equal), units="batches")
-    return _mean(_decibels(x, section), shares)
+        value, influence = _mean(values, shares)
+    elif section.of == "all":
+        value, influence = _of_all(values, section)
+    else:
+        value, influence = _mean(_decibels(values, section), shares)
+    return Estimate(value, units.influences(influence), n=len(values))
 
 
-def _mean(x: Floats, shares: Floats) -> Measured:
-    """The mean of x [k] weighted by `shares`, which sum to 1.
+def _mean(x: Floats, shares: Floats) -> tuple[float, Floats]:
+    """The mean of x [k] weighted by `shares`, which sum to 1, and the influences [k] on it.
 
     The influences f (x - mean) are scaled so that their squares have the variance as expectation
-    for independent x of one variance; those of equal shares are of_mean's of reports.
+    for independent x of one variance; those of equal shares are those of a plain mean. They are nan if
+    the error is unknown: of a single x, or if the mean is not finite.
     """
     mean = float(shares @ x)
     if not np.isfinite(mean) or len(x) < 2:
-        return Measured(mean, np.full(len(x), np.nan), len(x))
+        return mean, np.full(len(x), np.nan)
     squares = np.square(shares)
     expected = squares @ (1 - 2 * shares + squares.sum())
-    return Measured(mean, shares * (x - mean) * np.sqrt(squares.sum() / expected), len(x))
+    return mean, shares * (x - mean) * np.sqrt(squares.sum() / expected)
 
 
-def _of_all(errors: Floats, psnr: Psnr) -> Measured:
+def _of_all(errors: Floats, psnr: Psnr) -> tuple[float, Floats]:
     """PSNR of the mean of all squared errors, with influences by leaving out one image at a time."""
     count = len(errors)
     value = float(_decibels(errors.mean(), psnr))
     without = _decibels((errors.sum() - errors) / max(count - 1, 1), psnr)
     if not np.isfinite(without).all():  # one image alone has an error
-        return Measured(value, np.full(count, np.nan), count)
-    return Measured(value, influences(value, without, np.full(count, 1 / count)), count)
+        return value, np.full(count, np.nan)
+    return value, influences(value, without, np.full(count, 1 / count))
 
 
 def _decibels(error: Floats, psnr: Psnr) -> Floats:

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.metrics.protocols.schema import Pixels, Protocol
+from benchmarks.metrics.protocols.schema import ImageProtocol, Pixels
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as torchvision has them
 SIGNED = ("x / 127.5 - 1", "(x / 255 - 0.5) / 0.5")
 
 
-def of_side(images: Tensor, protocol: Protocol, metric: str, *, originals: bool) -> Tensor:
+def of_side(images: Tensor, protocol: ImageProtocol, metric: str, *, originals: bool) -> Tensor:
     """Pixels in [0, 1] of one side, as `from_zero_to_one` gives them, rounded and clamped as the
     protocol says for this metric.
 

@@ -1,21 +1,15 @@
-"""Published numbers beside ours, for tables of reconstruction by protocol.
-
-A row names its checkpoint in the field "checkpoint" of its protocol, by the names that `names_of`
-gives, and has the fields of `Protocol.describe`. Of several numbers for one checkpoint the row gets
-the one that differs least.
+"""How published numbers are recognised: the names of a checkpoint, and the fields of the protocols that
+they follow. `reports.records.published` attaches them.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from benchmarks.metrics.codes import schema as codes
+from benchmarks.metrics.codes.table import fields
 from benchmarks.metrics.protocols import schema
 from diffae.system.files import read_json
-from reports.records.record import Record
-from reports.records.tokenizers import SECOND_HAND, SETS, Number, differences, published_for
-
-R = TypeVar("R", bound=Record)
 
 
 def names_of(checkpoint: Path) -> list[str]:
@@ -31,35 +25,10 @@ def names_of(checkpoint: Path) -> list[str]:
     return [checkpoint.absolute().name, *([Path(stated).name] if isinstance(stated, str) else [])]
 
 
-def attach(record: R, protocol: Mapping[str, Any]) -> R:
-    """`record` with the nearest published number of its checkpoint; unchanged if there is none, or none
-    on its data.
-
-    `protocol` holds the fields that it was measured by.
+def fields_of(protocol: str, metric: str) -> Mapping[str, Any]:
+    """The fields, by "section.field", that decide a metric under a protocol of reconstructions or, if
+    the metric is a number of codes, of codes.
     """
-    known = [published_for(name, record.metric) for name in protocol.get("checkpoint", ())]
-    data = SETS.get(record.dataset, record.dataset)
-    numbers = [number for one in known for number in one if number.set in ("", data)]
-    if not numbers:
-        return record
-    ours = _ours(protocol)
-    found = [(list(differences(one, record, ours, _theirs(one))), one) for one in numbers]
-    why, number = min(found, key=lambda each: len(each[0]))  # of equal ones the first
-    source = f"{number.source}{' (second-hand)' * (number.mark == SECOND_HAND)}"
-    row = replace(record, published=number.value, published_metric=number.metric)
-    where = f"{source}; {number.checkpoint}, recognised by its name"
-    return replace(row, published_source=where, not_comparable="; ".join(why))
-
-
-def _theirs(number: Number) -> dict[str, Any]:
-    if not number.protocol:
-        return {}
-    return schema.named(number.protocol).describe(number.metric) | {"precision": "float32"}
-
-
-def _ours(protocol: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields as measured: the crop is the data set's, and the posterior's code the model's."""
-    transform, model = protocol.get("transform", {}), protocol.get("model", {})
-    measured = {"resolution": transform.get("image_size"), "pixels.crop": transform.get("crop")}
-    measured |= {"pixels.posterior": model.get("posterior")}
-    return {**protocol, **{name: value for name, value in measured.items() if value is not None}}
+    if metric in codes.NUMBERS:
+        return fields(metric, codes.named(protocol))
+    return schema.named(protocol).describe(metric)

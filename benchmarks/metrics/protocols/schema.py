@@ -133,7 +133,7 @@ METRICS = ("rfid", "psnr", "ssim", "lpips")
 
 
 @dataclass(frozen=True)
-class Protocol(Head):
+class ImageProtocol(Head):
     """A protocol. A metric is None if the evaluation code does not compute it."""
 
     pixels: Pixels = field(default_factory=Pixels)
@@ -145,18 +145,21 @@ class Protocol(Head):
     def describe(self, metric: str) -> dict[str, Any]:
         """Every field that the metric depends on, by "section.field"."""
         sections = {"pixels": self.pixels, metric: getattr(self, metric)}
-        defined = {name: one for name, one in sections.items() if one is not None}
-        keys = [(name, key) for name, one in defined.items() for key in settings_of(type(one))]
-        return {f"{name}.{key}": getattr(defined[name], key) for name, key in keys}
+        fields: dict[str, Any] = {}
+        for name, section in sections.items():
+            if section is not None:
+                keys = settings_of(type(section))
+                fields |= {f"{name}.{key}": getattr(section, key) for key in keys}
+        return fields
 
-    def changed(self, name: str, value: Any) -> "Protocol":
+    def changed(self, name: str, value: Any) -> "ImageProtocol":
         """This protocol with another value of the field "section.field"."""
         section, _, key = name.partition(".")
         return replace(self, **{section: replace(getattr(self, section), **{key: value})})
 
 
-def _made(sections: Mapping[str, Any], **head: Any) -> Protocol:
-    return Protocol(**head, **sections)
+def _made(sections: Mapping[str, Any], **head: Any) -> ImageProtocol:
+    return ImageProtocol(**head, **sections)
 
 
 LIBRARY = Library("images", SECTIONS, _made)

@@ -16,12 +16,12 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.metrics import METRICS, frechet_jackknife
-from benchmarks.metrics.frechet import Moments, frechet_distance
-from benchmarks.metrics.frechet_jackknife import InParts, Side
-from benchmarks.metrics.frechet_pairs import paired_jackknife
+from benchmarks.metrics import METRICS
 from benchmarks.metrics.group import Group, Needs
-from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets import jackknife, kernel
+from benchmarks.metrics.sets.frechet import Moments, frechet_distance
+from benchmarks.metrics.sets.frechet_pairs import paired_jackknife
+from benchmarks.metrics.sets.jackknife import InParts, Side
 from benchmarks.metrics.sets.manifold import OVERLAPS, overlaps
 from reports.records.estimate import Estimate
 from reports.records.metrics import alternatives
@@ -88,7 +88,7 @@ def _named(
 GROUPS: tuple[SetGroup, ...] = (
     _distance("kid", KERNEL, kernel.between, SAMPLES, FEW_SHOT),
     _distance("cmmd", "CMMD", kernel.cmmd, SAMPLES, FEW_SHOT),
-    _distance("fid", FRECHET, frechet_jackknife.between, SAMPLES, FEW_SHOT),
+    _distance("fid", FRECHET, jackknife.between, SAMPLES, FEW_SHOT),
     _group(tuple(OVERLAPS), "features of two sets", overlaps, (OVERLAP,)),
     _paired_distance("rkid", KERNEL, kernel.paired, RECONSTRUCTION),
     _paired_distance("rfid", FRECHET, paired_jackknife, RECONSTRUCTION),

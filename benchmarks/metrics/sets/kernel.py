@@ -9,7 +9,7 @@ discrepancy with the kernel k(x, y) = (x.y / d + 1)^3. For features x [n, d] and
 No row is paired with itself, so the estimate has no bias at any n. It is below zero about every
 second time for two sets of one distribution.
 
-`between` is this estimate over all pairs, with the jackknife that `frechet_jackknife` describes:
+`between` is this estimate over all pairs, with the jackknife that `jackknife` describes:
 the sums without a block follow from the kernel's sums over pairs of blocks, so one pass gives all
 values. `over_subsets` is the mean over random subsets that torch-fidelity and others print.
 `paired` is for images and their reconstructions, `cmmd` for the embeddings of CLIP.
@@ -24,9 +24,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.metrics.frechet import refuse_not_finite
-from benchmarks.metrics.frechet_jackknife import BLOCKS, InParts, Side, blocks_of, jackknifed
-from benchmarks.metrics.frechet_pairs import jackknifed_pairs
+from benchmarks.metrics.sets.frechet import refuse_not_finite
+from benchmarks.metrics.sets.frechet_pairs import jackknifed_pairs
+from benchmarks.metrics.sets.jackknife import BLOCKS, InParts, Side, blocks_of, jackknifed
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
 

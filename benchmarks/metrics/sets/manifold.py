@@ -43,7 +43,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.metrics.frechet_jackknife import BLOCKS, InParts, Side
+from benchmarks.metrics.sets.jackknife import BLOCKS, InParts, Side
 from reports.records.estimate import Estimate, Influence, units_of
 
 PAPER_K, PRDC_K = 3, 5  # of precision and recall; of density and coverage

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
 from benchmarks.metrics.group import Group
+from benchmarks.metrics.sets.jackknife import BLOCKS, influences, shares_of
 from reports.records.estimate import Error, Estimate, Influence, influences_on_mean
 
 

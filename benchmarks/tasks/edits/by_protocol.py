@@ -128,7 +128,7 @@ def _composition(cell: Cell, ground: Ground, composition: Composition) -> Measur
     """How far images are from the originals after all of the code was encoded and decoded again."""
     at, images, networks = ground.at, ground.images, cell.context.networks
     lpips = schema.Lpips(trunk=composition.trunk, batch=composition.batch)
-    case = cases.Case("lpips", schema.Protocol("", "", "", lpips=lpips))
+    case = cases.ImageCase("lpips", schema.ImageProtocol("", "", "", lpips=lpips))
     reason = cases.why_not(case, networks, (images.dataset.image_size,) * 2)
     network = {} if reason else cases.network_of(case, networks).describe()
 
@@ -153,9 +153,8 @@ def _composition(cell: Cell, ground: Ground, composition: Composition) -> Measur
             if reason:
                 yield at.record(metric, Estimate(None, why=reason))
                 continue
-            mean = cases.measured(case, {case.scores_key: arrays[f"LPIPS {m}"]})
-            estimate = Estimate(mean.value, images.units.influences(mean.influences))
-            yield at.also(**network).record(metric, estimate)
+            scores = {case.scores_key: arrays[f"LPIPS {m}"]}
+            yield at.also(**network).record(metric, cases.estimate(case, scores, images.units))
 
     title = f"all encoded and decoded {max(composition.cycles)} x"
     return Measurement([cell.computation("cycles", title, images, compute, **network)], reduce)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.metrics.edits import Floats, direction_consistency
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.pixel import mse
+from benchmarks.metrics.sets.jackknife import BLOCKS, Side
 from benchmarks.metrics.sets.means import mean_over_edits
 from benchmarks.plugin import Arrays, Cell, Computation, Estimate, NotAvailable, Record
 from benchmarks.runtime.digest import digest

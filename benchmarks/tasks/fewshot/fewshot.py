@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.plan import comparisons
-from benchmarks.metrics.frechet_jackknife import Side
 from benchmarks.metrics.sets.groups import FEW_SHOT, names_through, shown_in
+from benchmarks.metrics.sets.jackknife import Side
 from benchmarks.metrics.sets.means import mean_over_seeds, spread_over_seeds
 from benchmarks.plugin import (
     Arrays,

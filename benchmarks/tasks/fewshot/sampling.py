@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.images import Selection, file_name
-from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.sets.groups import FEW_SHOT, shown_in
+from benchmarks.metrics.sets.jackknife import Side, blocks_of
 from benchmarks.metrics.sets.means import acceptance_rate
 from benchmarks.plugin import Arrays, Cell, Context, Estimate, NotAvailable, Solved
 from benchmarks.runtime.digest import digest

@@ -26,7 +26,7 @@ from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.metrics.protocols.printed import attach, names_of
+from benchmarks.metrics.protocols.printed import names_of
 from benchmarks.metrics.sets import groups
 from benchmarks.metrics.sets.groups import names_through, shown_in
 from benchmarks.plugin import (
@@ -225,10 +225,7 @@ def _moved(
                 else:
                     missing = Estimate(None, why=reasons[move])
                     records = (at_move.record(metric, missing) for metric in part.metrics)
-                for record in records:
-                    # the published iFID is that of codes on a great circle
-                    is_published = move == SPHERICAL
-                    yield attach(record, record.measured_by) if is_published else record
+                yield from records
         if computed:
             cell.draw(
                 f"{cell.table}-{{}}",

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.core.store import CHUNK
-from benchmarks.metrics.frechet_jackknife import BLOCKS
 from benchmarks.metrics.protocols import schema
-from benchmarks.metrics.protocols.cases import Case, Measured, network_of
-from benchmarks.metrics.protocols.explain import Explained, OnPairs
-from benchmarks.metrics.protocols.printed import attach, names_of
+from benchmarks.metrics.protocols.cases import ImageCase, network_of
+from benchmarks.metrics.protocols.explain import Explained, OnPairs, undefined
+from benchmarks.metrics.protocols.printed import names_of
 from benchmarks.plugin import Arrays, Cell, Context, Record, Selection, Solved, System, TableSpec
-from reports.records.estimate import Influences, influences_of
+from reports.records.estimate import Estimate
 from reports.records.tokenizers import BY_PROTOCOL
 
 SAME = "the same crops"
@@ -29,7 +28,7 @@ class ByProtocol(OnPairs):
         protocols = list(map(schema.named, options.protocols))
         super().__init__(protocols, context.networks, (side, side), options.explain)
 
-    def refused(self, case: Case) -> str:
+    def refused(self, case: ImageCase) -> str:
         """The distance to images that are not those of the run, and SSIM of batches that lie in two chunks."""
         protocol, keep = case.protocol, "keep the images (--save-images) and compare them by"
         rfid, ssim = protocol.rfid, protocol.ssim
@@ -49,7 +48,7 @@ class ByProtocol(OnPairs):
         as_decoded = {"as decoded": True} if self.unclamped else {}
         return {"protocols": described, **as_decoded} if described else {}
 
-    def _network(self, case: Case) -> Mapping[str, Any]:
+    def _network(self, case: ImageCase) -> Mapping[str, Any]:
         network = network_of(case, self.networks)
         return {} if network is None else network.describe()
 
@@ -59,61 +58,57 @@ class ByProtocol(OnPairs):
         return not all(case.clamped for case in self.cases)
 
     def records(self, at: Solved, images: Selection, arrays: Arrays) -> Iterator[Record]:
-        """A row for each protocol and metric that it defines."""
-        for one in self.numbers(arrays, images.units.blocks(BLOCKS)) if self.protocols else ():
-            yield self._record(at, images, one)
+        """A record for each protocol and metric that it defines."""
+        if self.protocols:
+            for explained in self.numbers(arrays, images.units):
+                yield self._record(at, images, explained)
 
-    def _record(self, at: Solved, images: Selection, one: Explained[Case, Measured]) -> Record:
-        case, found, protocol, split = one.case, one.found, one.case.protocol, images.split
+    def _record(
+        self, at: Solved, images: Selection, explained: Explained[ImageCase, Estimate]
+    ) -> Record:
+        case, protocol, split = explained.case, explained.case.protocol, images.split
         fields = {"by": protocol.name, "split": split, **protocol.describe(case.metric)}
         if isinstance(source := getattr(at.system, "source", None), Path):
             fields["checkpoint"] = names_of(source)
-        of = {"setting": protocol.name, "split": split, "n": len(images)}
-        cell = Cell(at.context, BY_PROTOCOL, at, fields=fields).but(**of)
-        if found is None:
-            row = cell.row(_metric(case), None, note=one.reason)
-        else:
-            said = "; ".join([*_causes(one), *_departures(case, at.system, at.context)])
-            cell = cell.also(**self._network(case))
-            row = cell.row(_metric(case), found.value, _uncertainty(found, images), note=said)
-        return attach(row, row.measured_by)
+        place = {"setting": protocol.name, "split": split, "n": len(images)}
+        cell = Cell(at.context, BY_PROTOCOL, at, fields=fields).but(**place)
+        if explained.number is None:
+            return cell.record(_metric(case), undefined(explained.reason))
+        notes = [*_causes(explained), *_departures(case, at.system, at.context)]
+        cell = cell.also(**self._network(case))
+        return cell.record(_metric(case), explained.number, note="; ".join(notes))
 
 
-def _metric(case: Case) -> str:
+def _metric(case: ImageCase) -> str:
     """The name in the table of metrics."""
     lpips = case.protocol.lpips
     vgg = case.metric == "lpips" and lpips is not None and lpips.trunk == "vgg16"
     return "lpips_vgg" if vgg else case.metric
 
 
-def _uncertainty(found: Measured, selection: Selection) -> Influences:
-    if found.units == "images":
-        return selection.units.influences(found.influences)
-    return influences_of(found.influences, selection.units.named(found.units))
-
-
-def _causes(one: Explained[Case, Measured]) -> list[str]:
+def _causes(explained: Explained[ImageCase, Estimate]) -> list[str]:
     """How far the number is from that of `plain`, and why."""
-    if not one.told:
+    causes, difference = explained.visible_causes, explained.difference
+    if not causes:
         return []
-    parts = (f"{c.text} {c.difference:+.3g}" if c.difference else c.text for c in one.told)
-    without = f", without {one.left_out:,} equal images" if one.left_out else ""
-    by = "infinitely far" if one.difference is None else f"{one.difference:+.3g}"
-    return [f"{by} from {schema.PLAIN}{without}: {', '.join(parts)}"]
+    parts = (f"{c.text} {c.difference:+.3g}" if c.difference else c.text for c in causes)
+    without = f", without {explained.left_out:,} equal images" if explained.left_out else ""
+    distance = "infinitely far" if difference is None else f"{difference:+.3g}"
+    return [f"{distance} from {schema.PLAIN}{without}: {', '.join(parts)}"]
 
 
-def _departures(case: Case, system: System, context: Context) -> list[str]:
-    """In what the run's images are not those of the protocol's code."""
+def _departures(case: ImageCase, system: System, context: Context) -> list[str]:
+    """How the run's images differ from those of the protocol's code."""
     pixels, ours = case.protocol.pixels, context.dataset.transform.crop
-    said = []
+    departures = []
     if pixels.crop != ours:
-        said.append(f"its code crops by {pixels.crop}, this run by {ours}")
+        departures.append(f"its code crops by {pixels.crop}, this run by {ours}")
     posterior = system.describe().get("posterior", pixels.posterior)
     if posterior != pixels.posterior:
         add = f"add #posterior={pixels.posterior} to the checkpoint"
         theirs = f"its code decodes the posterior's {pixels.posterior}"
-        said.append(f"{theirs}, this run its {posterior}: {add}")
-    return said
+        departures.append(f"{theirs}, this run its {posterior}: {add}")
+    return departures
 
 
 SPEC = TableSpec(

@@ -16,14 +16,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.core.images import Selection, preview, save_images
 from benchmarks.core.plan import comparisons
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
 from benchmarks.core.store import CHUNK, Arrays, Computation
-from benchmarks.metrics.plain import DESCRIBED, PLAIN
-from benchmarks.metrics.sets.manifold import of_few
+from benchmarks.metrics import codebooks, pairs
+from benchmarks.metrics.pairs import DESCRIBED, PIXEL_METRICS, PairNetwork
+from benchmarks.metrics.sets.jackknife import BLOCKS
 from benchmarks.metrics.ssim import too_small
 from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Solved
 from benchmarks.systems.protocol.base import (
@@ -37,7 +39,6 @@ from benchmarks.systems.protocol.base import (
 )
 from benchmarks.systems.protocol.checked import cut, join
 from benchmarks.systems.protocol.parts import length
-from benchmarks.tasks.reconstruction import codebook_use
 from benchmarks.tasks.reconstruction.by_protocol import ByProtocol
 from benchmarks.tasks.reconstruction.tables import (
     BY_CALLS,
@@ -51,6 +52,7 @@ from benchmarks.tasks.reconstruction.tables import (
 )
 from benchmarks.tasks.shared.distances import set_records, side_of
 from diffae.eight_bit import to_uint8
+from reports.records.estimate import Estimate
 
 INVERTED, RANDOM = "x_T inverted", "x_T random"
 PREVIEW, KEPT = 8, "decoded"
@@ -124,22 +126,19 @@ class Way:
     def cell(self) -> Cell:
         fields: dict[str, Any] = {"x_T": self.setting, "split": self.images.split}
         fields |= {} if self.keep is None else {"keep": self.keep}
-        of: dict[str, Any] = {"split": self.images.split, "n": len(self.images), "fields": fields}
         setting = self.setting if self.keep is None else str(self.keep)
-        return Cell(self.at.context, self.tables[0], self.at, setting=setting, **of)
+        cell = Cell(self.at.context, self.tables[0], self.at, setting=setting, fields=fields)
+        return cell.but(split=self.images.split, n=len(self.images))
 
     @cached_property
-    def sizes(self) -> dict[str, float]:
-        """The size of what is decoded, as papers count it; an x_T drawn at random does not count."""
+    def sizes(self) -> dict[str, Estimate]:
+        """The size of what is decoded; an x_T drawn at random does not count."""
         system = self.at.system
         side = system.image_size or self.images.dataset.image_size
-        of = system.semantic_dim if self.setting == RANDOM else system.latent_dim
+        numbers = system.semantic_dim if self.setting == RANDOM else system.latent_dim
         share = 1.0 if self.keep is None else self.keep / (length(parts_of(system)) or 1)
-        found = {"latent_dim": share * of, "compression": 3 * side**2 / (share * of)}
-        if system.code_bits is not None:
-            found |= {"code_bits": share * system.code_bits}
-            found |= {"bits_per_pixel": found["code_bits"] / side**2}
-        return found
+        bits = None if system.code_bits is None else share * system.code_bits
+        return codebooks.sizes(share * numbers, bits, side)
 
     @cached_property
     def computation(self) -> Computation:
@@ -150,10 +149,11 @@ class Way:
         """
         context, by_protocol = self.at.context, self.by_protocol
         perceptual, side = context.networks.perceptual, context.dataset.image_size
-        scores: dict[str, Any] = {**PLAIN, perceptual.metric_name: perceptual}
+        networks: dict[str, PairNetwork | None] = dict.fromkeys(PIXEL_METRICS)
+        networks[perceptual.metric_name] = perceptual
         if not self.in_table1 or too_small(side, side):
-            del scores["ms_ssim"]
-        more: dict[str, Any] = {"scores": list(scores), "perceptual": perceptual.describe()}
+            del networks["ms_ssim"]
+        more: dict[str, Any] = {"scores": list(networks), "perceptual": perceptual.describe()}
         more |= {"features": context.codes.described()} if self.in_table1 else {}
         more |= {KEPT: "uint8"} if self.keeps else {}
         more |= by_protocol.key if by_protocol else {}
@@ -161,18 +161,18 @@ class Way:
         def compute(positions: np.ndarray) -> Arrays:
             originals, as_decoded = self.images.batch(positions), self._decoded(positions)
             output = context.resized(as_decoded.clamp(-1, 1))
-            found = {name: score(output, originals).cpu().numpy() for name, score in scores.items()}
-            found["preview"] = preview(positions, output, PREVIEW)
+            arrays: Arrays = pairs.scores_of(networks, output, originals)
+            arrays["preview"] = preview(positions, output, PREVIEW)
             if self.keeps:
-                found[KEPT] = to_uint8(output).numpy()
+                arrays[KEPT] = to_uint8(output).numpy()
             if by_protocol:
-                found |= by_protocol.compute(output, context.resized(as_decoded), originals)
-            return found | (context.codes.embed(output) if self.in_table1 else {})
+                arrays |= by_protocol.compute(output, context.resized(as_decoded), originals)
+            return arrays | (context.codes.embed(output) if self.in_table1 else {})
 
-        what = f"decode, {self.setting}" if self.setting else "decode"
-        what += "" if self.keep is None else ", of the first of the code"
-        found = self.cell.computation("reconstruction", what, self.images, compute, **more)
-        return replace(found, without=(KEPT,))
+        title = f"decode, {self.setting}" if self.setting else "decode"
+        title += "" if self.keep is None else ", of the first of the code"
+        computation = self.cell.computation("reconstruction", title, self.images, compute, **more)
+        return replace(computation, without=(KEPT,))
 
     def _decoded(self, positions: np.ndarray) -> Tensor:
         at, images, code = self.at, self.images, self.at.codes(self.images, positions)
@@ -184,24 +184,24 @@ class Way:
 
 
 def _ways(context: Context, sizes: Sizes, system: System, images: Selection) -> Iterator[Way]:
-    of = partial(Solved.of, context, system)
-    ours, beside = of(sizes.solver, None), of(sizes.beside, None)
+    solved = partial(Solved.of, context, system)
+    ours, beside = solved(sizes.solver, None), solved(sizes.beside, None)
     by_calls = (BY_CALLS,) if ours.system.solver is not None else ()
     settings = _settings(system)
     for setting in settings:
         inverts = setting == INVERTED
         by_protocol = ByProtocol(context) if setting == settings[0] else None
         if not system.iterative:
-            at = of(sizes.solver, None, inverts=inverts)
+            at = solved(sizes.solver, None, inverts=inverts)
             yield Way(at, images, setting, (TABLE1,), by_protocol)
             continue
         for steps in sizes.steps:
-            at, largest = of(sizes.solver, steps, inverts=inverts), steps == max(sizes.steps)
+            at, largest = solved(sizes.solver, steps, inverts=inverts), steps == max(sizes.steps)
             tables = (TABLE2, TABLE1, *by_calls) if largest else (TABLE2, *by_calls)
             yield Way(at, images, setting, tables, by_protocol if largest else None)
         if beside.system.solver != ours.system.solver:
             for steps in sizes.beside_steps:
-                yield Way(of(sizes.beside, steps, inverts=inverts), images, setting, by_calls)
+                yield Way(solved(sizes.beside, steps, inverts=inverts), images, setting, by_calls)
 
 
 def _settings(system: System) -> tuple[str, ...]:
@@ -237,42 +237,66 @@ def _rest(at: Solved, images: Selection, shown: Mapping[str, Tensor]) -> Iterato
         caption="The first held-out images, none chosen, decoded at the largest T (Fig. 3).",
     )
     cell = cell.but(split=images.split, n=len(images)).also(split=images.split)
-    yield from codebook_use.rows(cell, at, images)
+    for name, counts in counts_of_codes(at, images).items():
+        for metric, estimate in codebooks.use(counts, images.units).items():
+            yield cell.but(setting=name).record(metric, estimate)
+
+
+def counts_of_codes(at: Solved, images: Selection) -> dict[str, NDArray[np.int64]]:
+    """How often the images of each jackknife block have each code, [BLOCKS, K] by codebook."""
+    books = at.system.codebooks
+    if not books or not len(images):
+        return {}
+
+    def compute(positions: np.ndarray) -> Arrays:
+        tokens = at.system.tokens(at.codes(images, positions))
+        return {
+            f"tokens.{name}": codes.cpu().numpy().astype(np.min_scalar_type(size - 1))
+            for (name, size), codes in zip(books.items(), tokens, strict=True)
+        }
+
+    key = at.context.codes.key("codebooks", at.system, images) | {"tokens of": dict(books)}
+    computation = Computation("codebooks", key, len(images), compute)
+    counts = {name: np.zeros((BLOCKS, size), np.int64) for name, size in books.items()}
+    first, blocks = 0, images.units.blocks(BLOCKS)
+    for chunk in at.context.store.chunks(computation):
+        for name, size in books.items():
+            tokens = chunk[f"tokens.{name}"]
+            counts[name] += codebooks.count_codes(tokens, blocks[first : first + len(tokens)], size)
+        first += len(tokens)
+    return counts
 
 
 def _of_lengths(context: Context, sizes: Sizes, system: System, images: Selection) -> Measurement:
     """The first of each code, as much as --keep says. x_T is drawn, as it may hold what is left out."""
-    asked, can = context.options.keep, system.lengths or ()
+    lengths = system.lengths or ()
     at = Solved.of(context, system, sizes.solver, max(sizes.steps), inverts=False)
     way = Way(at, images, _settings(system)[-1], (BY_LENGTH,))
-    ways = [replace(way, keep=keep) for keep in asked if keep in can]
+    ways = [replace(way, keep=keep) for keep in context.options.keep if keep in lengths]
 
-    def reduce(*found: Arrays) -> Iterator[Record]:
-        for one, scores in zip(ways, found, strict=True):
-            yield from _rows(one.cell, one, scores)
-        for (one, scores), (longer, more) in pairwise(zip(ways, found, strict=True)):
-            worse = more["mse"] > scores["mse"]
-            note = of_few(int(worse.sum()), len(worse))
-            cell = one.cell.also(longer=longer.keep)
-            no_error: dict[str, Any] = {"note": note, "uncertainty": ()} if note else {}
-            yield from cell.means(images, {"worse_with_more": worse}, **no_error)
-        known = f"it decodes the first {', '.join(map(str, can))} of its code"
-        for keep in asked if can else (None,):
-            if keep not in can:
-                note = known if can else "its code is decoded as a whole"
+    def reduce(*arrays: Arrays) -> Iterator[Record]:
+        for shorter, scores in zip(ways, arrays, strict=True):
+            yield from _rows(shorter.cell, shorter, scores)
+        for (shorter, scores), (longer, more) in pairwise(zip(ways, arrays, strict=True)):
+            shares = pairs.worse_with_more(scores["mse"], more["mse"], images.units)
+            cell = shorter.cell.also(longer=longer.keep)
+            for metric, share in shares.items():
+                yield cell.record(metric, share)
+        for keep in context.options.keep if lengths else (None,):
+            if keep not in lengths:
                 cell = way.cell.but(setting=str(keep or ""))
-                yield cell.row("worse_with_more", None, note=note)
+                yield cell.record("worse_with_more", pairs.no_other_length(lengths))
         if ways:
-            shown = [torch.from_numpy(scores["preview"]) for scores in found]
+            shown = [torch.from_numpy(scores["preview"]) for scores in arrays]
             way.cell.draw(
                 "reconstruction-by-length-{}",
                 "reconstruction by length of the code",
                 [images.batch(np.arange(PREVIEW)[: len(images)]), *shown],
-                rows=("input", *(f"first {one.keep}" for one in ways)),
+                rows=("input", *(f"first {way.keep}" for way in ways)),
                 caption="The first held-out images, none chosen, from the first of their codes alone.",
             )
 
-    return Measurement([one.computation for one in ways], reduce)
+    return Measurement([way.computation for way in ways], reduce)
 
 
 def _rows(cell: Cell, way: Way, scores: Arrays) -> Iterator[Record]:
@@ -285,13 +309,12 @@ def _rows(cell: Cell, way: Way, scores: Arrays) -> Iterator[Record]:
     (shown,) = (spec.metrics for spec in TABLES if spec.name == cell.table)
     seen_as = {"lpips": perceptual.metric_name}
     names = [seen_as.get(name, name) for name in SCORES if name in shown]
-    yield from of_images.means(images, {name: scores[name] for name in names})
-    for name, value in way.sizes.items():
-        if name in shown:
-            yield of_images.row(name, value)
-    if cell.table == TABLE1 and "bits_per_pixel" not in way.sizes:
-        note = "not quantised: its code is of real numbers"
-        yield of_images.row("bits_per_pixel", None, note=note)
+    means = pairs.estimates({name: scores[name] for name in names}, images.units)
+    for metric, estimate in means.items():
+        yield of_images.record(metric, estimate)
+    for metric, size in way.sizes.items():
+        if metric in shown:
+            yield of_images.record(metric, size)
 
 
 def _of_table1(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Record]:
@@ -307,9 +330,10 @@ def _of_table1(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Record
         yield from set_records(of, network, OF_SETS, decoded, originals)
     of = cell.also(ms_ssim=DESCRIBED["ms_ssim"])
     if "ms_ssim" in scores:
-        yield from of.means(images, {"ms_ssim": scores["ms_ssim"]})
+        mean = pairs.estimates({"ms_ssim": scores["ms_ssim"]}, images.units)["ms_ssim"]
+        yield of.record("ms_ssim", mean)
     else:
-        yield of.row("ms_ssim", None, note=too_small(side, side))
+        yield of.record("ms_ssim", pairs.no_ms_ssim(side, side))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -321,21 +345,21 @@ def _save_worst(cell: Cell, at: Solved, images: Selection, scores: Arrays) -> No
     context = cell.context
     if context.pictures is None:
         return
-    found = np.argsort(scores["ssim"], kind="stable")[:WORST]
+    worst = np.argsort(scores["ssim"], kind="stable")[:WORST]
 
     def decode() -> Tensor:
-        return at.decode(join([_code(at, images, int(p)) for p in found]))
+        return at.decode(join([_code(at, images, int(p)) for p in worst]))
 
-    decoded = cell.pictured(images, found, decode)
-    notes = [", ".join(f.format(scores[name][p]) for name, f in NOTED.items()) for p in found]
+    decoded = cell.pictured(images, worst, decode)
+    notes = [", ".join(f.format(scores[name][p]) for name, f in NOTED.items()) for p in worst]
     cell.draw(
         "reconstruction-worst-{}",
         "the worst reconstructions",
-        [images.batch(found), decoded],
+        [images.batch(worst), decoded],
         rows=("input", "reconstruction"),
-        columns=[context.dataset.name_of(int(i)).split("/")[-1] for i in images.order[found]],
+        columns=[context.dataset.name_of(int(i)).split("/")[-1] for i in images.order[worst]],
         caption=f"Those of the lowest SSIM of {len(images):,} images, the worst first.",
-        notes=[[""] * len(found), notes],
+        notes=[[""] * len(worst), notes],
     )
 
 

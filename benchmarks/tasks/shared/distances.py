@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.sets.groups import (
     OPTIONAL_ERROR,
@@ -13,6 +12,7 @@ from benchmarks.metrics.sets.groups import (
     groups_of,
     names_through,
 )
+from benchmarks.metrics.sets.jackknife import BLOCKS, Side
 from benchmarks.plugin import Arrays, Cell, Computation, Context, Estimate, Record, Selection
 from benchmarks.runtime.digest import digest
 

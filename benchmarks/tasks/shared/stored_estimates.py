@@ -14,7 +14,6 @@ from benchmarks.metrics.codes.table import estimates, fields
 from benchmarks.plugin import Arrays, Cell, Context, Record
 from diffae.data.dataset import SPLITS
 from reports.records.estimate import Estimate
-from reports.records.representations import attach
 
 
 def stored_estimates(
@@ -35,7 +34,7 @@ def stored_estimates(
 
 
 def plain_record(cell: Cell, metric: str, codes: Codes, images: Selection | None = None) -> Record:
-    """The record of a metric of codes by our own protocol, with the published number beside it.
+    """The record of a metric of codes by our own protocol.
 
     `images` are those of the codes, if not those of the probes. The metrics that share its work are
     computed and kept with it.
@@ -52,8 +51,7 @@ def plain_record(cell: Cell, metric: str, codes: Codes, images: Selection | None
     split = cell.split
     if estimate.value is not None:
         split = _split(codes, group, images)
-    record = cell.also(**choices).record(metric, estimate, split=split)
-    return attach(record, choices, lambda other: fields(metric, named(other)))
+    return cell.also(**choices).record(metric, estimate, split=split)
 
 
 def _split(codes: Codes, group: CodeGroup, images: Selection | None) -> str:

@@ -26,9 +26,9 @@ import pandas as pd
 import torch
 
 from benchmarks.metrics import ssim
-from benchmarks.metrics.frechet import Moments, frechet_distance
-from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets.frechet import Moments, frechet_distance
+from benchmarks.metrics.sets.jackknife import Side, blocks_of
 from benchmarks.metrics.sets.manifold import overlaps
 from probes.linear import feature_moments, fit_lbfgs, normalise
 

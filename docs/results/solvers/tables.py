@@ -20,8 +20,8 @@ import torch
 from scipy.stats import sem
 from tabulate import tabulate
 
-from benchmarks.metrics.frechet_jackknife import Side, between, blocks_of
 from benchmarks.metrics.pixel import mse
+from benchmarks.metrics.sets.jackknife import Side, between, blocks_of
 from benchmarks.metrics.ssim import ssim
 from diffae.diffusion.scheme import find
 from reports.records.estimate import Estimate

@@ -21,11 +21,11 @@ from benchmarks import weights
 from benchmarks.measure import main
 from benchmarks.measuring import images, sets
 from benchmarks.measuring.images import read
-from benchmarks.metrics.frechet import read_statistics
-from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.networks.chosen import EFFNET, FEATURES
 from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets.frechet import read_statistics
 from benchmarks.metrics.sets.groups import groups_of
+from benchmarks.metrics.sets.jackknife import Side, blocks_of
 from benchmarks.metrics.sets.manifold import OVERLAPS, overlaps
 from diffae.system.errors import UserError
 

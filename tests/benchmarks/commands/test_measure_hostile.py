@@ -11,7 +11,7 @@ import pytest
 from refusal import refusal
 
 from benchmarks.measure import main
-from benchmarks.metrics.frechet import is_statistics, read_statistics
+from benchmarks.metrics.sets.frechet import is_statistics, read_statistics
 from diffae.system.errors import UserError
 
 DIM = 3  # of the colours that stand for a network here

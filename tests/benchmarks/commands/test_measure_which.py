@@ -14,10 +14,10 @@ from benchmarks.measure import main
 from benchmarks.measuring import images, which
 from benchmarks.measuring.which import answer, compared, printed
 from benchmarks.metrics.protocols import schema
-from benchmarks.metrics.protocols.cases import Case
+from benchmarks.metrics.protocols.cases import ImageCase
 from benchmarks.metrics.protocols.explain import Explained
-from benchmarks.metrics.protocols.pairs import Measured
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate, Influence
 
 DIGITS = {"psnr": 2, "ssim": 4}
 PLAIN = schema.named("plain")
@@ -105,8 +105,9 @@ def test_a_row_is_found_again_and_every_line_is_as_computed_anew(name, pair, row
 
 
 def explained(value, influences=(0.0,), n=9, metric="psnr"):
-    found = Measured(value, np.asarray(influences, dtype=float), n)
-    return Explained(Case(metric, PLAIN), found)
+    of_pairs = (Influence("pairs", np.asarray(influences, dtype=float)),)
+    number = Estimate(value, of_pairs, n=n)
+    return Explained(ImageCase(metric, PLAIN), number)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ def test_a_code_that_does_not_print_a_metric_is_not_the_nearest():
     numbers = {"psnr": "20.0", "lpips": "0.100"}
     values = (("llamagen", "psnr", 20.1), ("plain", "psnr", 23.0), ("plain", "lpips", 0.9))
     found = [
-        compared(Explained(Case(m, schema.named(name)), Measured(x, np.zeros(9), 9)), numbers[m])
+        compared(Explained(ImageCase(m, schema.named(name)), Estimate(x, n=9)), numbers[m])
         for name, m, x in values
     ]
     every = [schema.named(name) for name in ("llamagen", "plain")]

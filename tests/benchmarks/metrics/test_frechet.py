@@ -9,7 +9,7 @@ import torch
 from pytorch_fid.fid_score import calculate_frechet_distance
 from reference_metrics import frechet
 
-from benchmarks.metrics.frechet import (
+from benchmarks.metrics.sets.frechet import (
     UNKNOWN,
     Moments,
     frechet_distance,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from reference_metrics import frechet
 
-from benchmarks.metrics.frechet_jackknife import (
+from benchmarks.metrics.sets.jackknife import (
     BLOCKS,
     Side,
     between,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from reference_metrics import frechet
 
-from benchmarks.metrics import frechet_pairs
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of, influences, shares_of
+from benchmarks.metrics.sets import frechet_pairs
+from benchmarks.metrics.sets.jackknife import BLOCKS, Side, blocks_of, influences, shares_of
 from diffae.system.errors import UserError
 
 

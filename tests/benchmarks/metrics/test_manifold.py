@@ -8,8 +8,8 @@ import torch
 from scipy.spatial.distance import cdist
 
 from benchmarks.metrics import METRICS
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.sets import manifold
+from benchmarks.metrics.sets.jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.sets.manifold import (
     OVERLAPS,
     PARTS,

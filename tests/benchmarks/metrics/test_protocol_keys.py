@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.metrics.protocols.cases import Case, compute
-from benchmarks.metrics.protocols.schema import METRICS, SECTIONS, Protocol, settings_of
+from benchmarks.metrics.protocols.cases import ImageCase, compute
+from benchmarks.metrics.protocols.schema import METRICS, SECTIONS, ImageProtocol, settings_of
 
 COUNT, SIDE = 4, 12  # batches of 1 and 2 images divide them
 BATCHES = (1, 2)
@@ -65,12 +65,12 @@ def pairs():
 @pytest.mark.parametrize("metric", METRICS)
 def test_what_has_one_name_is_the_same(metric, pairs):
     made, originals, decoded = pairs
-    plain = Protocol("plain", "", "", **{metric: SECTIONS[metric]()})
+    plain = ImageProtocol("plain", "", "", **{metric: SECTIONS[metric]()})
     firsts = [plain, *neighbours(plain, metric)]
     known, seen = {}, 0
     # a protocol is a value: each once
     for protocol in dict.fromkeys(p for one in firsts for p in (one, *neighbours(one, metric))):
-        case = Case(metric, protocol)
+        case = ImageCase(metric, protocol)
         for name, array in compute([case], Networks(), made, originals, decoded).items():
             before = known.setdefault(name, array)
             np.testing.assert_array_equal(before, array, err_msg=f"{name}: {protocol}")

@@ -12,8 +12,9 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 from torchvision.transforms.functional import gaussian_blur, normalize, to_tensor
 
-from benchmarks.metrics.protocols.pairs import average, of_images
+from benchmarks.metrics.protocols.pairs import estimate, scores_of
 from benchmarks.metrics.protocols.schema import named
+from benchmarks.metrics.units import Units
 
 HALF = [0.5] * 3
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -159,9 +160,11 @@ CODES = {
 
 @pytest.mark.parametrize("name", CODES)
 def test_a_protocol_is_what_its_code_does(originals, decoded, name):
-    protocol = named(name)
+    protocol, units = named(name), Units("pairs", np.arange(len(decoded)))
     found = {
-        metric: average(metric, protocol, of_images(metric, protocol, decoded, originals)).value
+        metric: estimate(
+            metric, protocol, scores_of(metric, protocol, decoded, originals), units
+        ).value
         for metric in ("psnr", "ssim")
     }
     psnr, ssim = CODES[name](decoded, originals)

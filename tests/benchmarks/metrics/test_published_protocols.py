@@ -1,15 +1,15 @@
 """Published numbers of autoencoders beside rows of reconstruction by protocol."""
 
-import dataclasses
 import json
 from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.core.context import RowProtocol, make_row
+from benchmarks.core.context import RecordProtocol, make_record
 from benchmarks.metrics.protocols import schema
-from benchmarks.metrics.protocols.printed import attach, names_of
+from benchmarks.metrics.protocols.printed import names_of
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate
 from reports.records.tokenizers import published
 
 TITOK, EQ = "tokenizer_titok_l32_imagenet", "eq-vae"
@@ -22,12 +22,16 @@ def row(name, checkpoint, metric, *, crop=None, dataset="imagenet-val", n=50_000
         "precision": "float32",
         "transform": {"image_size": size, "crop": crop or protocol.pixels.crop},
     }
-    made = make_row(
-        SimpleNamespace(name=dataset, survey=SimpleNamespace(note="")),
-        "reconstruction", "reconstruction_by_protocol", "mine", metric, 1.0, setting=name, n=n,
-        protocol=RowProtocol(fields | more),
-    )  # fmt: skip
-    return attach(made, made.measured_by)
+    return record(fields | more, metric, dataset=dataset, setting=name, n=n)
+
+
+def record(
+    fields, metric, table="reconstruction_by_protocol", *, dataset="imagenet-val", setting, n=50_000
+):
+    """A record as a task makes it: whatever was published is beside it."""
+    data = SimpleNamespace(name=dataset, survey=SimpleNamespace(note=""))
+    place, protocol = ("reconstruction", table, "mine"), RecordProtocol(fields)
+    return make_record(data, *place, metric, Estimate(1.0, n=n), setting=setting, protocol=protocol)
 
 
 def test_a_number_by_the_same_protocol_is_comparable():
@@ -65,14 +69,21 @@ def test_of_other_data_there_is_no_number():
 
 def test_of_another_network_there_is_no_number():
     """Its fields are those of the metric that it stands for."""
-    found = dataclasses.asdict(row("titok", TITOK, "rfid"))
-    fields = found.pop("measured_by")
-    stand_in = make_row(
-        SimpleNamespace(name="imagenet-val", survey=SimpleNamespace(note="")),
-        "reconstruction", "reconstruction_by_protocol", "mine", "rfd_effnet", 1.0, setting="titok",
-        n=50_000, protocol=RowProtocol(fields),
-    )  # fmt: skip
-    assert attach(stand_in, fields).published is None
+    measured_by = row("titok", TITOK, "rfid").measured_by
+    assert record(measured_by, "rfd_effnet", setting="titok").published is None
+
+
+@pytest.mark.parametrize(
+    ("table", "setting", "metric", "published"),
+    [
+        ("latent_interpolation", "slerp", "ifid", 47.51),
+        ("latent_interpolation", "linear", "ifid", None),
+        ("latent_robustness", "slerp", "ifid", None),
+    ],
+)
+def test_only_codes_that_are_moved_as_theirs_have_their_number(table, setting, metric, published):
+    fields = {"checkpoint": ["EQ-VAE"], "transform": {"image_size": 256}}
+    assert record(fields, metric, table, setting=setting).published == published
 
 
 def test_of_several_numbers_the_nearest_is_shown():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from benchmarks.metrics import METRICS
-from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.networks.features import EFFNET
 from benchmarks.metrics.sets import groups, means
 from benchmarks.metrics.sets.groups import GROUPS, groups_of, names_through, shown_in
+from benchmarks.metrics.sets.jackknife import Side, blocks_of
 from reports.records.estimate import Estimate, Influence
 from reports.records.metrics import SETS, comparing, published_name
 

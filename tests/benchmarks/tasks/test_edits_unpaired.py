@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 import torch
 from colours import SquaredError
-from reports.records.uncertainty import error
 from systems import Coloured, noted
 
 from benchmarks.commands import dry_run
 from benchmarks.core import store
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.metrics.frechet_jackknife import Side
 from benchmarks.metrics.networks.chosen import DISTANCES
 from benchmarks.metrics.protocols import edits as edit_protocols
+from benchmarks.metrics.sets.jackknife import Side
 from benchmarks.plugin import Cell, Estimate, NotAvailable, Part, Solved
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems.protocol import checked

@@ -12,7 +12,7 @@ from colours import Painter, colours_of, context_of, dataset, frechet, kernel
 import probes
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import Store
-from benchmarks.metrics.frechet_jackknife import blocks_of
+from benchmarks.metrics.sets.jackknife import blocks_of
 from benchmarks.metrics.sets.means import acceptance_rate
 from benchmarks.tasks.fewshot import sampling
 from benchmarks.tasks.fewshot.classes import (

@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from reports.records.uncertainty import error
 from systems import Cells
 
 from benchmarks.commands import dry_run

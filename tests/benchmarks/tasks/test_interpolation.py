@@ -12,7 +12,6 @@ import torch
 from colours import SquaredError
 from lone_context import small_context
 from PIL import Image
-from reports.records.uncertainty import error
 from scipy.stats import trim_mean
 from scipy.stats.mstats import trimmed_stde
 from torch import Tensor, nn

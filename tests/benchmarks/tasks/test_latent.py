@@ -14,8 +14,8 @@ from benchmarks.core.measurement import Solved
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import Store
 from benchmarks.metrics import latent
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets.jackknife import BLOCKS, Side
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.systems.shared import codebook

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from colours import without_effnet
-from reports.records.uncertainty import difference_error, error
 from sklearn.decomposition import PCA
 
 from benchmarks import evaluate, systems
@@ -136,11 +135,12 @@ def test_numbers_bits_errors_and_what_more_makes_worse(context):
     assert 5 <= worse.sum() <= COUNT - 5
     assert row.value == pytest.approx(worse.mean())
     assert row.stderr == pytest.approx(clustered(worse.astype(float), groups), rel=1e-6)
-    assert row.measured_by["longer"] == 4 and row.uncertainty[0].units.startswith("persons")
-    of = [found[BY_LENGTH, k, "mse"].uncertainty for k in ("2", "4")]
-    paired = difference_error(*of).stderr
+    assert row.measured_by["longer"] == 4
+    assert row.estimate.influences[0].units.startswith("persons")
+    shorter, longer = (found[BY_LENGTH, k, "mse"].estimate for k in ("2", "4"))
+    paired = longer.minus(shorter).stderr
     assert paired == pytest.approx(clustered(mse[4] - mse[2], groups), rel=1e-3)
-    assert paired != pytest.approx(np.hypot(*(error(one).stderr for one in of)), rel=0.05)
+    assert paired != pytest.approx(np.hypot(shorter.stderr, longer.stderr), rel=0.05)
 
 
 def clustered(values, groups):

@@ -15,8 +15,9 @@ from benchmarks.commands import dry_run
 from benchmarks.core import store
 from benchmarks.core.plan import Calls
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.metrics.protocols.pairs import average, of_images
+from benchmarks.metrics.protocols.pairs import estimate, scores_of
 from benchmarks.metrics.protocols.schema import FOLDER, named
+from benchmarks.metrics.units import Units
 from benchmarks.run import main
 from benchmarks.runtime.choices import NetworkChoice, TaskOptions
 from benchmarks.systems import as_system
@@ -42,6 +43,11 @@ class Coarse(System):
 
     def decode(self, code, steps=100):
         return 1.1 * code.semantic.view(-1, 3, 32, 32)
+
+
+def average(protocol, scores):
+    """The SSIM that a protocol prints."""
+    return estimate("ssim", protocol, scores, Units("pairs", np.arange(len(scores))))
 
 
 def by_protocol(rows) -> dict[tuple[str, str], Record]:
@@ -94,7 +100,7 @@ def test_what_a_decoder_gives_beyond_the_range_counts_where_the_code_does_not_cl
     assert decoded.max() > 1.05
     of = named(protocol)
     cut, expected = (
-        average("ssim", of, of_images("ssim", of, made, images)).value
+        average(of, scores_of("ssim", of, made, images)).value
         for made in (decoded.clamp(-1, 1), decoded)
     )
     assert (abs(cut - expected) > 1e-4) == (protocol == "eq-vae")
@@ -160,7 +166,7 @@ def test_batches_of_a_range_of_their_own_lie_in_a_chunk_or_are_refused(
         return
     images = asked.select("test", 45).batch(np.arange(45))
     of, made = named(str(mine)), Coarse().decode(Code(Coarse().encode_semantic(images)))
-    expected = average("ssim", of, of_images("ssim", of, made.clamp(-1, 1), to_uint8(images)))
+    expected = average(of, scores_of("ssim", of, made.clamp(-1, 1), to_uint8(images)))
     assert row.value == pytest.approx(expected.value, rel=1e-6)
 
 

@@ -17,14 +17,20 @@ from benchmarks.core import store
 from benchmarks.core.images import embedded
 from benchmarks.core.measurement import Solved
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, influences, shares_of
-from benchmarks.metrics.frechet_pairs import paired_jackknife
+from benchmarks.metrics.codebooks import count_codes, use
 from benchmarks.metrics.sets import kernel
+from benchmarks.metrics.sets.frechet_pairs import paired_jackknife
+from benchmarks.metrics.sets.jackknife import BLOCKS, Side, influences, shares_of
 from benchmarks.metrics.sets.manifold import overlaps
+from benchmarks.metrics.units import Units
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import Part
-from benchmarks.tasks.reconstruction.codebook_use import _counts, perplexity, uses
-from benchmarks.tasks.reconstruction.reconstruction import BENCHMARK, CODEBOOKS, TABLE1
+from benchmarks.tasks.reconstruction.reconstruction import (
+    BENCHMARK,
+    CODEBOOKS,
+    TABLE1,
+    counts_of_codes,
+)
 from reports.records.record import Distinct
 
 COUNT = 45
@@ -96,9 +102,10 @@ def test_the_error_of_a_perplexity_is_that_of_new_images():
     for _ in range(200):
         p = rng.beta(2, 3, size=60)
         tokens = (rng.random((60, 50)) < p[:, None]).astype(np.int64)
-        value, influence = perplexity(_counts(tokens, np.arange(60) % BLOCKS, 2))
-        found.append(value)
-        errors.append(np.linalg.norm(influence))
+        counts = count_codes(tokens, np.arange(60) % BLOCKS, 2)
+        perplexity = use(counts, Units("images", np.arange(60)))["perplexity"]
+        found.append(perplexity.value)
+        errors.append(perplexity.stderr)
     assert np.mean(errors) == pytest.approx(np.std(found), rel=0.12)
 
 
@@ -110,7 +117,7 @@ def test_the_error_of_a_perplexity_has_each_image_in_its_block_whatever_the_chun
     context.store.together = together
     selection = context.select("test", COUNT)
     at = Solved.of(context, systems.as_system(Halves()), None, None)
-    counts, _ = uses(at, selection).values()
+    counts, _ = counts_of_codes(at, selection).values()
     tokens = Halves().encode_semantic(selection.batch(np.arange(COUNT)))[0].numpy()
     blocks = selection.units.blocks(BLOCKS)
     whole, *without = (
@@ -118,7 +125,8 @@ def test_the_error_of_a_perplexity_has_each_image_in_its_block_whatever_the_chun
         for block in range(-1, BLOCKS)
     )
     parts = influences(whole, np.array(without), shares_of(blocks))
-    assert np.linalg.norm(perplexity(counts)[1]) == pytest.approx(np.linalg.norm(parts))
+    perplexity = use(counts, selection.units)["perplexity"]
+    assert perplexity.stderr == pytest.approx(np.linalg.norm(parts))
 
 
 def test_a_system_without_codebooks_has_no_such_rows(context):

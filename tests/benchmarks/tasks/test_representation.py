@@ -8,7 +8,6 @@ import factor_files
 import numpy as np
 import pytest
 import torch
-from reports.records.uncertainty import difference_error
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier

@@ -10,8 +10,8 @@ from colours import SIZE, Painter, colours_of, context_of, dataset, features, fr
 
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.runner.results import Results
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.sets.groups import OVERLAP, shown_in
+from benchmarks.metrics.sets.jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.sets.kernel import cmmd
 from benchmarks.metrics.sets.manifold import overlaps
 from benchmarks.tasks.unconditional import BENCHMARK

@@ -17,7 +17,7 @@ from scipy.special import entr
 from benchmarks.metrics.codes.data import Codes, Floats, Ints
 from benchmarks.metrics.codes.errors import estimate_of_pairs, rows_and_halves
 from benchmarks.metrics.codes.number import CodeGroup
-from benchmarks.metrics.frechet_jackknife import influences
+from benchmarks.metrics.sets.jackknife import influences
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
 

@@ -7,7 +7,7 @@ Heusel et al., "GANs trained by a two time-scale update rule converge to a local
 
 With S_b = L L', the eigenvalues of S_a S_b are those of the symmetric L' S_a L, so the last trace
 needs no matrix square root. The distance is biased upwards at small n and the bias grows when
-images repeat: a bootstrap, which repeats them, is wrong here. `frechet_jackknife` leaves blocks out
+images repeat: a bootstrap, which repeats them, is wrong here. `jackknife` leaves blocks out
 instead.
 """
 

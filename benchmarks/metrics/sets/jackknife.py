@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.metrics.frechet import ROWS, Moments, bias_note, refuse_not_finite
+from benchmarks.metrics.sets.frechet import ROWS, Moments, bias_note, refuse_not_finite
 from benchmarks.runtime.digest import digest
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate, Influence

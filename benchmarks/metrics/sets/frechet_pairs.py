@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.metrics.frechet import Moments, frechet_distance
-from benchmarks.metrics.frechet_jackknife import (
+from benchmarks.metrics.sets.frechet import Moments, frechet_distance
+from benchmarks.metrics.sets.jackknife import (
     BLOCKS,
     InParts,
     Side,
