@@ -75,10 +75,8 @@ def _measure(args: Namespace) -> None:
     refuse_outputs([OutputPath("--save", request.save, is_statistics)], (request.a, request.b))
     with full_precision():
         answers = list(_answers(metrics, request))
-    lines = {
-        metric: [answer for answer in answers if answer.metric == metric] for metric in metrics
-    }
-    for answer in (answer for metric in metrics for answer in lines[metric]):
+    measured = [answer for answer in answers if answer.lines]
+    for answer in sorted(measured, key=lambda answer: metrics.index(answer.metric)):
         print("\n".join(answer.lines), flush=True)
     refusals = [answer.refusal for answer in answers if answer.refusal]
     for reason in refusals[:-1]:

@@ -1,1 +1,1 @@
-"""The parts of the command `benchmarks.measure`: the images of a folder, two sets of them, pairs."""
+"""The parts of the command `benchmarks.measure`: its request and answers, and each family of metrics."""

@@ -1,4 +1,4 @@
-"""Metrics of two sets of images: the features of folders and files, and the lines on their metrics."""
+"""Metrics of two sets of images: the features of folders and files, and the answers on them."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ from reports.records.estimate import Estimate
 from reports.records.metrics import published_name
 from reports.tables.numbers import duration
 
-# The time of what compares all pairs of images is said before, of more than MANY pairs, by that of FEW images.
+# Before more than MANY pairs of images are compared, the time is estimated from FEW images of each side.
 MANY, FEW = 10_000**2, 2_000
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
 MOMENTS = "fid"  # the metric that moments are enough for
