@@ -29,18 +29,16 @@ and exit status 2, and the others are printed.
 
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
 
-from benchmarks.measuring.asked import Asked
-from benchmarks.measuring.by_protocol import EXPLAIN, explain_pairs, measure_by, write
+from benchmarks.measuring.by_protocol import EXPLAIN, explain_pairs, measure_by_protocols, write
 from benchmarks.measuring.codes import are_codes, explain_codes, measure_codes
 from benchmarks.measuring.images import NAMES, measure_pairs
-from benchmarks.measuring.sets import MOMENTS, by_network, measure_sets
+from benchmarks.measuring.request import Answer, Request
+from benchmarks.measuring.sets import MOMENTS, measure_sets
 from benchmarks.measuring.which import printed, which_pairs
-from benchmarks.metrics.codes.table import NUMBERS
-from benchmarks.metrics.protocols import schema
+from benchmarks.metrics.codes.table import NUMBERS as CODES
+from benchmarks.metrics.groups import metrics_of
 from benchmarks.metrics.sets.frechet import is_statistics
 from benchmarks.runtime.choices import add_options, given
 from benchmarks.runtime.precision import full_precision
@@ -49,146 +47,160 @@ from diffae.system.allocation import keep_freed_memory
 from diffae.system.errors import UserError
 from diffae.system.files import OutputPath, refuse_outputs
 from reports.page import protocols
-from reports.records import metrics
-from reports.records.metrics import comparing, published_name
+from reports.records.metrics import published_name
 from reports.tables.output import made_before
 
-SETS = comparing(metrics.SETS)
-PAIRS = (*comparing(metrics.PAIRS), *NAMES)
+SETS = metrics_of("features of two sets")
+PAIRS = (*metrics_of("pairs of images"), *NAMES)
 
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments, intermixed=True)
-    if args.explain and args.which:
-        raise UserError("--which: not with --explain")
-    if args.out is not None and not args.explain:
-        raise UserError("--out: for --explain only")
-    if args.of is not None and not args.which:
-        raise UserError("--of: for --which only")
-    if args.explain or args.which:
-        (_explain if args.explain else _which)(args)
-        return
-    if args.a is None:
-        raise UserError("give METRIC, A and B")
-    names = list(dict.fromkeys(args.metric.split(",")))
-    if unknown := [name for name in names if name not in (*SETS, *PAIRS, *NUMBERS)]:
-        near = cli.did_you_mean(unknown[0], (*SETS, *PAIRS, *NUMBERS))
-        raise UserError(f"unknown metric {unknown[0]!r}{near}")
-    asked = Asked(args.a, args.b, **given(args, Asked))
-    sets, pairs, codes = ([x for x in names if x in kind] for kind in (SETS, PAIRS, NUMBERS))
-    if codes and (sets or pairs):
-        raise UserError(f"{codes[0]} is of codes, {(*sets, *pairs)[0]} of images: ask for one kind")
-    _refuse_others(asked, codes)
-    if asked.save is not None:
-        _refuse_save(sets, pairs)
-    if asked.subsets is not None and "kid" not in map(published_name, names):
-        raise UserError(f"--subsets: {args.metric} is no kernel distance")
-    if asked.protocol and (asked.save is not None or asked.subsets is not None):
-        raise UserError("--protocol: not with --save or --subsets")
-    if asked.limit is not None and sets and not asked.protocol:
-        raise UserError(f"--limit: {sets[0]} compares sets; it is for metrics of pairs")
-    if asked.b is None and asked.save is None and not codes:
-        raise UserError(f"{args.metric} needs two folders, A and B")
-    refuse_outputs([OutputPath("--save", asked.save, is_statistics)], (asked.a, asked.b))
+    for message in _misplaced_flags(args):
+        raise UserError(message)
+    if args.explain:
+        _explain(args)
+    elif args.which:
+        _which(args)
+    else:
+        _measure(args)
+
+
+def _measure(args: Namespace) -> None:
+    """`METRIC A B`: print the lines of each metric, then raise UserError for those that have none."""
+    metrics = list(dict.fromkeys(args.metric.split(",")))
+    request = Request(args.a, args.b, **given(args, Request))
+    for message in _refusals(metrics, request):
+        raise UserError(message)
+    refuse_outputs([OutputPath("--save", request.save, is_statistics)], (request.a, request.b))
     with full_precision():
-        found, refused = _measured(sets, pairs, codes, asked)
-    if found:
-        print("\n".join(line for name in names for line in found.get(name, [])), flush=True)
-    for reason in refused[:-1]:
+        answers = list(_answers(metrics, request))
+    lines = {
+        metric: [answer for answer in answers if answer.metric == metric] for metric in metrics
+    }
+    for answer in (answer for metric in metrics for answer in lines[metric]):
+        print("\n".join(answer.lines), flush=True)
+    refusals = [answer.refusal for answer in answers if answer.refusal]
+    for reason in refusals[:-1]:
         cli.say(f"error: {reason}")
-    if refused:
-        raise UserError(refused[-1])
+    if refusals:
+        raise UserError(refusals[-1])
 
 
-def _measured(
-    sets: Sequence[str], pairs: Sequence[str], codes: Sequence[str], asked: Asked
-) -> tuple[dict[str, list[str]], list[str]]:
-    """The lines of each metric that can be measured, and for the others the reason why they cannot."""
-    found: dict[str, list[str]] = {}
-    refused: list[str] = []
-
-    @contextmanager
-    def noting(*names: str) -> Iterator[None]:
-        try:
-            yield
-        except UserError as error:
-            refused.append(f"{', '.join(names)}: {error}")
-
+def _answers(metrics: Sequence[str], request: Request) -> Iterator[Answer]:
+    """The answers on metrics, family by family, each with the inputs that its groups need."""
+    sets, pairs, codes = _families(metrics)
     if codes:
-        return measure_codes(codes, asked, noting), refused
-    if asked.protocol:
-        every = list(map(schema.named, schema.asked(asked.protocol, False)))
-        for name, protocol in product((*sets, *pairs), every):
-            with noting(name):
-                found[name] = [*found.get(name, []), *measure_by(protocol, name, asked)]
-        return found, refused
-    if pairs:
-        lines, reasons = measure_pairs(pairs, asked)
-        found |= lines
-        refused += reasons
-    for names in by_network(sets):
-        with noting(*names):
-            found |= measure_sets(names, asked, noting)
-    return found, refused
+        yield from measure_codes(codes, request)
+    elif request.protocol:
+        yield from measure_by_protocols([*sets, *pairs], request)
+    else:
+        yield from measure_pairs(pairs, request)
+        yield from measure_sets(sets, request)
 
 
-def _folders(args: Namespace, flag: str) -> Asked:
-    """A and B of a flag in place of METRIC, the first two arguments."""
-    asked = Asked(Path(args.metric), args.a, **given(args, Asked))
-    both = args.a is not None or (flag == "--explain" and are_codes(asked.a))
-    if not (args.metric and both) or args.b is not None or args.save or args.subsets:
-        raise UserError(f"{flag}: takes A and B, and neither METRIC, --save nor --subsets")
-    return asked
+def _families(metrics: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """The metrics of two sets, of pairs of images, and of codes."""
+    sets, pairs, codes = ([m for m in metrics if m in family] for family in (SETS, PAIRS, CODES))
+    return sets, pairs, codes
+
+
+# ----------------------------------------------------------------------------------------------
+# --explain and --which
 
 
 def _explain(args: Namespace) -> None:
     """`--explain A B`: of folders, or of codes and their labels."""
-    asked = _folders(args, "--explain")
-    of_codes = are_codes(asked.a)
-    refuse_outputs([OutputPath("--out", args.out, Path.is_dir)], (asked.a, asked.b))
+    request = _request_of_folders(args, "--explain")
+    of_codes = are_codes(request.a)
+    refuse_outputs([OutputPath("--out", args.out, Path.is_dir)], (request.a, request.b))
     if args.out is not None:
         made_before(args.out, EXPLAIN)  # anything else is refused before the work
-    _refuse_others(asked, of_codes)
+    for message in _options_of_others(request, of_codes):
+        raise UserError(message)
     keep_freed_memory()
     with full_precision():
-        found = explain_codes(asked) if of_codes else explain_pairs(asked)
-    print("\n".join([*found.lines, protocols.text(found.sections)]), flush=True)
+        explanation = explain_codes(request) if of_codes else explain_pairs(request)
+    print("\n".join([*explanation.lines, protocols.text(explanation.sections)]), flush=True)
     if args.out is not None:
-        for path in write(args.out, found):
+        for path in write(args.out, explanation):
             print(path)
 
 
 def _which(args: Namespace) -> None:
     """`--which NUMBERS A B`."""
-    asked = _folders(args, "--which")
-    if asked.limit is not None and args.of is None:
+    request = _request_of_folders(args, "--which")
+    if request.limit is not None and args.of is None:
         raise UserError("--limit: a sample has other numbers; add --of M, how many images had them")
-    _refuse_others(asked, False)
+    for message in _options_of_others(request, of_codes=False):
+        raise UserError(message)
     keep_freed_memory()
     with full_precision():
-        print("\n".join(which_pairs(asked, args.which, args.of)), flush=True)
+        print("\n".join(which_pairs(request, args.which, args.of)), flush=True)
 
 
-def _refuse_others(asked: Asked, of_codes: object) -> None:
-    """Raises UserError for an option of images with numbers of codes, or the reverse."""
-    of_images = {"--save": asked.save, "--subsets": asked.subsets, "--limit": asked.limit}
-    for flag, value in (of_images if of_codes else {"--seed": asked.seed}).items():
+def _request_of_folders(args: Namespace, flag: str) -> Request:
+    """A and B of a flag in place of METRIC, the first two arguments."""
+    request = Request(Path(args.metric), args.a, **given(args, Request))
+    both = args.a is not None or (flag == "--explain" and are_codes(request.a))
+    if not (args.metric and both) or args.b is not None or args.save or args.subsets:
+        raise UserError(f"{flag}: takes A and B, and neither METRIC, --save nor --subsets")
+    return request
+
+
+# ----------------------------------------------------------------------------------------------
+# What is refused before anything is measured
+
+
+def _misplaced_flags(args: Namespace) -> Iterator[str]:
+    """Why the flags and arguments do not go together."""
+    if args.explain and args.which:
+        yield "--which: not with --explain"
+    if args.out is not None and not args.explain:
+        yield "--out: for --explain only"
+    if args.of is not None and not args.which:
+        yield "--of: for --which only"
+    if args.a is None and not (args.explain or args.which):
+        yield "give METRIC, A and B"
+
+
+def _refusals(metrics: Sequence[str], request: Request) -> Iterator[str]:
+    """Why metrics cannot be measured with these options."""
+    for unknown in (name for name in metrics if name not in (*SETS, *PAIRS, *CODES)):
+        yield f"unknown metric {unknown!r}{cli.did_you_mean(unknown, (*SETS, *PAIRS, *CODES))}"
+    sets, pairs, codes = _families(metrics)
+    together, published = ",".join(metrics), [published_name(name) for name in metrics]
+    if codes and (sets or pairs):
+        yield f"{codes[0]} is of codes, {[*sets, *pairs][0]} of images: ask for one kind"
+    yield from _options_of_others(request, bool(codes))
+    if request.save is not None:
+        for metric in [*pairs, *sets]:
+            if published_name(metric) != MOMENTS:
+                yield f"--save: {metric} has no statistics; Frechet distances have"
+        if len(sets) > 1:
+            yield "--save: takes one metric"
+    if request.subsets is not None and "kid" not in published:
+        yield f"--subsets: {together} is no kernel distance"
+    if request.protocol and (request.save is not None or request.subsets is not None):
+        yield "--protocol: not with --save or --subsets"
+    if request.limit is not None and sets and not request.protocol:
+        yield f"--limit: {sets[0]} compares sets; it is for metrics of pairs"
+    if request.b is None and request.save is None and not codes:
+        yield f"{together} needs two folders, A and B"
+
+
+def _options_of_others(request: Request, of_codes: bool) -> Iterator[str]:
+    """Options of images that are given with metrics of codes, or the reverse."""
+    of_images = {"--save": request.save, "--subsets": request.subsets, "--limit": request.limit}
+    for flag, value in (of_images if of_codes else {"--seed": request.seed}).items():
         if value is not None:
-            raise UserError(f"{flag}: not of {'numbers of codes' if of_codes else 'images'}")
-
-
-def _refuse_save(sets: Sequence[str], pairs: Sequence[str]) -> None:
-    """Raises UserError if the metrics are not one that statistics are enough for."""
-    if others := [*pairs, *(name for name in sets if published_name(name) != MOMENTS)]:
-        raise UserError(f"--save: {others[0]} has no statistics; Frechet distances have")
-    if len(sets) > 1:
-        raise UserError("--save: takes one metric")
+            yield f"{flag}: not of {'numbers of codes' if of_codes else 'images'}"
 
 
 def _parser() -> cli.Parser:
     parser = cli.Parser(cli.prog("benchmarks.measure"), __doc__)
     add = parser.add_argument
-    names = f"{', '.join((*SETS, *PAIRS))}; of codes: {', '.join(NUMBERS)}"
+    names = f"{', '.join((*SETS, *PAIRS))}; of codes: {', '.join(CODES)}"
     add("metric", metavar="METRIC[,METRIC...]", help=names)
     a = "folder of images or npz file with arr_0; for Frechet distances also statistics (.npz); or CODES"
     add("a", metavar="A", type=cli.path, nargs="?", help=a)
@@ -201,7 +213,7 @@ def _parser() -> cli.Parser:
     add("--of", type=cli.between(2), metavar="M", help=of)
     out = "of --explain: keep it as page, picture, tables"
     add("--out", type=cli.path, metavar="DIR", help=out)
-    add_options(parser, Asked)
+    add_options(parser, Request)
     return parser
 
 

@@ -7,7 +7,7 @@ import protocol_tables
 import pytest
 from doc_scripts import script
 
-from benchmarks.measuring.asked import Asked
+from benchmarks.measuring.request import Request
 from benchmarks.metrics.protocols import schema
 
 PAGE = protocol_tables.PAGE.read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ def test_the_table_of_found_protocols_is_what_its_script_computes(tmp_path, monk
     monkeypatch.syspath_prepend(protocol_tables.ROOT / "docs" / "results")
     which = script(protocol_tables.ROOT / "docs" / "results" / "which.py")
     folders = (which.PAIR / name for name in ("originals", "jpeg"))
-    found = which.measured(Asked(*folders, weights_dir=tmp_path), ("psnr", "ssim"))
+    found = which.measured(Request(*folders, weights_dir=tmp_path), ("psnr", "ssim"))
     made = {row[0].split("`")[1]: (row[1:3], row[4:]) for row in which.rows(found)}
     expected = {
         name: (numbers[:2], [mark.replace("○", "●") for mark in marks])

@@ -1,9 +1,9 @@
 """Metrics under the protocols of other evaluation codes: `--protocol` and `--explain`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.measuring.asked import Asked, described
 from benchmarks.measuring.images import are_pairs, batches, pairs_of, reading
-from benchmarks.measuring.sets import frechet_of, read_set, value_of
+from benchmarks.measuring.request import Answer, Request, answer_of, described, refusal
+from benchmarks.measuring.sets import ImageSet, frechet_of, read_set
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import (
@@ -46,45 +46,55 @@ PAGE, PICTURE, TABLE, MARKDOWN = (f"protocols.{suffix}" for suffix in ("html", "
 # One protocol
 
 
-def measure_by(protocol: ImageProtocol, metric: str, asked: Asked) -> list[str]:
-    """The lines of a metric under a protocol. Raises UserError if it cannot be measured."""
+def measure_by_protocols(metrics: Sequence[str], request: Request) -> Iterator[Answer]:
+    """The answers on metrics under each protocol that --protocol names."""
+    protocols = list(map(schema.named, schema.asked(request.protocol, False)))
+    for metric, protocol in product(metrics, protocols):
+        try:
+            yield _measure_by(protocol, metric, request)
+        except UserError as error:
+            yield refusal([metric], error)
+
+
+def _measure_by(protocol: ImageProtocol, metric: str, request: Request) -> Answer:
+    """The answer on a metric under a protocol. Raises UserError if it cannot be measured."""
     section = NAMES.get(metric, metric)
     if section not in schema.METRICS:
         raise UserError(f"no protocol defines it{did_you_mean(section, schema.METRICS)}")
     if getattr(protocol, section) is None:
         raise UserError(f"the protocol {protocol.name} has none")
     case = ImageCase(section, protocol)
-    network = network_of(case, asked.networks)
-    if section == "rfid" and not are_pairs(asked):
-        if asked.limit is not None:
+    network = network_of(case, request.networks)
+    if section == "rfid" and not are_pairs(request):
+        if request.limit is not None:
             raise UserError("--limit: A and B are no pairs")
-        images, value = _of_sets(case, asked)
+        a, b = _sets_of(case, request)
+        images, estimate = f"images: {a} and {b}", frechet_of(a, b)
     else:
-        pairs, arrays = on_pairs([protocol], asked, metrics=(section,))
+        pairs, arrays = on_pairs([protocol], request, metrics=(section,))
         (explained,) = pairs.numbers(arrays)
-        number = explained.number
-        if number is None or number.value is None:
+        if explained.number is None or explained.number.value is None:
             raise UserError(explained.reason)
-        error = "" if number.stderr is None else f", standard error {number.stderr:.3g}"
-        images, value = f"pairs: {number.n}{error}", number.value
+        images, estimate = f"pairs: {explained.number.n}", explained.number
     fields = "; ".join(f"{name} {value}" for name, value in case.fields.items())
-    lines = [f"protocol {protocol.name}, {protocol.code}: {fields}"]
+    about = [f"protocol {protocol.name}, {protocol.code}: {fields}"]
     if network is not None:
-        lines.append(f"measured by: {described(network)}")
-    return [*lines, *reading(asked), images, f"{metric} {value:.8g}"]
+        about.append(f"measured by: {described(network)}")
+    return answer_of(metric, estimate, [*about, *reading(request)], [images])
 
 
-def _of_sets(case: ImageCase, asked: Asked) -> tuple[str, float]:
-    """The Frechet distance of B to a reference A that does not hold its originals."""
-    network, sides = network_of(case, asked.networks), []
-    for path, side in zip(asked.pair, (ORIGINAL, MADE), strict=True):
+def _sets_of(case: ImageCase, request: Request) -> tuple[ImageSet, ImageSet]:
+    """A, which does not hold the originals of B, and B as the protocol's network sees them."""
+    network = network_of(case, request.networks)
 
-        def see(images: Tensor, side: str = side) -> Tensor:
-            """The network's input of uint8 images, as the protocol's code makes it."""
+    def read_side(path: Path, side: str) -> ImageSet:
+        def prepare(images: Tensor) -> Tensor:
             return network.prepare(case.pixels(images, side))
 
-        sides.append(read_set(path, replace(network, prepare=see), False, asked))
-    return f"images: {sides[0]} and {sides[1]}", value_of(frechet_of(*sides))
+        return read_set(path, replace(network, prepare=prepare), False, request)
+
+    a, b = request.pair
+    return read_side(a, ORIGINAL), read_side(b, MADE)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -101,14 +111,14 @@ class Explanation:
     sections: Sequence[Section]
 
 
-def explain_pairs(asked: Asked) -> Explanation:
+def explain_pairs(request: Request) -> Explanation:
     """Every metric under every protocol on the pairs of A and B, with the causes of differences."""
-    pairs, arrays = on_pairs(every_protocol(asked), asked, explains=True)
+    pairs, arrays = on_pairs(every_protocol(request), request, explains=True)
     title = "metrics by protocol"
     watched = partial(shown, title=title, unit="numbers", total=len(pairs.cases))
     numbers = pairs.numbers(arrays, watched=watched)
     count = max(map(len, arrays.values()), default=0)
-    (a, b), lines = asked.pair, reading(asked)
+    (a, b), lines = request.pair, reading(request)
     facts = [("A, the originals", str(a)), ("B, the reconstructions", str(b))]
     facts += [("images", line) for line in lines]
     sections = []
@@ -165,14 +175,14 @@ def write(folder: Path, explanation: Explanation) -> list[Path]:
 # Shared
 
 
-def every_protocol(asked: Asked) -> list[ImageProtocol]:
+def every_protocol(request: Request) -> list[ImageProtocol]:
     """The protocols that ship, and that of --protocol."""
-    return list(map(schema.named, schema.LIBRARY.asked(asked.protocol, True)))
+    return list(map(schema.named, schema.LIBRARY.asked(request.protocol, True)))
 
 
 def on_pairs(
     protocols: Sequence[ImageProtocol],
-    asked: Asked,
+    request: Request,
     explains: bool = False,
     metrics: Sequence[str] = schema.METRICS,
 ) -> tuple[OnPairs, Arrays]:
@@ -180,18 +190,18 @@ def on_pairs(
 
     Raises UserError if they are not all of one size: evaluation codes stack them.
     """
-    _, pairs = pairs_of(asked)
+    _, pairs = pairs_of(request)
     first = next(pairs)
     height, width = first.shape[-2:]
-    on = OnPairs(protocols, asked.networks, (height, width), explains, metrics)
+    on = OnPairs(protocols, request.networks, (height, width), explains, metrics)
     parts: dict[str, list[NDArray]] = {}
-    few = asked.batch_size if asked.device != "cpu" else max(AT_ONCE // (height * width), 1)
-    size = together(on.cases, min(asked.batch_size, few))
+    few = request.batch_size if request.device != "cpu" else max(AT_ONCE // (height * width), 1)
+    size = together(on.cases, min(request.batch_size, few))
     for batch in batches(chain([first], pairs), size) if on.cases else ():
         if batch.shape[-2:] != first.shape[-2:]:
             sizes = " and ".join(f"{s[1]} x {s[0]}" for s in (first.shape[-2:], batch.shape[-2:]))
             remedy = "protocols are of images of one size; crop them first"
-            raise UserError(f"{asked.a}: images of {sizes}: {remedy}")
+            raise UserError(f"{request.a}: images of {sizes}: {remedy}")
         originals, made = batch.unbind(1)
         for name, array in on.compute(made, made, originals).items():
             parts.setdefault(name, []).append(array)

@@ -14,7 +14,7 @@ What columns of CSV mean, which cells are missing, and of which kind a label is,
 `diffae.data.tables`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import product
@@ -24,12 +24,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.measuring.asked import Asked, Noting
 from benchmarks.measuring.by_protocol import Explanation, section
+from benchmarks.measuring.request import Answer, Request, answer_of, refusal
 from benchmarks.metrics.codes import schema
 from benchmarks.metrics.codes.cost import WIDEST, seconds
 from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, LabelColumns
-from benchmarks.metrics.codes.errors import LISTED
+from benchmarks.metrics.codes.errors import LISTED, undefined
 from benchmarks.metrics.codes.explain import explained
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.metrics.codes.schema import CodeProtocol
@@ -82,38 +82,47 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     return Codes(values, label_columns, split, persons, shape, data=str(path)), lines
 
 
-def measure_codes(names: Sequence[str], asked: Asked, noting: Noting) -> dict[str, list[str]]:
-    """The lines of some metrics of the codes of A, with the labels of B or of A.
+def measure_codes(metrics: Sequence[str], request: Request) -> Iterator[Answer]:
+    """The answers on metrics of the codes of A, with the labels of B or of A, under each protocol.
 
-    `noting(name)` is for a block that may find that a metric is undefined. Raises UserError if a file
-    or the protocol cannot be read.
+    Raises UserError if a file or a protocol cannot be read.
     """
-    protocols = list(map(schema.named, schema.asked(asked.protocol or (schema.PLAIN,), False)))
-    codes, about_codes = read(asked.a, asked.b)
-    lines, seed = dict[str, list[str]](), asked.seed or 0
-    each = {p.name: _estimates(names, codes, p, seed) for p in protocols}
-    for name, protocol in product(names, protocols):
-        with noting(str(asked.b or asked.a)):
-            protocol.section(name)  # raises what noting prints
-            estimate = each[protocol.name][name]
-            if estimate.value is None:
-                raise UserError(estimate.why)
-            of_estimate = _lines(name, codes, protocol, estimate)
-            lines[name] = [*lines.get(name, []), *about_codes, *of_estimate]
-            about_codes = []  # said once
-    return lines
+    protocols = schema.asked(request.protocol or (schema.PLAIN,), False)
+    codes, about_codes = read(request.a, request.b)
+    estimates_by = {
+        protocol: _estimates(metrics, codes, protocol, request.seed or 0)
+        for protocol in map(schema.named, protocols)
+    }
+    for metric, protocol in product(metrics, estimates_by):
+        estimate = estimates_by[protocol][metric]
+        if estimate.value is None:
+            yield refusal([str(request.b or request.a)], estimate.why)
+            continue
+        choices = fields(metric, protocol).items()
+        chosen = "; ".join(f"{field} {field_text(field, value)}" for field, value in choices)
+        about = [f"protocol {protocol.name}, {protocol.code}: {chosen}", *estimate.remarks]
+        over = f" over {NUMBERS[metric].error_over or codes.units.kind}"
+        counts = [f"images: {estimate.n:,}"]
+        yield answer_of(metric, estimate, [*about_codes, *about], counts, over)
+        about_codes = []  # they are printed once
 
 
 def _estimates(
-    names: Sequence[str], codes: Codes, protocol: CodeProtocol, seed: int
+    metrics: Sequence[str], codes: Codes, protocol: CodeProtocol, seed: int
 ) -> dict[str, Estimate]:
-    """The metrics that a protocol defines; of long work it is said first how long it takes."""
-    defined = [name for name in names if protocol.defines(name)]
-    if (d := codes.values.shape[1]) <= WIDEST:
-        return estimates(defined, codes, protocol, seed)
+    """Metrics under a protocol; one that it does not define says so.
+
+    Where the work is long, it is said first how long it takes.
+    """
     each: dict[str, Estimate] = {}
-    for together in shared_by(defined):
-        if together[0] in schema.BOUND_TO_AXES:
+    for metric in metrics:
+        try:
+            protocol.section(metric)
+        except UserError as error:
+            each[metric] = undefined(str(error))
+    d = codes.values.shape[1]
+    for together in shared_by(metric for metric in metrics if metric not in each):
+        if d > WIDEST and together[0] in schema.BOUND_TO_AXES:
             with suppress(UserError):  # why it is undefined is in its estimate
                 takes = duration(seconds(together[0], codes, protocol, seed))
                 cli.say(f"{', '.join(together)}: about {takes} for {d:,} dimensions")
@@ -121,36 +130,24 @@ def _estimates(
     return each
 
 
-def _lines(name: str, codes: Codes, protocol: CodeProtocol, estimate: Estimate) -> list[str]:
-    """What is printed of an estimate: its protocol, its notes, its error and its value."""
-    choices = fields(name, protocol).items()
-    chosen = "; ".join(f"{field} {field_text(field, value)}" for field, value in choices)
-    error = ""
-    if estimate.stderr is not None:
-        over = NUMBERS[name].error_over or codes.units.kind
-        error = f", standard error {estimate.stderr:.3g} over {over}"
-    about = [f"protocol {protocol.name}, {protocol.code}: {chosen}", *estimate.remarks]
-    return [*about, f"images: {estimate.n:,}{error}", f"{name} {estimate.value:.8g}"]
-
-
-def explain_codes(asked: Asked) -> Explanation:
+def explain_codes(request: Request) -> Explanation:
     """Every metric of the codes of A by every protocol, with the causes of differences."""
-    protocols = list(map(schema.named, schema.asked(asked.protocol, explain=True)))
-    codes, lines = read(asked.a, asked.b)
+    protocols = list(map(schema.named, schema.asked(request.protocol, explain=True)))
+    codes, lines = read(request.a, request.b)
     watched = partial(shown, title="numbers by protocol", unit="numbers")
     wide = codes.values.shape[1] > WIDEST
     left_out = [name for name in NUMBERS if wide and name in schema.BOUND_TO_AXES]
     if left_out:
         lines.append(f"left out of codes of over {WIDEST} numbers: {', '.join(left_out)}")
-    each = list(explained(codes, protocols, asked.seed or 0, left_out, watched))
+    each = list(explained(codes, protocols, request.seed or 0, left_out, watched))
     if all(explanation.number is None for explanation in each):
-        raise UserError(f"{asked.b or asked.a}: {each[0].reason}")
+        raise UserError(f"{request.b or request.a}: {each[0].reason}")
     sections = []
     for name in NUMBERS:
         if of_metric := [e for e in each if e.case.metric == name]:
             sections.append(section(name, len(codes.values), of_metric, "images"))
     facts = [(title, text) for title, _, text in (line.partition(": ") for line in lines)]
-    return Explanation(f"{asked.a.name}, by protocol", facts, lines, sections)
+    return Explanation(f"{request.a.name}, by protocol", facts, lines, sections)
 
 
 def are_codes(path: Path) -> bool:

@@ -15,9 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.measuring.asked import OURS, PLAINLY, Asked, described, naming_stand_in
+from benchmarks.measuring.request import (
+    OURS,
+    PLAINLY,
+    Answer,
+    Request,
+    answer_of,
+    described,
+    naming_stand_in,
+    refusal,
+)
 from benchmarks.metrics import METRICS
-from benchmarks.metrics.pairs import FACES, PairNetwork, PairScores, estimates, network_of, score
+from benchmarks.metrics.groups import group_of
+from benchmarks.metrics.pairs import FACES, PairNetwork, PairScores, network_of, score
 from benchmarks.metrics.units import Units
 from diffae.data import npz
 from diffae.data.dataset import WORKERS
@@ -37,7 +47,7 @@ AHEAD, HELD = 16, 1 << 27  # images that are read before they are measured, and 
 T = TypeVar("T")
 
 
-def names_of(folder: Path, asked: Asked) -> tuple[str, ...]:
+def names_of(folder: Path, request: Request) -> tuple[str, ...]:
     """The images of a folder.
 
     Reports on stderr which files were left out, and how many images other software reads differently.
@@ -48,32 +58,32 @@ def names_of(folder: Path, asked: Asked) -> tuple[str, ...]:
     for line in images.left_out:
         cli.say(f"warning: {folder}: left out: {line}")
     files = (folder / name for name in images.names)
-    if asked.reading == OURS and (note := note_of_files(files)):
+    if request.reading == OURS and (note := note_of_files(files)):
         cli.say(f"warning: {folder}: {note}; see --reading")
     return images.names
 
 
-def images_of(path: Path, asked: Asked) -> tuple[int, Iterator[Tensor]]:
+def images_of(path: Path, request: Request) -> tuple[int, Iterator[Tensor]]:
     """The number of images of a folder or an npz file, and each of them: uint8 3 x H x W."""
     if path.is_file():
         count, images = count_in(path), images_in(path)
     else:
-        names = names_of(path, asked)
-        count, images = len(names), _ahead(lambda name: read(path / name, asked), names)
+        names = names_of(path, request)
+        count, images = len(names), _ahead(lambda name: read(path / name, request), names)
     return count, shown(images, str(path), "images", count)
 
 
-def reading(asked: Asked) -> list[str]:
+def reading(request: Request) -> list[str]:
     """Lines on how images are read, if not as for the tables, and on how many of them."""
-    lines = [] if asked.reading == OURS else [f"images read as by {asked.reading}"]
-    if asked.limit is not None:
-        lines.append(f"at most {asked.limit:,} pairs, drawn at random")
+    lines = [] if request.reading == OURS else [f"images read as by {request.reading}"]
+    if request.limit is not None:
+        lines.append(f"at most {request.limit:,} pairs, drawn at random")
     return lines
 
 
-def read(path: Path, asked: Asked) -> Tensor:
+def read(path: Path, request: Request) -> Tensor:
     """uint8 3 x H x W, at the image's own size."""
-    return torch.from_numpy(np.array(READINGS[asked.reading](path))).permute(2, 0, 1)
+    return torch.from_numpy(np.array(READINGS[request.reading](path))).permute(2, 0, 1)
 
 
 def _ahead(read: Callable[[T], Tensor], files: Sequence[T]) -> Iterator[Tensor]:
@@ -155,12 +165,12 @@ def _shape(path: Path, header: npz.ArrayHeader) -> tuple[int, ...]:
 # Pairs
 
 
-def are_pairs(asked: Asked) -> bool:
+def are_pairs(request: Request) -> bool:
     """Whether A and B are folders with the same names, or npz files of as many images.
 
     A file that also has statistics is a reference, as ADM's are, and holds no originals.
     """
-    a, b = asked.pair
+    a, b = request.pair
     if not (a.is_dir() and b.is_dir()):
         return is_archive(a) and is_archive(b) and count_in(a) == count_in(b)
     names = [find_images(folder).names for folder in (a, b)]
@@ -168,19 +178,19 @@ def are_pairs(asked: Asked) -> bool:
     return first == second
 
 
-def pairs_of(asked: Asked) -> tuple[int, Iterator[Tensor]]:
+def pairs_of(request: Request) -> tuple[int, Iterator[Tensor]]:
     """The number of pairs of images of A and B, and each of them: uint8 2 x 3 x H x W.
 
     Two folders: files of the same name, whatever their suffix. Two npz files: images in order.
     Raises UserError if an image has no partner, or one of another size.
     """
-    a, b = asked.pair
+    a, b = request.pair
     packed = [path.is_file() for path in (a, b)]
     if all(packed):
         count, other = count_in(a), count_in(b)
         if count != other:
             raise UserError(f"{b}: {other:,} images, {a} has {count:,}: pairs are in order")
-        chosen = frozenset(_chosen(count, asked))
+        chosen = frozenset(_chosen(count, request))
         both = enumerate(zip(images_in(a), images_in(b), strict=True))
         taken = (pair for place, pair in both if place in chosen)
         pairs = (_pair(x, y, f"{b}: its images", str(a)) for x, y in taken)
@@ -188,22 +198,22 @@ def pairs_of(asked: Asked) -> tuple[int, Iterator[Tensor]]:
     if any(packed):
         folder = b if packed[0] else a
         raise UserError(f"{folder}: an npz file has no names: pairs need two of a kind")
-    every = _paths(asked)
-    paths = [every[place] for place in _chosen(len(every), asked)]
+    every = _paths(request)
+    paths = [every[place] for place in _chosen(len(every), request)]
 
     def pair(both: tuple[Path, Path]) -> Tensor:
         x, y = both
-        return _pair(read(x, asked), read(y, asked), str(y), str(x))
+        return _pair(read(x, request), read(y, request), str(y), str(x))
 
     return len(paths), shown(_ahead(pair, paths), str(b), "pairs", len(paths))
 
 
-def _chosen(count: int, asked: Asked) -> Sequence[int]:
+def _chosen(count: int, request: Request) -> Sequence[int]:
     """The places of the pairs that are measured, ascending: all, or a random sample of `--limit`."""
-    if asked.limit is None or asked.limit >= count:
+    if request.limit is None or request.limit >= count:
         return range(count)
-    cli.say(f"{asked.b}: a random sample of {asked.limit:,} of {count:,} pairs (--limit)")
-    return np.sort(np.random.default_rng(0).permutation(count)[: asked.limit]).tolist()
+    cli.say(f"{request.b}: a random sample of {request.limit:,} of {count:,} pairs (--limit)")
+    return np.sort(np.random.default_rng(0).permutation(count)[: request.limit]).tolist()
 
 
 def _pair(a: Tensor, b: Tensor, where: str, other: str) -> Tensor:
@@ -214,10 +224,10 @@ def _pair(a: Tensor, b: Tensor, where: str, other: str) -> Tensor:
     return torch.from_numpy(np.stack([a.numpy(), b.numpy()]))
 
 
-def _paths(asked: Asked) -> list[tuple[Path, Path]]:
+def _paths(request: Request) -> list[tuple[Path, Path]]:
     """Files of the same name in both folders, whatever their suffix."""
-    a, b = asked.pair
-    sides = [_by_name(folder, asked) for folder in asked.pair]
+    a, b = request.pair
+    sides = [_by_name(folder, request) for folder in request.pair]
     for here, there, folder in ((sides[0], sides[1], b), (sides[1], sides[0], a)):
         if alone := sorted(here.keys() - there.keys()):
             lacks = f"no image named {alone[0]} (of {len(alone)} without a partner)"
@@ -225,10 +235,10 @@ def _paths(asked: Asked) -> list[tuple[Path, Path]]:
     return [(path, sides[1][name]) for name, path in sides[0].items()]
 
 
-def _by_name(folder: Path, asked: Asked) -> dict[str, Path]:
+def _by_name(folder: Path, request: Request) -> dict[str, Path]:
     """The images of a folder by their name without the suffix."""
     images: dict[str, Path] = {}
-    for name in names_of(folder, asked):
+    for name in names_of(folder, request):
         bare = str(PurePosixPath(name).with_suffix(""))
         if bare in images:
             named = f"has the name of {images[bare].name}, and pairs are files of the same name"
@@ -243,44 +253,37 @@ def _by_name(folder: Path, asked: Asked) -> dict[str, Path]:
 NAMES = {"identity": FACES}  # the command's name of a metric: its name in the table
 
 
-def measure_pairs(metrics: Sequence[str], asked: Asked) -> tuple[dict[str, list[str]], list[str]]:
-    """The lines of each metric of pairs that can be measured, and why the others cannot.
-
-    The images are read once for all.
-    """
+def measure_pairs(metrics: Sequence[str], request: Request) -> Iterator[Answer]:
+    """The answers on metrics of pairs. The images are read once for all."""
     networks: dict[str, PairNetwork | None] = {}
-    refused: list[str] = []
     for metric in metrics:
-        try:
-            with naming_stand_in(NAMES.get(metric, metric)):
-                networks[metric] = network_of(NAMES.get(metric, metric), asked.networks)
-        except UserError as error:
-            refused.append(f"{metric}: {error}")
-    if not networks:
-        return {}, refused
-    try:
-        scores, reasons = _scores(networks, asked)
-    except UserError as error:
-        return {}, [*refused, f"{', '.join(networks)}: {error}"]
-    lines: dict[str, list[str]] = {}
-    for metric, values in scores.items():
         name = NAMES.get(metric, metric)
-        units = Units(str(asked.a), np.arange(len(values)))
-        estimate = estimates({name: values}, units)[name]
-        if estimate.value is None:
-            reasons[metric] = estimate.why
-            continue
-        network = networks[metric]
+        try:
+            with naming_stand_in(name):
+                networks[metric] = network_of(name, request.networks)
+        except UserError as error:
+            yield refusal([metric], error)
+    if not networks:
+        return
+    try:
+        all_scores, reasons = _scores(networks, request)
+    except UserError as error:
+        yield refusal(networks, error)
+        return
+    for metric, reason in reasons.items():
+        yield refusal([metric], reason)
+    for metric, scores in all_scores.items():
+        name, network = NAMES.get(metric, metric), networks[metric]
+        units = Units(str(request.a), np.arange(len(scores)))
+        estimate = group_of(name).estimate({name: scores}, units)[name]
         title = METRICS[name].title if network is None else described(network)
-        lines[metric] = [f"measured by: {title}", *reading(asked)]
-        lines[metric] += [f"{note}: left out" for note in estimate.notes]
-        spread = "" if estimate.stderr is None else f", standard error {estimate.stderr:.3g}"
-        lines[metric] += [f"pairs: {estimate.n}{spread}", f"{metric} {estimate.value:.8g}"]
-    return lines, [*refused, *(f"{metric}: {reason}" for metric, reason in reasons.items())]
+        about = [f"measured by: {title}", *reading(request)]
+        about += [f"{note}: left out" for note in estimate.notes]
+        yield answer_of(metric, estimate, about, [f"pairs: {estimate.n}"])
 
 
 def _scores(
-    networks: Mapping[str, PairNetwork | None], asked: Asked
+    networks: Mapping[str, PairNetwork | None], request: Request
 ) -> tuple[dict[str, PairScores], dict[str, str]]:
     """The scores of all pairs by each metric, and why others have none.
 
@@ -288,8 +291,8 @@ def _scores(
     """
     parts: dict[str, list[Tensor]] = {metric: [] for metric in networks}
     reasons: dict[str, str] = {}
-    _, pairs = pairs_of(asked)
-    for batch in batches(pairs, asked.batch_size):
+    _, pairs = pairs_of(request)
+    for batch in batches(pairs, request.batch_size):
         a, b = (images.float() / 127.5 - 1 for images in batch.unbind(1))
         for metric, network in networks.items():
             if metric in reasons:

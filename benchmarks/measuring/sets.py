@@ -1,7 +1,7 @@
 """Metrics of two sets of images: the features of folders and files, and the lines on their metrics."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.measuring.asked import Asked, Noting, described, naming_stand_in
 from benchmarks.measuring.images import (
     ARRAY,
     STATISTICS,
@@ -18,6 +17,14 @@ from benchmarks.measuring.images import (
     has_statistics,
     images_of,
     reading,
+)
+from benchmarks.measuring.request import (
+    Answer,
+    Request,
+    answer_of,
+    described,
+    naming_stand_in,
+    refusal,
 )
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.networks.features import FeatureNetwork
@@ -82,62 +89,66 @@ class ImageSet:
         return f"{self.n} images" if self.n else "an unknown number of images"
 
 
-def by_network(metrics: Iterable[str]) -> list[list[str]]:
-    """The metrics on the features of one network together, so that each image goes through it once."""
-    by_name: dict[str, list[str]] = {}
+def measure_sets(metrics: Sequence[str], request: Request) -> Iterator[Answer]:
+    """The answers on metrics of two sets; each image goes once through each network."""
+    by_network: dict[str, list[str]] = {}
     for metric in metrics:
-        by_name.setdefault(METRICS[metric].network, []).append(metric)
-    return list(by_name.values())
+        by_network.setdefault(METRICS[metric].network, []).append(metric)
+    for network, through_it in by_network.items():
+        try:
+            yield from _measure_through(network, through_it, request)
+        except UserError as error:
+            yield refusal(through_it, error)
 
 
-def measure_sets(metrics: Sequence[str], asked: Asked, noting: Noting) -> dict[str, list[str]]:
-    """The lines of some metrics of one network; each image goes through it once. The statistics of A
-    are saved if asked for.
+def _measure_through(
+    network_name: str, metrics: Sequence[str], request: Request
+) -> Iterator[Answer]:
+    """The answers on metrics of one network, and the statistics of A where they are to be saved.
 
-    `noting(metric)` is for a block that may find that a metric cannot be measured. Raises UserError
-    if weights, images or statistics cannot be read.
+    Raises UserError if weights, images or statistics cannot be read.
     """
     with naming_stand_in(*metrics):
-        network = asked.networks.feature_network(METRICS[metrics[0]].network)
+        network = request.networks.feature_network(network_name)
     names = {published_name(metric): metric for metric in metrics}
     keep = any(metric != MOMENTS for metric in names)
-    reference = read_set(asked.a, network, keep, asked)
-    if asked.save is not None:
-        with writing(asked.save, "choose another --save"):
-            frechet.write_statistics(asked.save, reference.moments)
-    if asked.b is None:
-        return {metrics[0]: [f"{asked.save}: mu, sigma and n of {reference}"]}
-    samples = read_set(asked.b, network, keep, asked)
+    reference = read_set(request.a, network, keep, request)
+    if request.save is not None:
+        with writing(request.save, "choose another --save"):
+            frechet.write_statistics(request.save, reference.moments)
+    if request.b is None:
+        yield Answer(metrics[0], [f"{request.save}: mu, sigma and n of {reference}"])
+        return
+    samples = read_set(request.b, network, keep, request)
     groups = groups_of(names)
-    if reference.n * samples.n > MANY and asked.subsets is None:
-        for group, chosen in groups.items():
-            told = ", ".join(names[metric] for metric in chosen)
-            say_how_long(group, told, reference, samples, asked)
-    lines: dict[str, list[str]] = {}
-    about = [f"measured by: {described(network)}", *reading(asked)]
-    for group, chosen in groups.items():
-        with noting(*(names[metric] for metric in chosen)):
-            a, b = (_compared(side, chosen, network) for side in (reference, samples))
-            estimates = estimates_of(group, a, b, asked)
-            for metric in chosen:
-                name, estimate = names[metric], estimates[metric]
-                with noting(name):
-                    number = f"{name} {value_of(estimate):.8g}"
-                    images = ", ".join([f"images: {a} and {b}", *remarks_on(metric, estimate)])
-                    lines[name] = [*about, images, number]
-    return lines
+    if reference.n * samples.n > MANY and request.subsets is None:
+        for group, members in groups.items():
+            printed = ", ".join(names[metric] for metric in members)
+            announce_duration(group, printed, reference, samples, request)
+    about = [f"measured by: {described(network)}", *reading(request)]
+    for group, members in groups.items():
+        try:
+            a, b = (_for_group(group, side, network) for side in (reference, samples))
+            estimates = estimates_of(group, a, b, request)
+        except UserError as error:
+            yield refusal([names[metric] for metric in members], error)
+            continue
+        for metric in members:
+            estimate = estimates[metric]
+            counts = [f"images: {a} and {b}", convention(metric), *estimate.notes]
+            yield answer_of(names[metric], estimate, about, counts)
 
 
 def estimates_of(
-    group: SetGroup, reference: ImageSet, samples: ImageSet, asked: Asked
+    group: SetGroup, reference: ImageSet, samples: ImageSet, request: Request
 ) -> Estimates:
     """The estimates of a group of metrics. Raises UserError if a side has no features, or too few."""
     if MOMENTS in group.metrics:
         return {MOMENTS: frechet_of(reference, samples)}
-    y = reference.side("blocks of A", asked.device)
-    x = samples.side("blocks of B", asked.device)
-    if "kid" in group.metrics and asked.subsets is not None:
-        return {"kid": kernel.over_subsets(x.features, y.features, *asked.subsets)}
+    y = reference.side("blocks of A", request.device)
+    x = samples.side("blocks of B", request.device)
+    if "kid" in group.metrics and request.subsets is not None:
+        return {"kid": kernel.over_subsets(x.features, y.features, *request.subsets)}
     return group.estimate(x, y)
 
 
@@ -151,32 +162,20 @@ def frechet_of(reference: ImageSet, samples: ImageSet) -> Estimate:
     return frechet_of_moments(samples.moments, reference.moments)
 
 
-def value_of(estimate: Estimate) -> float:
-    """The value. Raises UserError with the reason if there is none."""
-    if estimate.value is None:
-        raise UserError(estimate.why)
-    return estimate.value
-
-
-def remarks_on(metric: str, estimate: Estimate) -> list[str]:
-    """What the line on the images says of a metric, such as its standard error."""
-    error = [] if estimate.stderr is None else [f"standard error {estimate.stderr:.3g}"]
-    return [*filter(None, [convention(metric)]), *estimate.notes, *error]
-
-
-def say_how_long(
-    group: SetGroup, names: str, reference: ImageSet, samples: ImageSet, asked: Asked
+def announce_duration(
+    group: SetGroup, names: str, reference: ImageSet, samples: ImageSet, request: Request
 ) -> None:
-    """Estimates on stderr how long a group that compares all pairs of images takes, by the time that
-    some of them take.
+    """Say on stderr about how long a group that compares all pairs of images takes.
+
+    The time is that of some of the images, times the number of pairs.
     """
     if MOMENTS in group.metrics or reference.features is None or samples.features is None:
         return
-    some = [side.side("", asked.device, FEW) for side in (samples, reference)]
-    begun = time.perf_counter()
-    group.estimate(*some)
-    seconds = time.perf_counter() - begun
-    seconds *= (reference.n / len(some[1])) * (samples.n / len(some[0]))
+    x, y = (images.side("", request.device, FEW) for images in (samples, reference))
+    start = time.perf_counter()
+    group.estimate(x, y)
+    seconds = time.perf_counter() - start
+    seconds *= (reference.n / len(y)) * (samples.n / len(x))
     counts = f"{reference.n:,} and {samples.n:,} images"
     cli.say(f"{names}: about {duration(seconds)} for {counts}, which grows with their product")
 
@@ -185,14 +184,14 @@ def say_how_long(
 # Reading
 
 
-def _compared(side: ImageSet, metrics: Sequence[str], network: FeatureNetwork) -> ImageSet:
-    """What metrics take of a set: a Frechet distance the statistics of its file, if it has some."""
-    if side.features is None or MOMENTS not in metrics or not has_statistics(side.path):
-        return side
-    return ImageSet(side.path, summed=_statistics(side.path, network))
+def _for_group(group: SetGroup, images: ImageSet, network: FeatureNetwork) -> ImageSet:
+    """A set as a group takes it: for a Frechet distance the statistics in its file, if there are any."""
+    if images.features is None or MOMENTS not in group.metrics or not has_statistics(images.path):
+        return images
+    return ImageSet(images.path, summed=_statistics(images.path, network))
 
 
-def read_set(path: Path, network: FeatureNetwork, keep: bool, asked: Asked) -> ImageSet:
+def read_set(path: Path, network: FeatureNetwork, keep: bool, request: Request) -> ImageSet:
     """The images of a folder or an npz file, or statistics. With `keep`, the features of images are
     held: n x d x 4 bytes.
 
@@ -202,8 +201,8 @@ def read_set(path: Path, network: FeatureNetwork, keep: bool, asked: Asked) -> I
         held = npz.names(path) if path.is_file() else set()
         if ARRAY not in held or (held >= STATISTICS and not keep):
             return ImageSet(path, summed=_statistics(path, network))
-    count, images = images_of(path, asked)
-    rows = (row for batch in batches(images, asked.batch_size) for row in network(batch).cpu())
+    count, images = images_of(path, request)
+    rows = (row for batch in batches(images, request.batch_size) for row in network(batch).cpu())
     if keep:
         row = np.dtype((np.float32, network.dim))
         return ImageSet(path, features=np.fromiter(rows, row, count))

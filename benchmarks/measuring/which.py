@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.measuring.asked import Asked
 from benchmarks.measuring.by_protocol import NAMES, every_protocol, on_pairs
 from benchmarks.measuring.images import reading
+from benchmarks.measuring.request import Request
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.explain import Explained
@@ -79,18 +79,18 @@ def compared(explained: Explained[Any, Any], number: str, of: int | None = None)
     return Compared(name, metric, f"{here.value:.{decimals}f}", miss)
 
 
-def which_pairs(asked: Asked, numbers: Numbers, of: int | None) -> list[str]:
+def which_pairs(request: Request, numbers: Numbers, of: int | None) -> list[str]:
     """The lines on the protocols by which the pairs of A and B have these numbers.
 
     They were printed for the same images, or for so many others (`of`).
     """
-    protocols = every_protocol(asked)
-    pairs, arrays = on_pairs(protocols, asked, metrics=tuple(numbers))
+    protocols = every_protocol(request)
+    pairs, arrays = on_pairs(protocols, request, metrics=tuple(numbers))
     comparisons = [
         compared(explained, numbers[explained.case.metric], of)
         for explained in pairs.numbers(arrays)
     ]
-    return [*reading(asked), *answer(comparisons, numbers, protocols)]
+    return [*reading(request), *answer(comparisons, numbers, protocols)]
 
 
 def answer(

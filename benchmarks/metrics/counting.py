@@ -1,16 +1,19 @@
 """Counts of what a computation costs: operations, network calls, time and memory."""
 
+import math
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from benchmarks.metrics.group import Group
 from diffae.networks.counting import flops as flops
 from diffae.system.allocation import give_back
+from reports.records.estimate import Estimate
 
 Work = Callable[[], object]
 
@@ -83,3 +86,20 @@ def device_name(device: torch.device) -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def estimates(counts: Mapping[str, float], n: int) -> dict[str, Estimate]:
+    """Each count, time or size for n images, without an error; nan is one that could not be measured."""
+    missing = Estimate(None, n=n, why="not measured on this platform")
+    return {
+        metric: Estimate(count, n=n) if math.isfinite(count) else missing
+        for metric, count in counts.items()
+    }
+
+
+GROUPS = (
+    Group(("parameters",), "a system", estimates),
+    Group(("gflops",), "a system", estimates),
+    Group(("network_calls",), "a system", estimates),
+    Group(("images_per_second", "peak_memory"), "a system", estimates),
+)

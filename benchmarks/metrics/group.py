@@ -9,6 +9,7 @@ from reports.records.estimate import Estimate
 # What the function of a group is given.
 Needs = Literal[
     "pairs of images",
+    "scores of pairs at two lengths of the code",
     "features of two sets",
     "features of pairs",
     "codes",

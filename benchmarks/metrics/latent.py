@@ -142,4 +142,7 @@ def estimate_equivariance(moved: Floats, expected: Floats, units: Units) -> dict
     return {"equivariance": Estimate(value, units.influences(influence))}
 
 
-GROUPS = (Group(("equivariance",), "images decoded from moved codes", estimate_equivariance),)
+GROUPS = (
+    Group(("equivariance",), "images decoded from moved codes", estimate_equivariance),
+    Group(("spectrum_kl",), "codes", Units.means),
+)

@@ -118,5 +118,5 @@ def no_other_length(lengths: tuple[int, ...]) -> Estimate:
 
 GROUPS = (
     Group((*PIXEL_METRICS, "lpips", "lpips_vgg", FACES), "pairs of images", estimates),
-    Group(("worse_with_more",), "pairs of images", worse_with_more),
+    Group(("worse_with_more",), "scores of pairs at two lengths of the code", worse_with_more),
 )

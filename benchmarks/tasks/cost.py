@@ -19,6 +19,7 @@ from benchmarks.metrics import counting
 from benchmarks.plugin import Arrays, Benchmark, Code, Context, Number, Record, Steps, System
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.checked import undivided
+from reports.records.estimate import Estimate
 from reports.records.specs import TableSpec
 
 Counted = Callable[[counting.Work], Mapping[str, float]]
@@ -93,14 +94,15 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
 
 def _parameters(cell: Cell, system: System) -> Iterator[Record]:
     parts = system.networks()
-    for part, network in parts.items():
-        yield cell.row("parameters", float(counting.parameters([network])), setting=part, n=1)
+    counted = {part: [network] for part, network in parts.items()}
     if parts:
-        total = float(counting.parameters(parts.values()))
-        yield cell.row("parameters", total, setting="total", n=1)
-    else:
-        none, note = cell.but(fields={}), f"{system.title} names no networks"
-        yield none.row("parameters", None, setting="total", n=1, note=note)
+        counted["total"] = [*parts.values()]
+    for part, networks in counted.items():
+        count = {"parameters": float(counting.parameters(networks))}
+        yield cell.record("parameters", counting.estimates(count, 1)["parameters"], setting=part)
+    if not parts:
+        missing = Estimate(None, n=1, why=f"{system.title} names no networks")
+        yield cell.but(fields={}).record("parameters", missing, setting="total")
 
 
 def _measured(
@@ -113,7 +115,7 @@ def _measured(
     system = cell.system or System()
     side = system.image_size or cell.context.dataset.image_size
     taken: dict[str, Any] = {"steps": T, "solver": solver_of(system, T)}
-    row = {**taken, "setting": verb.name, "n": batch, **row}
+    row = {**taken, "setting": verb.name, **row}
 
     def compute(_: np.ndarray) -> Arrays:
         images = torch.zeros(batch, 3, side, side)
@@ -122,11 +124,9 @@ def _measured(
         return {name: np.array([value]) for name, value in counted(work).items()}
 
     def reduce(found: Arrays) -> Iterator[Record]:
-        for metric, (value,) in found.items():
-            if np.isfinite(value):
-                yield cell.row(metric, float(value), **row)
-            else:
-                yield cell.row(metric, None, note="not measured on this platform", **row)
+        counts = {metric: float(value) for metric, (value,) in found.items()}
+        for metric, estimate in counting.estimates(counts, batch).items():
+            yield cell.record(metric, estimate, **row)
 
     more = {"verb": verb.name, "steps": T, "image_size": side}
     found = cell.computation(what, f"{what}: {verb.name}", None, compute, 1, **more)

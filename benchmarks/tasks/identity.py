@@ -32,8 +32,8 @@ from torch import Tensor
 from benchmarks.core.images import Selection, file_name, preview
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, InvertingSolver, Steps, in_words
+from benchmarks.metrics import pairs
 from benchmarks.metrics.networks.faces import (
-    estimate_identity,
     mean_of_different_people,
     mean_of_same_people,
     without_face,
@@ -115,8 +115,8 @@ def _faces(cell: Cell, images: Selection, title: str, decode: Decode, **more: An
 def kept(cell: Cell, images: Selection, values: np.ndarray) -> Iterator[Record]:
     """The mean of the comparisons [N] of images before and after, over those with a face in both."""
     metric = cell.context.networks.face.metric_name
-    for estimate in estimate_identity(values, images.units).values():
-        yield cell.record(metric, estimate, split=images.split)
+    mean = pairs.estimates({metric: values}, images.units)[metric]
+    yield cell.record(metric, mean, split=images.split)
 
 
 # ----------------------------------------------------------------------------------------------

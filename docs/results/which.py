@@ -16,8 +16,8 @@ from typing import Any
 from measure import table
 from readme import ROOT, renewed
 
-from benchmarks.measuring.asked import Asked
 from benchmarks.measuring.by_protocol import every_protocol, on_pairs
+from benchmarks.measuring.request import Request
 from benchmarks.measuring.which import compared
 from benchmarks.metrics.protocols.explain import Explained
 
@@ -28,9 +28,9 @@ MARKS = {"": "●", "lpips": "○"}  # by the numbers that do not fit
 Numbers = Mapping[str, Mapping[str, Explained[Any, Any]]]  # by protocol and metric
 
 
-def measured(asked: Asked, metrics: tuple[str, ...] = tuple(ZEROS)) -> Numbers:
+def measured(request: Request, metrics: tuple[str, ...] = tuple(ZEROS)) -> Numbers:
     """What every protocol that has some of the metrics measures on a pair of folders."""
-    pairs, arrays = on_pairs(every_protocol(asked), asked, metrics=metrics)
+    pairs, arrays = on_pairs(every_protocol(request), request, metrics=metrics)
     found: dict[str, dict[str, Explained[Any, Any]]] = {}
     for one in pairs.numbers(arrays):
         found.setdefault(one.case.protocol.name, {})[one.case.metric] = one
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write it into the page")
     args = parser.parse_args()
     folders = [PAIR / name for name in ("originals", "jpeg")]
-    found = measured(Asked(*folders, weights_dir=args.weights_dir))
+    found = measured(Request(*folders, weights_dir=args.weights_dir))
     if missing := {one.reason for of in found.values() for one in of.values() if one.reason}:
         raise SystemExit("\n".join(missing))
     heads = ["printed by", "PSNR", "SSIM", "LPIPS", *map(str, range(1, len(found) + 1))]

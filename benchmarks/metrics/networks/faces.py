@@ -6,7 +6,7 @@ their cosine, or by their Euclidean distance where lower values of the metric ar
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmarks import weights
-from benchmarks.metrics.group import Group
 from benchmarks.metrics.pixel import resize, seen, to_unit
 from benchmarks.metrics.units import Units
 from benchmarks.runtime.calling import Batches
@@ -99,18 +98,6 @@ def without_face(missing: int, count: int, unit: str) -> str:
     return f"no face found in {missing:,} of {count:,} {unit}" if missing else ""
 
 
-def estimate_identity(values: np.ndarray, units: Units) -> dict[str, Estimate]:
-    """The mean comparison [n] of the faces before and after, of the images with a face in both."""
-    has_faces = np.flatnonzero(~np.isnan(values))
-    note = without_face(len(values) - len(has_faces), len(values), "pairs")
-    if not len(has_faces):
-        return {"arcface": Estimate(None, why=note)}
-    persons = None if units.persons is None else units.persons[has_faces]
-    with_faces = Units(units.data, units.images[has_faces], persons)
-    mean = with_faces.mean(values[has_faces])
-    return {"arcface": replace(mean, notes=(note,) if note else ())}
-
-
 def mean_of_same_people(values: np.ndarray, units: Units) -> Estimate:
     """The mean comparison [K] of two pictures of each person."""
     persons = units.named("persons with two pictures")
@@ -126,9 +113,6 @@ def mean_of_different_people(values: np.ndarray, units: Units) -> Estimate:
     influence = mean + 2 * (values - mean)
     persons = units.named("persons, a picture each")
     return Estimate(mean, influences_on_mean(influence, persons), n=len(values))
-
-
-GROUPS = (Group(("arcface",), "features of pairs", estimate_identity),)
 
 
 # ----------------------------------------------------------------------------------------------

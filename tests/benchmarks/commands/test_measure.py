@@ -6,7 +6,6 @@ That its metrics equal reference programs is tested in test_equal_references.py.
 import os
 import shutil
 import signal
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from benchmarks import weights
 from benchmarks.measure import main
 from benchmarks.measuring import images, sets
 from benchmarks.measuring.images import read
+from benchmarks.measuring.request import Request, answer_of
 from benchmarks.metrics.networks.chosen import EFFNET, FEATURES
 from benchmarks.metrics.sets import kernel
 from benchmarks.metrics.sets.frechet import read_statistics
@@ -122,9 +122,9 @@ def test_how_two_sets_overlap(folders, features, capsys):
 def estimates_of(metrics, a, b):
     """What the command measures of features that are held."""
     (group,) = groups_of(metrics)
-    asked = Namespace(device="cpu", subsets=None)
+    request = Request(Path("a"), Path("b"), device="cpu")
     held = (sets.ImageSet(Path("images"), features) for features in (a, b))
-    return sets.estimates_of(group, *held, asked)
+    return sets.estimates_of(group, *held, request)
 
 
 def test_the_error_of_how_two_sets_overlap():
@@ -134,10 +134,8 @@ def test_the_error_of_how_two_sets_overlap():
     expected = overlaps(Side.of(b, blocks_of(60)), Side.of(a, blocks_of(60))).whole()
     apart = estimates_of(OVERLAPS, a, b + 1000)
     for name, estimate in estimates_of(OVERLAPS, a, b).items():
-        said = ", ".join(sets.remarks_on(name, estimate))
-        error = float(said.partition(", standard error ")[2])
-        assert error == pytest.approx(expected[name].stderr, rel=0.01)
-        assert sets.remarks_on(name, apart[name]) == [OVERLAPS[name].convention]
+        assert estimate.stderr == pytest.approx(expected[name].stderr, rel=0.01)
+        assert apart[name].value is not None and apart[name].error is None
 
 
 def test_cmmd_and_its_error():
@@ -148,7 +146,10 @@ def test_cmmd_and_its_error():
     assert estimate.value == pytest.approx(expected.value, rel=1e-9)
     of_both_sides = [np.linalg.norm(source.values) for source in expected.influences]
     error = np.hypot(*of_both_sides)
-    assert sets.remarks_on("cmmd", estimate) == [f"standard error {error:.3g}"]
+    assert answer_of("cmmd", estimate, [], ["80 images"]).lines == [
+        f"80 images, standard error {error:.3g}",
+        f"cmmd {estimate.value:.8g}",
+    ]
 
 
 def test_the_time_of_what_compares_all_pairs_is_told_before(folders, monkeypatch, capsys):

@@ -15,8 +15,8 @@ from PIL import Image
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from benchmarks.measure import main
-from benchmarks.measuring.asked import Asked
 from benchmarks.measuring.images import images_of
+from benchmarks.measuring.request import Request
 from benchmarks.metrics.protocols.schema import FOLDER, named, names
 from benchmarks.weights import KNOWN
 from diffae.system.errors import UserError
@@ -215,7 +215,7 @@ def test_a_limit_measures_a_random_sample_and_says_so(pair, archives, arrays, va
 
 def test_images_are_in_order_though_threads_read_them(pair, arrays, monkeypatch):
     monkeypatch.setattr("benchmarks.measuring.images.AHEAD", 2)
-    count, images = images_of(Path(pair[0]), Asked(*pair))
+    count, images = images_of(Path(pair[0]), Request(*pair))
     assert count == 9
     assert np.array_equal(torch.stack([*images]).permute(0, 2, 3, 1), arrays[0])
 

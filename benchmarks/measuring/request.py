@@ -1,8 +1,8 @@
-"""What `benchmarks.measure` is asked for, and the networks that it takes."""
+"""What `benchmarks.measure` is given, the networks that this takes, and what it answers."""
 
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +21,10 @@ from benchmarks.runtime.choices import NetworkChoice, option, switch
 from benchmarks.runtime.choices import names as comma_separated
 from diffae.system import cli
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate
 from reports.records.metrics import alternatives
 
 OURS, PLAINLY = "diffae", "pytorch-fid"  # ways of reading images
-Noting = Callable[..., AbstractContextManager[None]]  # of what is measured by name
 MOST_SUBSETS = 10_000  # torch-fidelity takes 100; more come near to the distance over all pairs
 
 
@@ -37,7 +37,7 @@ def subsets(text: str) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What the command is given, and its options; `b` is None where the statistics of `a` are saved
     alone.
     """
@@ -80,7 +80,7 @@ class Asked:
 
     @property
     def pair(self) -> tuple[Path, Path]:
-        """A and B, of what compares them."""
+        """A and B, for what compares them."""
         assert self.b is not None
         return self.a, self.b
 
@@ -88,6 +88,35 @@ class Asked:
     def networks(self) -> Networks:
         choice = NetworkChoice((), False, self.weights_dir, self.allow_unknown_weights)
         return Networks(choice, torch.device(self.device), Batches(self.batch_size))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The lines on a metric, or the reason why it cannot be measured: `refusal`."""
+
+    metric: str
+    lines: Sequence[str] = ()
+    refusal: str = ""
+
+
+def answer_of(
+    metric: str, estimate: Estimate, about: Sequence[str], counts: Sequence[str], over: str = ""
+) -> Answer:
+    """The answer with an estimate: lines `about` it, a line that counts the images, METRIC VALUE.
+
+    The standard error is after the counts; `over` says what it is over.
+    """
+    if estimate.value is None:
+        return refusal([metric], estimate.why)
+    count_line = [count for count in counts if count]
+    if estimate.stderr is not None:
+        count_line.append(f"standard error {estimate.stderr:.3g}{over}")
+    return Answer(metric, [*about, ", ".join(count_line), f"{metric} {estimate.value:.8g}"])
+
+
+def refusal(names: Iterable[str], reason: UserError | str) -> Answer:
+    """The answer for metrics, or for a file, that cannot be measured."""
+    return Answer("", refusal=f"{', '.join(names)}: {reason}")
 
 
 @contextmanager
