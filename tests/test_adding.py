@@ -9,13 +9,21 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("diffae", "probes", "benchmarks", "reports")
 DIFFS = re.findall(r"```diff\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
-METRIC, OPTION, BENCHMARK, FORMAT = DIFFS
+*METRICS, OPTION, BENCHMARK, FORMAT = DIFFS
+MAE, ENERGY, SPARSITY = "mae", "energy", "hoyer"
+TABLES = {
+    MAE: "table1_reconstruction",
+    ENERGY: "table4_unconditional_fid",
+    SPARSITY: "representation",
+}
+LABELS = {MAE: "MAE", ENERGY: "energy", SPARSITY: "sparsity"}
 
 
 @pytest.fixture
@@ -61,11 +69,50 @@ def test_a_diff_has_at_most_forty_lines_and_applies(copy):
         apply(diff, copy)
 
 
+def test_a_metric_is_a_diff_of_at_most_twenty_lines_and_is_measured(copy, pictures):
+    for diff in METRICS:
+        assert len(diff.splitlines()) <= 20
+        apply(diff, copy)
+    lines = run(copy, "benchmarks.measure", MAE, pictures / "a", pictures / "b").splitlines()
+    assert lines[-2].startswith("pairs: 20, standard error ")
+    assert float(lines[-1].removeprefix(MAE)) == pytest.approx(1 / 255, rel=1e-3)  # one level
+
+
 @pytest.mark.slow
-def test_a_metric_of_pairs_is_measured(copy, pictures):
-    apply(METRIC, copy)
-    found = run(copy, "benchmarks.measure", "mae", pictures / "a", pictures / "b")
-    assert float(found.split()[-1]) == pytest.approx(1 / 255, rel=1e-3)
+def test_metrics_of_sets_and_of_codes_are_measured(copy, pictures):
+    for diff in METRICS:
+        apply(diff, copy)
+    codes = np.random.default_rng(0).standard_normal((60, 8))
+    np.save(pictures / "codes.npy", codes)
+    sparsity = (8**0.5 - abs(codes).sum(1) / np.linalg.norm(codes, axis=1)) / (8**0.5 - 1)
+    lines = run(copy, "benchmarks.measure", SPARSITY, pictures / "codes.npy").splitlines()
+    assert f"standard error {sparsity.std(ddof=1) / 60**0.5:.3g} over images" in lines[-2]
+    assert float(lines[-1].removeprefix(SPARSITY)) == pytest.approx(sparsity.mean())
+    lines = run(copy, "benchmarks.measure", ENERGY, pictures / "a", pictures / "b").splitlines()
+    assert "standard error" in lines[-2]
+    assert float(lines[-1].removeprefix(ENERGY)) < 0  # each image has its like on the other side
+
+
+@pytest.mark.slow
+def test_a_run_its_report_and_the_gate_know_a_metric(copy):
+    for diff in METRICS:
+        apply(diff, copy)
+    words = ["--systems", "dummy-map", "--profile", "smoke", "--stand-ins", "--size", 32]
+    sizes = ["data.portraits=150", "samples.count=24", "unconditional.reference=40"]
+    words += [word for size in (*sizes, "reconstruction.images=8") for word in ("--set", size)]
+    tasks = ("reconstruction", "unconditional", "representation")
+    run(copy, "benchmarks.run", *tasks, *words, "--out", "run")
+    run(copy, "reports.make", "run", "--out", "report")
+    judged = run(copy, "reports.compare", "run", "run", "--all")
+    records = pd.read_csv(copy / "run/records.csv")
+    page = (copy / "report/report.html").read_text()
+    for metric, table in TABLES.items():
+        of_metric = records[(records.metric == metric) & (records.system == "dummy: map")]
+        assert of_metric.table.unique() == [table]
+        assert of_metric.value.notna().all() and (of_metric.stderr > 0).all()
+        label = LABELS[metric]
+        assert label in (copy / f"report/tables/{table}.md").read_text() and label in page
+        assert label in judged
 
 
 @pytest.mark.slow

@@ -78,8 +78,12 @@ def make_record(
     A value that is not a finite number becomes no value, and the note says what it was. The note
     also contains what the estimate says of itself, and mentions files that other software decodes
     differently, such as images with an alpha channel. `fields` are others of a `Record`: split
-    (default: "test"), setting, steps, solver, calls, reference, of_machine.
+    (default: "test"), setting, steps, solver, calls, reference, of_machine. Raises TypeError if
+    the number is not an `Estimate`.
     """
+    if not isinstance(estimate, Estimate):
+        kind = type(estimate).__name__
+        raise TypeError(f"{metric} of {benchmark} is of type {kind}: give Estimate(value, n=...)")
     metric_info = METRICS[metric]
     notes = [note, *estimate.remarks]
     if estimate.value is not None and not math.isfinite(estimate.value):

@@ -1,7 +1,7 @@
 """How metrics are computed: the other half of the table `reports.records.metrics`."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from reports.records.estimate import Estimate
@@ -33,8 +33,15 @@ class Group:
     needs     what `estimate` is given
     estimate  the estimate of each metric by name, from the inputs that `needs` names and the units that
               they are of; what takes long is computed in parts (`sets.jackknife.InParts`)
+    tables    the tables that show all of them
     """
 
     metrics: tuple[str, ...]
     needs: Needs
     estimate: Callable[..., Mapping[str, Estimate]]
+    tables: tuple[str, ...] = field(default=(), kw_only=True)
+
+
+def metrics_of_table(table: str, groups: Iterable[Group]) -> tuple[str, ...]:
+    """The metrics of these groups that a table shows."""
+    return tuple(metric for group in groups if table in group.tables for metric in group.metrics)

@@ -4,8 +4,8 @@
     scores = scores_of(networks, decoded, originals)        of each batch of pairs
     estimates(scores, units)                                of the scores of all pairs
 
-A metric without a network is a function and an entry in `PIXEL_METRICS`, beside its entry in the table of
-metrics. Functions take images N x 3 x H x W in [-1, 1] twice and return float64 [N].
+A metric without a network is a function and an entry in `PIXEL_METRICS`, all of which Table 1 shows, beside
+its entry in the table of metrics. Functions take images N x 3 x H x W in [-1, 1] twice and return float64 [N].
 """
 
 from collections.abc import Callable, Mapping

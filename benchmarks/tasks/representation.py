@@ -38,8 +38,9 @@ from benchmarks.metrics.codes.errors import undefined
 from benchmarks.metrics.codes.invariant.curves import code_length, entropy_of_labels, few_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.invariant.neighbours import varied_labels
+from benchmarks.metrics.codes.number import REPRESENTATION
 from benchmarks.metrics.codes.probes import MEAN, guesses, mean_auroc, most_frequent
-from benchmarks.metrics.codes.schema import NUMBERS
+from benchmarks.metrics.codes.schema import NUMBERS, shown_in
 from benchmarks.plugin import (
     Benchmark,
     Cell,
@@ -59,10 +60,9 @@ from diffae.data import open_combinations
 from diffae.data.dataset import SPLITS
 from reports.records.estimate import Estimate
 
-TABLE, AXES = "representation", "representation_axes"
+TABLE, AXES = REPRESENTATION, "representation_axes"
 EVERY = "all images"
-# Numbers and their settings: means over labels, and of all images.
-OF_CODES = {"knn": MEAN, "ridge_r2": MEAN, "rankme": EVERY, "participation": EVERY}
+OF_CODES = tuple(dict.fromkeys(("knn", *shown_in(TABLE))))
 OF_AXES = (
     "tad", "attrs", "dci_d", "dci_c", "dci_i", "mig", "infom", "infoc", "infoe", "factor_vae",
 )  # fmt: skip
@@ -162,7 +162,8 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
 
     def reduce() -> Iterator[Record]:
         yield from _of_labels(cell, with_attributes(context, codes), system, sizes)
-        for name, setting in OF_CODES.items():
+        for name in OF_CODES:
+            setting = MEAN if NUMBERS[name].kinds else EVERY
             if name != "ridge_r2" or (codes.labels and codes.labels.of_kind(*NUMERIC)):
                 yield plain_record(cell.but(setting=setting), name, codes)
         if sizes.axes:
@@ -305,7 +306,9 @@ BENCHMARK = Benchmark(
             ),
             rows=("system",),
             columns=("metric", "setting"),
-            metrics=("auroc", "knn", "ridge_r2", "code_length", "rankme", "participation"),
+            metrics=tuple(
+                dict.fromkeys(("auroc", "knn", "ridge_r2", "code_length", *shown_in(TABLE)))
+            ),
             headline=("auroc", "knn", "ridge_r2"),
             headline_settings=(MEAN,),
             plots=(),

@@ -13,6 +13,12 @@ from benchmarks.metrics.group import Group, Needs
 from reports.records.estimate import Error, Estimate, Influence
 
 FEWEST = 50  # rows
+REPRESENTATION = "representation"  # the table of metrics that do not depend on the axes of a code
+
+
+@dataclass(frozen=True)
+class NoChoices:
+    """The section of metrics that depend on no choices."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class CodeGroup(Group):
     error_over    what their error is over, if not over the images or persons
     """
 
-    section: type
+    section: type = NoChoices
     kinds: tuple[Kind, ...] = ()
     combinations: bool = False
     channels: bool = False
@@ -42,7 +48,7 @@ class CodeGroup(Group):
 def single(
     metric: str,
     estimate: Callable[[Codes, Any, int], Estimate],
-    section: type,
+    section: type = NoChoices,
     kinds: tuple[Kind, ...] = (),
     **traits: Any,
 ) -> CodeGroup:

@@ -17,6 +17,7 @@ from benchmarks.metrics.codes.data import Rows
 from benchmarks.metrics.codes.invariant import factors, linear, neighbours, spectrum
 from benchmarks.metrics.codes.number import by_metric, section_name
 from benchmarks.metrics.codes.space import density, gaussian, places
+from benchmarks.metrics.group import metrics_of_table
 from benchmarks.metrics.protocols.library import FOLDERS, Head, Library
 from benchmarks.metrics.protocols.library import PLAIN as PLAIN
 from diffae.system.errors import UserError
@@ -28,6 +29,11 @@ SPACE = by_metric((*gaussian.GROUPS, *places.GROUPS, *density.GROUPS))
 NUMBERS = INVARIANT | BOUND_TO_AXES | SPACE
 KINDS: list[type] = [group.section for group in NUMBERS.values()]
 SECTIONS: dict[str, type] = {"codes": Rows} | {section_name(kind): kind for kind in KINDS}
+
+
+def shown_in(table: str) -> tuple[str, ...]:
+    """The metrics of codes that a table shows."""
+    return metrics_of_table(table, dict.fromkeys(NUMBERS.values()))
 
 
 def section_of(name: str) -> str:
@@ -68,5 +74,12 @@ class CodeProtocol(Head):
         return replace(self, sections={**self.sections, section: new})
 
 
-LIBRARY = Library("codes", SECTIONS, CodeProtocol)
+def _protocol(sections: Mapping[str, Any], **head: Any) -> CodeProtocol:
+    """The protocol of a file; what the file of `plain` does not name has its defaults."""
+    if head["name"] == PLAIN:
+        sections = {name: kind() for name, kind in SECTIONS.items()} | dict(sections)
+    return CodeProtocol(sections=sections, **head)
+
+
+LIBRARY = Library("codes", SECTIONS, _protocol)
 names, named, asked = LIBRARY.names, LIBRARY.named, LIBRARY.asked

@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.metrics import METRICS
-from benchmarks.metrics.group import Group, Needs
+from benchmarks.metrics.group import Group, Needs, metrics_of_table
 from benchmarks.metrics.sets import jackknife, kernel
 from benchmarks.metrics.sets.frechet import Moments, frechet_distance
 from benchmarks.metrics.sets.frechet_pairs import paired_jackknife
@@ -44,11 +44,9 @@ class SetGroup(Group):
 
     in_parts   their estimates as a computation in parts, which processes share and the store keeps;
                `estimate` computes the parts one after the other
-    tables     the tables that show all of them
     """
 
     in_parts: SetsInParts
-    tables: tuple[str, ...]
 
 
 def _distance(metric: str, title: str, distance: Distance, *tables: str) -> SetGroup:
@@ -69,7 +67,7 @@ def _group(
     def estimate(samples: Side, reference: Side) -> Estimates:
         return in_parts(samples, reference).whole()
 
-    return SetGroup(metrics, needs, estimate, in_parts, tables)
+    return SetGroup(metrics, needs, estimate, in_parts, tables=tables)
 
 
 def _named(
@@ -109,7 +107,7 @@ def groups_of(metrics: Iterable[str]) -> dict[SetGroup, list[str]]:
 
 def shown_in(table: str) -> tuple[str, ...]:
     """The metrics that a table shows."""
-    return tuple(metric for group in GROUPS if table in group.tables for metric in group.metrics)
+    return metrics_of_table(table, GROUPS)
 
 
 def names_through(network: str, metrics: Iterable[str]) -> dict[str, str]:

@@ -44,8 +44,8 @@ from benchmarks.tasks.reconstruction.tables import (
     BY_CALLS,
     BY_LENGTH,
     CODEBOOKS,
+    OF_PAIRS,
     OF_SETS,
-    SCORES,
     TABLE1,
     TABLE2,
     TABLES,
@@ -308,7 +308,7 @@ def _rows(cell: Cell, way: Way, scores: Arrays) -> Iterator[Record]:
     of_images = cell.also(**described, **perceptual.describe())
     (shown,) = (spec.metrics for spec in TABLES if spec.name == cell.table)
     seen_as = {"lpips": perceptual.metric_name}
-    names = [seen_as.get(name, name) for name in SCORES if name in shown]
+    names = [seen_as.get(name, name) for name in OF_PAIRS if name in shown and name != "ms_ssim"]
     means = pairs.estimates({name: scores[name] for name in names}, images.units)
     for metric, estimate in means.items():
         yield of_images.record(metric, estimate)

@@ -46,7 +46,10 @@ def plain_record(cell: Cell, metric: str, codes: Codes, images: Selection | None
         return estimates(group.metrics, codes, protocol, seed)
 
     work = section_of(metric)
-    estimate = stored_estimates(cell.context, work, codes, compute, **choices)[metric]
+    each = stored_estimates(
+        cell.context, work, codes, compute, metrics=list(group.metrics), **choices
+    )
+    estimate = each[metric]
     estimate = replace(estimate, why=estimate.why.removeprefix(f"{metric}: "))
     split = cell.split
     if estimate.value is not None:

@@ -57,6 +57,14 @@ def test_an_interval_is_student_s_of_the_units_and_the_normal_s_of_a_bare_error(
     assert bare == pytest.approx((0.5, *norm.interval(0.95, 2, 0.5)))
 
 
+@pytest.mark.parametrize("number", [3.0, np.float64(3), None])
+def test_a_bare_number_is_refused_and_an_estimate_named(number):
+    with pytest.raises(
+        TypeError, match=rf"fid of b .* {type(number).__name__}: give Estimate\(value"
+    ):
+        lone_context(60).record("b", "t", "s", "fid", number)
+
+
 @pytest.mark.parametrize("length", [9_999, 10_000, 10_001, 2_000_000])
 def test_a_note_of_any_length_can_be_read_again(tmp_path: Path, length: int):
     row = lone_context(60).record("b", "t", "s", "fid", Estimate(None, why="x" * length))

@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from benchmarks.metrics.codes.data import NO_CHOICE, NUMERIC, Codes, Floats, Ints, Split
 from benchmarks.metrics.codes.errors import estimate_of_labels, of_columns
-from benchmarks.metrics.codes.number import CodeGroup, single
+from benchmarks.metrics.codes.number import REPRESENTATION, CodeGroup, single
 from diffae.system.errors import UserError
 from probes.linear import GRID, fit_best, fit_lbfgs, logistic_loss, mean_auroc
 from probes.scores import ap_influence, auc_influence
@@ -305,7 +305,7 @@ _ridge_r2 = partial(estimate_by_fits, fits=regressions, score=r2)
 GROUPS = (
     single("auroc", _auroc, Auroc, ("binary",), is_scored=True),
     single("ap", _ap, Ap, ("binary",), is_scored=True),
-    single("ridge_r2", _ridge_r2, Ridge, NUMERIC, is_scored=True),
+    single("ridge_r2", _ridge_r2, Ridge, NUMERIC, is_scored=True, tables=(REPRESENTATION,)),
     CodeGroup(
         ("pearson_r", "label_mse"),
         "codes and labels",

@@ -31,7 +31,7 @@ from benchmarks.metrics.codes.errors import (
     mean_of_labels,
 )
 from benchmarks.metrics.codes.invariant.linear import standardised
-from benchmarks.metrics.codes.number import single
+from benchmarks.metrics.codes.number import REPRESENTATION, single
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
 from reports.records.estimate import Estimate
@@ -210,4 +210,4 @@ def _variance_by_bank(
     return max(float(np.mean(variances)), 0.0)
 
 
-GROUPS = (single("knn", knn, Knn, DISCRETE, is_scored=True),)
+GROUPS = (single("knn", knn, Knn, DISCRETE, is_scored=True, tables=(REPRESENTATION,)),)
