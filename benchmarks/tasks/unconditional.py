@@ -23,7 +23,6 @@ from benchmarks.plugin import (
     Arrays,
     Benchmark,
     Context,
-    Estimate,
     Record,
     Selection,
     System,
@@ -154,8 +153,7 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
         note = f"the test split has {len(images):,} of the {n:,} images that are needed"
         cell = Cell(context, TABLE, title=title, split="", n=n, note=note)
         for network in context.networks.features:
-            for name in names_through(network.network, shown_in(TABLE)).values():
-                yield cell.record(name, Estimate(None))
+            yield from cell.missing(names_through(network.network, shown_in(TABLE)).values(), "")
 
 
 def _of_real(context: Context, title: str, images: Selection) -> Iterator[Record]:

@@ -196,7 +196,7 @@ def edits_of(
 def refusals(cell: Cell, metric: str, refused: Mapping[str, str]) -> Iterator[Record]:
     """The records of edits that cannot be made, which say why."""
     for setting, reason in refused.items():
-        yield cell.record(metric, Estimate(None, why=reason), setting=cell.setting + setting)
+        yield from cell.missing([metric], reason, setting=cell.setting + setting)
 
 
 def near_rows(
@@ -240,5 +240,5 @@ def agreements(each: Cell, means: Cell, name: str, attributes: Sequence[str]) ->
     cells = [each.but(setting=f"{attribute}, {name}") for attribute in attributes]
     values = [*np.split(cosines, len(cosines)), cosines]
     for cell, of_cell in zip([*cells, means.but(setting=name)], values, strict=True):
-        for metric, estimate in direction_consistency(of_cell, n).items():
-            yield cell.also(direction=FITS[name]).but(n=n).record(metric, estimate)
+        estimates = direction_consistency(of_cell, n)
+        yield from cell.also(direction=FITS[name]).but(n=n).records(estimates)
