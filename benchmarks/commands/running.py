@@ -22,7 +22,7 @@ from diffae.system.allocation import keep_freed_memory
 from diffae.system.errors import UserError
 from reports.page.summary import summary
 from reports.records.metrics import FEATURE_NETWORKS, METRICS, published_name
-from reports.records.reading import grouped, named
+from reports.records.reading import grouped, named, number_of
 from reports.tables.build import read
 
 
@@ -98,8 +98,8 @@ def _tell_failures(folder: run_folder.RunFolder) -> None:
         distributed.barrier()
         if not folder.results.measured:
             raise UserError(f"nothing was measured, see above; {folder.out} has the reasons too")
-        failed = f"{count} measurement{'s' * (count > 1)} failed"
-        raise UserError(f"{failed}, see above; the others are in {folder.out}")
+        failed = number_of(count, "measurement")
+        raise UserError(f"{failed} failed, see above; the others are in {folder.out}")
 
 
 # ----------------------------------------------------------------------------------------------

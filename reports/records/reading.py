@@ -85,6 +85,11 @@ def joined(*parts: str, by: str = ", ") -> str:
     return by.join(filter(None, parts))
 
 
+def number_of(count: int, noun: str) -> str:
+    """A count and its noun: "1 file" or "1,200 files"."""
+    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def few(texts: Sequence[str], most: int) -> list[str]:
     """The first of some texts, and how many more there are."""
     more = len(texts) - most
