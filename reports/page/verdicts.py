@@ -265,9 +265,9 @@ def _beside(headline: Headline, held: Contest, merged: Merged) -> Iterator[str]:
     for metric in headline.spec.beside:
         ours = [
             f"{r.system} {with_error(r, merged.metrics)}"
-            for system in held.systems
+            for best in held.systems
             for r in headline.records
-            if r.metric == metric and (r.system, r.setting) == (system.system, system.setting)
+            if r.metric == metric and (r.system, r.setting) == (best.system, best.setting)
         ]
         if ours:
             yield f"Beside it, {numbers.metric_label(metric, merged.metrics)}: {listed(ours)}."
