@@ -146,10 +146,12 @@ def _weights(context: Context) -> list[str]:
     if context.choice.stand_ins:
         return ["metric weights: only those that packages hold (--stand-ins)"]
     # those that a run uses by default and that can be fetched
-    usual = [n for n, one in weights.KNOWN.items() if one.is_fetched and n not in FEATURE_NETWORKS]
+    usual = [
+        n for n, kind in weights.KNOWN.items() if kind.is_fetched and n not in FEATURE_NETWORKS
+    ]
     absent = [n for n in usual if weights.find(n, context.choice.weights_dir) is None]
-    how = "(`python -m benchmarks.run weights NAME` fetches; `... doctor` says what each is for)"
-    return [f"missing metric weights: {', '.join(absent)} {how}"] if absent else []
+    remedy = "(`python -m benchmarks.run weights NAME` fetches; `... doctor` says what each is for)"
+    return [f"missing metric weights: {', '.join(absent)} {remedy}"] if absent else []
 
 
 def _without_labels(context: Context, benchmarks: Sequence[str]) -> list[str]:

@@ -170,8 +170,9 @@ def _of_real(context: Context, title: str, images: Selection) -> Iterator[Record
     for network in context.networks.features:
         ours = _real(context, network, images, "blocks of test")
         features = context.codes.real_features(whole, network)
-        theirs = Side(features, kept, whole.units.blocks(BLOCKS)[kept], units, context.device)
-        yield from _records(cell, network, ours, theirs)
+        blocks = whole.units.blocks(BLOCKS)[kept]
+        others = Side(features, kept, blocks, units, context.device)
+        yield from _records(cell, network, ours, others)
 
 
 def apart(context: Context, images: Selection) -> tuple[Selection, np.ndarray]:

@@ -147,17 +147,17 @@ class Unpaired:
         edited = context.store.read(replace(self.computation, names=(name,), without=()))[name]
         blocks, units, n = images.units.blocks(BLOCKS), images.units.named("blocks"), None
         for on in SIDES:
-            ours, theirs = np.flatnonzero(self.present != on), np.flatnonzero(self.present == on)
+            ours, members = np.flatnonzero(self.present != on), np.flatnonzero(self.present == on)
             compared = {self.direction: (edited, ours), UNEDITED: (real, ours)}
             if halved:
-                half = np.unique(images.groups[theirs], return_inverse=True)[1] % 2
-                rest, theirs = theirs[half == 1], theirs[half == 0]
+                half = np.unique(images.groups[members], return_inverse=True)[1] % 2
+                rest, members = members[half == 1], members[half == 0]
                 compared[OTHER_HALF] = real, rest
-                n = min(map(len, (ours, theirs, rest)))
-            for label, of in compared.items():
+                n = min(map(len, (ours, members, rest)))
+            for label, group in compared.items():
                 a, b = (
                     Side(features, rows[:n], blocks[rows[:n]], units, context.device)
-                    for features, rows in (of, (real, theirs))
+                    for features, rows in (group, (real, members))
                 )
                 yield label, on, a, b
 
