@@ -48,7 +48,7 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def usage() -> str:
-    lines = [f"  {name:11}{one.line:50}({one.typed})" for name, one in COMMANDS.items()]
+    lines = [f"  {name:11}{entry.line:50}({entry.typed})" for name, entry in COMMANDS.items()]
     first = "usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells more"
     return "\n".join([first, "", *lines, "", "  --version  which release this is"])
 
@@ -72,11 +72,11 @@ def command(arguments: list[str]) -> int | None:
         return 0
     if name not in COMMANDS:
         raise UserError(f"unknown command {name!r}{cli.did_you_mean(name, COMMANDS)}")
-    found = COMMANDS[name]
+    chosen = COMMANDS[name]
     sys.argv = [f"diffae-bench {name}", *rest]  # the name in usage and errors
     with importing():
-        module = importlib.import_module(found.module)
-    return module.main([*found.first, *rest])
+        module = importlib.import_module(chosen.module)
+    return module.main([*chosen.first, *rest])
 
 
 if __name__ == "__main__":

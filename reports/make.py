@@ -23,7 +23,7 @@ from diffae.system.cli import Parser, path, prog, run, say, word
 from diffae.system.errors import UserError
 from diffae.system.files import OutputPath, begins, refuse_outputs, writing
 from diffae.system.whole import write_whole
-from reports.records.reading import short
+from reports.records.reading import number_of, short
 
 if TYPE_CHECKING:
     from reports.records.entries import Entry
@@ -64,9 +64,9 @@ def main(arguments: list[str] | None = None) -> None:
         page.write_merged(folder / PAGE, merged)
         if entries:
             page.write_board(folder / BOARD, entries, args.out)
-    of = f"{count} tables of {len(args.runs)} run{'s' * (len(args.runs) > 1)}"
+    tables = f"{count} tables of {number_of(len(args.runs), 'run')}"
     pages = f"{PAGE} and {BOARD}" if entries else PAGE
-    print(f"{args.out}: {of}, as tables/ (CSV, Markdown), latex/ and {pages}")
+    print(f"{args.out}: {tables}, as tables/ (CSV, Markdown), latex/ and {pages}")
 
 
 def _read(args: Namespace, target: OutputPath) -> "tuple[Merged, list[Entry]]":

@@ -69,15 +69,15 @@ def _reported(benchmark: Benchmark, folder: Path | None) -> str:
     metrics = list(dict.fromkeys((*shown, *benchmark.infos)))
     if not metrics:
         return "it does not say what"
-    found = {metric: at_hand(metric, folder) for metric in metrics}
-    text = ", ".join(name for names in found.values() for name in names)
-    lasts = [names[-1] for names in found.values() if names]
+    measurable = {metric: at_hand(metric, folder) for metric in metrics}
+    text = ", ".join(name for names in measurable.values() for name in names)
+    lasts = [names[-1] for names in measurable.values() if names]
     only = {METRICS[name].only_on for name in lasts if name in METRICS} - {""}
     text += "".join(f", on the data set {name} only" for name in only)
-    lacking = (metric for metric, names in found.items() if metric not in names)
+    lacking = (metric for metric, names in measurable.items() if metric not in names)
     missing = grouped(lacking, lambda metric: METRICS[metric].network)
     return text + "".join(
-        f"; not {', '.join(some)}: {network} is missing" for network, some in missing.items()
+        f"; not {', '.join(metrics)}: {network} is missing" for network, metrics in missing.items()
     )
 
 
@@ -87,11 +87,11 @@ def at_hand(metric: str, folder: Path | None) -> list[str]:
 
     A stand-in for one data set only is followed by that for the others.
     """
-    found = []
+    names = []
     for name in alternatives(metric):
         network = METRICS[name].network if name in METRICS else ""
         if network not in weights.KNOWN or weights.find(network, folder) is not None:
-            found.append(name)
+            names.append(name)
             if name not in METRICS or not METRICS[name].only_on:
                 break
-    return found
+    return names

@@ -134,7 +134,7 @@ def collect(
                     work = benchmark.plan(replace(context, **of), system)
                 else:
                     work = counter.work(system, benchmark.run, **of)
-                planned += [(name, system.title, one) for one in work]
+                planned += [(name, system.title, part) for part in work]
             except NotAvailable as reason:
                 refused.append((name, system.title, str(reason)))
             except Exception as error:
@@ -155,9 +155,9 @@ class _Total:
     def add(self, work: Work, costs: Costs) -> "_Total":
         calls = work.calls.times(work.images)
         self.calls = self.calls.plus(calls)
-        for name, one in costs.items():
-            self.flops += getattr(calls, name) * one.flops
-            self.seconds += getattr(calls, name) * one.seconds
+        for name, cost in costs.items():
+            self.flops += getattr(calls, name) * cost.flops
+            self.seconds += getattr(calls, name) * cost.seconds
         self.bytes += work.images * work.bytes
         return self
 
@@ -209,8 +209,8 @@ def _metric_costs(context: Context) -> Costs:
 def _pair_cost(context: Context) -> Cost:
     """The seconds of comparing two images, in a kernel distance of FEW and FEW by its first features."""
     draw, dim = np.random.default_rng(0), context.networks.features[0].dim
-    some = (draw.random((FEW, dim), np.float32) for _ in range(2))
-    sides = [Side.of(one, blocks_of(FEW), device=context.device) for one in some]
+    features = (draw.random((FEW, dim), np.float32) for _ in range(2))
+    sides = [Side.of(x, blocks_of(FEW), device=context.device) for x in features]
     between = partial(kernel.between, *sides)
     return Cost(counting.median_seconds(lambda: between().whole(), 2, context.device) / FEW**2)
 

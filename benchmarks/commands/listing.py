@@ -28,8 +28,8 @@ def list_everything(arguments: list[str]) -> None:
     """Print benchmarks, suites, systems, packaged checkpoints, data sets and profiles, one line each."""
     cli.Parser(cli.prog("benchmarks.run list"), None).parse(arguments)
     _section("Benchmarks", _lines(REGISTRY))
-    told = {suite.name: suite for suite in map(suites.read, suites.names())}
-    lines = {name: f"{s.content['description']}; SHA-256 {s.sha256}" for name, s in told.items()}
+    frozen = {suite.name: suite for suite in map(suites.read, suites.names())}
+    lines = {name: f"{s.content['description']}; SHA-256 {s.sha256}" for name, s in frozen.items()}
     _section("Suites (frozen, one word)", lines)
     _section("Systems (--systems)", _lines(systems.REGISTRY))
     _section(

@@ -36,7 +36,7 @@ def pages() -> dict[str, Path]:
         (name.parent if name.name == "README" else name).as_posix(): path
         for name, path in files.items()
     }
-    return dict(sorted(by_name.items(), key=lambda item: (item[0].count("/"), item[0])))
+    return dict(sorted(by_name.items(), key=lambda entry: (entry[0].count("/"), entry[0])))
 
 
 def _home() -> Path:

@@ -22,7 +22,7 @@ from diffae.system.allocation import keep_freed_memory
 from diffae.system.errors import UserError
 from reports.page.summary import summary
 from reports.records.metrics import FEATURE_NETWORKS, METRICS, published_name
-from reports.records.reading import grouped, named
+from reports.records.reading import grouped, named, number_of
 from reports.tables.build import read
 
 
@@ -98,8 +98,8 @@ def _tell_failures(folder: run_folder.RunFolder) -> None:
         distributed.barrier()
         if not folder.results.measured:
             raise UserError(f"nothing was measured, see above; {folder.out} has the reasons too")
-        failed = f"{count} measurement{'s' * (count > 1)} failed"
-        raise UserError(f"{failed}, see above; the others are in {folder.out}")
+        failed = number_of(count, "measurement")
+        raise UserError(f"{failed} failed, see above; the others are in {folder.out}")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -146,10 +146,12 @@ def _weights(context: Context) -> list[str]:
     if context.choice.stand_ins:
         return ["metric weights: only those that packages hold (--stand-ins)"]
     # those that a run uses by default and that can be fetched
-    usual = [n for n, one in weights.KNOWN.items() if one.is_fetched and n not in FEATURE_NETWORKS]
+    usual = [
+        n for n, kind in weights.KNOWN.items() if kind.is_fetched and n not in FEATURE_NETWORKS
+    ]
     absent = [n for n in usual if weights.find(n, context.choice.weights_dir) is None]
-    how = "(`python -m benchmarks.run weights NAME` fetches; `... doctor` says what each is for)"
-    return [f"missing metric weights: {', '.join(absent)} {how}"] if absent else []
+    remedy = "(`python -m benchmarks.run weights NAME` fetches; `... doctor` says what each is for)"
+    return [f"missing metric weights: {', '.join(absent)} {remedy}"] if absent else []
 
 
 def _without_labels(context: Context, benchmarks: Sequence[str]) -> list[str]:

@@ -61,11 +61,11 @@ def save(options: Options, evaluation: Evaluation) -> None:
 def _about(context: Context, orders: list[np.ndarray]) -> dict[str, np.ndarray]:
     """What the data set says of images: arrays by name; `orders` are those of train, valid and test."""
     dataset, order = context.dataset, np.concatenate(orders)
-    found = {"split": np.repeat(list(SPLITS.values()), list(map(len, orders)))}
-    found["files"] = np.array([dataset.name_of(index) for index in order])
+    arrays = {"split": np.repeat(list(SPLITS.values()), list(map(len, orders)))}
+    arrays["files"] = np.array([dataset.name_of(index) for index in order])
     if dataset.identities is not None:
-        found["persons"] = dataset.identities[order]
+        arrays["persons"] = dataset.identities[order]
     if (labels := dataset.factors(order)).names:
-        found |= {"labels": labels.values, "names": np.array(labels.names)}
-        found["kinds"] = np.array(labels.kinds)
-    return found
+        arrays |= {"labels": labels.values, "names": np.array(labels.names)}
+        arrays["kinds"] = np.array(labels.kinds)
+    return arrays

@@ -60,8 +60,8 @@ class CountingStore(MemoryStore):
         return _repeated(self._one(computation), computation.count)
 
     def stretch(self, computation: Computation, start: int) -> Arrays:
-        every = replace(computation, count=computation.count * self.counts.units)
-        return _repeated(self._one(every), computation.count)
+        whole = replace(computation, count=computation.count * self.counts.units)
+        return _repeated(self._one(whole), computation.count)
 
     def chunks(self, computation: Computation) -> Iterator[Arrays]:
         yield self.read(computation)
@@ -72,28 +72,27 @@ class CountingStore(MemoryStore):
     def _one(self, computation: Computation) -> Arrays:
         """The arrays of one unit of a computation."""
         path, counts = self._path(computation, (0, 1)), self.counts
-        known = counts.work.get(computation.folder)
-        if known is None:
+        work = counts.work.get(computation.folder)
+        if work is None:
             with counts.one_of(computation.count):
                 # the last unit: the first one brings a preview, which is no part of every unit
                 self._kept[path] = computation.compute(np.array([max(computation.count - 1, 0)]))
                 size = sum(array.nbytes for array in self._kept[path].values())
-                what = computation.what + by_solver(computation.key.get("solver"))
+                title = computation.what + by_solver(computation.key.get("solver"))
                 real = "system" not in computation.key
                 shared = computation.shared or (computation.what if real else "")
-                known = Work(what, 0, counts.calls, computation.steps, size, shared, real)
-        counts.work[computation.folder] = replace(
-            known, images=max(computation.count, known.images)
-        )
+                work = Work(title, 0, counts.calls, computation.steps, size, shared, real)
+        counts.work[computation.folder] = replace(work, images=max(computation.count, work.images))
         return self._kept[path]
 
 
 def _repeated(arrays: Arrays, count: int) -> Arrays:
     """Arrays of `count` rows that are all the first one; they take no memory."""
 
-    def repeated(one: np.ndarray) -> np.ndarray:
-        shape, strides = (count * bool(len(one)), *one.shape[1:]), (0, *one.strides[1:])
-        return np.lib.stride_tricks.as_strided(one, shape, strides)
+    def repeated(array: np.ndarray) -> np.ndarray:
+        length = count if len(array) else 0
+        shape, strides = (length, *array.shape[1:]), (0, *array.strides[1:])
+        return np.lib.stride_tricks.as_strided(array, shape, strides)
 
     return {name: repeated(array) for name, array in arrays.items()}
 
@@ -191,15 +190,15 @@ class _Networks:
         self._networks, self._counts = networks, counts
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._networks, name)
+        network = getattr(self._networks, name)
         counted = {"path_distance": "perceptual"}.get(name, name)
-        return self._uncalled(found, counted) if counted in ("perceptual", "face") else found
+        return self._uncalled(network, counted) if counted in ("perceptual", "face") else network
 
     @cached_property
     def features(self) -> tuple[Any, ...]:
         """Those of a run are one call together."""
-        found = enumerate(self._networks.features)
-        return tuple(self._uncalled(network, "" if i else "features") for i, network in found)
+        numbered = enumerate(self._networks.features)
+        return tuple(self._uncalled(network, "" if i else "features") for i, network in numbered)
 
     def feature_network(self, *how: str) -> Any:
         return self._uncalled(self._networks.feature_network(*how), "features")
@@ -230,9 +229,9 @@ class Counter:
 
     def __init__(self, context: Context):
         self.counts, data = Counts(), context.dataset
-        known = {field.name: getattr(data, field.name) for field in fields(data) if field.init}
+        values = {field.name: getattr(data, field.name) for field in fields(data) if field.init}
         networks: Any = _Networks(context.networks, self.counts)
-        data, store = _Undecoded(**known), CountingStore(self.counts)
+        data, store = _Undecoded(**values), CountingStore(self.counts)
         self.context = replace(context, dataset=data, store=store, networks=networks, pictures=None)
 
     def work(
@@ -246,12 +245,12 @@ class Counter:
         side = system.image_size or context.dataset.image_size
         self.counts.work.clear()
         fits: list[Work] = []
-        for one in run(context.for_system(system), Uncalled(system, self.counts, side)):
-            if isinstance(one, Computation):
-                _ = self.context.store.read(one)
-            elif isinstance(one, Measurement):
-                _ = one.arrays(self.context.store)
-                fits += one.fits
+        for step in run(context.for_system(system), Uncalled(system, self.counts, side)):
+            if isinstance(step, Computation):
+                _ = self.context.store.read(step)
+            elif isinstance(step, Measurement):
+                _ = step.arrays(self.context.store)
+                fits += step.fits
         called = [work for work in self.counts.work.values() if work.calls != Calls()]
         yield from [*_together(called), *fits]
 
@@ -259,10 +258,10 @@ class Counter:
 def _together(work: Iterable[Work]) -> Iterator[Work]:
     """Work of one description on as many images as one, with all calls of an image."""
     alike: dict[object, list[Work]] = {}
-    for number, one in enumerate(work):
-        key = number if one.shared else (one.what, one.images, one.steps)
-        alike.setdefault(key, []).append(one)
+    for number, part in enumerate(work):
+        key = number if part.shared else (part.what, part.images, part.steps)
+        alike.setdefault(key, []).append(part)
     for first, *others in alike.values():
-        what = f"{len(others) + 1} x {first.what}" if others else first.what
-        calls = reduce(Calls.plus, (one.calls for one in others), first.calls)
-        yield replace(first, what=what, calls=calls, bytes=sum(o.bytes for o in (first, *others)))
+        title = f"{len(others) + 1} x {first.what}" if others else first.what
+        calls = reduce(Calls.plus, (part.calls for part in others), first.calls)
+        yield replace(first, what=title, calls=calls, bytes=sum(o.bytes for o in (first, *others)))

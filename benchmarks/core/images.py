@@ -136,8 +136,8 @@ class CodeStore:
         """
         if not len(selection):
             return parts.read(parts_of(system), parts.of_no_image(parts_of(system)))
-        found = self.store.read(self._semantic(system, selection, reading_of(system)))
-        return torch.from_numpy(found[SEMANTIC])
+        arrays = self.store.read(self._semantic(system, selection, reading_of(system)))
+        return torch.from_numpy(arrays[SEMANTIC])
 
     def _semantic(self, system: System, images: Selection, read: dict[str, str]) -> Computation:
         """Semantic codes, or what a probe reads of them if `read` describes it."""
@@ -152,9 +152,11 @@ class CodeStore:
                 return {SEMANTIC: system.read(codes).cpu().float().numpy()}
             return parts.to_arrays(codes, SEMANTIC)
 
-        work, how = ("read", ", as probes read it") if read else ("semantic", "")
+        work, reading = ("read", ", as probes read it") if read else ("semantic", "")
         key, shared = self.key(work, system, seen, False) | read, f"{work} {seen.split}"
-        return Computation(f"z_sem of {seen.split}{how}", key, len(seen), compute, shared=shared)
+        return Computation(
+            f"z_sem of {seen.split}{reading}", key, len(seen), compute, shared=shared
+        )
 
     def full(self, system: System, selection: Selection, positions: np.ndarray, steps: int) -> Code:
         """Full codes of whole chunks of a selection, for use inside the computation of a chunk."""
@@ -181,9 +183,9 @@ class CodeStore:
             return {"features": embedded(selection.batch(positions), network)}
 
         key = self.key("features", None, selection) | network.describe()
-        what, shared = f"features of {selection.split}", f"features {selection.split}"
-        of = Computation(what, key, len(selection), compute, shared=shared)
-        return self.store.read(of)["features"]
+        title, shared = f"features of {selection.split}", f"features {selection.split}"
+        features = Computation(title, key, len(selection), compute, shared=shared)
+        return self.store.read(features)["features"]
 
     def embed(self, images: Tensor, as_decoded: bool = False) -> Arrays:
         """Features of images in [-1, 1] by all networks, each N x d under `FeatureNetwork.array`.

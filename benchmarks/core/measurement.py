@@ -2,15 +2,14 @@
 
     at = Solved.of(context, system, sizes.solver, sizes.steps)      the system with its solver and T
     cell = Cell(context, TABLE, at, n=len(images), fields={"draws": 5})
-    found = cell.computation("varied", "5 decodes an image", images, compute)
-    yield Measurement([found], lambda arrays: cell.means(images, {"mse": arrays["mse"]}))
+    decoded = cell.computation("varied", "5 decodes an image", images, compute)
+    yield Measurement([decoded], lambda arrays: cell.means(images, {"mse": arrays["mse"]}))
 
 What decides a number is stated once, as the cell's `fields`: the protocol of its rows and the key of its
 arrays in the store follow from them. The runner computes the arrays, chunk by chunk, and passes them to
 `reduce`; a dry run counts what computing them takes and does not reduce.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,7 +26,7 @@ from benchmarks.core.store import Arrays, Computation, Compute, Store
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.sheet import Sheet
-from reports.records.estimate import Error, Estimate, Influences
+from reports.records.estimate import Estimate
 from reports.records.record import Record
 
 OWN = "the system's own"  # what the protocol calls the solver of a system that has no other
@@ -217,29 +216,20 @@ class Cell:
         place = (self.context.benchmark, self.table, self.system_title)
         return self.context.record(*place, metric, estimate, **{**fields, **changes})
 
-    def row(
-        self,
-        metric: str,
-        value: float | None,
-        influences: Influences = (),
-        stderr: float | None = None,
-        n: int | None = None,
-        per_image: Any = None,
-        **changes: Any,
-    ) -> Record:
-        """To be replaced: the record of a value and its influences."""
-        error = None if stderr is None or influences else Error(stderr, math.inf)
-        if value is None or (stderr is not None and not math.isfinite(stderr)):
-            error = None
-        estimate = Estimate(value, () if value is None else influences, error, n)
-        return self.record(metric, estimate, **changes)
+    def records(self, estimates: Mapping[str, Estimate], **changes: Any) -> Iterator[Record]:
+        """The record of each metric's estimate; `changes` are those of `record`."""
+        for metric, estimate in estimates.items():
+            yield self.record(metric, estimate, **changes)
+
+    def missing(self, metrics: Iterable[str], why: str, **changes: Any) -> Iterator[Record]:
+        """The records of metrics that could not be measured, which say why."""
+        return self.records(dict.fromkeys(metrics, Estimate(None, why=why)), **changes)
 
     def means(
         self, images: Selection, scores: Mapping[str, np.ndarray], **changes: Any
     ) -> Iterator[Record]:
         """The mean of each metric's score [N] of the images."""
-        for metric, mean in images.units.means(scores).items():
-            yield self.record(metric, mean, **{"split": images.split, **changes})
+        return self.records(images.units.means(scores), **{"split": images.split, **changes})
 
     def draw(self, file: str, title: str, images: Sequence[Tensor], **sheet: Any) -> None:
         """Save a sheet of pictures of this cell as PNG; in `file`, {} stands for the system's name."""
@@ -255,8 +245,8 @@ class Cell:
     ) -> Tensor:
         """What `made` makes for a picture of the images at positions `shown`, from the store."""
         key = self.key("pictured", images, shown=shown.tolist())
-        found = self.context.store.once(key, lambda: {"images": made().numpy()})
-        return torch.from_numpy(found["images"])
+        arrays = self.context.store.once(key, lambda: {"images": made().numpy()})
+        return torch.from_numpy(arrays["images"])
 
     def key(self, work: str, images: Selection | None, **more: Any) -> dict[str, Any]:
         """The key in the store of what is computed for this cell; `more` is what it alone depends on."""

@@ -56,8 +56,8 @@ def fault_of(kind: object) -> str:
         if field.default is MISSING and field.default_factory is MISSING:
             return f"its setting {field.name} has no default"
         if not can_be_set(settings_of(kind)[field.name]):
-            known = ", ".join(kind.__name__ for kind in PLAIN)
-            return f"the type of its setting {field.name} is none of {known}, Literal, or a tuple"
+            names = ", ".join(kind.__name__ for kind in PLAIN)
+            return f"the type of its setting {field.name} is none of {names}, Literal, or a tuple"
     return ""
 
 

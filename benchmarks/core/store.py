@@ -121,8 +121,8 @@ class Store:
         """
         pieces, ranks = _pieces(0, computation.count, computation.chunk), distributed.world()
         size = min(self.together, -(-len(pieces) // ranks))  # so that every process has some
-        mine = _neighbours(pieces, size)[distributed.rank() :: ranks]
-        todo = [group for some in mine for group in self._missing(computation, some)]
+        groups = _neighbours(pieces, size)[distributed.rank() :: ranks]
+        todo = [missing for group in groups for missing in self._missing(computation, group)]
         with _agreeing(), self._bar(computation, todo) as bar:
             for group in todo:
                 distributed.check()

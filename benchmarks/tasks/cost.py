@@ -8,7 +8,6 @@ run.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -84,7 +83,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     can = frozenset() if base.has_no_encoder(system) else system.capabilities
     verbs = [verb for verb in VERBS if verb.needs <= can]
     for verb in verbs:
-        yield _measured(cell, "flops", verb, 1, operations, steps=None, solver="")
+        yield _measured(cell, "flops", verb, 1, operations)
     for verb in verbs if networks else ():
         for steps in sizes.steps if verb.iterative and system.iterative else (None,):
             yield _measured(cell, "calls", verb, steps, called)
@@ -106,31 +105,32 @@ def _parameters(cell: Cell, system: System) -> Iterator[Record]:
 
 
 def _measured(
-    cell: Cell, what: str, verb: Verb, T: int | None, counted: Counted, batch: int = 1, **row: Any
+    cell: Cell, work: str, verb: Verb, T: int | None, counted: Counted, batch: int = 1
 ) -> Measurement:
-    """The numbers that `counted` finds of the operation on `batch` grey images.
+    """The numbers that `counted` gives of the operation on `batch` grey images.
 
     Costs do not depend on the content of the images.
     """
     system = cell.system or System()
     side = system.image_size or cell.context.dataset.image_size
-    taken: dict[str, Any] = {"steps": T, "solver": solver_of(system, T)}
-    row = {**taken, "setting": verb.name, **row}
+    at_one_step = work == "flops"
+    steps, solver = (None, "") if at_one_step else (T, solver_of(system, T))
 
     def compute(_: np.ndarray) -> Arrays:
         images = torch.zeros(batch, 3, side, side)
         code = system.encode(images, 1) if base.ENCODE in system.capabilities else Code()
-        work = partial(verb.run, system, images, code, T or 1)
-        return {name: np.array([value]) for name, value in counted(work).items()}
+        call = partial(verb.run, system, images, code, T or 1)
+        return {name: np.array([value]) for name, value in counted(call).items()}
 
-    def reduce(found: Arrays) -> Iterator[Record]:
-        counts = {metric: float(value) for metric, (value,) in found.items()}
-        for metric, estimate in counting.estimates(counts, batch).items():
-            yield cell.record(metric, estimate, **row)
+    def reduce(costs: Arrays) -> Iterator[Record]:
+        numbers = {metric: float(value) for metric, (value,) in costs.items()}
+        place = {"setting": verb.name, "steps": steps, "solver": solver}
+        for metric, cost in counting.estimates(numbers, batch).items():
+            yield cell.record(metric, cost, of_machine=cell.table == TIMES, **place)
 
-    more = {"verb": verb.name, "steps": T, "image_size": side}
-    found = cell.computation(what, f"{what}: {verb.name}", None, compute, 1, **more)
-    return Measurement([replace(found, steps=T)], reduce)
+    settings = {"verb": verb.name, "steps": T, "image_size": side}
+    computation = cell.computation(work, f"{work}: {verb.name}", None, compute, 1, **settings)
+    return Measurement([replace(computation, steps=T)], reduce)
 
 
 def _timed(context: Context, system: System, verb: Verb, sizes: Sizes) -> Measurement:
@@ -154,7 +154,7 @@ def _timed(context: Context, system: System, verb: Verb, sizes: Sizes) -> Measur
             peak = counting.peak_memory(work, context.device)
         return {"images_per_second": sizes.batch / seconds, "peak_memory": peak}
 
-    return _measured(cell, "times", verb, steps, measured, sizes.batch, of_machine=True)
+    return _measured(cell, "times", verb, steps, measured, sizes.batch)
 
 
 BENCHMARK = Benchmark(

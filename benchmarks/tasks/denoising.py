@@ -45,8 +45,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     def reduce(*arrays: Arrays) -> Iterator[Record]:
         for cell, scores in zip(cells, arrays, strict=True):
             means = estimates({name: scores[name] for name in METRICS}, images.units)
-            for metric, estimate in means.items():
-                yield cell.record(metric, estimate, split=images.split)
+            yield from cell.records(means, split=images.split)
         previews = [torch.from_numpy(scores["preview"]) for scores in arrays]
         originals = images.batch(np.arange(len(previews[0])))
         Cell(context, TABLE, system).draw(

@@ -21,6 +21,7 @@ the note of the row.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from math import inf
 from typing import Any
@@ -176,10 +177,9 @@ def _edits(at: Solved, images: Selection) -> Iterator[Measurement]:
     for attribute in attributes:
         column = context.dataset.attribute_names.index(attribute)
         if labels[:, column].all() or not labels[:, column].any():
-            note = f"{attribute}: only one class among the probe's training images"
+            why = f"{attribute}: only one class among the probe's training images"
             unedited = Cell(context, TABLE, title=system.title, setting=attribute)
-            record = unedited.record(metric, Estimate(None, why=note))
-            yield Measurement([], lambda record=record: [record])
+            yield Measurement([], partial(unedited.missing, [metric], why))
         else:
             yield _edited(cell.but(setting=attribute), at, images, probe, column)
 

@@ -22,7 +22,6 @@ from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol import base
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import samples, shown
-from reports.records.estimate import Estimate
 from reports.records.metrics import seen_through
 from reports.records.specs import TableSpec
 
@@ -115,9 +114,9 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
 def references(context: Context) -> Iterator[Record]:
     """Held-out images: the distance of images that no model has seen."""
     if reason := _lacking(context):
-        cell, estimate = Cell(context, TABLE, title=REAL, split=""), Estimate(None, why=reason)
-        metric = spaces(context)[0].metric
-        yield from (cell.record(metric, estimate, setting=setting) for setting in QUANTILES)
+        cell = Cell(context, TABLE, title=REAL, split="")
+        for setting in QUANTILES:
+            yield from cell.missing([spaces(context)[0].metric], reason, setting=setting)
         return
     for space in spaces(context):
         neighbours, groups = _real(context, space), _held_out(context).groups

@@ -18,7 +18,7 @@ from benchmarks.metrics.codes.probes import (
 from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Selection, TableSpec
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
-from benchmarks.tasks.shared.probe_fits import ADAM, Sizes, of_classes, selections
+from benchmarks.tasks.shared.probe_fits import ADAM, Sizes, counts_of_splits, of_classes, selections
 from diffae.data.portraits.attributes import ATTRIBUTES
 from probes import LinearProbe
 
@@ -27,14 +27,10 @@ TABLE = "section5.3_probe"
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
     train, valid, test = selections(context)
-    sizes: dict[str, int | str] = {
-        "n_train": len(train),
-        "n_valid": len(valid),
-        "n_test": len(test),
-    }
+    fields: dict[str, int | str] = {**counts_of_splits(context), **reading_of(system)}
     if {*(names := context.dataset.attribute_names)} != {*ATTRIBUTES}:
-        sizes |= {"attributes": f"{len(names):,}, not CelebA's 40"}
-    cell = Cell(context, TABLE, system, fields={**sizes, **reading_of(system)})
+        fields["attributes"] = f"{len(names):,}, not CelebA's 40"
+    cell = Cell(context, TABLE, system, fields=fields)
     for images in (train, valid):  # what probes are fitted on, so that a dry run counts it
         context.codes.features(system, images)
     features = context.codes.features(system, test)
@@ -58,17 +54,14 @@ def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -
     is_exclusive = of_classes(cell.context)
     each = estimates_of_attributes(logits, test.labels, names, test.units, is_exclusive)
     for setting, estimates in each.items():
-        for metric, estimate in estimates.items():
-            yield cell.record(metric, estimate, setting=setting)
+        yield from cell.records(estimates, setting=setting)
 
 
 def _top(cell: Cell, probe: LinearProbe, features: Tensor) -> Iterator[Record]:
     """Top-k accuracy of exclusive classes."""
     train, _, test = selections(cell.context)
     logits = probe.logits(features).numpy()
-    estimates = estimates_of_classes(logits, test.labels, test.units, train.labels)
-    for metric, estimate in estimates.items():
-        yield cell.record(metric, estimate)
+    yield from cell.records(estimates_of_classes(logits, test.labels, test.units, train.labels))
 
 
 BENCHMARK = Benchmark(

@@ -34,7 +34,6 @@ from benchmarks.metrics.codes.data import (
     LabelColumns,
     parts,
 )
-from benchmarks.metrics.codes.errors import undefined
 from benchmarks.metrics.codes.invariant.curves import code_length, entropy_of_labels, few_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.invariant.neighbours import varied_labels
@@ -155,8 +154,8 @@ def controls(codes: Codes, seed: int) -> dict[str, Codes]:
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes, codes = context.sizes(Sizes), of_system(context, system)
-    counts = dict(zip(("n_train", "n_valid", "n_test"), map(len, selections(context)), strict=True))
-    cell = Cell(context, TABLE, system, fields={**counts, **reading_of(system)})
+    fields = {**probe_fits.counts_of_splits(context), **reading_of(system)}
+    cell = Cell(context, TABLE, system, fields=fields)
     few = sizes.axes and codes.values.shape[1] <= WIDEST
     grid = grid_of(context, system) if few else None
 
@@ -178,8 +177,7 @@ def _of_labels(cell: Cell, codes: Codes, system: System, sizes: Sizes) -> Iterat
     labels, context, test = codes.labels, cell.context, selections(cell.context)[2]
     assert labels is not None
     if not labels.of_kind("binary"):
-        for name in ("auroc", "code_length"):
-            yield cell.record(name, undefined("needs binary labels"), setting=MEAN)
+        yield from cell.missing(("auroc", "code_length"), "needs binary labels", setting=MEAN)
         return
     logits = probe_fits.fit(context, system).logits(context.codes.features(system, test)).numpy()
     mean = mean_auroc(logits, test.labels, context.dataset.attribute_names, test.units)
@@ -191,10 +189,8 @@ def _of_labels(cell: Cell, codes: Codes, system: System, sizes: Sizes) -> Iterat
     def length() -> Mapping[str, Estimate]:
         return {"code_length": code_length(codes, seed, sizes.orders, rows)}
 
-    for name, estimate in stored_estimates(
-        context, "code_length", codes, length, **choices
-    ).items():
-        yield cell.also(**choices).record(name, estimate, setting=MEAN, split="")
+    lengths = stored_estimates(context, "code_length", codes, length, **choices)
+    yield from cell.also(**choices).records(lengths, setting=MEAN, split="")
 
 
 def _of_few_labels(cell: Cell, codes: Codes, sizes: Sizes) -> Iterator[Record]:
@@ -226,7 +222,7 @@ def _of_axes(cell: Cell, codes: Codes, grid: tuple[Selection, Codes] | None) -> 
     """
     if (d := codes.values.shape[1]) > WIDEST:
         why = f"{d:,} numbers, too many to stand for single labels; of at most {WIDEST} it is measured"
-        yield from (cell.record(name, undefined(why), setting=CODE) for name in OF_AXES)
+        yield from cell.missing(OF_AXES, why, setting=CODE)
         return
     seed, is_drawn = cell.context.seed, cell.context.dataset.drawing is not None
     of_probes, of_grid = controls(codes, seed), controls(grid[1], seed) if grid else {}

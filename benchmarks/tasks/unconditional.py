@@ -23,7 +23,6 @@ from benchmarks.plugin import (
     Arrays,
     Benchmark,
     Context,
-    Estimate,
     Record,
     Selection,
     System,
@@ -154,8 +153,7 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
         note = f"the test split has {len(images):,} of the {n:,} images that are needed"
         cell = Cell(context, TABLE, title=title, split="", n=n, note=note)
         for network in context.networks.features:
-            for name in names_through(network.network, shown_in(TABLE)).values():
-                yield cell.record(name, Estimate(None))
+            yield from cell.missing(names_through(network.network, shown_in(TABLE)).values(), "")
 
 
 def _of_real(context: Context, title: str, images: Selection) -> Iterator[Record]:
@@ -172,8 +170,9 @@ def _of_real(context: Context, title: str, images: Selection) -> Iterator[Record
     for network in context.networks.features:
         ours = _real(context, network, images, "blocks of test")
         features = context.codes.real_features(whole, network)
-        theirs = Side(features, kept, whole.units.blocks(BLOCKS)[kept], units, context.device)
-        yield from _records(cell, network, ours, theirs)
+        blocks = whole.units.blocks(BLOCKS)[kept]
+        others = Side(features, kept, blocks, units, context.device)
+        yield from _records(cell, network, ours, others)
 
 
 def apart(context: Context, images: Selection) -> tuple[Selection, np.ndarray]:

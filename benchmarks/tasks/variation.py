@@ -100,12 +100,11 @@ def _varied(at: Solved, images: Selection, draws: int, varies: str) -> Measureme
     def reduce(arrays: Arrays) -> Iterator[Record]:
         units = images.units.named(f"groups of {draws}")
         scores = {name: arrays[name] for name in (metric, "pixel_std")}
-        for name, estimate in estimate_diversity(scores, units).items():
-            yield cell.record(name, estimate)
+        yield from cell.records(estimate_diversity(scores, units))
         if with_posterior:
             varied = replace(images, order=images.order[::draws][:groups])
-            for name, estimate in estimate_posterior(arrays, varied.units).items():
-                yield of_images.record(name, estimate, split=varied.split)
+            posterior = estimate_posterior(arrays, varied.units)
+            yield from of_images.records(posterior, split=varied.split)
         _save_preview(cell, images, arrays["preview"])
 
     title = f"{draws} decodes an image, {varies}"

@@ -18,7 +18,7 @@ from tabulate import tabulate
 
 from reports.gate import verdicts, words
 from reports.records.metrics import Metrics
-from reports.records.reading import few, joined
+from reports.records.reading import few, joined, number_of
 from reports.tables.markdown import escape
 from reports.tables.numbers import number_text, to_error
 
@@ -166,15 +166,15 @@ def _remarks(findings: Findings) -> list[str]:
     if lost := [c for c in comparisons if c.pairing_lost]:
         names = few([escape(words.subject(c.record)) for c in lost], words.OTHERS)
         remarks.append(
-            f"**The pairing is lost** for {len(lost):,} number{'s' * (len(lost) != 1)} ({'; '.join(names)}): both runs have "
+            f"**The pairing is lost** for {number_of(len(lost), 'number')} ({'; '.join(names)}): both runs have "
             "the same protocol and seed, but one of them has no influences of the same images. Their errors are those "
             "of independent runs, and only a large loss is detected."
         )
     if errors := changed_errors(comparisons):
         names = few([escape(words.with_error(c)) for c in errors], words.OTHERS)
         remarks.append(
-            f"**The standard error changed** by more than a quarter and beyond chance, at the same n, of {len(errors):,} "
-            f"number{'s' * (len(errors) != 1)}: {'; '.join(names)}. This is no regression, but it needs a reason."
+            f"**The standard error changed** by more than a quarter and beyond chance, at the same n, of "
+            f"{number_of(len(errors), 'number')}: {'; '.join(names)}. This is no regression, but it needs a reason."
         )
     if allowed := len(missing) - sum(c.verdict == verdicts.MISSING for c in findings.failing):
         remarks.append(f"Missing, but ignored (--allow-missing): {allowed:,}.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from reports.gate.verdicts import MISSING, Comparison
 from reports.records.metrics import METRICS, Metrics
-from reports.records.reading import few, grouped, joined, short
+from reports.records.reading import few, grouped, joined, number_of, short
 from reports.records.record import Record
 from reports.tables.numbers import metric_label, number_text, steps_text, to_error
 
@@ -115,7 +115,7 @@ def sentences(group: Sequence[Comparison], metrics: Metrics = METRICS) -> str:
     if not others:
         return text
     names = few([_where(c.record) or "without a setting" for c in others], OTHERS)
-    cases = f"{len(others):,} more case{'s' * (len(others) > 1)}"
+    cases = number_of(len(others), "more case")
     return f"{text} The same metric is worse in {cases}: {'; '.join(names)}."
 
 

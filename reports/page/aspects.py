@@ -30,10 +30,10 @@ Rows = list[tuple[str, list[Record]]]  # an aspect, and a number of it of every 
 def panels_of(merged: Merged, numbers: Numbers) -> View:
     """A panel for each system that has one of the numbers, and the markers of the references."""
     rows = list(_rows(merged))
-    every = [r for _, ours in rows for r in ours]
-    names = dict.fromkeys(_name(r) for r in every if r.reference)
+    records = [r for _, ours in rows for r in ours]
+    names = dict.fromkeys(_name(r) for r in records if r.reference)
     marks = {name: 1 + i % (MARKERS - 1) for i, name in enumerate(names)}
-    systems = dict.fromkeys(r.system for r in every if not r.reference)
+    systems = dict.fromkeys(r.system for r in records if not r.reference)
     panels = [_panel(system, rows, marks, merged, numbers) for system in systems]
     return {"panels": panels, "references": marks}
 

@@ -1,11 +1,10 @@
 """The head of the page: what was measured, on which data, and warnings."""
 
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 
 from reports.page.verdicts import counted, listed
-from reports.records.reading import Fields, part_of, short
+from reports.records.reading import Fields, grouped, number_of, part_of, short
 from reports.records.run_folder import Run
 from reports.records.specs import SMOKE
 from reports.tables.build import Merged
@@ -30,10 +29,9 @@ def facts(merged: Merged) -> dict[str, str]:
 def lede(merged: Merged) -> str:
     """The subject of the page in a sentence."""
     systems, count = _systems(merged), len({r.benchmark for r in merged.records})
-    benchmarks = f"{count} benchmark{'s' * (count != 1)}"
     n = counted(r for r in merged.rows if not r.reference)
-    said = f" Images or other units behind each number: {n}." if n else ""
-    return f"{listed(systems) or 'No system'}, by {benchmarks}.{said}"
+    units = f" Images or other units behind each number: {n}." if n else ""
+    return f"{listed(systems) or 'No system'}, by {number_of(count, 'benchmark')}.{units}"
 
 
 def _systems(merged: Merged) -> list[str]:
@@ -73,7 +71,8 @@ def _when(notes: Fields) -> str:
 
 def _commit(notes: Fields) -> str:
     if commit := notes.get("commit"):
-        return _text(commit)[:12] + " and uncommitted changes" * bool(notes.get("dirty"))
+        changes = " and uncommitted changes" if notes.get("dirty") else ""
+        return _text(commit)[:12] + changes
     return "none: an installed package"
 
 
@@ -108,13 +107,13 @@ def warnings(merged: Merged) -> tuple[str, ...]:
     """Reasons for caution: a profile whose numbers mean nothing, models trained on these images,
     precision, caveats that many numbers share.
     """
-    said = [*said_of_profiles(merged), *merged.remarks]
+    reasons = [*said_of_profiles(merged), *merged.remarks]
     for folder in merged.folders:
         seen = part_of(folder.notes, "seen_in_training")
-        said += [f"{_text(system)}: {_text(text)}" for system, text in seen.items()]
+        reasons += [f"{_text(system)}: {_text(text)}" for system, text in seen.items()]
         if folder.notes.get("precision") not in (None, "float32"):
-            said.append(f"Measured in {_text(folder.notes['precision'])}, not in float32.")
-    return (*dict.fromkeys(said), *_caveats(merged))
+            reasons.append(f"Measured in {_text(folder.notes['precision'])}, not in float32.")
+    return (*dict.fromkeys(reasons), *_caveats(merged))
 
 
 def said_of_profiles(merged: Merged) -> list[str]:
@@ -132,13 +131,13 @@ def _base(notes: Fields) -> object:
 
 def _caveats(merged: Merged) -> Iterator[str]:
     """The notes of systems' numbers, the most frequent first, with the benchmarks that have them."""
-    told = [r for r in merged.records if r.value is not None and not r.reference and r.note]
-    counts = Counter(r.note for r in told)
-    for note, count in counts.most_common(MOST_NOTES):
-        of = listed(list(dict.fromkeys(r.benchmark for r in told if r.note == note)))
-        yield f"{note} ({count} number{'s' * (count > 1)} of {of})"
-    if len(counts) > MOST_NOTES:
-        yield f"{len(counts) - MOST_NOTES} more notes stand under the tables."
+    records = [r for r in merged.records if r.value is not None and not r.reference and r.note]
+    by_note = grouped(records, lambda record: record.note)
+    for note in sorted(by_note, key=lambda note: -len(by_note[note]))[:MOST_NOTES]:
+        benchmarks = listed(list(dict.fromkeys(r.benchmark for r in by_note[note])))
+        yield f"{note} ({number_of(len(by_note[note]), 'number')} of {benchmarks})"
+    if len(by_note) > MOST_NOTES:
+        yield f"{len(by_note) - MOST_NOTES} more notes stand under the tables."
 
 
 def _text(value: object) -> str:

@@ -61,10 +61,12 @@ def filled(template: str, script: str, **content: Any) -> str:
 @cache
 def _templates() -> Environment:
     """Each is compiled at its first use in a process."""
-    found = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
-    found.trim_blocks = found.lstrip_blocks = True
-    found.filters["unbroken"] = _unbroken
-    return found
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined
+    )
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters["unbroken"] = _unbroken
+    return environment
 
 
 def policy(styles: str, script: str) -> str:

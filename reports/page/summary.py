@@ -109,7 +109,9 @@ def _fitted(
     shown: list[set[int]] = [set() for _ in parts]
 
     def picked() -> list[list[SummaryLine]]:
-        return [[lines[j] for j in sorted(some)] for lines, some in zip(parts, shown, strict=True)]
+        return [
+            [lines[j] for j in sorted(places)] for lines, places in zip(parts, shown, strict=True)
+        ]
 
     for i, j in turns:
         shown[i].add(j)

@@ -142,40 +142,40 @@ def counted(records: Iterable[Record]) -> str:
 # The sentence
 
 
-def _best(held: Contest, told: Sequence[Record], merged: Merged) -> str:
+def _best(held: Contest, records: Sequence[Record], merged: Merged) -> str:
     """The best system, its value, and how far behind the next one is."""
     best, metrics = held.best, merged.metrics
-    label, n = _label(best.metric, told, merged), _in_parentheses(counted([best]))
+    label, n = _label(best.metric, records, merged), _in_parentheses(counted([best]))
     value = f"{label} {with_error(best, metrics)}{n}"
-    name = _name(best, told, merged)
+    name = _name(best, records, merged)
     if not held.others:
         is_only = not (held.of_other_n or held.of_other_codes or held.other_protocols)
-        what = "was measured" if is_only else "can be compared with it"
-        return f"{name} has {value}; no other system {what}."
+        ending = "was measured" if is_only else "can be compared with it"
+        return f"{name} has {value}; no other system {ending}."
     gap, size = held.rival, gap_text(held.rival, metrics)
     if held.standing == LEVEL:
-        level = listed([_name(one.record, told, merged) for one in held.level])
-        most = "" if len(held.level) == 1 else "at most "
+        level = listed([_name(level.record, records, merged) for level in held.level])
+        others, most = ("the other", "") if len(held.level) == 1 else ("the others", "at most ")
         behind = f"{most}{size} behind, within noise" if gap.behind else "the same"
-        return f"{name} cannot be told apart from {level}: it has {value}, the other{'s' * bool(most)} {behind}."
-    rival = (
-        f"{_name(gap.record, told, merged)} follows with {numbers.value_text(gap.record, metrics)}"
-    )
+        return f"{name} cannot be told apart from {level}: it has {value}, {others} {behind}."
+    rival = f"{_name(gap.record, records, merged)} follows with {numbers.value_text(gap.record, metrics)}"
     if held.standing == UNDECIDED:
         not_best = f"It is not decided which system is best ({doubt(gap)})"
         return f"{not_best}: {name} has {value}. {rival}, {size} behind."
     return f"{_of_whom(held)}{name} is best: {value}. {rival}, {size} behind."
 
 
-def _label(metric: str, told: Sequence[Record], merged: Merged) -> str:
+def _label(metric: str, records: Sequence[Record], merged: Merged) -> str:
     """The metric, with the setting that all numbers share: `AUROC (mean)`."""
-    settings = {r.setting for r in told}
+    settings = {r.setting for r in records}
     shared = settings.pop() if len(settings) == 1 else ""
     return numbers.metric_label(metric, merged.metrics) + _in_parentheses(shared)
 
 
-def _name(record: Record, told: Sequence[Record], merged: Merged) -> str:
-    return record.system + _in_parentheses(joined(how(record, told), code_of(record, merged.rows)))
+def _name(record: Record, records: Sequence[Record], merged: Merged) -> str:
+    return record.system + _in_parentheses(
+        joined(how(record, records), code_of(record, merged.rows))
+    )
 
 
 def _in_parentheses(text: str) -> str:
@@ -185,8 +185,8 @@ def _in_parentheses(text: str) -> str:
 def _of_whom(held: Contest) -> str:
     """`Of A and B, ` if a reference is better: then the best of the systems is not the best of all."""
     names = [r.system for r in held.systems]
-    those = listed(names) if len(names) <= MOST_NAMES else f"{len(names)} systems"
-    return f"Of {those}, " if any(held.best in r.worse for r in held.scale) else ""
+    systems = listed(names) if len(names) <= MOST_NAMES else f"{len(names)} systems"
+    return f"Of {systems}, " if any(held.best in r.worse for r in held.scale) else ""
 
 
 def _by_row(headline: Headline, merged: Merged) -> Iterator[str]:
@@ -200,7 +200,7 @@ def _by_row(headline: Headline, merged: Merged) -> Iterator[str]:
     contests = list(filter(None, held))
     if len(contests) < 2:
         return
-    best = Counter(one.best.system for one in contests)
+    best = Counter(c.best.system for c in contests)
     better = Counter(r.record.system for c in contests for r in c.scale if c.best in r.surpassed)
     each = [f"{name} is best in {count}" for name, count in best.most_common() if len(best) > 1]
     each += [f"{name} is better than all in {count}" for name, count in better.most_common()]
@@ -225,16 +225,16 @@ def carried(held: Contest, merged: Merged) -> Iterator[str]:
     gap = held.rival
     sign = -1 if held.best.direction == HIGHER else 1
     base = held.best.estimate
-    one = carried_by_one(sign * gap.behind, base, gap.record.estimate)
-    if one is None:
+    without = carried_by_one(sign * gap.behind, base, gap.record.estimate)
+    if without is None:
         return
     name = _outlying_image(merged, len(base.influences[0].values), held.best, gap.record)
-    which = f"image, {name}," if name else one.units.partition(":")[0].removesuffix("s")
-    left = replace(gap, behind=sign * one.difference, stderr=one.error.stderr)
+    unit = f"image, {name}," if name else without.units.partition(":")[0].removesuffix("s")
+    left = replace(gap, behind=sign * without.difference, stderr=without.error.stderr)
     side = "behind" if left.behind >= 0 else "ahead"
     yield (
-        f"One {which} carries this difference: without it {gap.record.system} is "
-        f"{gap_text(left, merged.metrics)} {side}, {'beyond' if one.is_shown else 'within'} noise."
+        f"One {unit} carries this difference: without it {gap.record.system} is "
+        f"{gap_text(left, merged.metrics)} {side}, {'beyond' if without.is_shown else 'within'} noise."
     )
 
 
@@ -265,9 +265,9 @@ def _beside(headline: Headline, held: Contest, merged: Merged) -> Iterator[str]:
     for metric in headline.spec.beside:
         ours = [
             f"{r.system} {with_error(r, merged.metrics)}"
-            for one in held.systems
+            for best in held.systems
             for r in headline.records
-            if r.metric == metric and (r.system, r.setting) == (one.system, one.setting)
+            if r.metric == metric and (r.system, r.setting) == (best.system, best.setting)
         ]
         if ours:
             yield f"Beside it, {numbers.metric_label(metric, merged.metrics)}: {listed(ours)}."
@@ -305,17 +305,20 @@ def _for_reference(held: Contest, merged: Merged) -> Iterator[str]:
 def _listing(headline: Headline, merged: Merged) -> Iterator[str]:
     """The numbers of a headline by which nobody can be best."""
     metric = first_metric(headline.shown, headline.spec.headline, merged.metrics)
-    told = [r for r in headline.shown if r.metric == metric]
-    ours = [r for r in told if not r.reference]
+    records = [r for r in headline.shown if r.metric == metric]
+    ours = [r for r in records if not r.reference]
     if not ours:
         yield "No system could be measured."
     row = merged.metrics.get(metric)
     meaning = row.reference if row and row.neutral is not None else ""
     about = _in_parentheses(joined(counted(ours), meaning, by="; "))
-    scale = [r for r in told if r.reference][:MOST_REFERENCES]
-    for lead, group in ((f"{_label(metric, told, merged)}{about}", ours), ("For reference", scale)):
+    scale = [r for r in records if r.reference][:MOST_REFERENCES]
+    for lead, group in (
+        (f"{_label(metric, records, merged)}{about}", ours),
+        ("For reference", scale),
+    ):
         each = [
-            f"{_name(r, told, merged)} {with_error(r, merged.metrics)}{_side(r, merged)}"
+            f"{_name(r, records, merged)} {with_error(r, merged.metrics)}{_side(r, merged)}"
             for r in group
         ]
         if each:

@@ -16,12 +16,20 @@ A name only decides which data set is meant, and a profile decides nothing: 60 i
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from reports.records import representations, tokenizers
 from reports.records.estimate import Estimate
 from reports.records.metrics import METRICS
-from reports.records.reading import differing_fields, letters, plain, rows_of, value_text
+from reports.records.reading import (
+    Fields,
+    differing_fields,
+    letters,
+    part_of,
+    plain,
+    rows_of,
+    value_text,
+)
 from reports.records.record import Record
 from reports.records.tokenizers import BY_PROTOCOL, SECOND_HAND, SETS
 
@@ -50,7 +58,7 @@ class PaperProtocol:
     """
 
     data: str = ""
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Fields = field(default_factory=dict)
     unknown: str = ""
 
 
@@ -81,43 +89,35 @@ PLAIN = "plain"  # the name of our own protocol
 STEPS = ("inversion_steps", "decoding_steps", "latent_steps")
 
 
-def paper_dataset(name: str, protocol: Mapping[str, Any]) -> str:
+def paper_dataset(name: str, protocol: Fields) -> str:
     """The name of a data set in the paper's tables, such as "FFHQ 128".
 
     Its own name if the paper has no such data set. A name alone proves nothing: the images are
     counted.
     """
     title = {letters(title): title for title in DATA_SETS}.get(letters(name).removeprefix("lsun"))
-    size = _transform(protocol).get("image_size")
+    size = part_of(protocol, "transform").get("image_size")
     return f"{title} {size}" if title and size else name
 
 
-def _from_paper(record: Record, protocol: Mapping[str, Any], steps: int | None) -> Iterator[str]:
+def _from_paper(record: Record, protocol: Fields, steps: int | None) -> Iterator[str]:
     """The differences between `record`, measured by `protocol`, and the paper's number of the same
     data at T = `steps`.
     """
-    theirs = PROTOCOLS[record.table, _kind_of_row(record)]
-    if theirs.unknown:
-        yield theirs.unknown
-    yield from differing_fields({**protocol, "n": record.n}, theirs.fields)
-    yield from _differing_steps(record.steps, steps, protocol)
+    of_paper = PROTOCOLS[record.table, _kind_of_row(record)]
+    if of_paper.unknown:
+        yield of_paper.unknown
+    yield from differing_fields({**protocol, "n": record.n}, of_paper.fields)
+    if steps is not None and record.steps not in (None, steps):
+        yield f"published at T = {steps}"
+    for name in STEPS if steps is not None else ():
+        if protocol.get(name) not in (None, record.steps, steps):
+            yield f"{name.replace('_', ' ')} {protocol[name]}, published at T = {steps}"
     if protocol.get("solver") not in (None, "ddim"):
         yield f"solver {protocol['solver']}, published with ddim"
     precision = protocol.get("precision", protocol.get("dtype"))
     if precision != "float32":
         yield f"precision {value_text(precision)}, not float32"
-
-
-def _differing_steps(
-    ours: int | None, theirs: int | None, protocol: Mapping[str, Any]
-) -> Iterator[str]:
-    if theirs is None:
-        return
-    if ours not in (None, theirs):
-        yield f"published at T = {theirs}"
-    for name in STEPS:
-        if protocol.get(name) not in (None, ours, theirs):
-            yield f"{name.replace('_', ' ')} {protocol[name]}, published at T = {theirs}"
 
 
 def scale_name(system: str) -> str:
@@ -136,11 +136,6 @@ def _kind_of_row(record: Record) -> str:
     return "naive" if record.system == NAIVE_OF_ALL else record.setting.split("/")[0]
 
 
-def _transform(protocol: Mapping[str, Any]) -> Mapping[str, Any]:
-    transform = protocol.get("transform")
-    return transform if isinstance(transform, Mapping) else {}
-
-
 # ----------------------------------------------------------------------------------------------
 # Numbers beside a record
 
@@ -148,7 +143,7 @@ R = TypeVar("R", bound=Record)
 
 # The fields, by "section.field", on which a metric depends under a protocol that ships, by the names of
 # the protocol and of the metric.
-FieldsOf = Callable[[str, str], Mapping[str, Any]]
+FieldsOf = Callable[[str, str], Fields]
 # The setting of the rows of a table whose codes are moved as in the published code; "": of every row.
 LIKE_CHECKPOINTS = {BY_PROTOCOL: "", "latent_interpolation": "slerp"}
 
@@ -163,7 +158,7 @@ class Published:
     differences: Sequence[str]
 
 
-def attach(record: R, protocol: Mapping[str, Any], fields_of: FieldsOf | None = None) -> R:
+def attach(record: R, protocol: Fields, fields_of: FieldsOf | None = None) -> R:
     """`record` with the published number of its metric, system and data; unchanged if there is none.
 
     `protocol` holds the fields that the record was measured by, with the `transform` and number
@@ -188,9 +183,7 @@ def attach(record: R, protocol: Mapping[str, Any], fields_of: FieldsOf | None = 
     )
 
 
-def _of_checkpoint(
-    record: Record, protocol: Mapping[str, Any], fields_of: FieldsOf
-) -> Iterator[Published]:
+def _of_checkpoint(record: Record, protocol: Fields, fields_of: FieldsOf) -> Iterator[Published]:
     """The numbers of the record's checkpoint, which its protocol names in the field "checkpoint"."""
     if LIKE_CHECKPOINTS.get(record.table) not in ("", record.setting):
         return
@@ -200,26 +193,24 @@ def _of_checkpoint(
         for number in tokenizers.published_for(name, record.metric):
             if number.set not in ("", data):
                 continue
-            theirs: Mapping[str, Any] = {}
+            published: Fields = {}
             if number.protocol:
-                theirs = {**fields_of(number.protocol, number.metric), "precision": "float32"}
+                published = {**fields_of(number.protocol, number.metric), "precision": "float32"}
             hand = " (second-hand)" if number.mark == SECOND_HAND else ""
             source = f"{number.source}{hand}; {number.checkpoint}, recognised by its name"
-            reasons = tuple(tokenizers.differences(number, record, ours, theirs))
+            reasons = tuple(tokenizers.differences(number, record, ours, published))
             yield Published(number.value, number.metric, source, reasons)
 
 
-def _as_measured(protocol: Mapping[str, Any]) -> Mapping[str, Any]:
+def _as_measured(protocol: Fields) -> Fields:
     """The fields as measured: the crop is that of the data set, and the posterior's code that of the model."""
-    transform, model = protocol.get("transform", {}), protocol.get("model", {})
+    transform, model = part_of(protocol, "transform"), part_of(protocol, "model")
     measured = {"resolution": transform.get("image_size"), "pixels.crop": transform.get("crop")}
     measured |= {"pixels.posterior": model.get("posterior")}
     return {**protocol, **{name: value for name, value in measured.items() if value is not None}}
 
 
-def _of_code(
-    record: Record, protocol: Mapping[str, Any], fields_of: FieldsOf
-) -> Iterator[Published]:
+def _of_code(record: Record, protocol: Fields, fields_of: FieldsOf) -> Iterator[Published]:
     """The numbers of codes of the record's system on its data.
 
     Only a record whose protocol has all fields of the metric is a number of a code.
@@ -231,9 +222,9 @@ def _of_code(
         if plain(number.system.partition(" (")[0]) != plain(record.system):
             continue
         if fields_of(PLAIN, record.metric).keys() <= protocol.keys():
-            theirs = fields_of(number.protocol, number.metric) if number.protocol else {}
+            published = fields_of(number.protocol, number.metric) if number.protocol else {}
             source = f"{number.source}, {', '.join(number.origin)}: {number.system}"
-            reasons = tuple(representations.differences(number, protocol, theirs))
+            reasons = tuple(representations.differences(number, protocol, published))
             yield Published(float(number.value), number.metric, source, reasons)
 
 
@@ -270,8 +261,8 @@ NAMES: dict[str, dict[tuple[str, str], tuple[str, str]]] = {
     | {(ours, _RANDOM): ("DiffAE 512D (random x_T)", _LONG) for ours in ("DiffAE", "DiffAE 512D")}
     | {(f"DiffAE {d}D", _RANDOM): (f"DiffAE {d}D (random x_T)", _SHORT) for d in (256, 128, 64)},
     "section5.3_probe": {
-        (ours + probe, mean): (theirs, "linear classifier")
-        for ours, theirs in (
+        (ours + probe, mean): (in_paper, "linear classifier")
+        for ours, in_paper in (
             ("DiffAE", "DiffAE z_sem (512D)"),
             ("DiffAE z_sem", "DiffAE z_sem (512D)"),
             ("StyleGAN2 (W)", "StyleGAN2 W (inverted, 512D)"),
@@ -298,7 +289,7 @@ def lookup(
     return next(iter(at_steps or (cells if len(cells) == 1 else [])), None)
 
 
-def _of_paper(record: Record, protocol: Mapping[str, Any]) -> Iterator[Published]:
+def _of_paper(record: Record, protocol: Fields) -> Iterator[Published]:
     """The paper's number for the record's cell.
 
     None if the paper has it by another network or on other data: such a number would only mislead. A
@@ -318,15 +309,15 @@ def _of_paper(record: Record, protocol: Mapping[str, Any]) -> Iterator[Published
         yield Published(cell.value, cell.metric, cell.published_source, reasons)
 
 
-def _is_of_paper(record: Record, protocol: Mapping[str, Any], cell: Record) -> bool:
+def _is_of_paper(record: Record, protocol: Fields, cell: Record) -> bool:
     """Whether a number was measured on the data of the paper's cell: all images, with the same pixels."""
-    ours = paper_dataset(record.dataset, protocol)
-    theirs = PROTOCOLS[record.table, _kind_of_row(record)].data or cell.dataset
-    title = theirs.partition(" ")[0]
-    if title not in DATA_SETS or (ours != theirs and ours.partition(" ")[0] != theirs):
+    measured = paper_dataset(record.dataset, protocol)
+    published = PROTOCOLS[record.table, _kind_of_row(record)].data or cell.dataset
+    title = published.partition(" ")[0]
+    if title not in DATA_SETS or published not in (measured, measured.partition(" ")[0]):
         return False
     has_all = protocol.get("dataset_images") == DATA_SETS[title]
-    return has_all and _transform(protocol).get("crop") in CROPS_OF.get(title, CROPS)
+    return has_all and part_of(protocol, "transform").get("crop") in CROPS_OF.get(title, CROPS)
 
 
 def _their_names(table: str, system: str, setting: str) -> tuple[str, str]:
@@ -357,13 +348,14 @@ def _by_cell() -> dict[tuple[str, str, str, str], list[Record]]:
 def _record(row: Mapping[str, str]) -> Record:
     benchmark, place = TABLES[row["table"]]
     metric = METRICS[row["metric"]]
-    names: dict[str, Any] = {
-        name: row[name] for name in ("table", "system", "dataset", "setting", "metric")
-    }
     return Record(
-        **names,
-        benchmark=benchmark,
+        benchmark,
+        row["table"],
+        row["system"],
+        row["dataset"],
         split="",
+        setting=row["setting"],
+        metric=row["metric"],
         steps=int(row["steps"]) if row["steps"] else None,
         estimate=Estimate(float(row["value"])),
         direction=metric.direction,

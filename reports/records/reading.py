@@ -55,12 +55,14 @@ def rows_of(name: str) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def differing_fields(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
-    """The fields of `theirs` that differ in `ours`, each by the part of its name after the last dot."""
-    for name, value in theirs.items():
-        if ours.get(name) != value:
+def differing_fields(measured: Fields, published: Fields) -> Iterator[str]:
+    """The fields of a published number that differ from those of ours, each by the part of its name after
+    the last dot.
+    """
+    for name, value in published.items():
+        if measured.get(name) != value:
             words = name.rpartition(".")[2].replace("_", " ")
-            yield f"{words} {value_text(ours.get(name))}, published with {value_text(value)}"
+            yield f"{words} {value_text(measured.get(name))}, published with {value_text(value)}"
 
 
 def value_text(value: object) -> str:
@@ -70,17 +72,22 @@ def value_text(value: object) -> str:
     return f"{value:,}" if type(value) is int else str(value)
 
 
-def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """The items by their key, in their order."""
+def grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """The values by their key, in their order."""
     groups: dict[K, list[T]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
+    for value in values:
+        groups.setdefault(key(value), []).append(value)
     return groups
 
 
 def joined(*parts: str, by: str = ", ") -> str:
     """The parts that are not empty, separated by commas."""
     return by.join(filter(None, parts))
+
+
+def number_of(count: int, noun: str) -> str:
+    """A count and its noun: "1 file" or "1,200 files"."""
+    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def few(texts: Sequence[str], most: int) -> list[str]:
@@ -96,7 +103,7 @@ def field_text(name: str, value: object) -> str:
     return word or str(value)
 
 
-def flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(fields: Fields, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The fields of nested objects as `field.name`, without those that are None."""
     for name, value in fields.items():
         if isinstance(value, Mapping):
@@ -141,11 +148,11 @@ def from_plain(kind: type[T], content: object) -> T:
     """
     if not isinstance(content, dict):
         raise ValueError(f"not an object but {short(repr(content), 40)}")
-    hints, known = get_type_hints(kind), fields(kind)  # type: ignore[arg-type]
+    hints, defined = get_type_hints(kind), fields(kind)  # type: ignore[arg-type]
     for name in content:
-        if name not in {f.name for f in known}:
+        if name not in {f.name for f in defined}:
             raise ValueError(f"there is no field {short(repr(name), 40)}")
-    for f in known:
+    for f in defined:
         if f.default is MISSING and f.name not in content:
             raise ValueError(f"no {f.name}")
     given = {}
@@ -166,5 +173,5 @@ def _value(hint: Any, value: Any) -> Any:
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
             raise ValueError(f"must be a list, not {value!r}")
-        return tuple(_value(parts[0], item) for item in value)
+        return tuple(_value(parts[0], part) for part in value)
     return checked(value, hint)

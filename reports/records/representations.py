@@ -4,12 +4,11 @@ A number is comparable only on its own data, and by the protocol that it was pri
 (`published.attach`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-from reports.records.reading import rows_of
+from reports.records.reading import Fields, rows_of
 from reports.records.tokenizers import SECOND_HAND
 
 
@@ -49,12 +48,10 @@ def published() -> tuple[CodeNumber, ...]:
     return tuple(CodeNumber(**row) for row in rows_of("codes.csv"))
 
 
-def differences(
-    number: CodeNumber, ours: Mapping[str, Any], theirs: Mapping[str, Any]
-) -> Iterator[str]:
+def differences(number: CodeNumber, measured: Fields, published: Fields) -> Iterator[str]:
     """What differs from a published number of codes; training and code always do."""
-    for name, value in theirs.items():
-        if ours.get(name) != value:
+    for name, value in published.items():
+        if measured.get(name) != value:
             yield f"{name} {value}"
     if not number.protocol:
         yield "protocol not known"

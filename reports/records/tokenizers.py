@@ -6,12 +6,11 @@ Evaluation codes print different numbers for one checkpoint, so a number is comp
 protocol is known and agrees (`published.attach`). A checkpoint is recognised by its name alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-from reports.records.reading import differing_fields, plain, rows_of
+from reports.records.reading import Fields, differing_fields, plain, rows_of
 from reports.records.record import Record
 
 # The names that readers give to whole data sets.
@@ -51,23 +50,23 @@ def published_for(checkpoint: str, metric: str) -> tuple[CheckpointNumber, ...]:
 
 
 def differences(
-    number: CheckpointNumber, record: Record, ours: Mapping[str, Any], theirs: Mapping[str, Any]
+    number: CheckpointNumber, record: Record, measured: Fields, printed: Fields
 ) -> Iterator[str]:
     """The differences between `record` and a published number, in words.
 
-    `ours` and `theirs` hold the fields of the two protocols by "section.field", `theirs` nothing if
-    the number's protocol is unknown; `ours` also has the "resolution" in pixels.
+    `measured` and `printed` hold the fields of the two protocols by "section.field", `printed` nothing
+    if the number's protocol is unknown; `measured` also has the "resolution" in pixels.
     """
     if number.mark == SECOND_HAND:
         yield "second-hand"
-    fields = {"set": number.set, "n": number.n, "resolution": number.resolution, **theirs}
-    if not theirs:
+    fields = {"set": number.set, "n": number.n, "resolution": number.resolution, **printed}
+    if not printed:
         yield "protocol unknown"
         fields |= {"rfid.reference": number.reference} if number.metric == "rfid" else {}
     stated = {name: value for name, value in fields.items() if value not in ("", None)}
     yield from (f"{name.rpartition('.')[2]} not stated" for name in fields if name not in stated)
-    measured = {**ours, "set": SETS.get(record.dataset, record.dataset), "n": record.n}
-    yield from differing_fields(measured, stated)
+    of_record = {"set": SETS.get(record.dataset, record.dataset), "n": record.n}
+    yield from differing_fields({**measured, **of_record}, stated)
 
 
 @cache
@@ -76,7 +75,7 @@ def published() -> tuple[CheckpointNumber, ...]:
     return tuple(map(_parse, rows_of("tokenizers.csv")))
 
 
-def _parse(row: dict[str, Any]) -> CheckpointNumber:
+def _parse(row: Fields) -> CheckpointNumber:
     numbers = {name: int(row[name]) if row[name] else None for name in ("n", "resolution")}
     spread = float(row["spread"]) if row["spread"] else None
-    return CheckpointNumber(**(row | numbers | {"value": float(row["value"]), "spread": spread}))
+    return CheckpointNumber(**{**row, **numbers, "value": float(row["value"]), "spread": spread})

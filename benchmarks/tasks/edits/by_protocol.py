@@ -28,7 +28,6 @@ from benchmarks.tasks.edits.directions import PAPER
 from benchmarks.tasks.edits.unpaired import edits_of, near_rows, refusals
 from benchmarks.tasks.shared.probe_fits import fit_adam
 from diffae.eight_bit import to_uint8
-from reports.records.estimate import Estimate
 
 TABLE = "edits_by_protocol"
 CAPTION = (
@@ -151,7 +150,7 @@ def _composition(cell: Cell, ground: Ground, composition: Composition) -> Measur
             at = cell.but(setting=f"{cell.setting}encoded {m} x")
             yield from at.means(images, {"composition_l1": arrays[f"L1 {m}"]})
             if reason:
-                yield at.record(metric, Estimate(None, why=reason))
+                yield from at.missing([metric], reason)
                 continue
             scores = {case.scores_key: arrays[f"LPIPS {m}"]}
             yield at.also(**network).record(metric, cases.estimate(case, scores, images.units))
@@ -172,8 +171,8 @@ def _effectiveness(
         for edit, arrays in zip(edits, sums, strict=True):
             seen = edit.present ^ (arrays["hits"] > 0)
             setting = cell.setting + edit.attribute
-            for metric, estimate in f1_of_batches(~edit.present, seen, batch, units).items():
-                yield cell.record(metric, estimate, setting=setting)
+            f1 = f1_of_batches(~edit.present, seen, batch, units)
+            yield from cell.records(f1, setting=setting)
         yield from refusals(cell, "f1", refused)
 
     return Measurement([edit.computation for edit in edits], reduce)

@@ -92,7 +92,7 @@ def run(context: Context, system: System) -> Iterator[Record | Measurement]:
     names = _attributes(context)
     probes = directions.fit_all(context, system, sizes.directions)
     for name in (name for name in context.options.attributes if name not in names):
-        yield cell.record("off_target", Estimate(None, why=UNEDITABLE), setting=name)
+        yield from cell.missing(["off_target"], UNEDITABLE, setting=name)
     if context.dataset.truth is None or context.options.edit_protocols:
         yield from _without_truth(at, names, probes)
     if context.dataset.truth is None:
@@ -111,10 +111,10 @@ def run(context: Context, system: System) -> Iterator[Record | Measurement]:
         yield from _measured(cell, means, ground, edited, sums)
         pictures.draw(cell, names, edited, sums)
         if no_face := _face(context)[1]:
-            yield means.record("arcface", Estimate(None, why=no_face), setting=NO_EDIT)
+            yield from means.missing(["arcface"], no_face, setting=NO_EDIT)
         if reason := why_immovable(system):
-            immovable = Estimate(None, why=reason)
-            yield from (cell.record("off_target", immovable, setting=s) for s in sizes.directions)
+            for direction in sizes.directions:
+                yield from cell.missing(["off_target"], reason, setting=direction)
 
     computations = [ground.computation, *(edit.computation for edit in edited)]
     yield Measurement(computations, reduce, list(fits(context, PAPER in sizes.directions, False)))
@@ -197,8 +197,7 @@ def _without_truth(
         for name in (name for name, probe in probes.items() if probe):
             yield from unpaired.agreements(each, means, name, names)
         yield from unpaired.refusals(each, "lec", refused)
-        no_truth = Estimate(None, why=f"{context.dataset.name}: {NO_TRUTH}")
-        yield cell.record("off_target", no_truth)
+        yield from cell.missing(["off_target"], f"{context.dataset.name}: {NO_TRUTH}")
 
     computations = [ground.computation, *(edit.computation for edit in edits)]
     yield Measurement(computations, reduce, list(fits(context, True, False)))

@@ -147,17 +147,17 @@ class Unpaired:
         edited = context.store.read(replace(self.computation, names=(name,), without=()))[name]
         blocks, units, n = images.units.blocks(BLOCKS), images.units.named("blocks"), None
         for on in SIDES:
-            ours, theirs = np.flatnonzero(self.present != on), np.flatnonzero(self.present == on)
+            ours, members = np.flatnonzero(self.present != on), np.flatnonzero(self.present == on)
             compared = {self.direction: (edited, ours), UNEDITED: (real, ours)}
             if halved:
-                half = np.unique(images.groups[theirs], return_inverse=True)[1] % 2
-                rest, theirs = theirs[half == 1], theirs[half == 0]
+                half = np.unique(images.groups[members], return_inverse=True)[1] % 2
+                rest, members = members[half == 1], members[half == 0]
                 compared[OTHER_HALF] = real, rest
-                n = min(map(len, (ours, theirs, rest)))
-            for label, of in compared.items():
+                n = min(map(len, (ours, members, rest)))
+            for label, group in compared.items():
                 a, b = (
                     Side(features, rows[:n], blocks[rows[:n]], units, context.device)
-                    for features, rows in (of, (real, theirs))
+                    for features, rows in (group, (real, members))
                 )
                 yield label, on, a, b
 
@@ -196,7 +196,7 @@ def edits_of(
 def refusals(cell: Cell, metric: str, refused: Mapping[str, str]) -> Iterator[Record]:
     """The records of edits that cannot be made, which say why."""
     for setting, reason in refused.items():
-        yield cell.record(metric, Estimate(None, why=reason), setting=cell.setting + setting)
+        yield from cell.missing([metric], reason, setting=cell.setting + setting)
 
 
 def near_rows(
@@ -240,5 +240,5 @@ def agreements(each: Cell, means: Cell, name: str, attributes: Sequence[str]) ->
     cells = [each.but(setting=f"{attribute}, {name}") for attribute in attributes]
     values = [*np.split(cosines, len(cosines)), cosines]
     for cell, of_cell in zip([*cells, means.but(setting=name)], values, strict=True):
-        for metric, estimate in direction_consistency(of_cell, n).items():
-            yield cell.also(direction=FITS[name]).but(n=n).record(metric, estimate)
+        estimates = direction_consistency(of_cell, n)
+        yield from cell.also(direction=FITS[name]).but(n=n).records(estimates)

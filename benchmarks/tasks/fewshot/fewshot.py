@@ -66,8 +66,8 @@ def _fits(context: Context) -> Iterator[Work]:
     k, unlabelled = sizes.binary_k, sizes.pu_unlabeled
     labels = {"binary": f"{k} + {k}", "pu": f"{sizes.pu_positives} + {unlabelled:,}"}
     for scenario, target in product(SCENARIOS, classes):
-        what = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
-        yield Work(what, sizes.samples, Calls())
+        title = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
+        yield Work(title, sizes.samples, Calls())
     count = len(sizes.acceptance) * sizes.seeds * len(SCENARIOS) * len(classes)
     count *= len(context.networks.features)
     reference = len(context.select("all", sizes.reference))
@@ -75,8 +75,8 @@ def _fits(context: Context) -> Iterator[Work]:
     naive = {"as many of all images": sizes.samples}
     naive |= {"all images": len(context.dataset)} if _of_all(context) else {}
     for target, (images, count) in product(classes, naive.items()):
-        what = f"naive: {images} against {target.name}"
-        yield Work(what, count, Calls(), shared=what, real=True)
+        title = f"naive: {images} against {target.name}"
+        yield Work(title, count, Calls(), shared=title, real=True)
 
 
 def _one_class(
@@ -89,10 +89,13 @@ def _one_class(
         accepted = [accepted_by(pool, setup, seed) for seed in range(sizes.seeds)]
         # A distance depends on the number of images: all seeds use as many as the seed with the fewest.
         count = min(sizes.samples, *map(len, accepted))
-        by_network = [_by_seed(real, pool, setup, accepted, count) for real in reals]
+        by_network = [
+            [compare_accepted(real, pool, setup.target, latents, count) for latents in accepted]
+            for real in reals
+        ]
     except NotAvailable as reason:
-        for name in names_through(reals[0].network.network, shown_in(TABLE)).values():
-            yield cell.record(name, Estimate(None, why=str(reason)))
+        names = names_through(reals[0].network.network, shown_in(TABLE)).values()
+        yield from cell.missing(names, str(reason))
         return
     for real, by_seed in zip(reals, by_network, strict=True):
         if real is reals[0]:  # the rate depends on no feature network
@@ -101,13 +104,6 @@ def _one_class(
         yield from _records(cell.but(of=pool.at), setup, real, by_seed, count)
     if picture:
         pool.save_picture(f"{setup.scenario}-{setup.target.name}", accepted[0])
-
-
-def _by_seed(
-    real: Real, pool: Pool, setup: Setup, accepted: Sequence[np.ndarray], count: int
-) -> list[dict[str, Estimate]]:
-    """The distances of each seed's samples by metric."""
-    return [compare_accepted(real, pool, setup.target, latents, count) for latents in accepted]
 
 
 def references(context: Context) -> Iterator[Record]:

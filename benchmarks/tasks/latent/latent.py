@@ -33,7 +33,6 @@ from benchmarks.plugin import (
     Benchmark,
     Cell,
     Context,
-    Estimate,
     Measurement,
     Record,
     Solved,
@@ -42,7 +41,7 @@ from benchmarks.plugin import (
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import tensors
-from benchmarks.tasks.latent.moves import UNMOVED, Codes, Move, Score, decoded
+from benchmarks.tasks.latent.moves import UNMOVED, Move, MovedCodes, Score, decoded
 from benchmarks.tasks.latent.space import FOLLOWS, SIX, SPACE, OfSpace, followed, of_space
 from benchmarks.tasks.shared.distances import set_records, side_of
 from reports.records.metrics import seen_through
@@ -107,7 +106,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
     at = Solved.of(context, system, sizes.solver, sizes.steps, inverts=False)
     images = context.select("test", max(sizes.images, sizes.moved))
-    codes = Codes.of(at, images, context.select("train", sizes.training))
+    codes = MovedCodes.encoded(at, images, context.select("train", sizes.training))
     yield _between(codes.first(sizes.images))
     yield _tokens(codes.first(sizes.images), sizes)
     yield _robustness(codes.first(sizes.moved), sizes)
@@ -116,7 +115,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     yield followed(codes.first(sizes.moved))
 
 
-def _cell(codes: Codes, table: str, **fields: Any) -> Cell:
+def _cell(codes: MovedCodes, table: str, **fields: Any) -> Cell:
     about = {"training": len(codes.training), "x_T": "random", **fields}
     if isinstance(source := getattr(codes.at.system, "source", None), Path):
         about["checkpoint"] = names_of(source)
@@ -124,7 +123,7 @@ def _cell(codes: Codes, table: str, **fields: Any) -> Cell:
     return Cell(codes.at.context, table, codes.at, split=split, n=n, fields=about)
 
 
-def _between(codes: Codes) -> Measurement:
+def _between(codes: MovedCodes) -> Measurement:
     """iFID: on a great circle to the nearest by cosine, as its code does by default, and on a line.
 
     As in its code, Inception is given what is decoded neither clamped nor rounded to 8 bits.
@@ -140,13 +139,15 @@ def _between(codes: Codes) -> Measurement:
     return _distances(codes, _cell(codes, BETWEEN, **fields), moves, floats)
 
 
-def _tokens(codes: Codes, sizes: Sizes) -> Measurement:
+def _tokens(codes: MovedCodes, sizes: Sizes) -> Measurement:
     """pFID, of all images (beta = 1). Its published grid of alpha and delta is not known."""
     moves = {f"{n} nearest": partial(codes.perturbed, sizes.share, n) for n in sizes.neighbours}
     return _distances(codes, _cell(codes, TOKENS, alpha=sizes.share, beta=1), moves)
 
 
-def _distances(codes: Codes, cell: Cell, moves: Moves, floats: Sequence[str] = ()) -> Measurement:
+def _distances(
+    codes: MovedCodes, cell: Cell, moves: Moves, floats: Sequence[str] = ()
+) -> Measurement:
     """The distances of what is decoded after each move to the originals, by every network.
 
     The networks `floats` are given what is decoded as it is, the others 8 bits.
@@ -174,7 +175,7 @@ def _distances(codes: Codes, cell: Cell, moves: Moves, floats: Sequence[str] = (
     return _moved(codes, cell, moves, score, numbers, **described)
 
 
-def _robustness(codes: Codes, sizes: Sizes) -> Measurement:
+def _robustness(codes: MovedCodes, sizes: Sizes) -> Measurement:
     """The mean perceptual distance by which the image of a code moves."""
     network = codes.at.context.networks.perceptual
     moves = {f"noise {in_words(level)}": partial(codes.noised, level) for level in sizes.noise}
@@ -198,7 +199,7 @@ def _robustness(codes: Codes, sizes: Sizes) -> Measurement:
 
 
 def _moved(
-    codes: Codes,
+    codes: MovedCodes,
     cell: Cell,
     moves: Moves,
     score: Score,
@@ -221,11 +222,9 @@ def _moved(
             for move in moves:
                 at_move = cell.also(**part.fields, move=move).but(setting=move)
                 if move in ready:
-                    records = part.records(at_move, _arrays_of(move, computed[0]))
+                    yield from part.records(at_move, _arrays_of(move, computed[0]))
                 else:
-                    missing = Estimate(None, why=reasons[move])
-                    records = (at_move.record(metric, missing) for metric in part.metrics)
-                yield from records
+                    yield from at_move.missing(part.metrics, reasons[move])
         if computed:
             cell.draw(
                 f"{cell.table}-{{}}",
@@ -251,7 +250,7 @@ def _arrays_of(move: str, computed: Arrays) -> Arrays:
     }
 
 
-def _spectrum(codes: Codes) -> Measurement:
+def _spectrum(codes: MovedCodes) -> Measurement:
     """The mean divergence of each map of the code."""
     images = codes.images
     maps = [numbers for numbers in tensors(codes.of_images) if numbers.ndim == 4]
@@ -265,8 +264,7 @@ def _spectrum(codes: Codes) -> Measurement:
 
     def reduce() -> Iterator[Record]:
         if not maps or not maps[0].is_floating_point():
-            missing = Estimate(None, why="its code is no map of numbers")
-            yield blurred.record("spectrum_kl", missing)
+            yield from blurred.missing(["spectrum_kl"], "its code is no map of numbers")
             return
         seen = images.seen_by(codes.at.system)
         pieces = np.array_split(np.arange(len(images)), -(-len(images) // CHUNK))

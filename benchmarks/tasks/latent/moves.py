@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ Score = Callable[[Tensor, Tensor], Arrays]
 
 
 @dataclass(frozen=True)
-class Codes:
+class MovedCodes:
     """The semantic codes of images and of training images, and how they are moved.
 
     `of_images` and `of_training` belong to `images` and `training`. A code that cannot be moved in
@@ -40,11 +41,11 @@ class Codes:
     of_training: Semantic = field(repr=False)
 
     @classmethod
-    def of(cls, at: Solved, images: Selection, training: Selection) -> "Codes":
-        found = (at.context.codes.semantic(at.system, one) for one in (images, training))
-        return cls(at, images, training, *found)
+    def encoded(cls, at: Solved, images: Selection, training: Selection) -> "MovedCodes":
+        semantic = partial(at.context.codes.semantic, at.system)
+        return cls(at, images, training, semantic(images), semantic(training))
 
-    def first(self, count: int) -> "Codes":
+    def first(self, count: int) -> "MovedCodes":
         """The same of the first images."""
         return replace(self, images=replace(self.images, order=self.images.order[:count]))
 
@@ -132,13 +133,13 @@ class Codes:
 
         def compute() -> Arrays:
             codes, training = parts.flat(self.of_images), parts.flat(self.of_training)
-            nothing = sum(int((one.norm(dim=1) == 0).sum()) for one in (codes, training))
-            found = latent.nearest(codes, training, spherical).numpy()
-            return {"nearest": found, "nothing": np.array(nothing)}
+            norms = torch.cat([codes.norm(dim=1), training.norm(dim=1)])
+            nearest = latent.nearest(codes, training, spherical).numpy()
+            return {"nearest": nearest, "nothing": np.array(int((norms == 0).sum()))}
 
         unfitted = {"nearest": np.zeros((count, candidates), np.int64), "nothing": np.array(0)}
-        found = self._once("latent neighbours", compute, unfitted, n=count, spherical=spherical)
-        return torch.from_numpy(found["nearest"]), int(found["nothing"])
+        arrays = self._once("latent neighbours", compute, unfitted, n=count, spherical=spherical)
+        return torch.from_numpy(arrays["nearest"]), int(arrays["nothing"])
 
     def _moments(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each number over the training images."""
@@ -148,19 +149,21 @@ class Codes:
             training = parts.flat(self.of_training)
             return {"mean": training.mean(0).numpy(), "deviation": training.std(0).numpy()}
 
-        one = parts.flat(parts.index(self.of_training, slice(0, 1)))[0].numpy()
-        found = self._once("latent moments", compute, {"mean": one, "deviation": one})
-        return torch.from_numpy(found["mean"]), torch.from_numpy(found["deviation"])
+        first = parts.flat(parts.index(self.of_training, slice(0, 1)))[0].numpy()
+        moments = self._once("latent moments", compute, {"mean": first, "deviation": first})
+        return torch.from_numpy(moments["mean"]), torch.from_numpy(moments["deviation"])
 
-    def _once(self, work: str, compute: Callable[[], Arrays], none: Arrays, **more: Any) -> Arrays:
-        """What all codes together decide, from the store; a dry run, which computes none, takes `none`."""
-        key = self.at.context.codes.key(work, self.at.system, self.images) | more
+    def _once(
+        self, work: str, compute: Callable[[], Arrays], unfitted: Arrays, **choices: int
+    ) -> Arrays:
+        """What all codes together decide, from the store; a dry run takes `unfitted` instead."""
+        key = self.at.context.codes.key(work, self.at.system, self.images) | choices
         key |= {"training": self.training.key | {"n": len(self.training)}}
-        return self.at.context.store.once(key, compute, lambda: none)
+        return self.at.context.store.once(key, compute, lambda: unfitted)
 
 
 def decoded(
-    cell: Cell, codes: Codes, moves: Mapping[str, Move], score: Score, **more: Any
+    cell: Cell, codes: MovedCodes, moves: Mapping[str, Move], score: Score, **more: Any
 ) -> Computation:
     """The scores of what is decoded from the codes after each of `moves`: "MOVE SCORE", [N, ...].
 
@@ -177,16 +180,16 @@ def decoded(
             return at.decode(at.random(moved, indices))
 
         unmoved = made(codes.unmoved(positions))
-        found: Arrays = {}
+        arrays: Arrays = {}
         rows = [images.batch(positions), unmoved]
         for name, move in moves.items():
             if name != UNMOVED:
                 rows.append(made(move(positions)))
             scores = score(unmoved if name == UNMOVED else rows[-1], unmoved)
-            found |= {f"{name} {of}": values for of, values in scores.items()}
-        return found | {"preview": preview(positions, torch.stack(rows, 1), PREVIEW)}
+            arrays |= {f"{name} {score_name}": values for score_name, values in scores.items()}
+        return arrays | {"preview": preview(positions, torch.stack(rows, 1), PREVIEW)}
 
     training = codes.training.key | {"n": len(codes.training)}
     given = {"training_images": training, "moves": list(moves), **more}
-    what = f"{len(moves)} moves of codes"
-    return cell.computation("latent", what, images, compute, **given)
+    title = f"{len(moves)} moves of codes"
+    return cell.computation("latent", title, images, compute, **given)

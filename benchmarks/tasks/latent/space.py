@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,17 +12,15 @@ from torch.nn.functional import avg_pool2d, pad
 
 from benchmarks.core.images import Selection
 from benchmarks.metrics.codes.data import Codes, LabelColumns
-from benchmarks.metrics.codes.errors import undefined
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.metrics.latent import estimate_equivariance
 from benchmarks.plugin import Arrays, Cell, Context, Measurement, Record, System
 from benchmarks.systems.protocol.base import STOCHASTIC, Code
 from benchmarks.systems.protocol.parts import tensors
-from benchmarks.tasks.latent.moves import Codes as MovedCodes
+from benchmarks.tasks.latent.moves import MovedCodes
 from benchmarks.tasks.latent.panel import CAPTION, COLUMNS, panel
 from benchmarks.tasks.shared.stored_estimates import plain_record
 from diffae.system.errors import UserError
-from reports.records.estimate import Estimate
 
 SPACE, FOLLOWS = "latent_space", "latent_equivariance"
 OfSpace = Literal[
@@ -39,16 +37,16 @@ TOKENS = "its code consists of tokens"
 def of_space(context: Context, system: System, names: Sequence[OfSpace], count: int) -> Measurement:
     """Numbers of the codes of training images, of each map of a code that has several."""
     images = context.select("train", count)
-    parts = tensors(context.codes.semantic(system, images))
+    maps = tensors(context.codes.semantic(system, images))
 
     def reduce() -> Iterator[Record]:
         panels: dict[str, Tensor] = {}
-        for number, part in enumerate(parts, 1):
-            setting = f"{number}, {part.shape[2]} px" if len(parts) > 1 and part.ndim == 4 else ""
+        for number, part in enumerate(maps, 1):
+            setting = f"{number}, {part.shape[2]} px" if len(maps) > 1 and part.ndim == 4 else ""
             shape = " x ".join(map(str, part.shape[1:]))
             cell = Cell(context, SPACE, system, setting=setting, fields={"codes": shape})
             if not part.is_floating_point():
-                yield from (cell.record(name, undefined(TOKENS)) for name in names)
+                yield from cell.missing(names, TOKENS)
                 continue
             codes = _codes(images, part)
             for name in names:
@@ -58,10 +56,13 @@ def of_space(context: Context, system: System, names: Sequence[OfSpace], count: 
             with suppress(UserError):  # that all codes are the same, as the records say
                 panels[setting or "code"] = panel(codes)
         if panels:
-            heads, title = tuple(panels) if len(panels) > 1 else (), "the space of codes"
-            drawn: dict[str, Any] = {"rows": heads, "columns": COLUMNS, "caption": CAPTION}
             Cell(context, SPACE, system).draw(
-                "latent_space-{}", title, list(panels.values()), **drawn
+                "latent_space-{}",
+                "the space of codes",
+                list(panels.values()),
+                rows=tuple(panels) if len(panels) > 1 else (),
+                columns=COLUMNS,
+                caption=CAPTION,
             )
 
     return Measurement([], reduce)
@@ -97,14 +98,14 @@ def followed(codes: MovedCodes) -> Measurement:
     """
     at, images = codes.at, codes.images
     system, side = at.system, images.seen_by(at.system).dataset.image_size
-    every = tensors(codes.of_images)
-    reasons = dict.fromkeys(MOVES, "" if all(x.is_floating_point() for x in every) else TOKENS)
-    coarsest = max((side / one.shape[2] for one in every if one.ndim == 4), default=0.0)
+    maps = tensors(codes.of_images)
+    reasons = dict.fromkeys(MOVES, "" if all(x.is_floating_point() for x in maps) else TOKENS)
+    coarsest = max((side / x.shape[2] for x in maps if x.ndim == 4), default=0.0)
     if not coarsest or coarsest % 1:
         reasons[CELL] = reasons[CELL] or "its code has no cells of whole pixels"
     if system.stride is None or side // 2 % system.stride:
         reasons[HALF] = reasons[HALF] or f"it takes images of {side} px only"
-    decodes = "its code has no places" if any(x.ndim != 4 for x in every) else ""
+    decodes = "its code has no places" if any(x.ndim != 4 for x in maps) else ""
     if STOCHASTIC in system.capabilities:
         decodes = decodes or "x_T would have to move too"
     of_decoder = {name: reason or decodes for name, reason in reasons.items() if name != PIXEL}
@@ -113,37 +114,33 @@ def followed(codes: MovedCodes) -> Measurement:
     move = partial(_moved, coarsest)
 
     def compute(positions: np.ndarray) -> Arrays:
-        x, known = images.seen_by(system).batch(positions), codes.unmoved(positions)
-        found: Arrays = {}
+        x, unmoved = images.seen_by(system).batch(positions), codes.unmoved(positions)
+        arrays: Arrays = {}
         for name in (name for name, reason in reasons.items() if not reason):
-            each = tensors(system.encode_semantic(move(name, x, 1.0)))
-            pairs = [(a, move(name, b, side / b.shape[-1])) for a, b in zip(each, tensors(known), strict=True)]  # fmt: skip
-            found |= _compared(f"encoder, {name}", name, pairs)
-        decoded = at.system.decode(Code(known), at.T) if not all(of_decoder.values()) else x
+            encoded = tensors(system.encode_semantic(move(name, x, 1.0)))
+            expected = [move(name, z, side / z.shape[-1]) for z in tensors(unmoved)]
+            arrays |= _compared(f"encoder, {name}", name, encoded, expected)
+        decoded = at.system.decode(Code(unmoved), at.T) if not all(of_decoder.values()) else x
         for name in (name for name, reason in of_decoder.items() if not reason):
-            moved = [move(name, one, side / one.shape[-1]) for one in tensors(known)]
-            code = Code(moved[0] if isinstance(known, Tensor) else tuple(moved))
-            pairs = [(system.decode(code, at.T), move(name, decoded, 1.0))]
-            found |= _compared(f"decoder, {name}", name, pairs, round(coarsest))
-        return found
+            moved = [move(name, z, side / z.shape[-1]) for z in tensors(unmoved)]
+            code = Code(moved[0] if isinstance(unmoved, Tensor) else tuple(moved))
+            pair = [system.decode(code, at.T)], [move(name, decoded, 1.0)]
+            arrays |= _compared(f"decoder, {name}", name, *pair, round(coarsest))
+        return arrays
 
-    def reduce(*found: Arrays) -> Iterator[Record]:
-        for who, moves in sides.items():
+    def reduce(*computed: Arrays) -> Iterator[Record]:
+        for network, moves in sides.items():
             for name, reason in moves.items():
-                of = cell.but(setting=f"{who}, {name}")
+                setting = f"{network}, {name}"
                 if reason:
-                    yield of.record("equivariance", Estimate(None, why=reason))
+                    yield from cell.missing(["equivariance"], reason, setting=setting)
                     continue
-                moved, expected = (
-                    found[0][f"{of.setting} {side}"] for side in ("moved", "expected")
-                )
-                for metric, estimate in estimate_equivariance(
-                    moved, expected, images.units
-                ).items():
-                    yield of.record(metric, estimate)
+                moved, expected = (computed[0][f"{setting} {x}"] for x in ("moved", "expected"))
+                estimates = estimate_equivariance(moved, expected, images.units)
+                yield from cell.records(estimates, setting=setting)
 
-    what = "moved images, encoded; and moved codes, decoded"
-    wanted = [cell.computation("equivariance", what, images, compute)]
+    title = "moved images, encoded; and moved codes, decoded"
+    wanted = [cell.computation("equivariance", title, images, compute)]
     refused = all(reason for moves in sides.values() for reason in moves.values())
     return Measurement([] if refused else wanted, reduce)
 
@@ -163,16 +160,18 @@ def _moved(coarsest: float, name: str, maps: Tensor, pixels: float) -> Tensor:
 
 
 def _compared(
-    what: str, move: str, pairs: Sequence[tuple[Tensor, Tensor]], border: int = 1
+    setting: str,
+    move: str,
+    moved: Sequence[Tensor],
+    expected: Sequence[Tensor],
+    border: int = 1,
 ) -> Arrays:
-    """Pairs as they are compared, each N x d in one row: of shifts without the border of all maps."""
+    """Maps as they are compared, N x d for all of a code: of shifts without the border."""
 
-    def flat(maps: Tensor) -> Tensor:
-        shifts = maps.ndim == 4 and move in (CELL, PIXEL)
-        inside = maps[..., border:-border, border:-border] if shifts else maps
-        return inside.cpu().float().flatten(1)
+    def flat(maps: Sequence[Tensor]) -> np.ndarray:
+        if move in (CELL, PIXEL):
+            inside = slice(border, -border)
+            maps = [x[..., inside, inside] if x.ndim == 4 else x for x in maps]
+        return torch.cat([x.cpu().float().flatten(1) for x in maps], dim=1).numpy()
 
-    moved, expected = (
-        torch.cat([flat(one) for one in of], dim=1) for of in zip(*pairs, strict=True)
-    )
-    return {f"{what} moved": moved.numpy(), f"{what} expected": expected.numpy()}
+    return {f"{setting} moved": flat(moved), f"{setting} expected": flat(expected)}

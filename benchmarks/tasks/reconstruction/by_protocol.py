@@ -106,8 +106,8 @@ def _departures(case: ImageCase, system: System, context: Context) -> list[str]:
     posterior = system.describe().get("posterior", pixels.posterior)
     if posterior != pixels.posterior:
         add = f"add #posterior={pixels.posterior} to the checkpoint"
-        theirs = f"its code decodes the posterior's {pixels.posterior}"
-        departures.append(f"{theirs}, this run its {posterior}: {add}")
+        decoded = f"its code decodes the posterior's {pixels.posterior}"
+        departures.append(f"{decoded}, this run its {posterior}: {add}")
     return departures
 
 

@@ -90,10 +90,13 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     for network in networks:  # of the originals, so that a dry run counts them
         context.codes.real_features(images, network)
     shown: dict[str, Tensor] = {}
-    for way in _ways(context, sizes, system, images):
-        compared = ("kernel distance", "overlap") if way.in_table1 else ()
-        fits = [work for of in compared for work in comparisons(len(networks), of, n, n)]
-        yield Measurement([way.computation], partial(_reduced, way, shown), fits)
+    for reconstruction in _reconstructions(context, sizes, system, images):
+        fits = []
+        if reconstruction.in_table1:
+            for title in ("kernel distance", "overlap"):
+                fits += comparisons(len(networks), title, n, n)
+        reduce = partial(_reduced, reconstruction, shown)
+        yield Measurement([reconstruction.computation], reduce, fits)
     at = Solved.of(context, system, sizes.solver, None)
     yield Measurement([], partial(_rest, at, images, shown))
     if context.options.keep:
@@ -101,8 +104,8 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to reconstruct the images, and the tables that show it; `setting` says how x_T is found,
+class Reconstruction:
+    """How the images are reconstructed, and the tables that show it; `setting` says how x_T is found,
     and `keep` how much of a code is decoded (None: all).
     """
 
@@ -183,7 +186,9 @@ class Way:
         return system.decode(code, at.T, **({"keep": self.keep} if self.keep else {})).cpu()
 
 
-def _ways(context: Context, sizes: Sizes, system: System, images: Selection) -> Iterator[Way]:
+def _reconstructions(
+    context: Context, sizes: Sizes, system: System, images: Selection
+) -> Iterator[Reconstruction]:
     solved = partial(Solved.of, context, system)
     ours, beside = solved(sizes.solver, None), solved(sizes.beside, None)
     by_calls = (BY_CALLS,) if ours.system.solver is not None else ()
@@ -193,15 +198,16 @@ def _ways(context: Context, sizes: Sizes, system: System, images: Selection) -> 
         by_protocol = ByProtocol(context) if setting == settings[0] else None
         if not system.iterative:
             at = solved(sizes.solver, None, inverts=inverts)
-            yield Way(at, images, setting, (TABLE1,), by_protocol)
+            yield Reconstruction(at, images, setting, (TABLE1,), by_protocol)
             continue
         for steps in sizes.steps:
             at, largest = solved(sizes.solver, steps, inverts=inverts), steps == max(sizes.steps)
             tables = (TABLE2, TABLE1, *by_calls) if largest else (TABLE2, *by_calls)
-            yield Way(at, images, setting, tables, by_protocol if largest else None)
+            yield Reconstruction(at, images, setting, tables, by_protocol if largest else None)
         if beside.system.solver != ours.system.solver:
             for steps in sizes.beside_steps:
-                yield Way(solved(sizes.beside, steps, inverts=inverts), images, setting, by_calls)
+                at = solved(sizes.beside, steps, inverts=inverts)
+                yield Reconstruction(at, images, setting, by_calls)
 
 
 def _settings(system: System) -> tuple[str, ...]:
@@ -212,22 +218,25 @@ def _settings(system: System) -> tuple[str, ...]:
     return (INVERTED,)  # without z_sem a random x_T reconstructs nothing
 
 
-def _reduced(way: Way, shown: dict[str, Tensor], scores: Arrays) -> Iterator[Record]:
-    """The numbers of one way. The first few reconstructions of Table 1 are added to `shown`."""
-    if way.keeps:
-        _save_reconstructions(way)
-    for table in way.tables:
-        yield from _rows(way.cell.but(table=table), way, scores)
-    if way.by_protocol:
-        yield from way.by_protocol.records(way.at, way.images, scores)
-    if way.in_table1:
-        shown[way.setting] = torch.from_numpy(scores["preview"])
-        if way.setting != RANDOM:
-            _save_worst(way.cell.but(setting=""), way.at, way.images, scores)
+def _reduced(
+    reconstruction: Reconstruction, shown: dict[str, Tensor], scores: Arrays
+) -> Iterator[Record]:
+    """The numbers of a reconstruction. The first few images of Table 1 are added to `shown`."""
+    at, images = reconstruction.at, reconstruction.images
+    if reconstruction.keeps:
+        _save_reconstructions(reconstruction)
+    for table in reconstruction.tables:
+        yield from _rows(reconstruction.cell.but(table=table), reconstruction, scores)
+    if reconstruction.by_protocol:
+        yield from reconstruction.by_protocol.records(at, images, scores)
+    if reconstruction.in_table1:
+        shown[reconstruction.setting] = torch.from_numpy(scores["preview"])
+        if reconstruction.setting != RANDOM:
+            _save_worst(reconstruction.cell.but(setting=""), at, images, scores)
 
 
 def _rest(at: Solved, images: Selection, shown: Mapping[str, Tensor]) -> Iterator[Record]:
-    """The sheet of all ways, and the use of each codebook on the images if there are any."""
+    """The sheet of all reconstructions, and the use of each codebook on the images if there are any."""
     cell = Cell(at.context, CODEBOOKS, at.system)
     cell.draw(
         "reconstruction-{}",
@@ -238,8 +247,7 @@ def _rest(at: Solved, images: Selection, shown: Mapping[str, Tensor]) -> Iterato
     )
     cell = cell.but(split=images.split, n=len(images)).also(split=images.split)
     for name, counts in counts_of_codes(at, images).items():
-        for metric, estimate in codebooks.use(counts, images.units).items():
-            yield cell.but(setting=name).record(metric, estimate)
+        yield from cell.records(codebooks.use(counts, images.units), setting=name)
 
 
 def counts_of_codes(at: Solved, images: Selection) -> dict[str, NDArray[np.int64]]:
@@ -271,37 +279,35 @@ def _of_lengths(context: Context, sizes: Sizes, system: System, images: Selectio
     """The first of each code, as much as --keep says. x_T is drawn, as it may hold what is left out."""
     lengths = system.lengths or ()
     at = Solved.of(context, system, sizes.solver, max(sizes.steps), inverts=False)
-    way = Way(at, images, _settings(system)[-1], (BY_LENGTH,))
-    ways = [replace(way, keep=keep) for keep in context.options.keep if keep in lengths]
+    whole = Reconstruction(at, images, _settings(system)[-1], (BY_LENGTH,))
+    kept = [replace(whole, keep=keep) for keep in context.options.keep if keep in lengths]
 
     def reduce(*arrays: Arrays) -> Iterator[Record]:
-        for shorter, scores in zip(ways, arrays, strict=True):
+        for shorter, scores in zip(kept, arrays, strict=True):
             yield from _rows(shorter.cell, shorter, scores)
-        for (shorter, scores), (longer, more) in pairwise(zip(ways, arrays, strict=True)):
+        for (shorter, scores), (longer, more) in pairwise(zip(kept, arrays, strict=True)):
             shares = pairs.worse_with_more(scores["mse"], more["mse"], images.units)
-            cell = shorter.cell.also(longer=longer.keep)
-            for metric, share in shares.items():
-                yield cell.record(metric, share)
+            yield from shorter.cell.also(longer=longer.keep).records(shares)
         for keep in context.options.keep if lengths else (None,):
             if keep not in lengths:
-                cell = way.cell.but(setting=str(keep or ""))
-                yield cell.record("worse_with_more", pairs.no_other_length(lengths))
-        if ways:
+                missing = pairs.no_other_length(lengths)
+                yield whole.cell.record("worse_with_more", missing, setting=str(keep or ""))
+        if kept:
             shown = [torch.from_numpy(scores["preview"]) for scores in arrays]
-            way.cell.draw(
+            whole.cell.draw(
                 "reconstruction-by-length-{}",
                 "reconstruction by length of the code",
                 [images.batch(np.arange(PREVIEW)[: len(images)]), *shown],
-                rows=("input", *(f"first {way.keep}" for way in ways)),
+                rows=("input", *(f"first {shorter.keep}" for shorter in kept)),
                 caption="The first held-out images, none chosen, from the first of their codes alone.",
             )
 
-    return Measurement([way.computation for way in ways], reduce)
+    return Measurement([shorter.computation for shorter in kept], reduce)
 
 
-def _rows(cell: Cell, way: Way, scores: Arrays) -> Iterator[Record]:
+def _rows(cell: Cell, reconstruction: Reconstruction, scores: Arrays) -> Iterator[Record]:
     """The rows of one table."""
-    images, perceptual = way.images, cell.context.networks.perceptual
+    images, perceptual = reconstruction.images, cell.context.networks.perceptual
     if cell.table == TABLE1:
         yield from _of_table1(cell, images, scores)
     described = {name: DESCRIBED[name] for name in ("ssim", "ssim_valid")}
@@ -310,11 +316,8 @@ def _rows(cell: Cell, way: Way, scores: Arrays) -> Iterator[Record]:
     seen_as = {"lpips": perceptual.metric_name}
     names = [seen_as.get(name, name) for name in OF_PAIRS if name in shown and name != "ms_ssim"]
     means = pairs.estimates({name: scores[name] for name in names}, images.units)
-    for metric, estimate in means.items():
-        yield of_images.record(metric, estimate)
-    for metric, size in way.sizes.items():
-        if metric in shown:
-            yield of_images.record(metric, size)
+    sizes = {metric: size for metric, size in reconstruction.sizes.items() if metric in shown}
+    yield from of_images.records(means | sizes)
 
 
 def _of_table1(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Record]:
@@ -324,16 +327,14 @@ def _of_table1(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Record
     """
     context, side = cell.context, cell.context.dataset.image_size
     for network in context.networks.features:
-        of = cell.also(originals="the same images", **network.describe())
+        of_sets = cell.also(originals="the same images", **network.describe())
         both = scores[network.array], context.codes.real_features(images, network)
         decoded, originals = (side_of(context, images, features) for features in both)
-        yield from set_records(of, network, OF_SETS, decoded, originals)
-    of = cell.also(ms_ssim=DESCRIBED["ms_ssim"])
+        yield from set_records(of_sets, network, OF_SETS, decoded, originals)
+    ms_ssim = {"ms_ssim": pairs.no_ms_ssim(side, side)}
     if "ms_ssim" in scores:
-        mean = pairs.estimates({"ms_ssim": scores["ms_ssim"]}, images.units)["ms_ssim"]
-        yield of.record("ms_ssim", mean)
-    else:
-        yield of.record("ms_ssim", pairs.no_ms_ssim(side, side))
+        ms_ssim = pairs.estimates({"ms_ssim": scores["ms_ssim"]}, images.units)
+    yield from cell.also(ms_ssim=DESCRIBED["ms_ssim"]).records(ms_ssim)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -378,11 +379,13 @@ def _save_inputs(context: Context, images: Selection) -> None:
         save_images(context.images / INPUTS, pixels, indices.tolist())  # type: ignore[operator]
 
 
-def _save_reconstructions(way: Way) -> None:
+def _save_reconstructions(reconstruction: Reconstruction) -> None:
     """Save the decoded images, one chunk at a time: they may be many."""
-    context, images = way.at.context, way.images
-    name = f"{way.at.system.name}{'-random' if way.setting == RANDOM else ''}"
-    for first, chunk in enumerate(context.store.chunks(way.computation)):
+    at, images = reconstruction.at, reconstruction.images
+    context, name = at.context, at.system.name
+    if reconstruction.setting == RANDOM:
+        name += "-random"
+    for first, chunk in enumerate(context.store.chunks(reconstruction.computation)):
         indices = images.order[first * CHUNK :][: len(chunk[KEPT])].tolist()
         save_images(context.images / name, chunk[KEPT], indices)  # type: ignore[operator]
 

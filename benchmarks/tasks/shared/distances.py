@@ -58,9 +58,9 @@ def set_records(
     frechet_error: bool = True,
 ) -> Iterator[Record]:
     """The records of `set_estimates`."""
-    estimates = set_estimates(cell.context, network, metrics, samples, reference, frechet_error)
-    for name, estimate in estimates.items():
-        yield cell.record(name, estimate)
+    return cell.records(
+        set_estimates(cell.context, network, metrics, samples, reference, frechet_error)
+    )
 
 
 def _group_estimates(

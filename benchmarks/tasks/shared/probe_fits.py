@@ -54,6 +54,11 @@ def selections(context: Context) -> tuple[Selection, Selection, Selection]:
     return train, valid, test
 
 
+def counts_of_splits(context: Context) -> dict[str, int]:
+    """The numbers of training, validation and test images, as fields of a protocol."""
+    return {f"n_{images.split}": len(images) for images in selections(context)}
+
+
 def fit(context: Context, system: System, exclusive: bool = False) -> LinearProbe:
     """The probe of a system's semantic code, with the C that scores best on the validation split.
 

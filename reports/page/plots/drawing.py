@@ -123,7 +123,7 @@ def series_of(
 
 def are_few(series: Iterable[Series]) -> bool:
     """Whether the points are so few that a table shows them better."""
-    return sum(len(one.points) for one in series) < FEWEST
+    return sum(len(line.points) for line in series) < FEWEST
 
 
 def in_words(series: Iterable[Series], where: Callable[[float], str]) -> str:

@@ -139,7 +139,7 @@ def against(
     lines = drawing.series_of(merged, records, x, fields)
     places = [{p.x for p in line.points} for line in lines]
     values = sorted(set().union(*places))
-    if len(values) < 2 or (drawing.are_few(lines) and all(len(one) < 2 for one in places)):
+    if len(values) < 2 or (drawing.are_few(lines) and all(len(place) < 2 for place in places)):
         return
     floors = [r for r in records if is_floor(r) and x(r) is None]
     levels = {r.setting or r.system: r.value or 0.0 for r in floors}

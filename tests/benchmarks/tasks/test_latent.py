@@ -29,7 +29,7 @@ from benchmarks.tasks.latent.latent import (
     SPHERICAL,
     UNMOVED,
 )
-from benchmarks.tasks.latent.moves import Codes
+from benchmarks.tasks.latent.moves import MovedCodes
 from diffae.diffusion import noise
 
 IMAGES, TRAINING, MOVED = 30, 40, 12
@@ -123,7 +123,7 @@ def measured(context, system):
 def codes_of(context, system):
     images, training = context.select("test", IMAGES), context.select("train", TRAINING)
     at = Solved.of(context, systems.as_system(system), None, None)
-    return Codes.of(at, images, training)
+    return MovedCodes.encoded(at, images, training)
 
 
 def images_of(selection):
