@@ -150,7 +150,9 @@ def test_the_error_of_dci_is_that_of_fits_without_each_block(rows, monkeypatch):
             fits = [GradientBoostingClassifier(random_state=0).fit(x[fitted], f[fitted]) for f in y.T]  # fmt: skip
             right = [fit.score(x[scored], f[scored]) for fit, f in zip(fits, y.T, strict=True)]
             each.append(np.array([[*fit.feature_importances_, r] for fit, r in zip(fits, right, strict=True)]).T)  # fmt: skip
-        for name, score in zip(values, np.mean([dci.scores(fold) for fold in each], 0), strict=True):
+        for name, score in zip(
+            values, np.mean([dci.scores(fold) for fold in each], 0), strict=True
+        ):
             values[name].append(score)
     scored = np.unique(np.concatenate([p.test for p in dci.Dci(rows=rows).folds(codes, 0)]))
     for name, (whole, *without) in values.items():
