@@ -28,7 +28,6 @@ from benchmarks.metrics.codes.data import Codes, LabelColumns
 from benchmarks.metrics.codes.errors import undefined
 from benchmarks.metrics.codes.invariant.curves import code_length, few_labels
 from benchmarks.metrics.codes.schema import BOUND_TO_AXES, NUMBERS, SPACE, named
-from benchmarks.metrics.codes.space import places
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
@@ -96,8 +95,8 @@ def number(name: str, codes: Codes, seed: int) -> Estimate:
     """A number of codes; of mixed ones, and where it is slow, of fewer dimensions or labels."""
     width = AXES if name in BOUND_TO_AXES else 512 if len(codes.values) == 500 else WIDE
     if name in SPACE and codes.values.shape[1] > WIDE:
-        width = WIDE if name in places.NUMBERS or len(codes.values) > 500 else AXES
-        codes = replace(codes, shape=MAPS if name in places.NUMBERS else None)
+        width = WIDE if NUMBERS[name].channels or len(codes.values) > 500 else AXES
+        codes = replace(codes, shape=MAPS if NUMBERS[name].channels else None)
     some, labels = list(FEW.get(name, range(15))), codes.labels
     names, kinds = ([one[k] for k in some] for one in (labels.names, labels.kinds))
     labels = LabelColumns(labels.values[:, some], tuple(names), tuple(kinds))

@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from diffae.system.errors import UserError
 
@@ -224,11 +223,15 @@ def t_quantile(p: float, df: float) -> float:
 
     SciPy's distribution objects give the same, a hundred times slower.
     """
+    from scipy import special
+
     return float(special.ndtri(p) if math.isinf(df) else special.stdtrit(df, p))
 
 
 def t_tail(x: float, df: float) -> float:
     """The probability that Student's t is above `x`."""
+    from scipy import special
+
     return float(special.ndtr(-x) if math.isinf(df) else special.stdtr(df, -x))
 
 

@@ -15,8 +15,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from scipy.optimize import brentq
-
 from diffae.system.errors import UserError, naming
 from diffae.system.files import hash_of, read_text
 from diffae.system.whole import write_whole
@@ -286,6 +284,8 @@ def _estimate(
 
 def _degrees_of_freedom(stderr: float, half: float) -> float:
     """The degrees of freedom of a standard error whose 95 % interval has this half width."""
+    from scipy.optimize import brentq
+
     if not stderr:
         return math.inf
     quantile = half / stderr

@@ -24,8 +24,7 @@ def record(n=None, **changes):
         "steps": 100,
         "metric": "ssim",
     }
-    estimate = Estimate(0.98, n=n)
-    return Record(**(base | changes), estimate=estimate)
+    return Record(**(base | changes), estimate=Estimate(0.98, n=n))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from PIL import Image
 from benchmarks import measure
 from diffae.data import open_dataset
 from diffae.data.transforms import decode, decode_plainly
+from reports.records.estimate import Estimate
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
@@ -18,10 +19,11 @@ def test_a_row_counts_the_images_with_alpha(tmp_path, mode, monkeypatch):
     for index in range(4):
         Image.fromarray(pixels).convert(mode).save(tmp_path / "set" / f"{index}.png")
     context = small_context(open_dataset(tmp_path / "set", 16), tmp_path)
-    row = context.record("reconstruction", "table", "x", "mse", 0.5, note="as it is")
+    row = context.record("reconstruction", "table", "x", "mse", Estimate(0.5), note="as it is")
     said = "; 4 of 4 images have transparency, laid on white" if mode == "RGBA" else ""
     assert row.note == "as it is" + said
-    assert context.record("reconstruction", "table", "x", "mse", None, note="none").note == "none"
+    row = context.record("reconstruction", "table", "x", "mse", Estimate(None), note="none")
+    assert row.note == "none"
 
 
 # ----------------------------------------------------------------------------------------------

@@ -142,7 +142,7 @@ def test_the_error_of_dci_is_that_of_fits_without_each_block(rows, monkeypatch):
     y = table((2, 2), copies=15)
     x = y + 0.6 * np.random.default_rng(0).normal(size=y.shape)
     codes = labelled(x, y, persons=np.sqrt(np.arange(60) * 8).astype(int))
-    blocks, values = blocks_of(codes, 3), {name: [] for name in dci.SCORES}
+    blocks, values = blocks_of(codes, 3), []
     for block in (None, 0, 1, 2):
         each = []
         for part in dci.Dci(rows=rows).folds(codes, 0):
@@ -150,10 +150,9 @@ def test_the_error_of_dci_is_that_of_fits_without_each_block(rows, monkeypatch):
             fits = [GradientBoostingClassifier(random_state=0).fit(x[fitted], f[fitted]) for f in y.T]  # fmt: skip
             right = [fit.score(x[scored], f[scored]) for fit, f in zip(fits, y.T, strict=True)]
             each.append(np.array([[*fit.feature_importances_, r] for fit, r in zip(fits, right, strict=True)]).T)  # fmt: skip
-        for name, score in dci.SCORES.items():
-            values[name].append(np.mean([score(one) for one in each]))
+        values.append(np.mean([dci.scores(fold) for fold in each], axis=0))
     scored = np.unique(np.concatenate([p.test for p in dci.Dci(rows=rows).folds(codes, 0)]))
-    for name, (whole, *without) in values.items():
+    for name, (whole, *without) in zip(dci.GROUPS[0].metrics, np.transpose(values), strict=True):
         found = measure(name, codes, protocol(name, rows=rows), 0)
         assert found.value == pytest.approx(whole) and found.stderr > 0
         wanted = by_blocks(whole, without, blocks[scored])
