@@ -39,6 +39,18 @@ class CodeGroup(Group):
     error_over: str = ""
 
 
+def several(
+    metrics: tuple[str, ...],
+    estimate: Callable[[Codes, Any, int], Mapping[str, Estimate]],
+    section: type,
+    kinds: tuple[Kind, ...] = (),
+    **traits: Any,
+) -> CodeGroup:
+    """The group of metrics that share their work; `traits` are further fields of the group."""
+    needs: Needs = "codes and labels" if kinds else "codes"
+    return CodeGroup(metrics, needs, estimate, section, kinds, **traits)
+
+
 def single(
     metric: str,
     estimate: Callable[[Codes, Any, int], Estimate],
@@ -46,13 +58,12 @@ def single(
     kinds: tuple[Kind, ...] = (),
     **traits: Any,
 ) -> CodeGroup:
-    """The group of a metric that shares its work with no other; `traits` are further fields of the group."""
+    """The group of a metric that shares its work with no other."""
 
     def alone(codes: Codes, choices: Any, seed: int) -> dict[str, Estimate]:
         return {metric: estimate(codes, choices, seed)}
 
-    needs: Needs = "codes and labels" if kinds else "codes"
-    return CodeGroup((metric,), needs, alone, section, kinds, **traits)
+    return several((metric,), alone, section, kinds, **traits)
 
 
 def by_metric(groups: Iterable[CodeGroup]) -> dict[str, CodeGroup]:

@@ -199,9 +199,7 @@ def _variance_by_bank(
     variances = []
     for draw in range(DRAWS):
         half = torch.as_tensor(blocks_of(codes, 2, draw)[bank] > 0)[near[0]]
-        orders = [
-            torch.argsort(last, dim=1, stable=True) for last in (half.int(), 1 - half.int())
-        ]
+        orders = [torch.argsort(last, dim=1, stable=True) for last in (half.int(), 1 - half.int())]
         first, second = (mean((near[0].gather(1, o), near[1].gather(1, o))) for o in orders)
         difference = first.minus(second)
         squares = (difference.value or 0.0) ** 2 - (difference.stderr or 0.0) ** 2

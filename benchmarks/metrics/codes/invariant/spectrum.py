@@ -16,7 +16,7 @@ from scipy.special import entr
 
 from benchmarks.metrics.codes.data import Codes, Floats, Ints
 from benchmarks.metrics.codes.errors import estimate_of_pairs, rows_and_halves
-from benchmarks.metrics.codes.number import CodeGroup
+from benchmarks.metrics.codes.number import several
 from benchmarks.metrics.sets.jackknife import influences
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
@@ -84,4 +84,4 @@ def _with_influences(
     return value, (each / count)[member]
 
 
-GROUPS = (CodeGroup(("rankme", "participation"), "codes", _estimate, Spectrum, one_scale=True),)
+GROUPS = (several(("rankme", "participation"), _estimate, Spectrum, one_scale=True),)

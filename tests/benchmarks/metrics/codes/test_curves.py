@@ -43,7 +43,10 @@ def test_few_labels_are_draws_of_the_rows_that_are_not_scored():
     assert curve["256 labels"].why == "needs 256 images to label; there are 150"
     assert curve["64 labels"].value == pytest.approx(np.mean(wanted), abs=1e-3)
     assert kinds(curve["64 labels"]) == ["images", "draws"] and curve["64 labels"].n == 150
-    assert curve["16 labels"].value < curve["64 labels"].value and curve["16 labels"].stderr > curve["64 labels"].stderr
+    assert (
+        curve["16 labels"].value < curve["64 labels"].value
+        and curve["16 labels"].stderr > curve["64 labels"].stderr
+    )
 
 
 def test_both_are_of_binary_labels():
