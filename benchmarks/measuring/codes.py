@@ -27,13 +27,12 @@ from numpy.typing import NDArray
 from benchmarks.measuring.by_protocol import Explanation, section
 from benchmarks.measuring.request import Answer, Request, answer_of, refusal
 from benchmarks.metrics.codes import schema
-from benchmarks.metrics.codes.cost import WIDEST, seconds
 from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, LabelColumns
 from benchmarks.metrics.codes.errors import LISTED, undefined
 from benchmarks.metrics.codes.explain import explained
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.metrics.codes.schema import CodeProtocol
-from benchmarks.metrics.codes.table import NUMBERS, estimates, fields, shared_by
+from benchmarks.metrics.codes.table import NUMBERS, WIDEST, estimates, fields, seconds, shared_by
 from diffae.data import npz
 from diffae.data.dataset import KINDS, SPLITS
 from diffae.data.names import Names, places_of_unnamed

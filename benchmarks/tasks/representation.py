@@ -15,6 +15,7 @@ The numbers, with their sources, are in `benchmarks.metrics.codes`.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -54,10 +55,9 @@ from benchmarks.plugin import (
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
 from benchmarks.tasks.shared.probe_fits import selections
-from benchmarks.tasks.shared.stored_estimates import plain_record, stored_estimates
+from benchmarks.tasks.shared.stored_estimates import codes_of, plain_record, stored_estimates
 from diffae.data import open_combinations
 from diffae.data.dataset import SPLITS
-from reports.records.estimate import Estimate
 
 TABLE, AXES = REPRESENTATION, "representation_axes"
 EVERY = "all images"
@@ -96,21 +96,18 @@ class Sizes:
 # Codes
 
 
-def codes_of(context: Context, values: Floats) -> Codes:
+def codes_of_splits(context: Context, values: Floats) -> Codes:
     """Codes [n, d] of the probes' training, validation and test images, in this order."""
     of_splits = selections(context)
     order = np.concatenate([images.order for images in of_splits])
     split = np.repeat(list(SPLITS.values()), list(map(len, of_splits)))
-    labels, persons = LabelColumns(*context.dataset.factors(order)), context.dataset.identities
-    who = None if persons is None else persons[order]
-    data = context.dataset.fingerprint
-    return Codes(values, labels, split, who, data=data, images=order)
+    return replace(codes_of(context.dataset, order, values), split=split)
 
 
 def of_system(context: Context, system: System) -> Codes:
     """What probes read of the system's codes."""
     features = [context.codes.features(system, images) for images in selections(context)]
-    return codes_of(context, torch.cat(features).double().numpy())
+    return codes_of_splits(context, torch.cat(features).double().numpy())
 
 
 def with_attributes(context: Context, codes: Codes) -> Codes:
@@ -129,8 +126,7 @@ def grid_of(context: Context, system: System) -> tuple[Selection, Codes] | None:
         return None
     images = select(data, "all", len(data), context.seed)
     values = context.codes.features(system, images).double().numpy()
-    labels, units = LabelColumns(*data.factors(images.order)), images.units
-    return images, Codes(values, labels, data=units.data, images=images.order)
+    return images, replace(codes_of(data, images.order, values), persons=None)
 
 
 def controls(codes: Codes, seed: int) -> dict[str, Codes]:
@@ -184,23 +180,15 @@ def _of_labels(cell: Cell, codes: Codes, system: System, sizes: Sizes) -> Iterat
     yield cell.also(probe=probe_fits.BINARY).record("auroc", mean, setting=MEAN)
     yield from _of_few_labels(cell, codes, sizes)
     choices = {"coded": sizes.coded, "orders": sizes.orders, "fit": FIT}
-    rows, seed = _coded(context, codes), context.seed
-
-    def length() -> Mapping[str, Estimate]:
-        return {"code_length": code_length(codes, seed, sizes.orders, rows)}
-
-    lengths = stored_estimates(context, "code_length", codes, length, **choices)
-    yield from cell.also(**choices).records(lengths, setting=MEAN, split="")
+    length = partial(code_length, codes, context.seed, sizes.orders, _coded(context, codes))
+    each = stored_estimates(context, "code_length", codes, length, **choices)
+    yield cell.also(**choices).record("code_length", each["code_length"], setting=MEAN, split="")
 
 
 def _of_few_labels(cell: Cell, codes: Codes, sizes: Sizes) -> Iterator[Record]:
     """AUROC by the number of labels; of more than there are images to label, the reason."""
-    seed, counts, draws = cell.context.seed, tuple(sizes.labels), sizes.draws
-
-    def curve() -> Mapping[str, Estimate]:
-        by_count = few_labels(codes, seed, counts, draws)
-        return {f"{count:,} labels": estimate for count, estimate in by_count.items()}
-
+    counts, draws = tuple(sizes.labels), sizes.draws
+    curve = partial(few_labels, codes, cell.context.seed, counts, draws)
     choices = {"labels": list(counts), "draws": draws, "C": 1.0, "fit": FIT}
     by_setting = stored_estimates(cell.context, "few_labels", codes, curve, **choices)
     for setting, estimate in by_setting.items():
@@ -256,7 +244,7 @@ def _apart(records: Mapping[str, Record]) -> str:
 def references(context: Context) -> Iterator[Record]:
     """What codes give that know nothing of the images: guesses by the labels' shares."""
     test = selections(context)[2]
-    codes = codes_of(context, np.zeros((sum(map(len, selections(context))), 1)))
+    codes = codes_of_splits(context, np.zeros((sum(map(len, selections(context))), 1)))
     assert codes.labels is not None
     labels, first = codes.labels, _coded(context, codes)
     of_test = codes.of(np.flatnonzero(codes.split == TEST)).labels

@@ -32,7 +32,10 @@ from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
 
-CURVES = {"few_labels": lambda *of: few_labels(*of, (64,))[64], "code_length": code_length}
+CURVES = {
+    "few_labels": lambda *of: few_labels(*of, (64,))["64 labels"],
+    "code_length": lambda *of: code_length(*of)["code_length"],
+}
 EVERY = (*NUMBERS, *CURVES)
 MOST, FEWEST = {500: 100, 5000: 40}, 8
 WIDE, AXES = 128, 16  # dimensions of mixed codes: at 5,000, and for numbers that are bound to axes

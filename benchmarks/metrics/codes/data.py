@@ -90,12 +90,6 @@ class Codes:
         images = np.arange(len(self.values)) if self.images is None else self.images
         return Units(self.data, images, self.persons)
 
-    def units_of(self, rows: Ints) -> Units:
-        """The independent units of the images in these rows."""
-        units = self.units
-        persons = None if units.persons is None else units.persons[rows]
-        return Units(units.data, units.images[rows], persons)
-
     @property
     def digests(self) -> tuple[str | None, ...]:
         """Hashes of the arrays, the kinds and names of labels, and the shape of maps, for keys of the store."""
@@ -108,16 +102,9 @@ class Codes:
         """The codes of these rows, with all that is known of them."""
         labels = self.labels and replace(self.labels, values=self.labels.values[rows])
         split = None if self.split is None else self.split[rows]
-        units = self.units_of(rows)
         persons = None if self.persons is None else self.persons[rows]
-        return replace(
-            self,
-            values=self.values[rows],
-            labels=labels,
-            split=split,
-            persons=persons,
-            images=np.asarray(units.images),
-        )
+        images = np.asarray(self.units.images[rows])
+        return Codes(self.values[rows], labels, split, persons, self.shape, self.data, images)
 
 
 # ----------------------------------------------------------------------------------------------

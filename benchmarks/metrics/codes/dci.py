@@ -18,7 +18,7 @@ from scipy.stats import entropy
 from benchmarks.metrics.codes import axes
 from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Ints, Split
 from benchmarks.metrics.codes.errors import blocks_of, jackknifed, no_jackknife
-from benchmarks.metrics.codes.number import CodeGroup
+from benchmarks.metrics.codes.number import several
 from reports.records.estimate import Estimate
 
 SOME_ROWS, SOME_AXES, STAGES = 500, 8, 5  # of fits that tell the time
@@ -120,4 +120,4 @@ def _estimate(codes: Codes, choices: Dci, seed: int) -> dict[str, Estimate]:
     }
 
 
-GROUPS = (CodeGroup(("dci_d", "dci_c", "dci_i"), "codes and labels", _estimate, Dci, DISCRETE),)
+GROUPS = (several(("dci_d", "dci_c", "dci_i"), _estimate, Dci, DISCRETE),)

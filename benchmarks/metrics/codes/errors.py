@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from benchmarks.metrics.codes.data import Codes, Floats, Ints
 from benchmarks.metrics.sets.jackknife import BLOCKS, influences
 from diffae.system.errors import UserError
-from reports.records.estimate import Error, Estimate, influences_of, influences_on_mean
+from reports.records.estimate import Error, Estimate, Influence, influences_of, influences_on_mean
 from reports.records.reading import few
 
 LISTED = 6  # names of labels in a note
@@ -16,8 +17,6 @@ LISTED = 6  # names of labels in a note
 # Of a fold: the scores [K] of labels, nan if undefined, the influence [n, K] of the rows that are
 # scored, and these rows [n].
 ScoredFold = tuple[Floats, Floats, Ints]
-# A number, the influence [n] of each row that is scored, these rows [n], and notes.
-Scored = tuple[float, Floats, Ints, tuple[str, ...]]
 
 ALL_SAME = "every label is the same on all rows that are fitted on, or scored"
 TOO_FEW_PERSONS = "no error: too few persons"
@@ -35,7 +34,7 @@ def estimate_on_rows(
 
     There is no error where an influence is not finite, or where there is one person.
     """
-    sources = codes.units_of(rows).influences(influence)
+    sources = codes.of(rows).units.influences(influence)
     return Estimate(float(value), sources, n=len(rows), notes=notes)
 
 
@@ -46,14 +45,20 @@ def estimate_over_fits(
 
     `draws` identifies what the fits were made of. A single fit gives no error.
     """
-    of_rows = codes.units_of(rows).influences(influence)
+    of_rows = codes.of(rows).units.influences(influence)
     of_fits = influences_on_mean(values, draws)
     sources = (*of_rows, *of_fits) if of_rows and of_fits else ()
     return Estimate(float(np.mean(values)), sources, n=len(rows), notes=notes)
 
 
-def mean_of_labels(folds: Sequence[ScoredFold], codes: Codes) -> Scored:
-    """The mean over labels, and over folds.
+def with_scaled_error(estimate: Estimate, scale: float) -> Estimate:
+    """The estimate with `scale` times its influences, and so its error."""
+    sources = tuple(Influence(s.units, scale * s.values) for s in estimate.influences)
+    return replace(estimate, influences=sources, error=None)
+
+
+def estimate_of_labels(folds: Sequence[ScoredFold], codes: Codes, *notes: str) -> Estimate:
+    """The mean over labels, and over folds, with its error over the rows that are scored.
 
     A label without a score in a fold is left out there. Raises UserError if none has one.
     """
@@ -68,15 +73,10 @@ def mean_of_labels(folds: Sequence[ScoredFold], codes: Codes) -> Scored:
     if len(names) != len(defined[0]):  # scores of other things, such as the classes of a label
         names = tuple(f"number {place}" for place in range(len(defined[0])))
     listed = ", ".join(few([names[place] for place in left_out], LISTED))
-    notes = (f"labels with one value in a part, left out: {listed}",) if left_out else ()
+    if left_out:
+        notes = (f"labels with one value in a part, left out: {listed}", *notes)
     rows = np.concatenate([rows for _, _, rows in folds])
-    return float(np.mean(means)), influence, rows, notes
-
-
-def estimate_of_labels(folds: Sequence[ScoredFold], codes: Codes, *notes: str) -> Estimate:
-    """`mean_of_labels` with its error over the rows that are scored."""
-    value, influence, rows, left_out = mean_of_labels(folds, codes)
-    return estimate_on_rows(value, influence, codes, rows, *left_out, *notes)
+    return estimate_on_rows(float(np.mean(means)), influence, codes, rows, *notes)
 
 
 def no_jackknife(*parts: Ints) -> str:
@@ -143,5 +143,4 @@ def estimate_of_pairs(
     if not errors.all():
         return whole
     scale = max(1.5 - np.square(errors[1:] / errors[0]).mean() / 4, 0.5) ** 0.5
-    value, influence, rows = parts[0]
-    return estimate_on_rows(value, scale * influence, codes, rows, *notes)
+    return with_scaled_error(whole, scale)

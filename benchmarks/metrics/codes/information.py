@@ -26,7 +26,7 @@ from scipy.stats import rankdata
 from benchmarks.metrics.codes import axes
 from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Ints
 from benchmarks.metrics.codes.errors import LISTED, blocks_of, jackknifed, no_jackknife, undefined
-from benchmarks.metrics.codes.number import CodeGroup
+from benchmarks.metrics.codes.number import CodeGroup, several
 from benchmarks.metrics.sets.jackknife import BLOCKS
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
@@ -286,7 +286,7 @@ def _estimates(
 
 def _group(section: type, scores: Mapping[str, Score]) -> CodeGroup:
     estimates = partial(_estimates, scores)
-    return CodeGroup(tuple(scores), "codes and labels", estimates, section, DISCRETE)
+    return several(tuple(scores), estimates, section, DISCRETE)
 
 
 GROUPS = (

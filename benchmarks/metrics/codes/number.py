@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,18 @@ class CodeGroup(Group):
     error_over: str = ""
 
 
+def several(
+    metrics: tuple[str, ...],
+    estimate: Callable[[Codes, Any, int], Mapping[str, Estimate]],
+    section: type,
+    kinds: tuple[Kind, ...] = (),
+    **traits: Any,
+) -> CodeGroup:
+    """The group of metrics that share their work; `traits` are further fields of the group."""
+    needs: Needs = "codes and labels" if kinds else "codes"
+    return CodeGroup(metrics, needs, estimate, section, kinds, **traits)
+
+
 def single(
     metric: str,
     estimate: Callable[[Codes, Any, int], Estimate],
@@ -52,13 +64,12 @@ def single(
     kinds: tuple[Kind, ...] = (),
     **traits: Any,
 ) -> CodeGroup:
-    """The group of a metric that shares its work with no other; `traits` are further fields of the group."""
+    """The group of a metric that shares its work with no other."""
 
     def alone(codes: Codes, choices: Any, seed: int) -> dict[str, Estimate]:
         return {metric: estimate(codes, choices, seed)}
 
-    needs: Needs = "codes and labels" if kinds else "codes"
-    return CodeGroup((metric,), needs, alone, section, kinds, **traits)
+    return several((metric,), alone, section, kinds, **traits)
 
 
 def by_metric(groups: Iterable[CodeGroup]) -> dict[str, CodeGroup]:
@@ -77,34 +88,16 @@ def section_name(kind: type) -> str:
 
 def json_of_estimates(estimates: Mapping[str, Estimate]) -> str:
     """Estimates as JSON, from which `estimates_of_json` makes the same ones, to the bit."""
-    return json.dumps({name: _plain(estimate) for name, estimate in estimates.items()})
-
-
-def _plain(estimate: Estimate) -> dict[str, Any]:
-    sources = [(source.units, source.values.tolist()) for source in estimate.influences]
-    error = estimate.error
-    return {
-        "value": estimate.value,
-        "influences": sources,
-        "error": None if error is None or sources else (error.stderr, error.df),
-        "n": estimate.n,
-        "why": estimate.why,
-        "notes": estimate.notes,
-    }
+    plain = {name: asdict(estimate) for name, estimate in estimates.items()}
+    return json.dumps(plain, default=np.ndarray.tolist)
 
 
 def estimates_of_json(text: str) -> dict[str, Estimate]:
     """The estimates that `json_of_estimates` made a text of."""
-    return {name: _estimate(**fields) for name, fields in json.loads(text).items()}
-
-
-def _estimate(
-    influences: list[tuple[str, list[float]]],
-    error: tuple[float, float] | None,
-    notes: list[str],
-    **fields: Any,
-) -> Estimate:
-    sources = tuple(Influence(units, np.array(values)) for units, values in influences)
-    return Estimate(
-        influences=sources, error=Error(*error) if error else None, notes=tuple(notes), **fields
-    )
+    estimates = {}
+    for name, fields in json.loads(text).items():
+        sources, error, notes = (fields.pop(key) for key in ("influences", "error", "notes"))
+        influences = tuple(Influence(s["units"], np.array(s["values"])) for s in sources)
+        given = Error(**error) if error else None
+        estimates[name] = Estimate(influences=influences, error=given, notes=tuple(notes), **fields)
+    return estimates

@@ -5,11 +5,14 @@ estimate.value, estimate.stderr
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from benchmarks.metrics.codes import axes, dci, votes
 from benchmarks.metrics.codes.data import Codes, LabelColumns, taken
 from benchmarks.metrics.codes.errors import LISTED, undefined
 from benchmarks.metrics.codes.number import FEWEST, CodeGroup
@@ -20,11 +23,13 @@ from probes.scale import SMALL, held, spread
 from reports.records.estimate import Estimate
 from reports.records.reading import few
 
-__all__ = ["NUMBERS", "estimates", "fields", "measure", "shared_by"]
-
+__all__ = ["NUMBERS", "estimates", "fields", "measure", "seconds", "shared_by"]
 
 Notes = tuple[str, ...]
 LEAST, MOST = 1e-6, 1e12  # the largest deviation of codes in the units of which a number is
+WIDEST = 64  # numbers of a code
+SOME = 4  # dimensions that the time is measured on
+FEWER = 10  # times fewer votes
 
 
 def fields(name: str, protocol: CodeProtocol) -> Mapping[str, Any]:
@@ -74,26 +79,22 @@ def _of_group(
     names: list[str], codes: Codes, protocol: CodeProtocol, seed: int
 ) -> dict[str, Estimate]:
     """Metrics of one group."""
-    first, group = names[0], NUMBERS[names[0]]
     try:
-        codes, notes = prepared(first, codes, protocol, seed)
+        codes, notes = prepared(names[0], codes, protocol, seed)
     except UserError as error:
         return {name: undefined(f"{name}: {error}") for name in names}
     try:
-        computed = group.estimate(codes, protocol.section(first), seed)
+        computed = NUMBERS[names[0]].estimate(codes, protocol.section(names[0]), seed)
     except UserError as error:
         return dict.fromkeys(names, undefined(str(error)))
-    return {name: _with_notes(name, computed[name], notes) for name in names}
-
-
-def _with_notes(name: str, estimate: Estimate, notes: Notes) -> Estimate:
-    """An estimate with notes before its own; undefined if its value is not finite."""
-    if estimate.value is None:
-        return estimate
-    if not np.isfinite(estimate.value):
-        are = f"not defined for these codes and labels: it is {estimate.value}"
-        return undefined(f"{name}: {are}")
-    return replace(estimate, notes=(*notes, *estimate.notes))
+    by_name = {name: computed[name] for name in names}
+    for name, estimate in by_name.items():
+        if estimate.value is not None and np.isfinite(estimate.value):
+            by_name[name] = replace(estimate, notes=(*notes, *estimate.notes))
+        elif estimate.value is not None:
+            are = f"not defined for these codes and labels: it is {estimate.value}"
+            by_name[name] = undefined(f"{name}: {are}")
+    return by_name
 
 
 def prepared(name: str, codes: Codes, protocol: CodeProtocol, seed: int) -> tuple[Codes, Notes]:
@@ -168,3 +169,33 @@ def _check_combinations(labels: LabelColumns) -> None:
     if count < wanted:
         occur = f"{count:,} of {wanted:,.0f} occur"
         raise UserError(f"needs images of each combination of the labels, of which {occur}")
+
+
+# ----------------------------------------------------------------------------------------------
+# How long metrics take that are bound to axes. They are computed for codes of at most WIDEST numbers, and
+# of longer ones where they are asked for by name.
+
+
+def seconds(name: str, codes: Codes, protocol: CodeProtocol, seed: int) -> float:
+    """About how many seconds a metric bound to axes takes, measured on few dimensions or votes; so long
+    take those that share its work, too. Raises UserError where it is undefined.
+    """
+    from sklearn import feature_selection, linear_model, svm  # noqa: F401, before the clock starts
+
+    codes, _ = prepared(name, codes, protocol, seed)
+    section, part = protocol.section(name), codes
+    if isinstance(section, dci.Dci):
+        return dci.seconds(codes, section, seed)
+    if isinstance(section, votes.Votes):
+        train, test = (count // FEWER or 1 for count in (section.train, section.test))
+        share = FEWER * section.tables
+        section = replace(section, tables=1, train=train, test=test)
+    else:
+        part = replace(codes, values=codes.values[:, :SOME])
+        share = codes.values.shape[1] / part.values.shape[1]
+        if isinstance(section, axes.Concepts):
+            section = replace(section, concepts=0)
+    start = perf_counter()
+    with suppress(UserError):  # that these dimensions have no number
+        NUMBERS[name].estimate(part, section, seed)
+    return (perf_counter() - start) * share

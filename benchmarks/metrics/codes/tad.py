@@ -19,7 +19,7 @@ from benchmarks.metrics.codes import axes
 from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Ints, Split
 from benchmarks.metrics.codes.errors import estimate_on_rows, jackknife, of_columns
 from benchmarks.metrics.codes.information import plug_in
-from benchmarks.metrics.codes.number import CodeGroup, single
+from benchmarks.metrics.codes.number import several, single
 from diffae.system.settings import Range
 from probes.scores import auc_influence
 from reports.records.estimate import Estimate
@@ -225,6 +225,6 @@ def sap(codes: Codes, choices: Sap, seed: int) -> Estimate:
 
 
 GROUPS = (
-    CodeGroup(("tad", "attrs"), "codes and labels", _estimate, Tad, ("binary",)),
+    several(("tad", "attrs"), _estimate, Tad, ("binary",)),
     single("sap", sap, Sap, DISCRETE, is_scored=True),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from benchmarks.core.images import Selection
-from benchmarks.metrics.codes.data import Codes, LabelColumns
+from benchmarks.metrics.codes.data import Codes
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.metrics.latent import estimate_equivariance
 from benchmarks.plugin import Arrays, Cell, Context, Measurement, Record, System
@@ -19,7 +20,7 @@ from benchmarks.systems.protocol.base import STOCHASTIC, Code
 from benchmarks.systems.protocol.parts import tensors
 from benchmarks.tasks.latent.moves import MovedCodes
 from benchmarks.tasks.latent.panel import CAPTION, COLUMNS, panel
-from benchmarks.tasks.shared.stored_estimates import plain_record
+from benchmarks.tasks.shared.stored_estimates import codes_of, plain_record
 from diffae.system.errors import UserError
 
 SPACE, FOLLOWS = "latent_space", "latent_equivariance"
@@ -71,15 +72,8 @@ def of_space(context: Context, system: System, names: Sequence[OfSpace], count: 
 def _codes(images: Selection, part: Tensor) -> Codes:
     """One tensor of the codes of images, with what is known of them."""
     shape = tuple(part.shape[1:])
-    data = images.dataset
-    return Codes(
-        part.flatten(1).double().numpy(),
-        LabelColumns(*data.factors(images.order)),
-        persons=None if data.identities is None else data.identities[images.order],
-        shape=(shape[0], shape[1], shape[2]) if len(shape) == 3 else None,
-        data=data.fingerprint,
-        images=images.order,
-    )
+    codes = codes_of(images.dataset, images.order, part.flatten(1).double().numpy())
+    return replace(codes, shape=(shape[0], shape[1], shape[2])) if len(shape) == 3 else codes
 
 
 # ----------------------------------------------------------------------------------------------

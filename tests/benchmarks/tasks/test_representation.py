@@ -281,7 +281,7 @@ def test_what_is_refused_is_a_row_with_the_reason_and_is_kept(labelled, monkeypa
     labelled.profile = labelled.profile.changed_by({"representation.axes": True})
     first = measured(labelled)["colours", "ridge_r2", "noise"]
     assert first.value is None and first.note.startswith("needs ")
-    monkeypatch.setattr(stored_estimates, "estimates", None)
+    monkeypatch.setattr(stored_estimates, "estimates", pytest.fail)
     assert measured(labelled)["colours", "ridge_r2", "noise"].note == first.note
 
 

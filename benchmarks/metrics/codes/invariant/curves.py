@@ -32,8 +32,8 @@ STEPS = 500  # at most, of a fit
 
 def few_labels(
     codes: Codes, seed: int, counts: tuple[int, ...] = COUNTS, draws: int = DRAWS
-) -> dict[int, Estimate]:
-    """The mean AUROC of binary labels on the test rows, by the number of labelled images.
+) -> dict[str, Estimate]:
+    """The mean AUROC of binary labels on the test rows, by the number of labelled images: "16 labels".
 
     For each count, `draws` random subsets of all other rows are fitted on, with C = 1, so that no
     other label is used; a label of one class in a draw has AUROC 0.5. The error is over images and
@@ -44,12 +44,12 @@ def few_labels(
     pool = np.union1d(part.train, part.valid)
     if not np.ptp(y[part.test], axis=0).any():
         why = "no binary label has both values on the scored rows"
-        return dict.fromkeys(counts, undefined(why))
+        return {f"{count:,} labels": undefined(why) for count in counts}
     curve = {}
     for count in counts:
+        name = f"{count:,} labels"
         if count > len(pool):
-            few = f"needs {count:,} images to label; there are {len(pool):,}"
-            curve[count] = undefined(few)
+            curve[name] = undefined(f"needs {count:,} images to label; there are {len(pool):,}")
             continue
         subsets = [np.random.default_rng([seed, count, draw]) for draw in range(draws)]
         each = [
@@ -57,9 +57,9 @@ def few_labels(
             for random in subsets
         ]
         values, influences = zip(*each, strict=True)
-        units = codes.units.named("draws", f"{count:,} labels", seed, draws)
+        units = codes.units.named("draws", name, seed, draws)
         influence = np.mean(influences, axis=0)
-        curve[count] = estimate_over_fits(values, influence, codes, part.test, units)
+        curve[name] = estimate_over_fits(values, influence, codes, part.test, units)
     return curve
 
 
@@ -73,7 +73,7 @@ def _mean_auroc(codes: Codes, fitted: Ints, rows: Ints) -> tuple[float, Floats]:
 
 def code_length(
     codes: Codes, seed: int, orders: int = ORDERS, rows: Ints | None = None
-) -> Estimate:
+) -> dict[str, Estimate]:
     """Bits of a binary label by its online (prequential) code, the mean over labels, images and orders.
 
     It is of the images in these rows, or of all.
@@ -92,7 +92,8 @@ def code_length(
     share = y.mean(0).clip(1e-12, 1 - 1e-12)
     entropy = -(share * np.log2(share) + (1 - share) * np.log2(1 - share)).mean()
     note = f"entropy {entropy:.4f} bits"
-    return estimate_over_fits(means, influence, codes, np.arange(len(y)), drawn, note)
+    rows = np.arange(len(y))
+    return {"code_length": estimate_over_fits(means, influence, codes, rows, drawn, note)}
 
 
 def entropy_of_labels(codes: Codes, rows: Ints) -> Estimate:
@@ -144,10 +145,4 @@ def _logits(codes: Codes, fitted: Ints, rows: Ints, C: float) -> Floats:
     return probe.logits(torch.as_tensor(codes.values[rows]).float()).double().numpy()
 
 
-def _estimates(
-    codes: Codes, seed: int, orders: int = ORDERS, rows: Ints | None = None
-) -> dict[str, Estimate]:
-    return {"code_length": code_length(codes, seed, orders, rows)}
-
-
-GROUPS = (Group(("code_length",), "codes and labels", _estimates),)
+GROUPS = (Group(("code_length",), "codes and labels", code_length),)

@@ -24,13 +24,7 @@ from benchmarks.metrics.codes.axes import refuse_real_values
 from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Ints, Kind, Split
 from benchmarks.metrics.codes.errors import estimate_on_rows, of_columns
 from benchmarks.metrics.codes.invariant import linear
-from benchmarks.metrics.codes.invariant.linear import (
-    LinearFit,
-    Scores,
-    Task,
-    estimate_by_fits,
-    pearson,
-)
+from benchmarks.metrics.codes.invariant.linear import LinearFit, Scores, Task, pearson
 from benchmarks.metrics.codes.number import single
 from diffae.system.errors import UserError
 from probes.linear import LinearProbe
@@ -122,7 +116,7 @@ def explained(log_p: Floats, y: Floats, choices: Infoe) -> tuple[float, Floats]:
 
 
 def _of_factors(
-    codes: Codes, choices: LinearFit, seed: int, score: Callable[..., tuple[float, Floats]]
+    score: Callable[..., tuple[float, Floats]], codes: Codes, choices: LinearFit, seed: int
 ) -> Estimate:
     """The mean over factors of a score of their classifiers."""
 
@@ -133,7 +127,7 @@ def _of_factors(
         return np.array([value]), influence[:, None]
 
     alone = np.hsplit(codes.classes.astype(float), codes.y.shape[1])
-    return estimate_by_fits(codes, choices, seed, log_probabilities, scores, together=alone)
+    return linear.estimate_by_fits(log_probabilities, scores, codes, choices, seed, alone)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -183,7 +177,7 @@ def cca(codes: Codes, choices: Cca, seed: int) -> Estimate:
     white = u[:, s > s[0] * 1e-10]
     if any(len(part.train) < white.shape[1] for part in choices.folds(codes, seed)):
         raise UserError(f"cca: needs {white.shape[1]} training rows for as many labels: give more")
-    return estimate_by_fits(codes, choices, seed, _along_axes, _correlations, together=[white])
+    return linear.estimate_by_fits(_along_axes, _correlations, codes, choices, seed, [white])
 
 
 def _along_axes(task: Task) -> Iterator[Floats]:
@@ -203,10 +197,8 @@ ANY: tuple[Kind, ...] = (*DISCRETE, "real")
 
 
 GROUPS = (
-    single(
-        "explicitness", partial(_of_factors, score=aurocs), Explicitness, DISCRETE, is_scored=True
-    ),
-    single("infoe", partial(_of_factors, score=explained), Infoe, DISCRETE, is_scored=True),
+    single("explicitness", partial(_of_factors, aurocs), Explicitness, DISCRETE, is_scored=True),
+    single("infoe", partial(_of_factors, explained), Infoe, DISCRETE, is_scored=True),
     single("mcc", mcc, Mcc, ANY, is_scored=True),
     single("cca", cca, Cca, ANY, is_scored=True),
 )

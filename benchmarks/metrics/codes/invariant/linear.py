@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-from benchmarks.metrics.codes.data import NO_CHOICE, NUMERIC, Codes, Floats, Ints, Split
+from benchmarks.metrics.codes.data import NO_CHOICE, NUMERIC, Codes, Floats, Ints, Kind, Split
 from benchmarks.metrics.codes.errors import estimate_of_labels, of_columns
-from benchmarks.metrics.codes.number import REPRESENTATION, CodeGroup, single
+from benchmarks.metrics.codes.number import REPRESENTATION, CodeGroup, several, single
 from diffae.system.errors import UserError
 from probes.linear import GRID, fit_best, fit_lbfgs, logistic_loss, mean_auroc
 from probes.scores import ap_influence, auc_influence
@@ -280,11 +280,11 @@ def scored(folds: Sequence[Predictions], score: Score, codes: Codes, *notes: str
 
 
 def estimate_by_fits(
+    fits: Fits,
+    score: Score,
     codes: Codes,
     choices: LinearFit,
     seed: int,
-    fits: Fits,
-    score: Score,
     together: Sequence[Floats] = (),
 ) -> Estimate:
     """The mean score of the labels, of the candidate that is best by it."""
@@ -299,19 +299,17 @@ def _regression(codes: Codes, choices: Regression, seed: int) -> dict[str, Estim
     return {name: scored(folds, score, codes, *notes) for name, score in scores.items()}
 
 
-_auroc = partial(estimate_by_fits, fits=classifiers, score=partial(by_column, auc_influence))
-_ap = partial(estimate_by_fits, fits=classifiers, score=partial(by_column, ap_influence))
-_ridge_r2 = partial(estimate_by_fits, fits=regressions, score=r2)
+def _single(
+    metric: str, fits: Fits, score: Score, section: type, *kinds: Kind, tables: tuple[str, ...] = ()
+) -> CodeGroup:
+    """The group of a metric that judges its own fits."""
+    estimate = partial(estimate_by_fits, fits, score)
+    return single(metric, estimate, section, kinds, is_scored=True, tables=tables)
+
+
 GROUPS = (
-    single("auroc", _auroc, Auroc, ("binary",), is_scored=True),
-    single("ap", _ap, Ap, ("binary",), is_scored=True),
-    single("ridge_r2", _ridge_r2, Ridge, NUMERIC, is_scored=True, tables=(REPRESENTATION,)),
-    CodeGroup(
-        ("pearson_r", "label_mse"),
-        "codes and labels",
-        _regression,
-        Regression,
-        NUMERIC,
-        is_scored=True,
-    ),
+    _single("auroc", classifiers, partial(by_column, auc_influence), Auroc, "binary"),
+    _single("ap", classifiers, partial(by_column, ap_influence), Ap, "binary"),
+    _single("ridge_r2", regressions, r2, Ridge, *NUMERIC, tables=(REPRESENTATION,)),
+    several(("pearson_r", "label_mse"), _regression, Regression, NUMERIC, is_scored=True),
 )

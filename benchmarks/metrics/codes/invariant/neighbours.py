@@ -25,10 +25,9 @@ from benchmarks.metrics.codes.data import (
 )
 from benchmarks.metrics.codes.errors import (
     LISTED,
-    Scored,
     blocks_of,
-    estimate_on_rows,
-    mean_of_labels,
+    estimate_of_labels,
+    with_scaled_error,
 )
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.number import REPRESENTATION, single
@@ -175,23 +174,22 @@ def knn(codes: Codes, choices: Knn, seed: int) -> Estimate:
     chosen = sorted({k for k, counts in zip(best, varied, strict=True) if counts})
     note = f"k = {', '.join(map(str, chosen))}"
 
-    def mean(neighbours: Near) -> Scored:
+    def mean(neighbours: Near) -> Estimate:
         each = [score(part.test, neighbours, k, label) for label, k in enumerate(best)]
         values, influences = map(np.array, zip(*each, strict=True))
-        return mean_of_labels([(np.where(varied, values, np.nan), influences.T, part.test)], codes)
+        fold = np.where(varied, values, np.nan), influences.T, part.test
+        return estimate_of_labels([fold], codes, note, *notes)
 
     test = near(part.test)
-    value, influence, rows, left_out = mean(test)
-    of_test = estimate_on_rows(value, influence, codes, rows, *left_out, note, *notes)
-    if not of_test.stderr:
-        return of_test
+    estimate = mean(test)
+    if not estimate.stderr:
+        return estimate
     of_bank = _variance_by_bank(mean, test, part.train, codes)
-    scale = (1 + of_bank / of_test.stderr**2) ** 0.5
-    return estimate_on_rows(value, scale * influence, codes, rows, *of_test.notes)
+    return with_scaled_error(estimate, (1 + of_bank / estimate.stderr**2) ** 0.5)
 
 
 def _variance_by_bank(
-    mean: Callable[[Near], Scored], near: Near, bank: Ints, codes: Codes
+    mean: Callable[[Near], Estimate], near: Near, bank: Ints, codes: Codes
 ) -> float:
     """The variance of a mean by these neighbours that is due to the rows of their bank.
 
@@ -201,12 +199,11 @@ def _variance_by_bank(
     variances = []
     for draw in range(DRAWS):
         half = torch.as_tensor(blocks_of(codes, 2, draw)[bank] > 0)[near[0]]
-        orders = [
-            torch.argsort(first, dim=1, stable=True) for first in (half.int(), 1 - half.int())
-        ]
-        a, b = (mean((near[0].gather(1, o), near[1].gather(1, o))) for o in orders)
-        difference = estimate_on_rows(a[0] - b[0], a[1] - b[1], codes, a[2])
-        variances.append(((a[0] - b[0]) ** 2 - (difference.stderr or 0.0) ** 2) / 4)
+        orders = [torch.argsort(last, dim=1, stable=True) for last in (half.int(), 1 - half.int())]
+        first, second = (mean((near[0].gather(1, o), near[1].gather(1, o))) for o in orders)
+        difference = first.minus(second)
+        squares = (difference.value or 0.0) ** 2 - (difference.stderr or 0.0) ** 2
+        variances.append(squares / 4)
     return max(float(np.mean(variances)), 0.0)
 
 

@@ -19,9 +19,9 @@ import torch
 from scipy.fft import dctn
 from torch.nn.functional import normalize
 
-from benchmarks.metrics.codes.data import Codes, Floats
+from benchmarks.metrics.codes.data import Codes, Floats, Ints
 from benchmarks.metrics.codes.errors import estimate_on_rows, of_columns
-from benchmarks.metrics.codes.number import CodeGroup
+from benchmarks.metrics.codes.number import several
 from benchmarks.metrics.codes.space.scaled import Scaling, maps
 from reports.records.estimate import Estimate
 
@@ -66,11 +66,15 @@ def _estimate_sec(codes: Codes, choices: Sec, _: int) -> dict[str, Estimate]:
     return estimates
 
 
+def distances(height: int, width: int) -> Ints:
+    """The distance of each place from each: [H W, H W]."""
+    y, x = (axis.ravel() for axis in np.indices((height, width)))
+    return np.abs(y[:, None] - y) + np.abs(x[:, None] - x)
+
+
 def cosines(values: Floats) -> Floats:
     """The mean cosine of two places of a map of n x C x H x W at each distance 0, 1, ...: n x (H + W - 1)."""
-    height, width = values.shape[2:]
-    y, x = (axis.ravel() for axis in np.indices((height, width)))
-    distance = np.abs(y[:, None] - y) + np.abs(x[:, None] - x)
+    distance = distances(values.shape[2], values.shape[3])
     count = torch.from_numpy(np.bincount(distance.ravel()))
     places = normalize(torch.from_numpy(values).flatten(2), dim=1, eps=TINY)
     index, blocks = torch.from_numpy(distance.ravel()), []
@@ -83,8 +87,7 @@ def cosines(values: Floats) -> Floats:
 
 def pairs(height: int, width: int, far: int) -> Floats:
     """The share of each distance among the ordered pairs of places at least `far` apart: [H + W - 1]."""
-    y, x = (axis.ravel() for axis in np.indices((height, width)))
-    count = np.bincount((np.abs(y[:, None] - y) + np.abs(x[:, None] - x)).ravel())
+    count = np.bincount(distances(height, width).ravel())
     return np.where(np.arange(len(count)) >= far, count, 0) / count[far:].sum()
 
 
@@ -121,6 +124,6 @@ def _estimate_spatial(codes: Codes, choices: Spatial, _: int) -> dict[str, Estim
 
 
 GROUPS = (
-    CodeGroup(("sec_25", "sec_50"), "codes", _estimate_sec, Sec, channels=True),
-    CodeGroup(("lds", "cds", "rmsc"), "codes", _estimate_spatial, Spatial, channels=True),
+    several(("sec_25", "sec_50"), _estimate_sec, Sec, channels=True),
+    several(("lds", "cds", "rmsc"), _estimate_spatial, Spatial, channels=True),
 )

@@ -6,10 +6,9 @@ from factor_codes import labelled, standardised, table
 
 from benchmarks.metrics.codes import dci
 from benchmarks.metrics.codes.axes import Concepts
-from benchmarks.metrics.codes.cost import seconds
 from benchmarks.metrics.codes.data import Split
 from benchmarks.metrics.codes.schema import BOUND_TO_AXES, named
-from benchmarks.metrics.codes.table import measure
+from benchmarks.metrics.codes.table import measure, seconds
 from diffae.system.errors import UserError
 
 TAD, DCI = ("tad", "attrs"), ("dci_d", "dci_c", "dci_i")

@@ -39,11 +39,14 @@ def test_few_labels_are_draws_of_the_rows_that_are_not_scored():
             fit, x = fitted(codes.values, y, rows, 1.0)
             wanted.append(roc_auc_score(y[part.test], fit.decision_function(x[part.test])))
     curve = few_labels(codes, 5)
-    assert curve[256].value is None  # 150 rows are not scored
-    assert curve[256].why == "needs 256 images to label; there are 150"
-    assert curve[64].value == pytest.approx(np.mean(wanted), abs=1e-3)
-    assert kinds(curve[64]) == ["images", "draws"] and curve[64].n == 150
-    assert curve[16].value < curve[64].value and curve[16].stderr > curve[64].stderr
+    assert curve["256 labels"].value is None  # 150 rows are not scored
+    assert curve["256 labels"].why == "needs 256 images to label; there are 150"
+    assert curve["64 labels"].value == pytest.approx(np.mean(wanted), abs=1e-3)
+    assert kinds(curve["64 labels"]) == ["images", "draws"] and curve["64 labels"].n == 150
+    assert (
+        curve["16 labels"].value < curve["64 labels"].value
+        and curve["16 labels"].stderr > curve["64 labels"].stderr
+    )
 
 
 def test_both_are_of_binary_labels():
@@ -95,12 +98,12 @@ def test_a_code_that_knows_nothing_takes_the_entropy_and_a_perfect_one_little():
     y = (rng.random((2000, 2)) < 0.2).astype(float)
     labels = LabelColumns(y, ("a", "b"), ("binary",) * 2)
     entropy = -(0.2 * np.log2(0.2) + 0.8 * np.log2(0.8))
-    noise = code_length(Codes(rng.normal(size=(2000, 4)), labels), 0)
+    noise = code_length(Codes(rng.normal(size=(2000, 4)), labels), 0)["code_length"]
     assert entropy < noise.value < 1.1 * entropy
     share = y.mean(0)
     stated = -(share * np.log2(share) + (1 - share) * np.log2(1 - share)).mean()
     assert noise.notes == (f"entropy {stated:.4f} bits",)
-    perfect = code_length(Codes(y, labels), 0)
+    perfect = code_length(Codes(y, labels), 0)["code_length"]
     assert perfect.value < 0.15 and perfect.n == 2000
     assert noise.stderr < 0.05 and kinds(noise) == ["images", "draws"]
 
@@ -111,6 +114,8 @@ def test_pictures_of_a_person_follow_each_other():
     who = np.repeat(np.arange(200), 3)
     x, y = rng.normal(size=(200, 64))[who], (rng.random((200, 1)) < 0.5)[who].astype(float)
     codes = Codes(x, LabelColumns(y, ("y",), ("binary",)))
-    apart, together = code_length(codes, 0), code_length(replace(codes, persons=who), 0)
+    apart, together = (
+        code_length(each, 0)["code_length"] for each in (codes, replace(codes, persons=who))
+    )
     assert together.value > apart.value + 0.05 and together.value > 0.97
     assert kinds(together) == ["persons", "draws"]

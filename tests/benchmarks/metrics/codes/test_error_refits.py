@@ -172,8 +172,9 @@ def test_the_error_by_few_labels_is_over_scored_images_and_over_draws(fits, pers
     split = np.repeat([TRAIN, VALID, TEST], [150, 50, scored])
     who = np.arange(n) // 3 if persons else None
     codes = Codes(x, LabelColumns(y, ("a", "b"), ("binary",) * 2), split, who)
-    found = few_labels(codes, 0, (count,), 4)[count]
-    means = [few_labels(codes, 0, (count,), k)[count].value for k in (1, 2, 3, 4)]
+    (found,) = few_labels(codes, 0, (count,), 4).values()
+    curves = [few_labels(codes, 0, (count,), k) for k in (1, 2, 3, 4)]
+    means = [curve[f"{count:,} labels"].value for curve in curves]
     values = np.diff(np.arange(5) * [0.0, *means])
     influence, areas = np.zeros(scored), []
     for draw in range(4):
@@ -207,7 +208,7 @@ def test_the_error_of_a_code_length_is_over_images_and_over_orders(fits):
     codes = Codes(random.normal(size=(n, 6)), LabelColumns(y, ("a", "b"), ("binary",) * 2))
     who = np.arange(n) % 4 if fits else np.arange(n) // 2
     codes, orders = replace(codes, persons=who), 2
-    found = code_length(codes, 0, orders)
+    found = code_length(codes, 0, orders)["code_length"]
     each = np.array([bits(codes, np.random.default_rng([0, one])) for one in range(orders)])
     of_image = each.mean((0, 2))
     of_images = over((of_image - of_image.mean()) / (n * (n - 1)) ** 0.5, who) ** 2

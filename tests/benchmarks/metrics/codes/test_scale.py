@@ -122,7 +122,8 @@ def test_small_dimensions_and_a_score_of_none_are_said():
 def test_few_labels_and_the_code_length_do_not_depend_on_scale_and_offset():
     def both(codes):
         curve = few_labels(codes, 0, (16, 64), 2)
-        return [*(number.value for number in curve.values()), code_length(codes, 0, 1).value]
+        each = curve | code_length(codes, 0, 1)
+        return [estimate.value for estimate in each.values()]
 
     expected = both(VECTORS)
     for scale, offset in CHANGES:
