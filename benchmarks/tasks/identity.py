@@ -33,9 +33,8 @@ from benchmarks.core.images import Selection, file_name, preview
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, InvertingSolver, Steps, in_words
 from benchmarks.metrics.networks.faces import (
-    estimate_identity,
     mean_of_different_people,
-    mean_of_same_people,
+    mean_of_faces,
     without_face,
 )
 from benchmarks.plugin import (
@@ -115,8 +114,7 @@ def _faces(cell: Cell, images: Selection, title: str, decode: Decode, **more: An
 def kept(cell: Cell, images: Selection, values: np.ndarray) -> Iterator[Record]:
     """The mean of the comparisons [N] of images before and after, over those with a face in both."""
     metric = cell.context.networks.face.metric_name
-    for estimate in estimate_identity(values, images.units).values():
-        yield cell.record(metric, estimate, split=images.split)
+    yield cell.record(metric, mean_of_faces(values, images.units), split=images.split)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -298,7 +296,7 @@ def references(context: Context) -> Iterator[Record]:
     estimates = dict[str, Estimate]()
     if are_people and len(twice):
         same = face.compare(faces[first[twice]], faces[second[twice]]).numpy()
-        estimates[SAME] = mean_of_same_people(same, seen.units)
+        estimates[SAME] = seen.units.mean_of("persons with two pictures", same)
     different = DIFFERENT if are_people else OTHER_IMAGES
     if len(first) > 1:
         with_others = face.with_others(faces[first]).numpy()

@@ -98,9 +98,9 @@ def _varied(at: Solved, images: Selection, draws: int, varies: str) -> Measureme
         return arrays | {"preview": preview(groups, decodes.transpose(0, 1), PREVIEW)}
 
     def reduce(arrays: Arrays) -> Iterator[Record]:
-        units = images.units.named(f"groups of {draws}")
         scores = {name: arrays[name] for name in (metric, "pixel_std")}
-        for name, estimate in estimate_diversity(scores, units).items():
+        diversity = estimate_diversity(scores, f"groups of {draws}", images.units)
+        for name, estimate in diversity.items():
             yield cell.record(name, estimate)
         if with_posterior:
             varied = replace(images, order=images.order[::draws][:groups])

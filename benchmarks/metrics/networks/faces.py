@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmarks import weights
-from benchmarks.metrics.group import Group
 from benchmarks.metrics.pixel import resize, seen, to_unit
 from benchmarks.metrics.units import Units
 from benchmarks.runtime.calling import Batches
 from diffae.networks.nn import without_weights
 from diffae.system.errors import UserError
-from reports.records.estimate import Estimate, influences_on_mean
+from reports.records.estimate import Estimate, Influence
 from reports.records.metrics import METRICS, seen_through
 from reports.records.record import LOWER
 
@@ -99,36 +99,24 @@ def without_face(missing: int, count: int, unit: str) -> str:
     return f"no face found in {missing:,} of {count:,} {unit}" if missing else ""
 
 
-def estimate_identity(values: np.ndarray, units: Units) -> dict[str, Estimate]:
-    """The mean comparison [n] of the faces before and after, of the images with a face in both."""
-    has_faces = np.flatnonzero(~np.isnan(values))
-    note = without_face(len(values) - len(has_faces), len(values), "pairs")
-    if not len(has_faces):
-        return {"arcface": Estimate(None, why=note)}
-    persons = None if units.persons is None else units.persons[has_faces]
-    with_faces = Units(units.data, units.images[has_faces], persons)
-    mean = with_faces.mean(values[has_faces])
-    return {"arcface": replace(mean, notes=(note,) if note else ())}
+def mean_of_faces(scores: NDArray[np.floating], units: Units) -> Estimate:
+    """The mean of comparisons [n] over the pairs with a face in both images; a note counts the others."""
+    has_faces = ~np.isnan(scores)
+    missing = without_face(int((~has_faces).sum()), len(scores), "pairs")
+    if not has_faces.any():
+        return Estimate(None, why=missing)
+    mean = units.at(has_faces).mean(scores[has_faces])
+    return replace(mean, notes=(missing,) if missing else ())
 
 
-def mean_of_same_people(values: np.ndarray, units: Units) -> Estimate:
-    """The mean comparison [K] of two pictures of each person."""
-    persons = units.named("persons with two pictures")
-    return Estimate(float(values.mean()), influences_on_mean(values, persons), n=len(values))
-
-
-def mean_of_different_people(values: np.ndarray, units: Units) -> Estimate:
+def mean_of_different_people(values: NDArray[np.float64], units: Units) -> Estimate:
     """The mean over pairs of people, from the mean comparison of each with the others [K].
 
     Each pair counts for both of its people, so the influence of a person is twice that on the mean.
     """
-    mean = float(values.mean())
-    influence = mean + 2 * (values - mean)
-    persons = units.named("persons, a picture each")
-    return Estimate(mean, influences_on_mean(influence, persons), n=len(values))
-
-
-GROUPS = (Group(("arcface",), "features of pairs", estimate_identity),)
+    mean = units.mean_of("persons, a picture each", values)
+    influences = (Influence(source.units, 2 * source.values) for source in mean.influences)
+    return Estimate(mean.value, tuple(influences), n=mean.n)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -160,7 +160,8 @@ class Change:
 
     def edited_pairs(self, arrays: Arrays, strength: float | None = None) -> EditedPairs:
         """The pairs with the sums of an edit."""
-        return EditedPairs(EditSums.from_arrays(arrays), self.images.units, self.alone, strength)
+        sums = replace(EditSums.from_arrays(arrays), alone=self.alone)
+        return EditedPairs(sums, self.images.units, strength)
 
     @cached_property
     def truth(self) -> Computation:

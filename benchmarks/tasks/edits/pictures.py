@@ -28,7 +28,7 @@ def draw(cell: Cell, names: list[str], edited: list[Edited], arrays: Sequence[Ar
         made.setdefault(name, {}).setdefault(direction, []).append((change, sums))
         pairs = change.edited_pairs(sums)
         if direction != ORACLE and not pairs.unheld:
-            moved.setdefault(direction, {}).setdefault(name, []).append(beyond_truth(pairs))
+            moved.setdefault(direction, {}).setdefault(name, []).append(beyond_truth(pairs.sums))
     for number, direction in enumerate(moved, 2):  # after the first portraits
         leakage(cell, f"{number:02}-{direction}", direction, moved[direction], names)
     for k, name in enumerate(name for name in names[:SHEETS] if name in made):
