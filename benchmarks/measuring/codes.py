@@ -143,8 +143,8 @@ def explain_codes(asked: Asked) -> Explanation:
     if left_out:
         lines.append(f"left out of codes of over {WIDEST} numbers: {', '.join(left_out)}")
     each = list(explained(codes, protocols, asked.seed or 0, left_out, watched))
-    if all(explanation.number is None for explanation in each):
-        raise UserError(f"{asked.b or asked.a}: {each[0].reason}")
+    if all(explanation.estimate.value is None for explanation in each):
+        raise UserError(f"{asked.b or asked.a}: {each[0].estimate.why}")
     sections = []
     for name in NUMBERS:
         if of_metric := [e for e in each if e.case.metric == name]:
