@@ -16,7 +16,7 @@ from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.plan import comparisons
 from benchmarks.metrics.sets.groups import FEW_SHOT, names_through, shown_in
 from benchmarks.metrics.sets.jackknife import Side
-from benchmarks.metrics.sets.means import mean_over_seeds, spread_over_seeds
+from benchmarks.metrics.sets.means import acceptance_rate, mean_over_seeds, spread_over_seeds
 from benchmarks.plugin import (
     Arrays,
     Benchmark,
@@ -29,7 +29,7 @@ from benchmarks.plugin import (
 )
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
-from benchmarks.tasks.fewshot.sampling import Pool, Real, acceptance, accepted_by, compare_accepted
+from benchmarks.tasks.fewshot.sampling import Pool, Real, accepted_by, compare_accepted
 from benchmarks.tasks.shared.distances import set_estimates
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import samples
@@ -66,8 +66,8 @@ def _fits(context: Context) -> Iterator[Work]:
     k, unlabelled = sizes.binary_k, sizes.pu_unlabeled
     labels = {"binary": f"{k} + {k}", "pu": f"{sizes.pu_positives} + {unlabelled:,}"}
     for scenario, target in product(SCENARIOS, classes):
-        what = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
-        yield Work(what, sizes.samples, Calls())
+        title = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
+        yield Work(title, sizes.samples, Calls())
     count = len(sizes.acceptance) * sizes.seeds * len(SCENARIOS) * len(classes)
     count *= len(context.networks.features)
     reference = len(context.select("all", sizes.reference))
@@ -75,8 +75,8 @@ def _fits(context: Context) -> Iterator[Work]:
     naive = {"as many of all images": sizes.samples}
     naive |= {"all images": len(context.dataset)} if _of_all(context) else {}
     for target, (images, count) in product(classes, naive.items()):
-        what = f"naive: {images} against {target.name}"
-        yield Work(what, count, Calls(), shared=what, real=True)
+        title = f"naive: {images} against {target.name}"
+        yield Work(title, count, Calls(), shared=title, real=True)
 
 
 def _one_class(
@@ -87,27 +87,24 @@ def _one_class(
     cell = Cell(context, TABLE, title=title, split="all", setting=setup.setting)
     try:
         accepted = [accepted_by(pool, setup, seed) for seed in range(sizes.seeds)]
-        # A distance depends on the number of images: all seeds use as many as the seed with the fewest.
-        count = min(sizes.samples, *map(len, accepted))
-        by_network = [_by_seed(real, pool, setup, accepted, count) for real in reals]
+        reals[0].refuse_few(setup.target)
     except NotAvailable as reason:
         for name in names_through(reals[0].network.network, shown_in(TABLE)).values():
             yield cell.record(name, Estimate(None, why=str(reason)))
         return
-    for real, by_seed in zip(reals, by_network, strict=True):
+    # A distance depends on the number of images: all seeds use as many as the seed with the fewest.
+    count = min(sizes.samples, *map(len, accepted))
+    for real in reals:
+        by_seed = [compare_accepted(real, pool, setup.target, seed, count) for seed in accepted]
         if real is reals[0]:  # the rate depends on no feature network
-            rates = [acceptance(real, pool, latents) for latents in accepted]
-            by_seed = [distances | rate for distances, rate in zip(by_seed, rates, strict=True)]
+            units = pool.blocks, pool.units, real.reference_units
+            rates = [acceptance_rate(latents, *units) for latents in accepted]
+            by_seed = [
+                {**distances, **rate} for distances, rate in zip(by_seed, rates, strict=True)
+            ]
         yield from _records(cell.but(of=pool.at), setup, real, by_seed, count)
     if picture:
         pool.save_picture(f"{setup.scenario}-{setup.target.name}", accepted[0])
-
-
-def _by_seed(
-    real: Real, pool: Pool, setup: Setup, accepted: Sequence[np.ndarray], count: int
-) -> list[dict[str, Estimate]]:
-    """The distances of each seed's samples by metric."""
-    return [compare_accepted(real, pool, setup.target, latents, count) for latents in accepted]
 
 
 def references(context: Context) -> Iterator[Record]:
