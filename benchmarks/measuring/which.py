@@ -68,6 +68,7 @@ def compared(explained: Explained[Any], number: str, of: int | None = None) -> C
     decimals = len(number.partition(".")[2])
     tolerance = 0.5 * 10.0**-decimals
     if of is not None:
+        assert here.n is not None
         if METRICS[metric].depends_on_n and of != here.n:
             why = f"{ACROSS}: it depends on n ({of:,} there, {here.n:,} here)"
             return Compared(name, metric, reason=why)

@@ -25,6 +25,7 @@ from reports.records.estimate import Estimate
 
 Floats = NDArray[np.float64]
 NO_EDIT_DEFINED = "defined for no edit"
+FACES = "arcface"
 
 
 # ----------------------------------------------------------------------------------------------
@@ -125,22 +126,16 @@ class EditNumber:
 
     undefined  why there is no value where it is not finite
     held_only  whether it says nothing of attributes that the code does not hold
-    of_faces   whether pairs are left out of which a column is nan, since no face is found
     """
 
     columns: Callable[[EditSums], Floats | None]
     value: OfTotals
     undefined: str = ""
     held_only: bool = False
-    of_faces: bool = False
 
 
 def _of_sums(
-    names: str,
-    value: Callable[..., Floats],
-    undefined: str = "",
-    held_only: bool = False,
-    of_faces: bool = False,
+    names: str, value: Callable[..., Floats], undefined: str = "", held_only: bool = False
 ) -> EditNumber:
     """A number that is a function of some sums, in the order of `names`."""
 
@@ -151,7 +146,7 @@ def _of_sums(
     def of_totals(total: Floats, n: int) -> Floats:
         return value(*np.moveaxis(total, -1, 0))
 
-    return EditNumber(columns, of_totals, undefined, held_only, of_faces)
+    return EditNumber(columns, of_totals, undefined, held_only)
 
 
 def _step_columns(sums: EditSums) -> Floats | None:
@@ -233,7 +228,7 @@ NUMBERS = {
     # share of the true moves of the code that is one vector for all
     "direction_r2": EditNumber(
         _step_columns, _share_of_one_direction, "fewer than two pairs, or no code moves"),
-    "arcface": _of_sums("identity pairs", lambda same, pairs: same / pairs, of_faces=True),
+    FACES: _of_sums("identity pairs", lambda same, pairs: same / pairs),
 }  # fmt: skip
 
 
@@ -294,8 +289,8 @@ def beyond_truth(sums: EditSums) -> Floats:
 def _estimate(number: EditNumber, edits: Sequence[EditedPairs], undefined: str) -> Estimate:
     """The mean of a number over the edits for which it is defined; `undefined` says why there are none."""
     counted = [(pairs.sums, pairs.units) for pairs in edits]
-    if number.of_faces:
-        counted = [_with_faces(number, *pairs) for pairs in counted]
+    if number is NUMBERS[FACES]:
+        counted = [_with_faces(*pairs) for pairs in counted]
     numbers = [_jackknife(number, sums) for sums, _ in counted]
     silent = [number.held_only and bool(pairs.unheld) for pairs in edits]
     defined = [k for k, (value, _) in enumerate(numbers) if not (silent[k] or np.isnan(value))]
@@ -314,11 +309,10 @@ def _estimate(number: EditNumber, edits: Sequence[EditedPairs], undefined: str) 
     )
 
 
-def _with_faces(number: EditNumber, sums: EditSums, units: Units) -> tuple[EditSums, Units]:
-    """The pairs of which no column is nan."""
-    columns = number.columns(sums)
-    assert columns is not None
-    rows = np.flatnonzero(~np.isnan(columns).any(axis=1))
+def _with_faces(sums: EditSums, units: Units) -> tuple[EditSums, Units]:
+    """The pairs with a face in both images."""
+    assert sums.identity is not None
+    rows = np.flatnonzero(~np.isnan(sums.identity))
     return sums.at(rows), units.at(rows)
 
 
@@ -382,7 +376,7 @@ def direction_consistency(cosines: Floats, n: int) -> dict[str, Estimate]:
 
 
 GROUPS = (
-    Group((*(name for name in NUMBERS if name != "arcface"), "strength"), "edits", estimate_edit),
+    Group((*(name for name in NUMBERS if name != FACES), "strength"), "edits", estimate_edit),
     Group(("f1",), "edits", f1_of_batches),
     Group(("direction_consistency",), "edits", direction_consistency),
     Group(("composition", "composition_l1", "lec_frobenius", "logit_change"), "edits", Units.means),

@@ -49,7 +49,7 @@ class FaceEmbedding:
     sha256: str
     embed: Callable[[Tensor], Tensor]
     published: bool = True
-    preparation: Mapping[str, Any] = field(default_factory=lambda: AS_IT_IS)
+    preparation: Mapping[str, str] = field(default_factory=lambda: AS_IT_IS)
     sides: Callable[[Tensor], Tensor] | None = None
     batches: Batches = field(default_factory=Batches, compare=False)
 
@@ -83,7 +83,7 @@ class FaceEmbedding:
         unit = torch.nn.functional.normalize(embeddings, dim=1)
         return (unit @ unit.sum(0) - 1) / (len(embeddings) - 1)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, str | int]:
         """The protocol's description: two comparisons are comparable only if all of it is equal."""
         return {
             "identity_network": self.name,
@@ -217,7 +217,7 @@ def arcface(path: Path, device: torch.device) -> FaceEmbedding:
     )
 
 
-def _bgr_images(images: Tensor) -> list[Any]:
+def _bgr_images(images: Tensor) -> list[np.ndarray]:
     """The input of `get_feat`: 112 px uint8 H x W x 3 arrays, in the order BGR as in OpenCV."""
     images = to_unit(resize(images, ARCFACE_SIZE)).mul(255).round().byte()
     return list(images.flip(1).permute(0, 2, 3, 1).cpu().contiguous().numpy())

@@ -19,7 +19,6 @@ from benchmarks.metrics.sets.jackknife import (
     Side,
     centred,
     influences,
-    refuse_few,
     with_bias_note,
 )
 from reports.records.estimate import Estimate, Influence
@@ -40,7 +39,7 @@ def paired_jackknife(made: Side, originals: Side) -> InParts[Estimate]:
     Both sides lie in the same blocks. A value is nan if fewer than two images remain without the
     block. Raises UserError if there are fewer than two.
     """
-    refuse_few("a Frechet distance", made, originals)
+    made.refuse_few("a Frechet distance", originals)
     without = (_few if len(made) <= made.features.shape[1] else _many)(made, originals)
 
     def joined(values: NDArray[np.float64]) -> Estimate:

@@ -121,6 +121,12 @@ class Side:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def refuse_few(self, title: str, reference: "Side") -> None:
+        """Raises UserError if a distance of this title has fewer than two images on a side."""
+        fewest = min(len(self), len(reference))
+        if fewest < 2:
+            raise UserError(f"{title} needs two images on each side, not {fewest}")
+
     def first(self, count: int) -> "Side":
         """The first rows, `count` of them or all."""
         return replace(self, rows=self.rows[:count], blocks=self.blocks[:count])
@@ -156,13 +162,6 @@ class Side:
         if self.moments.full_rank:
             return self.moments.factor
         return (self.taken(slice(None)) - self.moments.mean).T / math.sqrt(len(self) - 1)
-
-
-def refuse_few(title: str, samples: Side, reference: Side) -> None:
-    """Raises UserError if a distance of this title has fewer than two images on a side."""
-    fewest = min(len(samples), len(reference))
-    if fewest < 2:
-        raise UserError(f"{title} needs two images on each side, not {fewest}")
 
 
 def jackknifed(
@@ -201,7 +200,7 @@ def between(samples: Side, reference: Side) -> InParts[Estimate]:
     error a distance takes one part instead of 41. Raises UserError if either side has fewer than
     two rows.
     """
-    refuse_few("a Frechet distance", samples, reference)
+    samples.refuse_few("a Frechet distance", reference)
     swapped = len(reference) < len(samples)
     small, large = (reference, samples) if swapped else (samples, reference)
     seen, other = (cache(partial(_Seen.through, *s)) for s in ((small, large), (large, small)))

@@ -26,14 +26,7 @@ from torch import Tensor
 
 from benchmarks.metrics.sets.frechet import refuse_not_finite
 from benchmarks.metrics.sets.frechet_pairs import jackknifed_pairs
-from benchmarks.metrics.sets.jackknife import (
-    BLOCKS,
-    InParts,
-    Side,
-    blocks_of,
-    jackknifed,
-    refuse_few,
-)
+from benchmarks.metrics.sets.jackknife import BLOCKS, InParts, Side, blocks_of, jackknifed
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
 
@@ -67,7 +60,7 @@ def between(samples: Side, reference: Side) -> InParts[Estimate]:
     is nan if fewer than two rows remain. Memory beyond the features is that of ROWS rows of either
     side. Raises UserError if either side has fewer than two rows.
     """
-    refuse_few("a kernel distance", samples, reference)
+    samples.refuse_few("a kernel distance", reference)
     return _jackknife(samples, reference, polynomial, _unbiased)
 
 
@@ -78,7 +71,7 @@ def cmmd(samples: Side, reference: Side) -> InParts[Estimate]:
     times the squared MMD with `gaussian`. Each row is paired with itself too, so it is biased
     upwards, by the order of 1 / n.
     """
-    refuse_few("CMMD", samples, reference)
+    samples.refuse_few("CMMD", reference)
     return _jackknife(samples, reference, gaussian, _biased)
 
 
@@ -91,7 +84,7 @@ def paired(made: Side, originals: Side) -> InParts[Estimate]:
     Both sides lie in the same blocks. A value is nan if fewer than two images remain without the
     block. Raises UserError if there are fewer than two.
     """
-    refuse_few("a kernel distance", made, originals)
+    made.refuse_few("a kernel distance", originals)
     in_blocks = _in_blocks(made)
 
     def pairs(number: int) -> tuple[Tensor, Tensor]:

@@ -41,8 +41,10 @@ class Codes:
 
     @classmethod
     def of(cls, at: Solved, images: Selection, training: Selection) -> "Codes":
-        found = (at.context.codes.semantic(at.system, one) for one in (images, training))
-        return cls(at, images, training, *found)
+        of_images, of_training = (
+            at.context.codes.semantic(at.system, s) for s in (images, training)
+        )
+        return cls(at, images, training, of_images, of_training)
 
     def first(self, count: int) -> "Codes":
         """The same of the first images."""
@@ -132,13 +134,13 @@ class Codes:
 
         def compute() -> Arrays:
             codes, training = parts.flat(self.of_images), parts.flat(self.of_training)
-            nothing = sum(int((one.norm(dim=1) == 0).sum()) for one in (codes, training))
-            found = latent.nearest(codes, training, spherical).numpy()
-            return {"nearest": found, "nothing": np.array(nothing)}
+            nothing = sum(int((vectors.norm(dim=1) == 0).sum()) for vectors in (codes, training))
+            nearest = latent.nearest(codes, training, spherical).numpy()
+            return {"nearest": nearest, "nothing": np.array(nothing)}
 
         unfitted = {"nearest": np.zeros((count, candidates), np.int64), "nothing": np.array(0)}
-        found = self._once("latent neighbours", compute, unfitted, n=count, spherical=spherical)
-        return torch.from_numpy(found["nearest"]), int(found["nothing"])
+        arrays = self._once("latent neighbours", compute, unfitted, n=count, spherical=spherical)
+        return torch.from_numpy(arrays["nearest"]), int(arrays["nothing"])
 
     def _moments(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each number over the training images."""
@@ -148,9 +150,9 @@ class Codes:
             training = parts.flat(self.of_training)
             return {"mean": training.mean(0).numpy(), "deviation": training.std(0).numpy()}
 
-        one = parts.flat(parts.index(self.of_training, slice(0, 1)))[0].numpy()
-        found = self._once("latent moments", compute, {"mean": one, "deviation": one})
-        return torch.from_numpy(found["mean"]), torch.from_numpy(found["deviation"])
+        code = parts.flat(parts.index(self.of_training, slice(0, 1)))[0].numpy()
+        arrays = self._once("latent moments", compute, {"mean": code, "deviation": code})
+        return torch.from_numpy(arrays["mean"]), torch.from_numpy(arrays["deviation"])
 
     def _once(self, work: str, compute: Callable[[], Arrays], none: Arrays, **more: Any) -> Arrays:
         """What all codes together decide, from the store; a dry run, which computes none, takes `none`."""
@@ -177,16 +179,16 @@ def decoded(
             return at.decode(at.random(moved, indices))
 
         unmoved = made(codes.unmoved(positions))
-        found: Arrays = {}
+        arrays: Arrays = {}
         rows = [images.batch(positions), unmoved]
         for name, move in moves.items():
             if name != UNMOVED:
                 rows.append(made(move(positions)))
             scores = score(unmoved if name == UNMOVED else rows[-1], unmoved)
-            found |= {f"{name} {of}": values for of, values in scores.items()}
-        return found | {"preview": preview(positions, torch.stack(rows, 1), PREVIEW)}
+            arrays |= {f"{name} {score}": values for score, values in scores.items()}
+        return arrays | {"preview": preview(positions, torch.stack(rows, 1), PREVIEW)}
 
     training = codes.training.key | {"n": len(codes.training)}
     given = {"training_images": training, "moves": list(moves), **more}
-    what = f"{len(moves)} moves of codes"
-    return cell.computation("latent", what, images, compute, **given)
+    title = f"{len(moves)} moves of codes"
+    return cell.computation("latent", title, images, compute, **given)

@@ -97,55 +97,54 @@ def followed(codes: MovedCodes) -> Measurement:
     """
     at, images = codes.at, codes.images
     system, side = at.system, images.seen_by(at.system).dataset.image_size
-    every = tensors(codes.of_images)
-    reasons = dict.fromkeys(MOVES, "" if all(x.is_floating_point() for x in every) else TOKENS)
-    coarsest = max((side / one.shape[2] for one in every if one.ndim == 4), default=0.0)
+    maps = tensors(codes.of_images)
+    reasons = dict.fromkeys(MOVES, "" if all(x.is_floating_point() for x in maps) else TOKENS)
+    coarsest = max((side / x.shape[2] for x in maps if x.ndim == 4), default=0.0)
     if not coarsest or coarsest % 1:
         reasons[CELL] = reasons[CELL] or "its code has no cells of whole pixels"
     if system.stride is None or side // 2 % system.stride:
         reasons[HALF] = reasons[HALF] or f"it takes images of {side} px only"
-    decodes = "its code has no places" if any(x.ndim != 4 for x in every) else ""
+    decodes = "its code has no places" if any(x.ndim != 4 for x in maps) else ""
     if STOCHASTIC in system.capabilities:
         decodes = decodes or "x_T would have to move too"
     of_decoder = {name: reason or decodes for name, reason in reasons.items() if name != PIXEL}
     sides = {"encoder": reasons, "decoder": of_decoder}
+    of_encoder, by_decoder = (
+        [m for m, why in moves.items() if not why] for moves in sides.values()
+    )
     cell = Cell(at.context, FOLLOWS, at, split=images.split, n=len(images), fields={"shift": "to the right"})  # fmt: skip
     move = partial(_moved, coarsest)
 
     def compute(positions: np.ndarray) -> Arrays:
-        x, known = images.seen_by(system).batch(positions), codes.unmoved(positions)
-        found: Arrays = {}
-        for name in (name for name, reason in reasons.items() if not reason):
-            each = tensors(system.encode_semantic(move(name, x, 1.0)))
-            pairs = [(a, move(name, b, side / b.shape[-1])) for a, b in zip(each, tensors(known), strict=True)]  # fmt: skip
-            found |= _compared(f"encoder, {name}", name, pairs)
-        decoded = at.system.decode(Code(known), at.T) if not all(of_decoder.values()) else x
-        for name in (name for name, reason in of_decoder.items() if not reason):
-            moved = [move(name, one, side / one.shape[-1]) for one in tensors(known)]
-            code = Code(moved[0] if isinstance(known, Tensor) else tuple(moved))
+        x, unmoved = images.seen_by(system).batch(positions), codes.unmoved(positions)
+        arrays: Arrays = {}
+        for name in of_encoder:
+            encoded = tensors(system.encode_semantic(move(name, x, 1.0)))
+            pairs = [(a, move(name, b, side / b.shape[-1])) for a, b in zip(encoded, tensors(unmoved), strict=True)]  # fmt: skip
+            arrays |= _compared(f"encoder, {name}", name, pairs)
+        decoded = at.system.decode(Code(unmoved), at.T) if by_decoder else x
+        for name in by_decoder:
+            moved = [move(name, part, side / part.shape[-1]) for part in tensors(unmoved)]
+            code = Code(moved[0] if isinstance(unmoved, Tensor) else tuple(moved))
             pairs = [(system.decode(code, at.T), move(name, decoded, 1.0))]
-            found |= _compared(f"decoder, {name}", name, pairs, round(coarsest))
-        return found
+            arrays |= _compared(f"decoder, {name}", name, pairs, round(coarsest))
+        return arrays
 
-    def reduce(*found: Arrays) -> Iterator[Record]:
-        for who, moves in sides.items():
+    def reduce(*computed: Arrays) -> Iterator[Record]:
+        for network, moves in sides.items():
             for name, reason in moves.items():
-                of = cell.but(setting=f"{who}, {name}")
-                if reason:
-                    yield of.record("equivariance", Estimate(None, why=reason))
-                    continue
-                moved, expected = (
-                    found[0][f"{of.setting} {side}"] for side in ("moved", "expected")
-                )
-                for metric, estimate in estimate_equivariance(
-                    moved, expected, images.units
-                ).items():
-                    yield of.record(metric, estimate)
+                setting = f"{network}, {name}"
+                equivariance = Estimate(None, why=reason)
+                if not reason:
+                    moved, expected = (computed[0][f"{setting} {x}"] for x in ("moved", "expected"))
+                    equivariance = estimate_equivariance(moved, expected, images.units)[
+                        "equivariance"
+                    ]
+                yield cell.record("equivariance", equivariance, setting=setting)
 
-    what = "moved images, encoded; and moved codes, decoded"
-    wanted = [cell.computation("equivariance", what, images, compute)]
-    refused = all(reason for moves in sides.values() for reason in moves.values())
-    return Measurement([] if refused else wanted, reduce)
+    title = "moved images, encoded; and moved codes, decoded"
+    computation = cell.computation("equivariance", title, images, compute)
+    return Measurement([computation] if of_encoder or by_decoder else [], reduce)
 
 
 def _moved(coarsest: float, name: str, maps: Tensor, pixels: float) -> Tensor:
@@ -163,7 +162,7 @@ def _moved(coarsest: float, name: str, maps: Tensor, pixels: float) -> Tensor:
 
 
 def _compared(
-    what: str, move: str, pairs: Sequence[tuple[Tensor, Tensor]], border: int = 1
+    title: str, move: str, pairs: Sequence[tuple[Tensor, Tensor]], border: int = 1
 ) -> Arrays:
     """Pairs as they are compared, each N x d in one row: of shifts without the border of all maps."""
 
@@ -172,7 +171,5 @@ def _compared(
         inside = maps[..., border:-border, border:-border] if shifts else maps
         return inside.cpu().float().flatten(1)
 
-    moved, expected = (
-        torch.cat([flat(one) for one in of], dim=1) for of in zip(*pairs, strict=True)
-    )
-    return {f"{what} moved": moved.numpy(), f"{what} expected": expected.numpy()}
+    moved, expected = (torch.cat(list(map(flat, side)), dim=1) for side in zip(*pairs, strict=True))
+    return {f"{title} moved": moved.numpy(), f"{title} expected": expected.numpy()}

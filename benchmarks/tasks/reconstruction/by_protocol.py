@@ -64,7 +64,11 @@ class ByProtocol(OnPairs):
 
     def _record(self, at: Solved, images: Selection, explained: Explained[ImageCase]) -> Record:
         case, protocol, split = explained.case, explained.case.protocol, images.split
-        fields = {"by": protocol.name, "split": split, **protocol.describe(case.metric)}
+        fields: dict[str, Any] = {
+            "by": protocol.name,
+            "split": split,
+            **protocol.describe(case.metric),
+        }
         if isinstance(source := getattr(at.system, "source", None), Path):
             fields["checkpoint"] = names_of(source)
         place = {"setting": protocol.name, "split": split, "n": len(images)}
