@@ -37,16 +37,6 @@ def test_a_group_gives_all_of_its_metrics_and_no_other():
             assert estimate.value == estimates[metric].value and estimate.n == 30
 
 
-def test_the_first_part_of_a_frechet_distance_is_its_value_without_an_error():
-    pairs = sides(30, 40)
-    optional = {group.metrics: group for group in GROUPS if group.in_parts(*pairs).first_is_value}
-    assert optional.keys() == {("fid",)}
-    group = optional["fid",]
-    in_parts, whole = group.in_parts(*pairs), group.estimate(*pairs)["fid"]
-    alone = in_parts.joined(np.stack([in_parts.part(0)]))["fid"]
-    assert (alone.value, alone.n, alone.error) == (whole.value, 30, None) and whole.stderr > 0
-
-
 def test_metrics_are_found_with_those_that_share_their_work():
     chosen = {group.metrics: metrics for group, metrics in groups_of(["recall", "kid"]).items()}
     overlaps = ("precision", "recall", "density", "coverage")
