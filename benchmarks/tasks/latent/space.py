@@ -109,24 +109,23 @@ def followed(codes: MovedCodes) -> Measurement:
         decodes = decodes or "x_T would have to move too"
     of_decoder = {name: reason or decodes for name, reason in reasons.items() if name != PIXEL}
     sides = {"encoder": reasons, "decoder": of_decoder}
-    of_encoder, by_decoder = (
-        [m for m, why in moves.items() if not why] for moves in sides.values()
-    )
+    encoded = [name for name, reason in reasons.items() if not reason]
+    decoded = [name for name, reason in of_decoder.items() if not reason]
     cell = Cell(at.context, FOLLOWS, at, split=images.split, n=len(images), fields={"shift": "to the right"})  # fmt: skip
     move = partial(_moved, coarsest)
 
     def compute(positions: np.ndarray) -> Arrays:
         x, unmoved = images.seen_by(system).batch(positions), codes.unmoved(positions)
         arrays: Arrays = {}
-        for name in of_encoder:
-            encoded = tensors(system.encode_semantic(move(name, x, 1.0)))
-            pairs = [(a, move(name, b, side / b.shape[-1])) for a, b in zip(encoded, tensors(unmoved), strict=True)]  # fmt: skip
+        for name in encoded:
+            of_image = tensors(system.encode_semantic(move(name, x, 1.0)))
+            pairs = [(a, move(name, b, side / b.shape[-1])) for a, b in zip(of_image, tensors(unmoved), strict=True)]  # fmt: skip
             arrays |= _compared(f"encoder, {name}", name, pairs)
-        decoded = at.system.decode(Code(unmoved), at.T) if by_decoder else x
-        for name in by_decoder:
+        image = at.system.decode(Code(unmoved), at.T) if decoded else x
+        for name in decoded:
             moved = [move(name, part, side / part.shape[-1]) for part in tensors(unmoved)]
             code = Code(moved[0] if isinstance(unmoved, Tensor) else tuple(moved))
-            pairs = [(system.decode(code, at.T), move(name, decoded, 1.0))]
+            pairs = [(system.decode(code, at.T), move(name, image, 1.0))]
             arrays |= _compared(f"decoder, {name}", name, pairs, round(coarsest))
         return arrays
 
@@ -137,14 +136,13 @@ def followed(codes: MovedCodes) -> Measurement:
                 equivariance = Estimate(None, why=reason)
                 if not reason:
                     moved, expected = (computed[0][f"{setting} {x}"] for x in ("moved", "expected"))
-                    equivariance = estimate_equivariance(moved, expected, images.units)[
-                        "equivariance"
-                    ]
+                    estimates = estimate_equivariance(moved, expected, images.units)
+                    equivariance = estimates["equivariance"]
                 yield cell.record("equivariance", equivariance, setting=setting)
 
     title = "moved images, encoded; and moved codes, decoded"
     computation = cell.computation("equivariance", title, images, compute)
-    return Measurement([computation] if of_encoder or by_decoder else [], reduce)
+    return Measurement([computation] if encoded or decoded else [], reduce)
 
 
 def _moved(coarsest: float, name: str, maps: Tensor, pixels: float) -> Tensor:
