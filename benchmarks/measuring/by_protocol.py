@@ -73,9 +73,10 @@ def _measure_by(protocol: ImageProtocol, metric: str, request: Request) -> Answe
     else:
         pairs, arrays = on_pairs([protocol], request, metrics=(section,))
         (explained,) = pairs.numbers(arrays)
-        if explained.number is None or explained.number.value is None:
-            raise UserError(explained.reason)
-        images, estimate = f"pairs: {explained.number.n}", explained.number
+        estimate = explained.estimate
+        if estimate.value is None:
+            raise UserError(estimate.why)
+        images = f"pairs: {estimate.n}"
     fields = "; ".join(f"{name} {value}" for name, value in case.fields.items())
     about = [f"protocol {protocol.name}, {protocol.code}: {fields}"]
     if network is not None:
@@ -129,15 +130,15 @@ def explain_pairs(request: Request) -> Explanation:
 
 
 def section(
-    metric: str, count: int, numbers: Sequence[Explained[Any, Any]], units: str = "pairs"
+    metric: str, count: int, numbers: Sequence[Explained[Any]], units: str = "pairs"
 ) -> Section:
     """One metric: protocols whose numbers and causes look the same share a line, the first is ours."""
     lines: dict[tuple[object, ...], Line] = {}
     missing: dict[str, tuple[str, ...]] = {}
     for explained in sorted(numbers, key=_place):
-        name, number = explained.case.protocol.name, explained.number
-        if number is None:
-            missing[explained.reason] = (*missing.get(explained.reason, ()), name)
+        name, number = explained.case.protocol.name, explained.estimate
+        if number.value is None:
+            missing[number.why] = (*missing.get(number.why, ()), name)
             continue
         causes = tuple((cause.text, cause.difference) for cause in explained.visible_causes)
         looks = number_text(number.value, metric), tuple(text for text, _ in causes)
@@ -149,7 +150,7 @@ def section(
     return Section(metric, count, tuple(lines.values()), reasons, units)
 
 
-def _place(explained: Explained[Any, Any]) -> tuple[bool, float, str]:
+def _place(explained: Explained[Any]) -> tuple[bool, float, str]:
     """Ours first, then by the size of the difference, then by name."""
     name, digits = explained.case.protocol.name, METRICS[explained.case.metric].digits
     return name != schema.PLAIN, -round(abs(explained.difference or 0.0), digits), name

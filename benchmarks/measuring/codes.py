@@ -139,8 +139,8 @@ def explain_codes(request: Request) -> Explanation:
     if left_out:
         lines.append(f"left out of codes of over {WIDEST} numbers: {', '.join(left_out)}")
     each = list(explained(codes, protocols, request.seed or 0, left_out, watched))
-    if all(explanation.number is None for explanation in each):
-        raise UserError(f"{request.b or request.a}: {each[0].reason}")
+    if all(explanation.estimate.value is None for explanation in each):
+        raise UserError(f"{request.b or request.a}: {each[0].estimate.why}")
     sections = []
     for name in NUMBERS:
         if of_metric := [e for e in each if e.case.metric == name]:

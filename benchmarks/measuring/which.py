@@ -55,19 +55,20 @@ class Compared:
     reason: str = ""
 
 
-def compared(explained: Explained[Any, Any], number: str, of: int | None = None) -> Compared:
+def compared(explained: Explained[Any], number: str, of: int | None = None) -> Compared:
     """Two numbers fit if they are at most half a unit of the last printed digit apart.
 
     If `number` was printed for `of` other images of the same distribution, half of the 95 % interval
     of the difference is added: Student's t times the standard error here, of n images, times
     sqrt(1 + n / of).
     """
-    name, metric, here = explained.case.protocol.name, explained.case.metric, explained.number
-    if here is None or here.value is None:
-        return Compared(name, metric, reason=explained.reason)
+    name, metric, here = explained.case.protocol.name, explained.case.metric, explained.estimate
+    if here.value is None:
+        return Compared(name, metric, reason=here.why)
     decimals = len(number.partition(".")[2])
     tolerance = 0.5 * 10.0**-decimals
     if of is not None:
+        assert here.n is not None
         if METRICS[metric].depends_on_n and of != here.n:
             why = f"{ACROSS}: it depends on n ({of:,} there, {here.n:,} here)"
             return Compared(name, metric, reason=why)

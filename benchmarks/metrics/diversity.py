@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.metrics.group import Group
 from benchmarks.metrics.pixel import psnr, squared_error, to_unit
 from benchmarks.metrics.units import Units
-from reports.records.estimate import Estimate, influences_on_mean
+from reports.records.estimate import Estimate
 
 OF_POSTERIOR = ("seed_variance", "seed_bias", "psnr", "psnr_of_mean")
 
@@ -63,16 +63,13 @@ def of_posterior(draws: Tensor, originals: Tensor) -> dict[str, Tensor]:
     }
 
 
-def estimate_diversity(scores: Mapping[str, np.ndarray], units: str) -> dict[str, Estimate]:
-    """The means of scores [n] of groups of draws, "diversity_lpips" and "pixel_std"; `units` names the
-    groups.
+def estimate_diversity(
+    scores: Mapping[str, np.ndarray], kind: str, units: Units
+) -> dict[str, Estimate]:
+    """The means of scores [n] of groups of draws, "diversity_lpips" and "pixel_std"; `kind` is that of
+    the groups.
     """
-    return {
-        metric: Estimate(
-            float(np.mean(values, dtype=np.float64)), influences_on_mean(values, units)
-        )
-        for metric, values in scores.items()
-    }
+    return {metric: units.mean_of(kind, values) for metric, values in scores.items()}
 
 
 def estimate_posterior(scores: Mapping[str, np.ndarray], units: Units) -> dict[str, Estimate]:

@@ -25,6 +25,7 @@ from reports.records.estimate import Estimate
 
 Floats = NDArray[np.float64]
 NO_EDIT_DEFINED = "defined for no edit"
+FACES = "arcface"
 
 
 # ----------------------------------------------------------------------------------------------
@@ -61,6 +62,7 @@ class EditSums:
     inverts: Floats | None = None  # 1 where the change has an inverse, else 0
     steps: Floats | None = None  # [n, d], from the code of x to that of x'
     identity: Floats | None = None  # the faces of x and y compared; nan where none is found
+    alone: NDArray[np.bool_] | None = None  # [n, A], which others the true change leaves alone
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "EditSums":
@@ -82,7 +84,6 @@ class EditSums:
 class EditedPairs:
     """The pairs of one edit: their sums, and the units that their images form.
 
-    alone     which other attributes the true change leaves alone, [n, A]; None without a truth
     strength  of the edit, if it has one
     silenced  why numbers of an attribute that the code does not hold have no value, "" if they have one;
               found from the sums unless it is given
@@ -90,7 +91,6 @@ class EditedPairs:
 
     sums: EditSums
     units: Units
-    alone: NDArray[np.bool_] | None = None
     strength: float | None = None
     silenced: str | None = None
 
@@ -102,14 +102,6 @@ class EditedPairs:
         if self.sums.held is None:
             return ""
         return unheld(_estimate(NUMBERS["kept"], [self], NUMBERS["kept"].undefined))
-
-    def at(self, rows: NDArray[np.integer]) -> "EditedPairs":
-        """Some of the pairs."""
-        persons = self.units.persons
-        who = None if persons is None else persons[rows]
-        units = Units(self.units.data, self.units.images[rows], who)
-        alone = None if self.alone is None else self.alone[rows]
-        return EditedPairs(self.sums.at(rows), units, alone, self.strength, self.silenced)
 
 
 def unheld(kept: Estimate) -> str:
@@ -125,7 +117,6 @@ def unheld(kept: Estimate) -> str:
 # Numbers as functions of totals over pairs
 
 
-Columns = Callable[[EditedPairs], Floats | None]
 OfTotals = Callable[[Floats, int], Floats]  # of the totals [..., K] over n pairs
 
 
@@ -135,31 +126,33 @@ class EditNumber:
 
     undefined  why there is no value where it is not finite
     held_only  whether it says nothing of attributes that the code does not hold
-    left_out   a note on the pairs of which a column is nan, which are then left out
     """
 
-    columns: Columns
+    columns: Callable[[EditSums], Floats | None]
     value: OfTotals
-    undefined: str
+    undefined: str = ""
     held_only: bool = False
-    left_out: Callable[[int, int, str], str] | None = None
 
 
-def _of_sums(names: str, value: Callable[..., Floats]) -> tuple[Columns, OfTotals]:
-    """The columns and the value of a number that is a function of some sums, in the order of `names`."""
+def _of_sums(
+    names: str, value: Callable[..., Floats], undefined: str = "", held_only: bool = False
+) -> EditNumber:
+    """A number that is a function of some sums, in the order of `names`."""
 
-    def columns(pairs: EditedPairs) -> Floats | None:
-        arrays = [getattr(pairs.sums, name) for name in names.split()]
+    def columns(sums: EditSums) -> Floats | None:
+        arrays = [getattr(sums, name) for name in names.split()]
         return None if any(array is None for array in arrays) else np.stack(arrays, axis=1)
 
-    return columns, lambda total, n: value(*np.moveaxis(total, -1, 0))
+    def of_totals(total: Floats, n: int) -> Floats:
+        return value(*np.moveaxis(total, -1, 0))
+
+    return EditNumber(columns, of_totals, undefined, held_only)
 
 
-def _step_columns(pairs: EditedPairs) -> Floats | None:
-    steps = pairs.sums.steps
-    if steps is None:
+def _step_columns(sums: EditSums) -> Floats | None:
+    if sums.steps is None:
         return None
-    return np.hstack([steps, np.square(steps).sum(1, keepdims=True)])
+    return np.hstack([sums.steps, np.square(sums.steps).sum(1, keepdims=True)])
 
 
 def _share_of_one_direction(total: Floats, n: int) -> Floats:
@@ -172,14 +165,13 @@ def _share_of_one_direction(total: Floats, n: int) -> Floats:
     return np.asarray((of_sum - squares) / ((n - 1) * squares))
 
 
-def _leak_columns(pairs: EditedPairs) -> Floats | None:
+def _leak_columns(sums: EditSums) -> Floats | None:
     """<D, D*>, |D*|^2, and of each attribute both changes of its logit and whether the pair counts."""
-    sums = pairs.sums
-    if sums.logits is None or sums.logits_true is None or pairs.alone is None:
+    if sums.logits is None or sums.logits_true is None or sums.alone is None:
         return None
     assert sums.along is not None and sums.true is not None
     changes = [sums.logits, sums.logits_true]
-    counts = pairs.alone & np.isfinite(changes).all(0)
+    counts = sums.alone & np.isfinite(changes).all(0)
     counted = [np.where(counts, change, 0) for change in changes]
     return np.column_stack([sums.along, sums.true, *counted, counts])
 
@@ -202,63 +194,72 @@ NOTHING_TRUE = "the true change changes nothing that is decoded"
 ALL_CHANGE = "the true changes leave no other attribute alone"
 NUMBERS = {
     # 1 - sum |y - r(x')|^2 / sum |D*|^2: 1 the truth, 0 nothing done, < 0 harm
-    "gain": EditNumber(*_of_sums("left true", lambda left, true: 1 - left / true), NOTHING_TRUE, True),
+    "gain": _of_sums("left true", lambda left, true: 1 - left / true, NOTHING_TRUE, True),
     # sum <D, D*> / sum |D*|^2: how far the edit goes
-    "dose": EditNumber(*_of_sums("along true", lambda along, true: along / true), NOTHING_TRUE, True),
+    "dose": _of_sums("along true", lambda along, true: along / true, NOTHING_TRUE, True),
     # sum |D - dose D*|^2 / sum |D|^2: share of the move that is not the truth
-    "off_target": EditNumber(
-        *_of_sums("along true moved", lambda along, true, moved: 1 - along**2 / (true * moved)),
+    "off_target": _of_sums(
+        "along true moved", lambda along, true, moved: 1 - along**2 / (true * moved),
         "the edit changes nothing, or the true change nothing that is decoded", True),
     # (hits(y) - hits(r(x))) / (hits(r(x')) - hits(r(x))); a hit: a classifier sees the attribute as it should be
-    "effectiveness": EditNumber(
-        *_of_sums("hits hits_before hits_true",
-                  lambda hits, before, true: (hits - before) / np.where(true > before, true - before, 0)),
+    "effectiveness": _of_sums(
+        "hits hits_before hits_true",
+        lambda hits, before, true: (hits - before) / np.where(true > before, true - before, 0),
         "a classifier sees no more of the attribute in the decoded truth", True),
-    "on_target": EditNumber(*_of_sums("hits pairs", lambda hits, pairs: hits / pairs), "no pairs"),
+    "on_target": _of_sums("hits pairs", lambda hits, pairs: hits / pairs, "no pairs"),
     # mean |D|^2 where x and x' are equal / mean |D*|^2 where they are not
-    "leak_out": EditNumber(
-        *_of_sums("outside n_outside inside n_inside",
-                  lambda outside, m, inside, n: (outside / m) / (inside / n)),
+    "leak_out": _of_sums(
+        "outside n_outside inside n_inside",
+        lambda outside, m, inside, n: (outside / m) / (inside / n),
         "the true change changes all of the image, or nothing that is decoded", True),
     # sum |E(y) - f(z)| / sum |f(z) - z|: e4e's LEC (2102.02766, metrics/LEC.py), as a share of the step
-    "lec": EditNumber(
-        *_of_sums("missed step", lambda missed, step: missed / step), "the edit does not move the code"),
+    "lec": _of_sums(
+        "missed step", lambda missed, step: missed / step, "the edit does not move the code"),
     # mean d(r(r(x)), the image that undoing the edit of y leads to), of pairs whose change has an inverse
-    "reversibility": EditNumber(
-        *_of_sums("returned inverts", lambda returned, inverts: returned / inverts),
+    "reversibility": _of_sums(
+        "returned inverts", lambda returned, inverts: returned / inverts,
         "the changes have no inverse: other attributes change with them"),
     # mean and largest size over other attributes of `beyond_truth`
     "leak_mean": EditNumber(_leak_columns, _mean_leak, ALL_CHANGE, True),
     "leak_max": EditNumber(_leak_columns, _largest_leak, ALL_CHANGE, True),
     # sum <r(x') - r(x), x' - x> / sum |x' - x|^2: 1 all of the attribute is decoded, 0 nothing
-    "kept": EditNumber(
-        *_of_sums("held change", lambda held, change: held / change), "nothing changes in the images"),
+    "kept": _of_sums(
+        "held change", lambda held, change: held / change, "nothing changes in the images"),
     # share of the true moves of the code that is one vector for all
     "direction_r2": EditNumber(
         _step_columns, _share_of_one_direction, "fewer than two pairs, or no code moves"),
-    "arcface": EditNumber(
-        *_of_sums("identity pairs", lambda same, pairs: same / pairs), "", left_out=without_face),
+    FACES: _of_sums("identity pairs", lambda same, pairs: same / pairs),
 }  # fmt: skip
 
 
 def estimate_edit(pairs: EditedPairs) -> dict[str, Estimate]:
     """Every number of an edit that its sums allow; where it is undefined with the reason."""
-    estimates = dict[str, Estimate]()
-    for name in _numbers_of(pairs):
-        silenced = pairs.unheld if NUMBERS[name].held_only else ""
-        estimates[name] = _estimate(NUMBERS[name], [pairs], silenced or NUMBERS[name].undefined)
-    if pairs.strength is not None:
-        estimates["strength"] = Estimate(pairs.strength, n=len(pairs.units))
-    return estimates
+
+    def reason(number: EditNumber) -> str:
+        return (number.held_only and pairs.unheld) or number.undefined
+
+    return _estimates([pairs], reason)
 
 
 def estimate_mean_edit(edits: Sequence[EditedPairs]) -> dict[str, Estimate]:
     """The mean of each number over the edits for which it is defined, and of their strengths."""
+    return _estimates(edits, lambda number: NO_EDIT_DEFINED)
+
+
+def _estimates(
+    edits: Sequence[EditedPairs], reason: Callable[[EditNumber], str]
+) -> dict[str, Estimate]:
+    """The means over edits; `reason` says why a number is defined for none.
+
+    Of each number they are over the edits whose sums allow it. `kept` is of the code of the truth alone.
+    """
     estimates = dict[str, Estimate]()
     for name, number in NUMBERS.items():
-        allowing = [pairs for pairs in edits if name in _numbers_of(pairs)]
+        allowing = [pairs for pairs in edits if number.columns(pairs.sums) is not None]
+        if name == "kept":
+            allowing = [pairs for pairs in allowing if pairs.sums.steps is not None]
         if allowing:
-            estimates[name] = _estimate(number, allowing, NO_EDIT_DEFINED)
+            estimates[name] = _estimate(number, allowing, reason(number))
     strengths = [pairs.strength for pairs in edits if pairs.strength is not None]
     if strengths:
         n = sum(len(pairs.units) for pairs in edits)
@@ -266,18 +267,12 @@ def estimate_mean_edit(edits: Sequence[EditedPairs]) -> dict[str, Estimate]:
     return estimates
 
 
-def _numbers_of(pairs: EditedPairs) -> list[str]:
-    """The numbers that the sums of an edit allow; `kept` is of the code of the truth alone."""
-    names = [name for name, number in NUMBERS.items() if number.columns(pairs) is not None]
-    return [name for name in names if name != "kept" or pairs.sums.steps is not None]
-
-
 def number_of(name: str, sums: EditSums) -> float:
     """The value of one of NUMBERS, whether the code holds the attribute or not; nan if it is undefined."""
-    return _jackknife(NUMBERS[name], EditedPairs(sums, Units("", np.zeros(0, np.int64))))[0]
+    return _jackknife(NUMBERS[name], sums)[0]
 
 
-def beyond_truth(pairs: EditedPairs) -> Floats:
+def beyond_truth(sums: EditSums) -> Floats:
     """What an edit moves of other attributes beyond the truth: L - dose T [A].
 
     L and T are means over pairs of the changes of logits by the edit and by the decoded truth, in the
@@ -285,7 +280,7 @@ def beyond_truth(pairs: EditedPairs) -> Floats:
     without such a pair, or of logit nan, are nan. After attribute dependency (Wu et al. 2021,
     StyleSpace, arXiv 2011.12799), less what the truth moves too.
     """
-    columns = _leak_columns(pairs)
+    columns = _leak_columns(sums)
     assert columns is not None
     with np.errstate(divide="ignore", invalid="ignore"):
         return _beyond_truth(columns.sum(0))
@@ -293,14 +288,16 @@ def beyond_truth(pairs: EditedPairs) -> Floats:
 
 def _estimate(number: EditNumber, edits: Sequence[EditedPairs], undefined: str) -> Estimate:
     """The mean of a number over the edits for which it is defined; `undefined` says why there are none."""
-    counted = [_counted(number, pairs) for pairs in edits]
-    numbers = [_jackknife(number, pairs) for pairs in counted]
+    counted = [(pairs.sums, pairs.units) for pairs in edits]
+    if number is NUMBERS[FACES]:
+        counted = [_with_faces(*pairs) for pairs in counted]
+    numbers = [_jackknife(number, sums) for sums, _ in counted]
     silent = [number.held_only and bool(pairs.unheld) for pairs in edits]
     defined = [k for k, (value, _) in enumerate(numbers) if not (silent[k] or np.isnan(value))]
     shown = defined or range(len(edits))
-    units = _joined([counted[k].units for k in shown])
+    units = Units.joined([counted[k][1] for k in shown])
     count = sum(len(edits[k].units) for k in shown)
-    left_out = number.left_out(count - len(units), count, "pairs") if number.left_out else ""
+    left_out = without_face(count - len(units), count, "pairs")
     if not defined:
         return Estimate(None, n=len(units) or None, why=undefined or left_out)
     share = f"of {len(defined)} of {len(edits)} edits" if len(defined) < len(edits) else ""
@@ -312,29 +309,21 @@ def _estimate(number: EditNumber, edits: Sequence[EditedPairs], undefined: str) 
     )
 
 
-def _counted(number: EditNumber, pairs: EditedPairs) -> EditedPairs:
-    """The pairs that a number is of."""
-    columns = number.columns(pairs)
-    if number.left_out is None or columns is None:
-        return pairs
-    return pairs.at(np.flatnonzero(~np.isnan(columns).any(axis=1)))
+def _with_faces(sums: EditSums, units: Units) -> tuple[EditSums, Units]:
+    """The pairs with a face in both images."""
+    assert sums.identity is not None
+    rows = np.flatnonzero(~np.isnan(sums.identity))
+    return sums.at(rows), units.at(rows)
 
 
-def _joined(units: Sequence[Units]) -> Units:
-    """The units of the images of several edits, one after another."""
-    persons = [each.persons for each in units if each.persons is not None]
-    images = np.concatenate([each.images for each in units])
-    return Units(units[0].data, images, np.concatenate(persons) if persons else None)
-
-
-def _jackknife(number: EditNumber, pairs: EditedPairs) -> tuple[float, Floats]:
+def _jackknife(number: EditNumber, sums: EditSums) -> tuple[float, Floats]:
     """The value of a number, and the influence [n] of each pair by leaving it out; nan if undefined."""
-    columns = number.columns(pairs)
+    columns = number.columns(sums)
     assert columns is not None
     return _left_out(columns, number.value)
 
 
-def _left_out(columns: Floats, of_totals: Callable[[Floats, int], Floats]) -> tuple[float, Floats]:
+def _left_out(columns: Floats, of_totals: OfTotals) -> tuple[float, Floats]:
     """A function of the totals of columns [n, K], and the influence [n] of each row by leaving it out."""
     columns, n = np.asarray(columns, np.float64), len(columns)
     total = columns.sum(0)
@@ -387,7 +376,7 @@ def direction_consistency(cosines: Floats, n: int) -> dict[str, Estimate]:
 
 
 GROUPS = (
-    Group((*(name for name in NUMBERS if name != "arcface"), "strength"), "edits", estimate_edit),
+    Group((*(name for name in NUMBERS if name != FACES), "strength"), "edits", estimate_edit),
     Group(("f1",), "edits", f1_of_batches),
     Group(("direction_consistency",), "edits", direction_consistency),
     Group(("composition", "composition_l1", "lec_frobenius", "logit_change"), "edits", Units.means),

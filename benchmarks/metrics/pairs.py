@@ -9,7 +9,6 @@ its entry in the table of metrics. Functions take images N x 3 x H x W in [-1, 1
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from torch import Tensor
 from benchmarks.metrics import METRICS, pixel, ssim
 from benchmarks.metrics.group import Group
 from benchmarks.metrics.networks.chosen import Networks
-from benchmarks.metrics.networks.faces import FaceEmbedding, without_face
+from benchmarks.metrics.networks.faces import FaceEmbedding, mean_of_faces
 from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.sets.manifold import of_few
 from benchmarks.metrics.units import Units
@@ -76,22 +75,11 @@ def scores_of(
 def estimates(scores: Mapping[str, PairScores], units: Units) -> dict[str, Estimate]:
     """The mean of each metric's scores [N] of pairs."""
     return {
-        metric: _mean_of_faces(values, units)
+        metric: mean_of_faces(values, units)
         if published_name(metric) == FACES
         else units.mean(values)
         for metric, values in scores.items()
     }
-
-
-def _mean_of_faces(scores: PairScores, units: Units) -> Estimate:
-    """The mean over the pairs with a face in both images; a note counts the others."""
-    has_faces = ~np.isnan(scores)
-    missing = without_face(int((~has_faces).sum()), len(scores), "pairs")
-    if not has_faces.any():
-        return Estimate(None, why=missing)
-    persons = None if units.persons is None else units.persons[has_faces]
-    mean = Units(units.data, units.images[has_faces], persons).mean(scores[has_faces])
-    return replace(mean, notes=(missing,)) if missing else mean
 
 
 def no_ms_ssim(height: int, width: int) -> Estimate:

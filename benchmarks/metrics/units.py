@@ -1,6 +1,6 @@
 """The images that numbers are estimated from, and the independent units that they form."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,6 +59,18 @@ class Units:
         member: NDArray[np.int64] = np.unique(self.groups, return_inverse=True)[1]
         return member % count
 
+    def at(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "Units":
+        """Some of the images."""
+        persons = None if self.persons is None else self.persons[rows]
+        return Units(self.data, self.images[rows], persons)
+
+    @staticmethod
+    def joined(parts: Sequence["Units"]) -> "Units":
+        """The images of several, one after another."""
+        persons = [part.persons for part in parts if part.persons is not None]
+        images = np.concatenate([part.images for part in parts])
+        return Units(parts[0].data, images, np.concatenate(persons) if persons else None)
+
     def influences(self, influence: NDArray[np.floating]) -> Influences:
         """The influences of the units, from the influence [n] of each image."""
         return influences_of_groups(influence, self.groups, self.name)
@@ -70,6 +82,11 @@ class Units:
         influences = self.influences(of_images[0].values) if of_images else ()
         kept = Scores(self.images, scores)
         return Estimate(mean, influences, n=len(self), scores=kept)
+
+    def mean_of(self, kind: str, scores: NDArray[np.floating]) -> Estimate:
+        """The mean of a score [k] over units of a kind that these images form, such as pairs."""
+        mean = float(np.mean(scores, dtype=np.float64))
+        return Estimate(mean, influences_on_mean(scores, self.named(kind)), n=len(scores))
 
     def means(self, scores: Mapping[str, NDArray[np.number | np.bool_]]) -> dict[str, Estimate]:
         """The mean of each score [n] over the images, by its name."""

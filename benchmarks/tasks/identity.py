@@ -36,7 +36,6 @@ from benchmarks.core.sizes import Count, InvertingSolver, Steps, in_words
 from benchmarks.metrics import pairs
 from benchmarks.metrics.networks.faces import (
     mean_of_different_people,
-    mean_of_same_people,
     without_face,
 )
 from benchmarks.plugin import (
@@ -298,7 +297,7 @@ def references(context: Context) -> Iterator[Record]:
     estimates = dict[str, Estimate]()
     if are_people and len(twice):
         same = face.compare(faces[first[twice]], faces[second[twice]]).numpy()
-        estimates[SAME] = mean_of_same_people(same, seen.units)
+        estimates[SAME] = seen.units.mean_of("persons with two pictures", same)
     different = DIFFERENT if are_people else OTHER_IMAGES
     if len(first) > 1:
         with_others = face.with_others(faces[first]).numpy()

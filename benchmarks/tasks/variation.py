@@ -98,9 +98,8 @@ def _varied(at: Solved, images: Selection, draws: int, varies: str) -> Measureme
         return arrays | {"preview": preview(groups, decodes.transpose(0, 1), PREVIEW)}
 
     def reduce(arrays: Arrays) -> Iterator[Record]:
-        units = images.units.named(f"groups of {draws}")
         scores = {name: arrays[name] for name in (metric, "pixel_std")}
-        yield from cell.records(estimate_diversity(scores, units))
+        yield from cell.records(estimate_diversity(scores, f"groups of {draws}", images.units))
         if with_posterior:
             varied = replace(images, order=images.order[::draws][:groups])
             posterior = estimate_posterior(arrays, varied.units)

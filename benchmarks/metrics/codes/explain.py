@@ -39,7 +39,7 @@ def explained(
     seed: int,
     left_out: Container[str] = (),
     watched: Watched = iter,
-) -> Iterator[Explained[CodeCase, Estimate]]:
+) -> Iterator[Explained[CodeCase]]:
     """Each metric but those `left_out` under each protocol that defines it, with the causes of its
     difference from the first. `watched` iterates over what is computed.
     """
@@ -54,8 +54,7 @@ def explained(
     for case, path in zip(cases, paths, strict=True):
         moved = difference(first.get(case.metric, case), case, defined)
         causes = tuple(cause(step, defined, defined) for step in path)
-        why = "" if case.key in defined else estimate_of[case.key].why
-        yield Explained(case, defined.get(case.key), why, moved, causes)
+        yield Explained(case, estimate_of[case.key], moved, causes)
 
 
 def _estimates(

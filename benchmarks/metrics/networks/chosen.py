@@ -136,14 +136,14 @@ class MetricNetworks(Networks):
 
         Raises NotAvailable if there is none.
         """
-        known = {
+        present = {
             "arcface": self._has("arcface"),
             PORTRAITS: self.dataset == PORTRAITS,
             DLIB: self._has(DLIB) and self._has(LANDMARKS),
         }
-        found = [name for name, is_here in known.items() if is_here]
-        if found:
-            return self.face_embedding(found[0])
+        for name, is_here in present.items():
+            if is_here:
+                return self.face_embedding(name)
         if self.choice.stand_ins:
             raise NotAvailable("no stand-in knows faces of photographs; run without --stand-ins")
         raise NotAvailable(

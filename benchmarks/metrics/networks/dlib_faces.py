@@ -13,7 +13,6 @@ as it does not know drawings.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -44,17 +43,19 @@ def dlib_faces(network: Path, landmarks: Path) -> FaceEmbedding:
     except RuntimeError as error:
         raise UserError(f"{network}: not dlib's face recognition network: {error}") from None
 
-    def chip(pixels: np.ndarray) -> Any:
+    def chip(pixels: np.ndarray) -> np.ndarray | None:
         face = find(pixels)
-        return face and dlib.get_face_chip(face.pixels, face.landmarks, CHIP, PADDING)
+        if face is None:
+            return None
+        return dlib.get_face_chip(face.pixels, face.landmarks, CHIP, PADDING)
 
     def sides(images: Tensor) -> Tensor:
-        found = [find(one) for one in _pixels(images)]
-        return torch.tensor([face.side if face else torch.nan for face in found])
+        faces = map(find, _pixels(images))
+        return torch.tensor([face.side if face else torch.nan for face in faces])
 
     def embed(images: Tensor) -> Tensor:
-        pixels = _pixels(images)
-        chips = {i: found for i, one in enumerate(pixels) if (found := chip(one)) is not None}
+        of_images = enumerate(map(chip, _pixels(images)))
+        chips = {i: face_chip for i, face_chip in of_images if face_chip is not None}
         embeddings = torch.full((len(images), DIM), torch.nan)
         if chips:
             vectors = np.array(recognise.compute_face_descriptor(list(chips.values())), np.float32)

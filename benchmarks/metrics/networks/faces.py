@@ -6,7 +6,7 @@ their cosine, or by their Euclidean distance where lower values of the metric ar
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ from benchmarks.metrics.units import Units
 from benchmarks.runtime.calling import Batches
 from diffae.networks.nn import without_weights
 from diffae.system.errors import UserError
-from reports.records.estimate import Estimate, influences_on_mean
+from reports.records.estimate import Estimate, Influence
 from reports.records.metrics import METRICS, seen_through
 from reports.records.record import LOWER
 
@@ -48,7 +49,7 @@ class FaceEmbedding:
     sha256: str
     embed: Callable[[Tensor], Tensor]
     published: bool = True
-    preparation: Mapping[str, Any] = field(default_factory=lambda: AS_IT_IS)
+    preparation: Mapping[str, str] = field(default_factory=lambda: AS_IT_IS)
     sides: Callable[[Tensor], Tensor] | None = None
     batches: Batches = field(default_factory=Batches, compare=False)
 
@@ -82,7 +83,7 @@ class FaceEmbedding:
         unit = torch.nn.functional.normalize(embeddings, dim=1)
         return (unit @ unit.sum(0) - 1) / (len(embeddings) - 1)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, str | int]:
         """The protocol's description: two comparisons are comparable only if all of it is equal."""
         return {
             "identity_network": self.name,
@@ -98,21 +99,24 @@ def without_face(missing: int, count: int, unit: str) -> str:
     return f"no face found in {missing:,} of {count:,} {unit}" if missing else ""
 
 
-def mean_of_same_people(values: np.ndarray, units: Units) -> Estimate:
-    """The mean comparison [K] of two pictures of each person."""
-    persons = units.named("persons with two pictures")
-    return Estimate(float(values.mean()), influences_on_mean(values, persons), n=len(values))
+def mean_of_faces(scores: NDArray[np.floating], units: Units) -> Estimate:
+    """The mean of comparisons [n] over the pairs with a face in both images; a note counts the others."""
+    has_faces = ~np.isnan(scores)
+    missing = without_face(int((~has_faces).sum()), len(scores), "pairs")
+    if not has_faces.any():
+        return Estimate(None, why=missing)
+    mean = units.at(has_faces).mean(scores[has_faces])
+    return replace(mean, notes=(missing,) if missing else ())
 
 
-def mean_of_different_people(values: np.ndarray, units: Units) -> Estimate:
+def mean_of_different_people(values: NDArray[np.float64], units: Units) -> Estimate:
     """The mean over pairs of people, from the mean comparison of each with the others [K].
 
     Each pair counts for both of its people, so the influence of a person is twice that on the mean.
     """
-    mean = float(values.mean())
-    influence = mean + 2 * (values - mean)
-    persons = units.named("persons, a picture each")
-    return Estimate(mean, influences_on_mean(influence, persons), n=len(values))
+    mean = units.mean_of("persons, a picture each", values)
+    influences = (Influence(source.units, 2 * source.values) for source in mean.influences)
+    return Estimate(mean.value, tuple(influences), n=mean.n)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -213,7 +217,7 @@ def arcface(path: Path, device: torch.device) -> FaceEmbedding:
     )
 
 
-def _bgr_images(images: Tensor) -> list[Any]:
+def _bgr_images(images: Tensor) -> list[np.ndarray]:
     """The input of `get_feat`: 112 px uint8 H x W x 3 arrays, in the order BGR as in OpenCV."""
     images = to_unit(resize(images, ARCFACE_SIZE)).mul(255).round().byte()
     return list(images.flip(1).permute(0, 2, 3, 1).cpu().contiguous().numpy())

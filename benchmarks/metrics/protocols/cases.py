@@ -21,6 +21,7 @@ from torch import Tensor
 
 from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.protocols import pairs
+from benchmarks.metrics.protocols.library import Value
 from benchmarks.metrics.protocols.pixels import of_side
 from benchmarks.metrics.protocols.schema import ImageProtocol
 from benchmarks.metrics.sets.frechet_pairs import paired_jackknife
@@ -47,7 +48,7 @@ class ImageCase:
     protocol: ImageProtocol
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, Value]:
         """All that its computation depends on, by "section.field"."""
         fields = self.protocol.describe(self.metric)
         return {name: value for name, value in fields.items() if name not in OF_DATA}
@@ -66,7 +67,7 @@ class ImageCase:
     @property
     def clamped(self) -> bool:
         """Whether it is of what a decoder gives cut to [-1, 1]."""
-        return getattr(getattr(self.protocol, self.metric), "clamped", True)
+        return self.protocol.is_clamped(self.metric)
 
     def features_key(self, side: str) -> str:
         """The name of the features of one side of a Frechet distance."""

@@ -29,7 +29,6 @@ from reports.records.estimate import Estimate
 
 Watched = Callable[[Sequence[ImageCase]], Iterable[ImageCase]]
 C = TypeVar("C", bound=Any)  # a case: a metric under a protocol
-F = TypeVar("F")  # its number
 WORDS = read_toml(Path(__file__).with_name("words.toml"))
 
 
@@ -80,16 +79,15 @@ class Cause:
 
 
 @dataclass(frozen=True)
-class Explained(Generic[C, F]):
-    """A metric under a protocol: its number, or the reason why there is none; its difference from
-    the same metric under `plain`, and its causes in the order of the changes.
+class Explained(Generic[C]):
+    """A metric under a protocol: its estimate; its difference from the same metric under `plain`, and
+    the causes in the order of the changes.
 
-    `left_out` pairs of equal images are in the number, and not in the difference and the causes.
+    `left_out` pairs of equal images are in the estimate, and not in the difference and the causes.
     """
 
     case: C
-    number: F | None
-    reason: str = ""
+    estimate: Estimate
     difference: float | None = None
     causes: tuple[Cause, ...] = ()
     left_out: int = 0
@@ -157,7 +155,7 @@ class OnPairs:
 
     def numbers(
         self, arrays: Arrays, units: Units | None = None, watched: Watched = iter
-    ) -> list[Explained[ImageCase, Estimate]]:
+    ) -> list[Explained[ImageCase]]:
         """Each metric under each protocol, of the arrays of all pairs; explained, by metric, those
         nearest to the first protocol last.
 
@@ -176,20 +174,20 @@ class OnPairs:
 
     def _explained(
         self, case: ImageCase, estimates: Mapping[str, Estimate], arrays: Arrays
-    ) -> Explained[ImageCase, Estimate]:
-        number = estimates.get(case.key)
-        if number is None or number.value is None or self.refused(case):
-            return Explained(case, None, self.lacking(case) or (number.why if number else ""))
-        first, path = self._first(case), self._changes(case)
-        if not self.explains or first.key not in estimates:
-            return Explained(case, number)
+    ) -> Explained[ImageCase]:
+        if why := self.lacking(case):
+            return Explained(case, Estimate(None, why=why))
+        measured, first = estimates[case.key], self._first(case)
+        if measured.value is None or not self.explains or first.key not in estimates:
+            return Explained(case, measured)
+        path = self._changes(case)
         cases = [first, *(change.after for change in path)]
         comparable, left_out = self._comparable(cases, estimates, arrays)
         causes = [cause(change, comparable, estimates) for change in path]
         if not comparable:  # all pairs are equal
             causes = [cause for cause in causes if cause.jumps]
         moved = difference(first, case, comparable)
-        return Explained(case, number, "", moved, tuple(causes), left_out)
+        return Explained(case, measured, moved, tuple(causes), left_out)
 
     def _comparable(
         self, cases: Sequence[ImageCase], estimates: Mapping[str, Estimate], arrays: Arrays
@@ -209,42 +207,37 @@ class OnPairs:
         return {case.key: estimate(case, kept, units) for case in alike}, left_out
 
 
-def undefined(reason: str) -> Estimate:
-    """A number that there is not, and why."""
-    return Estimate(None, why=reason)
-
-
 def _each_pair(count: int) -> Units:
     """So many pairs of images, each a unit."""
     return Units("pairs", np.arange(count))
 
 
 def cause(
-    change: FieldChange[Any], comparable: Mapping[Any, Any], numbers: Mapping[Any, Any]
+    change: FieldChange[Any], comparable: Mapping[Any, Estimate], estimates: Mapping[Any, Estimate]
 ) -> Cause:
-    """What a change did, by the numbers of cases by key: `numbers` are of all units, and the
+    """What a change did, by the estimates of cases by key: `estimates` are of all units, and the
     `comparable` ones of the units that differences are of.
     """
     moved = difference(change.before, change.after, comparable)
-    if not {change.before.key, change.after.key} <= numbers.keys():
+    if not {change.before.key, change.after.key} <= estimates.keys():
         return Cause(str(change), None)
-    before, after = (_is_infinite(case, numbers) for case in (change.before, change.after))
+    before, after = (_is_infinite(case, estimates) for case in (change.before, change.after))
     if before == after:
         return Cause(str(change), moved)
     return Cause(f"{change} ({'now' if after else 'no longer'} infinite)", moved, jumps=True)
 
 
-def difference(before: Any, after: Any, numbers: Mapping[Any, Any]) -> float | None:
+def difference(before: C, after: C, estimates: Mapping[Any, Estimate]) -> float | None:
     """How far the number of one case is from another's; None if either is not known."""
-    if before.key not in numbers or after.key not in numbers:
+    if before.key not in estimates or after.key not in estimates:
         return None
-    return _value(numbers[after.key]) - _value(numbers[before.key])
+    return _value(estimates[after.key]) - _value(estimates[before.key])
 
 
-def _is_infinite(case: Any, numbers: Mapping[Any, Any]) -> bool:
-    return case.key in numbers and math.isinf(_value(numbers[case.key]))
+def _is_infinite(case: C, estimates: Mapping[Any, Estimate]) -> bool:
+    return case.key in estimates and math.isinf(_value(estimates[case.key]))
 
 
-def _value(number: Any) -> float:
-    """The value of a number; nan if it is not defined."""
-    return math.nan if number.value is None else float(number.value)
+def _value(estimate: Estimate) -> float:
+    """The value; nan if it is not defined."""
+    return math.nan if estimate.value is None else estimate.value

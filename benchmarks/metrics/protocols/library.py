@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
@@ -20,6 +20,7 @@ PLAIN = "plain"  # ours: what is measured without --protocol
 FOLDER = Path(__file__).parents[2] / "protocols"
 FOLDERS = {"images": FOLDER, "codes": FOLDER / "codes", "edits": FOLDER / "edits"}
 P = TypeVar("P", bound="Head")
+Value = str | int | float | bool | tuple[int, ...]  # of a field of a protocol
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Library(Generic[P]):
             if not isinstance(text, str) or not (text or key not in NEEDED):
                 raise UserError(f"{path}: {key} must be a text")
         sources: dict[str, str] = {}
-        sections = {
+        sections: dict[str, object] = {
             name: _section(path, name, kind, content[name], head["code"], sources)
             for name, kind in self.sections.items()
             if name in content
@@ -119,8 +120,8 @@ class Library(Generic[P]):
 
 
 def _section(
-    path: Path, name: str, kind: type, given: Any, code: str, sources: dict[str, str]
-) -> Any:
+    path: Path, name: str, kind: type, given: object, code: str, sources: dict[str, str]
+) -> object:
     """A section of the file; its sources are added to `sources`."""
     hints, values = settings_of(kind), {}
     if not isinstance(given, dict):

@@ -1,7 +1,6 @@
 """PSNR, SSIM and LPIPS of reconstructions by a protocol: scores of pairs of images, and their estimates."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.metrics.pixel import squared_error
 from benchmarks.metrics.protocols.pixels import of_side
-from benchmarks.metrics.protocols.schema import ImageProtocol, Psnr, Ssim
+from benchmarks.metrics.protocols.schema import ImageProtocol, Psnr, RFid, Ssim
 from benchmarks.metrics.sets.jackknife import influences
 from benchmarks.metrics.ssim import similarity
 from benchmarks.metrics.units import Units
@@ -42,10 +41,11 @@ def scores_of(
     all; SSIM is nan in a batch whose range is 0. Raises UserError for images that are too small for
     SSIM's window.
     """
-    section: Any = getattr(protocol, metric)
-    of_batch = metric == "ssim" and section.range == "of the batch"
+    section = protocol.section(metric)
     few = max(AT_ONCE // made[0, 0].numel(), 1) if made.device.type == "cpu" else len(made)
-    whole = section.batch if of_batch else len(made)
+    whole = len(made)
+    if isinstance(section, Ssim) and section.range == "of the batch":
+        whole = section.batch
     scores: list[Tensor] = []
     for batch in zip(made.split(whole), originals.split(whole), strict=True):
 
@@ -56,9 +56,9 @@ def scores_of(
                     of_side(b, protocol, metric, originals=True),
                 )
 
-        if metric == "psnr":
+        if isinstance(section, Psnr):
             scores += [_error(a, b, section) for a, b in sides()]
-        elif metric == "ssim":
+        elif isinstance(section, Ssim):
             scores += _similarity(sides, section)
         else:
             assert distance is not None
@@ -114,18 +114,19 @@ def estimate(metric: str, protocol: ImageProtocol, scores: Tensor, units: Units)
     """
     if why := lacking(scores):
         return Estimate(None, n=len(scores), why=why)
-    section = getattr(protocol, metric)
+    section = protocol.section(metric)
+    assert not isinstance(section, RFid)
     values = scores.double().numpy()
     starts = np.arange(0, len(values), section.batch)
     sizes = np.diff(starts, append=len(values))
-    if metric == "psnr" and section.of == "batch":
+    if isinstance(section, Psnr) and section.of == "batch":
         errors = np.add.reduceat(values, starts) / sizes
         equal = np.full(len(sizes), 1 / len(sizes))
         value, influence = _mean(_decibels(errors, section), equal)
         of_batches = influences_of(influence, units.named("batches"))
         return Estimate(value, of_batches, n=len(values))
     shares = np.repeat(1 / (len(sizes) * sizes), sizes)
-    if metric != "psnr":
+    if not isinstance(section, Psnr):
         value, influence = _mean(values, shares)
     elif section.of == "all":
         value, influence = _of_all(values, section)

@@ -6,7 +6,7 @@ an untouched image 95 fall by one under "x / 127.5 - 1", 63 under "(x / 255 - 0.
 "x / 255".
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -24,11 +24,11 @@ def of_side(images: Tensor, protocol: ImageProtocol, metric: str, *, originals: 
     A code that rounds reconstructions alone does so where it saves them: uint8 reconstructions are
     such files, and are not rounded again.
     """
-    section: Any = getattr(protocol, metric)
+    section = protocol.section(metric)
     from_file = originals or not images.is_floating_point()
     untouched = from_file and section.rounded == "reconstruction"
     rounding = "none" if untouched else section.rounding
-    return from_zero_to_one(images, protocol.pixels, rounding, getattr(section, "clamped", True))
+    return from_zero_to_one(images, protocol.pixels, rounding, protocol.is_clamped(metric))
 
 
 def from_zero_to_one(images: Tensor, pixels: Pixels, rounding: str, clamped: bool = True) -> Tensor:
@@ -72,5 +72,5 @@ def _scaled_back(scaled: Tensor, scaling: str) -> Tensor:
     return scaled.sub(mean).div(_channels([1 / s for s in STD], scaled))
 
 
-def _channels(numbers: Any, like: Tensor) -> Tensor:
+def _channels(numbers: Sequence[float], like: Tensor) -> Tensor:
     return torch.tensor(numbers, dtype=like.dtype, device=like.device)[:, None, None]

@@ -9,11 +9,10 @@ value, and where its code says so. The source is a line of the file that `code` 
 line of the same repository. Those that ship name the function too.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from benchmarks.metrics.protocols.library import FOLDERS, Head, Library
+from benchmarks.metrics.protocols.library import FOLDERS, Head, Library, Value
 from benchmarks.metrics.protocols.library import PLAIN as PLAIN
 from diffae.system.settings import Range, settings_of
 
@@ -127,8 +126,14 @@ class Lpips:
     batch: Batch = 1
 
 
-Kinds = dict[str, type]
-SECTIONS: Kinds = {"pixels": Pixels, "rfid": RFid, "psnr": Psnr, "ssim": Ssim, "lpips": Lpips}
+MetricSection = RFid | Psnr | Ssim | Lpips
+SECTIONS: dict[str, type] = {
+    "pixels": Pixels,
+    "rfid": RFid,
+    "psnr": Psnr,
+    "ssim": Ssim,
+    "lpips": Lpips,
+}
 METRICS = ("rfid", "psnr", "ssim", "lpips")
 
 
@@ -142,25 +147,32 @@ class ImageProtocol(Head):
     ssim: Ssim | None = None
     lpips: Lpips | None = None
 
-    def describe(self, metric: str) -> dict[str, Any]:
+    def section(self, metric: str) -> MetricSection:
+        """The section of a metric that the protocol defines."""
+        section: MetricSection | None = getattr(self, metric)
+        assert section is not None, f"{self.name} defines no {metric}"
+        return section
+
+    def is_clamped(self, metric: str) -> bool:
+        """Whether what a decoder gives is cut to [-1, 1] for a metric that the protocol defines."""
+        section = self.section(metric)
+        return section.clamped if isinstance(section, Ssim | Lpips) else True
+
+    def describe(self, metric: str) -> dict[str, Value]:
         """Every field that the metric depends on, by "section.field"."""
         sections = {"pixels": self.pixels, metric: getattr(self, metric)}
-        fields: dict[str, Any] = {}
+        fields: dict[str, Value] = {}
         for name, section in sections.items():
             if section is not None:
                 keys = settings_of(type(section))
                 fields |= {f"{name}.{key}": getattr(section, key) for key in keys}
         return fields
 
-    def changed(self, name: str, value: Any) -> "ImageProtocol":
+    def changed(self, name: str, value: Value) -> "ImageProtocol":
         """This protocol with another value of the field "section.field"."""
         section, _, key = name.partition(".")
         return replace(self, **{section: replace(getattr(self, section), **{key: value})})
 
 
-def _made(sections: Mapping[str, Any], **head: Any) -> ImageProtocol:
-    return ImageProtocol(**head, **sections)
-
-
-LIBRARY = Library("images", SECTIONS, _made)
+LIBRARY = Library("images", SECTIONS, lambda sections, **head: ImageProtocol(**head, **sections))
 names, named, read, asked = LIBRARY.names, LIBRARY.named, LIBRARY.read, LIBRARY.asked

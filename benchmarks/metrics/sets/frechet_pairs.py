@@ -21,7 +21,6 @@ from benchmarks.metrics.sets.jackknife import (
     influences,
     with_bias_note,
 )
-from diffae.system.errors import UserError
 from reports.records.estimate import Estimate, Influence
 
 ROUNDING = 1e-12  # of the traces: a smaller distance is zero
@@ -40,8 +39,7 @@ def paired_jackknife(made: Side, originals: Side) -> InParts[Estimate]:
     Both sides lie in the same blocks. A value is nan if fewer than two images remain without the
     block. Raises UserError if there are fewer than two.
     """
-    if len(made) < 2:
-        raise UserError("a Frechet distance needs at least two images on each side")
+    made.refuse_few("a Frechet distance", originals)
     without = (_few if len(made) <= made.features.shape[1] else _many)(made, originals)
 
     def joined(values: NDArray[np.float64]) -> Estimate:

@@ -23,19 +23,17 @@ from benchmarks.metrics.sets.frechet import Moments, frechet_distance
 from benchmarks.metrics.sets.frechet_pairs import paired_jackknife
 from benchmarks.metrics.sets.jackknife import InParts, Side
 from benchmarks.metrics.sets.manifold import OVERLAPS, overlaps
+from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
 from reports.records.metrics import alternatives
 
 Estimates = Mapping[str, Estimate]
-Distance = Callable[..., InParts[Estimate]]
-SetsInParts = Callable[..., InParts[Estimates]]
+Distance = Callable[[Side, Side], InParts[Estimate]]
 
 # Tables that show metrics of sets.
 SAMPLES, OVERLAP = "table4_unconditional_fid", "unconditional_overlap"
 FEW_SHOT, RECONSTRUCTION = "table3_fewshot_fid", "table1_reconstruction"
 HALFWAY, TOKENS = "latent_interpolation", "latent_tokens"
-
-KERNEL, FRECHET = "a kernel distance", "a Frechet distance"  # as a sentence calls them
 
 
 @dataclass(frozen=True)
@@ -46,23 +44,14 @@ class SetGroup(Group):
                `estimate` computes the parts one after the other
     """
 
-    in_parts: SetsInParts
-
-
-def _distance(metric: str, title: str, distance: Distance, *tables: str) -> SetGroup:
-    """The group of a distance between two sets."""
-    in_parts = partial(_named, metric, title, distance)
-    return _group((metric,), "features of two sets", in_parts, tables)
-
-
-def _paired_distance(metric: str, title: str, distance: Distance, *tables: str) -> SetGroup:
-    """The group of a distance between images and their originals, row by row."""
-    in_parts = partial(_named, metric, title, distance)
-    return _group((metric,), "features of pairs", in_parts, tables)
+    in_parts: Callable[[Side, Side], InParts[Estimates]]
 
 
 def _group(
-    metrics: tuple[str, ...], needs: Needs, in_parts: SetsInParts, tables: tuple[str, ...]
+    metrics: tuple[str, ...],
+    in_parts: Callable[[Side, Side], InParts[Estimates]],
+    *tables: str,
+    needs: Needs = "features of two sets",
 ) -> SetGroup:
     def estimate(samples: Side, reference: Side) -> Estimates:
         return in_parts(samples, reference).whole()
@@ -70,32 +59,42 @@ def _group(
     return SetGroup(metrics, needs, estimate, in_parts, tables=tables)
 
 
-def _named(
-    metric: str, title: str, distance: Distance, samples: Side, reference: Side, **options: bool
-) -> InParts[Estimates]:
-    """A distance by the name of its metric; of fewer than two images a side an estimate that says so."""
-    fewest = min(len(samples), len(reference))
-    if fewest < 2:
-        why = f"{title} needs two images on each side, not {fewest}"
-        missing = {metric: Estimate(None, n=len(samples), why=why)}
-        return InParts(0, lambda _: np.empty(0), lambda _: missing)
-    parts = distance(samples, reference, **options)
-    return InParts(parts.count, parts.part, lambda arrays: {metric: parts.joined(arrays)})
+def _distance(
+    metric: str, distance: Distance, *tables: str, needs: Needs = "features of two sets"
+) -> SetGroup:
+    """The group of a distance; of fewer than two images a side its estimate says so."""
 
+    def in_parts(samples: Side, reference: Side) -> InParts[Estimates]:
+        try:
+            parts = distance(samples, reference)
+        except UserError as few:
+            missing = {metric: Estimate(None, n=len(samples), why=str(few))}
+            return InParts(0, lambda _: np.empty(0), lambda _: missing)
+        return InParts(
+            parts.count,
+            parts.part,
+            lambda arrays: {metric: parts.joined(arrays)},
+            parts.first_is_value,
+        )
+
+    return _group((metric,), in_parts, *tables, needs=needs)
+
+
+# Between images and their originals, row by row.
+_paired_distance = partial(_distance, needs="features of pairs")
 
 GROUPS: tuple[SetGroup, ...] = (
-    _distance("kid", KERNEL, kernel.between, SAMPLES, FEW_SHOT),
-    _distance("cmmd", "CMMD", kernel.cmmd, SAMPLES, FEW_SHOT),
-    _distance("fid", FRECHET, jackknife.between, SAMPLES, FEW_SHOT),
-    _group(tuple(OVERLAPS), "features of two sets", overlaps, (OVERLAP,)),
-    _paired_distance("rkid", KERNEL, kernel.paired, RECONSTRUCTION),
-    _paired_distance("rfid", FRECHET, paired_jackknife, RECONSTRUCTION),
-    _paired_distance("ikid", KERNEL, kernel.paired, HALFWAY),
-    _paired_distance("ifid", FRECHET, paired_jackknife, HALFWAY),
-    _paired_distance("pkid", KERNEL, kernel.paired, TOKENS),
-    _paired_distance("pfid", FRECHET, paired_jackknife, TOKENS),
+    _distance("kid", kernel.between, SAMPLES, FEW_SHOT),
+    _distance("cmmd", kernel.cmmd, SAMPLES, FEW_SHOT),
+    _distance("fid", jackknife.between, SAMPLES, FEW_SHOT),
+    _group(tuple(OVERLAPS), overlaps, OVERLAP),
+    _paired_distance("rkid", kernel.paired, RECONSTRUCTION),
+    _paired_distance("rfid", paired_jackknife, RECONSTRUCTION),
+    _paired_distance("ikid", kernel.paired, HALFWAY),
+    _paired_distance("ifid", paired_jackknife, HALFWAY),
+    _paired_distance("pkid", kernel.paired, TOKENS),
+    _paired_distance("pfid", paired_jackknife, TOKENS),
 )
-OPTIONAL_ERROR = "fid"  # its error is 40 times the work of its value: `in_parts` takes `with_error`
 
 
 def groups_of(metrics: Iterable[str]) -> dict[SetGroup, list[str]]:

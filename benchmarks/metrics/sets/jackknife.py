@@ -41,11 +41,14 @@ CPU = torch.device("cpu")
 class InParts(Generic[T]):
     """A computation in `count` independent parts, for several processes to share: `part(i)` is an
     array, of one shape for all i, and `joined` takes all of them [count, ...].
+
+    With `first_is_value` it also takes the first alone, of which it makes the value without an error.
     """
 
     count: int
     part: Callable[[int], NDArray[np.float64]]
     joined: Callable[[NDArray[np.float64]], T]
+    first_is_value: bool = False
 
     def whole(self) -> T:
         """What the parts make together, computed here one after the other."""
@@ -118,6 +121,12 @@ class Side:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def refuse_few(self, title: str, reference: "Side") -> None:
+        """Raises UserError if a distance of this title has fewer than two images on a side."""
+        fewest = min(len(self), len(reference))
+        if fewest < 2:
+            raise UserError(f"{title} needs two images on each side, not {fewest}")
+
     def first(self, count: int) -> "Side":
         """The first rows, `count` of them or all."""
         return replace(self, rows=self.rows[:count], blocks=self.blocks[:count])
@@ -182,7 +191,7 @@ def with_bias_note(estimate: Estimate, samples: Side, reference: Side) -> Estima
     return replace(estimate, notes=(note,)) if note else estimate
 
 
-def between(samples: Side, reference: Side, with_error: bool = True) -> InParts[Estimate]:
+def between(samples: Side, reference: Side) -> InParts[Estimate]:
     """The Frechet distance of two sides, in parts: first its value, then those without each block of
     the samples and of the reference.
 
@@ -191,10 +200,9 @@ def between(samples: Side, reference: Side, with_error: bool = True) -> InParts[
     error a distance takes one part instead of 41. Raises UserError if either side has fewer than
     two rows.
     """
+    samples.refuse_few("a Frechet distance", reference)
     swapped = len(reference) < len(samples)
     small, large = (reference, samples) if swapped else (samples, reference)
-    if len(small) < 2:
-        raise UserError("a Frechet distance needs at least two images on each side")
     seen, other = (cache(partial(_Seen.through, *s)) for s in ((small, large), (large, small)))
 
     def without(of_large: bool, block: int) -> float:
@@ -216,12 +224,12 @@ def between(samples: Side, reference: Side, with_error: bool = True) -> InParts[
     def joined(values: NDArray[np.float64]) -> Estimate:
         value = float(values[0])
         estimate = Estimate(value, n=len(samples))
-        if with_error:
+        if len(values) > 1:
             without_samples, without_reference = np.split(values[1:], 2)
             estimate = jackknifed(value, without_samples, without_reference, samples, reference)
         return with_bias_note(estimate, samples, reference)
 
-    return InParts(1 + 2 * BLOCKS if with_error else 1, part, joined)
+    return InParts(1 + 2 * BLOCKS, part, joined, first_is_value=True)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def between(samples: Side, reference: Side) -> InParts[Estimate]:
     is nan if fewer than two rows remain. Memory beyond the features is that of ROWS rows of either
     side. Raises UserError if either side has fewer than two rows.
     """
+    samples.refuse_few("a kernel distance", reference)
     return _jackknife(samples, reference, polynomial, _unbiased)
 
 
@@ -70,6 +71,7 @@ def cmmd(samples: Side, reference: Side) -> InParts[Estimate]:
     times the squared MMD with `gaussian`. Each row is paired with itself too, so it is biased
     upwards, by the order of 1 / n.
     """
+    samples.refuse_few("CMMD", reference)
     return _jackknife(samples, reference, gaussian, _biased)
 
 
@@ -82,9 +84,7 @@ def paired(made: Side, originals: Side) -> InParts[Estimate]:
     Both sides lie in the same blocks. A value is nan if fewer than two images remain without the
     block. Raises UserError if there are fewer than two.
     """
-    if len(made) < 2:
-        raise UserError("a kernel distance needs at least two images on each side")
-
+    made.refuse_few("a kernel distance", originals)
     in_blocks = _in_blocks(made)
 
     def pairs(number: int) -> tuple[Tensor, Tensor]:
@@ -148,8 +148,6 @@ def _jackknife(
     samples: Side, reference: Side, kernel: Kernel, distance: Callable[..., Sums]
 ) -> InParts[Estimate]:
     """A distance, by the sums of a kernel within each side and across, and without each block."""
-    if min(len(samples), len(reference)) < 2:
-        raise UserError("a kernel distance needs at least two images on each side")
     n, m = (np.bincount(side.blocks, minlength=BLOCKS) for side in (samples, reference))
 
     def joined(sums: Sequence[Sums]) -> Estimate:

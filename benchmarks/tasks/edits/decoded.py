@@ -41,32 +41,6 @@ class Chosen(Selection):
         return super().key | {"chosen": digest(self.order)}
 
 
-@dataclass(frozen=True, eq=False)
-class Originals:
-    """Images of pairs without the change, encoded and decoded.
-
-    code           the full codes
-    decoded        r(x), what the codes are decoded to
-    decoded_twice  r(r(x)), if images are encoded and decoded twice
-    faces          embeddings of the faces in the images, if faces are compared
-    identity       how they compare with the faces in r(x), [n]
-    """
-
-    code: Code
-    decoded: Tensor
-    decoded_twice: Tensor | None
-    faces: Tensor | None
-    identity: Floats | None
-
-    @classmethod
-    def from_arrays(cls, arrays: Arrays) -> "Originals":
-        """The images of the arrays of a `Ground`."""
-        names = DECODED_1, DECODED_2, FACE
-        tensors = {name: torch.from_numpy(arrays[name]) for name in names if name in arrays}
-        decoded = tensors[DECODED_1], tensors.get(DECODED_2)
-        return cls(stored_code(arrays), *decoded, tensors.get(FACE), arrays.get(IDENTITY))
-
-
 def stored_code(arrays: Arrays) -> Code:
     """The codes among the arrays of a `Ground`."""
     x_T = torch.from_numpy(arrays[X_T]) if X_T in arrays else None
@@ -88,11 +62,12 @@ class Ground:
     sees: Callable[[Tensor], np.ndarray]
     face: FaceEmbedding | None = None
 
-    def identity(self, faces: Tensor | None, images: Tensor) -> Arrays:
+    def identity(self, faces: np.ndarray | None, images: Tensor) -> Arrays:
         """How faces compare with those in images, "identity" [n]: nan where no face is found."""
         if self.face is None or faces is None:
             return {}
-        compared = self.face.compare(faces.double(), self.face(images).cpu().double())
+        before, after = torch.from_numpy(faces).double(), self.face(images).cpu().double()
+        compared = self.face.compare(before, after)
         return {IDENTITY: compared.numpy()}
 
     @cached_property
@@ -102,18 +77,21 @@ class Ground:
         def compute(positions: np.ndarray) -> Arrays:
             x = images.batch(positions)
             code = at.system.encode(images.seen_by(at.system).batch(positions), at.T)
-            faces = None if self.face is None else self.face(x).cpu()
             arrays = parts.to_arrays(code.semantic, CODE)
-            arrays |= {} if faces is None else {FACE: faces.numpy()}
-            arrays |= {} if code.x_T is None else {X_T: code.x_T.cpu().numpy()}
+            if self.face is not None:
+                arrays[FACE] = self.face(x).cpu().numpy()
+            if code.x_T is not None:
+                arrays[X_T] = code.x_T.cpu().numpy()
             for m in range(1, self.times + 1):
                 decoded = at.system.decode(code, at.T).cpu()
                 if m < self.times:
                     code = replace(code, semantic=at.system.encode_semantic(decoded))
                 resized = at.context.resized(decoded)
-                arrays |= {f"decoded {m}": resized.numpy()} if m <= 2 else {}
-                arrays |= {f"composition {m}": mse(resized, x).numpy()}
-                arrays |= self.identity(faces, resized) if m == 1 else {}
+                arrays[f"composition {m}"] = mse(resized, x).numpy()
+                if m <= 2:
+                    arrays[f"decoded {m}"] = resized.numpy()
+                if m == 1:
+                    arrays |= self.identity(arrays.get(FACE), resized)
             return arrays
 
         title = f"encoded and decoded {self.times} x"
@@ -160,7 +138,8 @@ class Change:
 
     def edited_pairs(self, arrays: Arrays, strength: float | None = None) -> EditedPairs:
         """The pairs with the sums of an edit."""
-        return EditedPairs(EditSums.from_arrays(arrays), self.images.units, self.alone, strength)
+        sums = replace(EditSums.from_arrays(arrays), alone=self.alone)
+        return EditedPairs(sums, self.images.units, strength)
 
     @cached_property
     def truth(self) -> Computation:
@@ -172,13 +151,14 @@ class Change:
 
         def compute(positions: np.ndarray) -> Arrays:
             originals, changed = self._originals(positions), self.pairs.after(positions)
-            code = originals.code
-            aim = replace(code, semantic=system.encode_semantic(pairs.after(positions)))
-            truth = self._decoded(aim)
+            code = stored_code(originals)
+            truth = self._decoded(
+                replace(code, semantic=system.encode_semantic(pairs.after(positions)))
+            )
             arrays = self._scored(positions, originals, changed, truth.images, truth)
-            arrays["steps"] = self._read(aim.semantic) - self._read(code.semantic)
-            if originals.identity is not None:
-                arrays[IDENTITY_BEFORE] = originals.identity
+            arrays["steps"] = self._read(truth.code.semantic) - self._read(code.semantic)
+            if IDENTITY in originals:
+                arrays[IDENTITY_BEFORE] = originals[IDENTITY]
             return arrays | {CHANGED: changed.numpy(), TRUTH: truth.images.numpy()}
 
         return self._computation("truths", "encoded and decoded truths", compute)
@@ -196,11 +176,12 @@ class Change:
             stored = at.context.store.stretch(part, int(positions[0]))
             changed, truth = (torch.from_numpy(stored[name]) for name in OF_TRUTH)
             originals = self._originals(positions)
-            edited = self._decoded(edit(originals.code, False))
+            code = stored_code(originals)
+            edited = self._decoded(edit(code, False))
             arrays = self._scored(positions, originals, changed, truth, edited)
-            if undo and originals.decoded_twice is not None:
-                back = at.decode(edit(replace(originals.code, semantic=edited.encoded), True))
-                error = mse(back, originals.decoded_twice).double().numpy()
+            if undo and DECODED_2 in originals:
+                back = at.decode(edit(replace(code, semantic=edited.encoded), True))
+                error = mse(back, torch.from_numpy(originals[DECODED_2])).double().numpy()
                 arrays["inverts"] = inverts[positions].astype(float)
                 arrays["returned"] = error * arrays["inverts"]
             return arrays
@@ -208,12 +189,11 @@ class Change:
         title = "decoded edits, and undone" if undo else "decoded edits"
         return self._computation("edits", title, compute, edit=depends, undo=undo)
 
-    def _originals(self, positions: np.ndarray) -> Originals:
-        """The images without the change."""
+    def _originals(self, positions: np.ndarray) -> Arrays:
+        """The arrays of the `Ground` of the images without the change."""
         order, before = self.ground.images.order, self.pairs.before[positions]
         place = (order == before[:, None]).argmax(1)
-        arrays = {name: array[place] for name, array in self.ground.arrays.items()}
-        return Originals.from_arrays(arrays)
+        return {name: array[place] for name, array in self.ground.arrays.items()}
 
     def _read(self, semantic: Semantic | None) -> np.ndarray:
         """What probes read of codes."""
@@ -230,15 +210,15 @@ class Change:
     def _scored(
         self,
         positions: np.ndarray,
-        originals: Originals,
+        originals: Arrays,
         changed: Tensor,
         truth: Tensor,
         edited: EditedImages,
     ) -> Arrays:
         """The sums of an edit, and a preview. The images `changed` are encoded and decoded to the `truth`."""
-        y, decoded = edited.images, originals.decoded
+        y, decoded = edited.images, torch.from_numpy(originals[DECODED_1])
         sums = sums_of(self.images.batch(positions), changed, decoded, truth, y)
-        codes = originals.code.semantic, edited.code.semantic, edited.encoded
+        codes = stored_code(originals).semantic, edited.code.semantic, edited.encoded
         z, target, back = map(self._read, codes)
         viewed = {"": y, "_before": decoded, "_true": truth, "_drawn": changed}
         logits = {name: self.ground.sees(images) for name, images in viewed.items()}
@@ -255,7 +235,7 @@ class Change:
             logits_true=sign * (logits["_true"] - logits["_before"]),
             **hits,
         )
-        identity = self.ground.identity(originals.faces, y)
+        identity = self.ground.identity(originals.get(FACE), y)
         return {**sums.arrays, **identity, PREVIEW: preview(positions, y, PORTRAITS)}
 
     def _computation(self, work: str, title: str, compute: Compute, **settings: Any) -> Computation:

@@ -10,6 +10,7 @@ The code of the truth itself is the ceiling of all directions. A system with a m
 by it too.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -251,32 +252,30 @@ def _measured(
     cell: Cell, means: Cell, ground: Ground, edited: Sequence[Edited], arrays: Sequence[Arrays]
 ) -> Iterator[Record]:
     """The numbers of each edit, and of each direction their means, which are of the cell `means`."""
-    by_direction, by_strength = dict[str, list[EditedPairs]](), dict[str, list[EditedPairs]]()
-    tried_with = dict[str, str]()  # the direction of each setting by strength
+    by_direction = defaultdict[str, list[EditedPairs]](list)
+    by_strength = defaultdict[tuple[str, float], list[EditedPairs]](list)
     for edit, sums in zip(edited, arrays, strict=True):
         pairs = edit.change.edited_pairs(sums, edit.strength)
         estimates = estimate_edit(pairs)
         yield from _of_edit(cell, edit, edit.direction, estimates, _note(edit, sums))
-        by_direction.setdefault(edit.direction, []).append(pairs)
+        by_direction[edit.direction].append(pairs)
         if IDENTITY_BEFORE in sums:
-            unedited = replace(
-                pairs, sums=EditSums(identity=sums[IDENTITY_BEFORE], pairs=sums["pairs"])
-            )
+            of_faces = EditSums(identity=sums[IDENTITY_BEFORE], pairs=sums["pairs"])
+            unedited = replace(pairs, sums=of_faces)
             yield from _of_edit(cell, edit, NO_EDIT, estimate_edit(unedited))
-            by_direction.setdefault(NO_EDIT, []).append(unedited)
+            by_direction[NO_EDIT].append(unedited)
         for strength, tried in edit.tried.items():
-            setting = f"{edit.direction}, strength {strength:g}"
-            tried_with[setting] = edit.direction
             undefined = replace(tried, silenced=estimates["dose"].why)
-            by_strength.setdefault(setting, []).append(undefined)
+            by_strength[edit.direction, strength].append(undefined)
     for direction, of_edits in by_direction.items():
         at = means.but(setting=direction, split=ground.images.split)
         yield from _numbers(at, ground.face, direction, estimate_mean_edit(of_edits))
-    for setting, of_edits in by_strength.items():
+    for (direction, strength), of_edits in by_strength.items():
         of_plane = estimate_mean_edit(of_edits)
+        setting = f"{direction}, strength {strength:g}"
         at = means.but(setting=setting, table=BY_STRENGTH, split="valid")
         shown = {metric: of_plane[metric] for metric in PLANE}
-        yield from _numbers(at, ground.face, tried_with[setting], shown)
+        yield from _numbers(at, ground.face, direction, shown)
 
 
 def _note(edit: Edited, sums: Arrays) -> str:

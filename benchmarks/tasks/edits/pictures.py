@@ -1,5 +1,6 @@
 """Pictures of edits: which other attributes they move, and portraits beside their truth."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -21,14 +22,14 @@ Sides = list[tuple[Change, Arrays]]  # the edits of an attribute, added and remo
 
 def draw(cell: Cell, names: list[str], edited: list[Edited], arrays: Sequence[Arrays]) -> None:
     """Draw portraits of the first of attributes `names`, and of each direction what else it moves."""
-    made: dict[str, dict[str, Sides]] = {}
-    moved: dict[str, dict[str, list[np.ndarray]]] = {}
+    made = defaultdict[str, dict[str, Sides]](dict)
+    moved = defaultdict[str, dict[str, list[np.ndarray]]](dict)
     for edit, sums in zip(edited, arrays, strict=True):
         change, direction, name = edit.change, edit.direction, edit.change.pairs.attribute
-        made.setdefault(name, {}).setdefault(direction, []).append((change, sums))
+        made[name].setdefault(direction, []).append((change, sums))
         pairs = change.edited_pairs(sums)
         if direction != ORACLE and not pairs.unheld:
-            moved.setdefault(direction, {}).setdefault(name, []).append(beyond_truth(pairs))
+            moved[direction].setdefault(name, []).append(beyond_truth(pairs.sums))
     for number, direction in enumerate(moved, 2):  # after the first portraits
         leakage(cell, f"{number:02}-{direction}", direction, moved[direction], names)
     for k, name in enumerate(name for name in names[:SHEETS] if name in made):

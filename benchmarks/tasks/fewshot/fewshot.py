@@ -16,7 +16,7 @@ from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.plan import comparisons
 from benchmarks.metrics.sets.groups import FEW_SHOT, names_through, shown_in
 from benchmarks.metrics.sets.jackknife import Side
-from benchmarks.metrics.sets.means import mean_over_seeds, spread_over_seeds
+from benchmarks.metrics.sets.means import acceptance_rate, mean_over_seeds, spread_over_seeds
 from benchmarks.plugin import (
     Arrays,
     Benchmark,
@@ -29,7 +29,7 @@ from benchmarks.plugin import (
 )
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
-from benchmarks.tasks.fewshot.sampling import Pool, Real, acceptance, accepted_by, compare_accepted
+from benchmarks.tasks.fewshot.sampling import Pool, Real, accepted_by, compare_accepted
 from benchmarks.tasks.shared.distances import set_estimates
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import samples
@@ -87,20 +87,21 @@ def _one_class(
     cell = Cell(context, TABLE, title=title, split="all", setting=setup.setting)
     try:
         accepted = [accepted_by(pool, setup, seed) for seed in range(sizes.seeds)]
-        # A distance depends on the number of images: all seeds use as many as the seed with the fewest.
-        count = min(sizes.samples, *map(len, accepted))
-        by_network = [
-            [compare_accepted(real, pool, setup.target, latents, count) for latents in accepted]
-            for real in reals
-        ]
+        reals[0].refuse_few(setup.target)
     except NotAvailable as reason:
         names = names_through(reals[0].network.network, shown_in(TABLE)).values()
         yield from cell.missing(names, str(reason))
         return
-    for real, by_seed in zip(reals, by_network, strict=True):
+    # A distance depends on the number of images: all seeds use as many as the seed with the fewest.
+    count = min(sizes.samples, *map(len, accepted))
+    for real in reals:
+        by_seed = [compare_accepted(real, pool, setup.target, seed, count) for seed in accepted]
         if real is reals[0]:  # the rate depends on no feature network
-            rates = [acceptance(real, pool, latents) for latents in accepted]
-            by_seed = [distances | rate for distances, rate in zip(by_seed, rates, strict=True)]
+            units = pool.blocks, pool.units, real.reference_units
+            rates = [acceptance_rate(latents, *units) for latents in accepted]
+            by_seed = [
+                {**distances, **rate} for distances, rate in zip(by_seed, rates, strict=True)
+            ]
         yield from _records(cell.but(of=pool.at), setup, real, by_seed, count)
     if picture:
         pool.save_picture(f"{setup.scenario}-{setup.target.name}", accepted[0])

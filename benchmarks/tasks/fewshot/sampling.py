@@ -4,6 +4,7 @@ A classifier trained on a few labels accepts latents of a pool, and their images
 all real images of the class.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +15,9 @@ from benchmarks.core.images import Selection, file_name
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.sets.groups import FEW_SHOT, shown_in
 from benchmarks.metrics.sets.jackknife import Side, blocks_of
-from benchmarks.metrics.sets.means import acceptance_rate
 from benchmarks.plugin import Arrays, Cell, Context, Estimate, NotAvailable, Solved
 from benchmarks.runtime.digest import digest
-from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled
+from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled, targets
 from benchmarks.tasks.shared.distances import set_estimates, side_of
 from benchmarks.tasks.shared.samples import shown
 from diffae.diffusion import noise
@@ -36,7 +36,12 @@ class Real:
         self.images = context.select("all", context.sizes(Sizes).reference)
         features = context.codes.real_features(self.images, network)
         self.everything = side_of(context, self.images, features)
-        self._sides: dict[Target, Side] = {}
+        # The images of each class as the reference of samples. A class has one side for all
+        # comparisons, since what a side computes of itself is kept with it.
+        self.sides = dict[Target, Side]()
+        for target in targets(context):
+            side = self.reference(self.members(target))
+            self.sides[target] = replace(side, units=self.reference_units)
 
     def members(self, target: Target) -> np.ndarray:
         """The positions of the images of a class."""
@@ -57,12 +62,11 @@ class Real:
         """
         return replace(self.part(members), drawn_from=self.everything.blocks)
 
-    def side(self, target: Target) -> Side:
-        """The images of a class as the reference of samples, cached: the same object at every call."""
-        if target not in self._sides:
-            members = self.reference(self.members(target))
-            self._sides[target] = replace(members, units=self.reference_units)
-        return self._sides[target]
+    def refuse_few(self, target: Target) -> None:
+        """Raises NotAvailable if a class has fewer than two images."""
+        members = len(self.sides[target])
+        if members < 2:
+            raise NotAvailable(f"class {target.name}: {members} real images to compare with")
 
 
 class Pool:
@@ -132,31 +136,17 @@ def accepted_by(pool: Pool, setup: Setup, seed: int) -> np.ndarray:
 
 def compare_accepted(
     real: Real, pool: Pool, target: Target, accepted: np.ndarray, count: int
-) -> dict[str, Estimate]:
-    """The distances of the first `count` accepted samples to the images of the class, by metric.
-
-    Raises NotAvailable if there are too few of these.
-    """
-    members, sizes = len(real.side(target)), pool.context.sizes(Sizes)
-    if members < 2:
-        raise NotAvailable(f"class {target.name}: {members} real images to compare with")
-    wanted, network = accepted[:count], real.network
+) -> Mapping[str, Estimate]:
+    """The distances of the first `count` accepted samples to the images of the class, by metric."""
+    chosen, network, sizes = accepted[:count], real.network, pool.context.sizes(Sizes)
     samples = Side(
         pool.new[network.array],
-        wanted,
-        pool.blocks[wanted],
+        chosen,
+        pool.blocks[chosen],
         pool.units,
         pool.context.device,
         # If all accepted latents are taken, their number is random too.
         drawn_from=pool.blocks if count < sizes.samples else None,
     )
-    metrics, reference = shown_in(FEW_SHOT), real.side(target)
-    estimates = set_estimates(
-        pool.context, network, metrics, samples, reference, sizes.frechet_error
-    )
-    return dict(estimates)
-
-
-def acceptance(real: Real, pool: Pool, accepted: np.ndarray) -> dict[str, Estimate]:
-    """The accepted share of the pool, which depends on no feature network."""
-    return dict(acceptance_rate(accepted, pool.blocks, pool.units, real.reference_units))
+    sides = samples, real.sides[target]
+    return set_estimates(pool.context, network, shown_in(FEW_SHOT), *sides, sizes.frechet_error)

@@ -11,10 +11,9 @@ from typing import Any
 from benchmarks.core.store import CHUNK
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import ImageCase, network_of
-from benchmarks.metrics.protocols.explain import Explained, OnPairs, undefined
+from benchmarks.metrics.protocols.explain import Explained, OnPairs
 from benchmarks.metrics.protocols.printed import names_of
 from benchmarks.plugin import Arrays, Cell, Context, Record, Selection, Solved, System, TableSpec
-from reports.records.estimate import Estimate
 from reports.records.tokenizers import BY_PROTOCOL
 
 SAME = "the same crops"
@@ -63,20 +62,22 @@ class ByProtocol(OnPairs):
             for explained in self.numbers(arrays, images.units):
                 yield self._record(at, images, explained)
 
-    def _record(
-        self, at: Solved, images: Selection, explained: Explained[ImageCase, Estimate]
-    ) -> Record:
+    def _record(self, at: Solved, images: Selection, explained: Explained[ImageCase]) -> Record:
         case, protocol, split = explained.case, explained.case.protocol, images.split
-        fields = {"by": protocol.name, "split": split, **protocol.describe(case.metric)}
+        fields: dict[str, Any] = {
+            "by": protocol.name,
+            "split": split,
+            **protocol.describe(case.metric),
+        }
         if isinstance(source := getattr(at.system, "source", None), Path):
             fields["checkpoint"] = names_of(source)
         place = {"setting": protocol.name, "split": split, "n": len(images)}
         cell = Cell(at.context, BY_PROTOCOL, at, fields=fields).but(**place)
-        if explained.number is None:
-            return cell.record(_metric(case), undefined(explained.reason))
+        if explained.estimate.value is None:
+            return cell.record(_metric(case), explained.estimate)
         notes = [*_causes(explained), *_departures(case, at.system, at.context)]
         cell = cell.also(**self._network(case))
-        return cell.record(_metric(case), explained.number, note="; ".join(notes))
+        return cell.record(_metric(case), explained.estimate, note="; ".join(notes))
 
 
 def _metric(case: ImageCase) -> str:
@@ -86,7 +87,7 @@ def _metric(case: ImageCase) -> str:
     return "lpips_vgg" if vgg else case.metric
 
 
-def _causes(explained: Explained[ImageCase, Estimate]) -> list[str]:
+def _causes(explained: Explained[ImageCase]) -> list[str]:
     """How far the number is from that of `plain`, and why."""
     causes, difference = explained.visible_causes, explained.difference
     if not causes:

@@ -6,7 +6,6 @@ import numpy as np
 
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.sets.groups import (
-    OPTIONAL_ERROR,
     Estimates,
     SetGroup,
     groups_of,
@@ -43,8 +42,7 @@ def set_estimates(
     """
     names, estimates = names_through(network.network, metrics), dict[str, Estimate]()
     for group, chosen in groups_of(names).items():
-        with_error = frechet_error or OPTIONAL_ERROR not in group.metrics
-        of_group = _group_estimates(context, group, samples, reference, with_error)
+        of_group = _group_estimates(context, group, samples, reference, frechet_error)
         estimates |= {names[metric]: of_group[metric] for metric in chosen}
     return {name: estimates[name] for name in names.values()}
 
@@ -64,13 +62,14 @@ def set_records(
 
 
 def _group_estimates(
-    context: Context, group: SetGroup, samples: Side, reference: Side, with_error: bool
+    context: Context, group: SetGroup, samples: Side, reference: Side, frechet_error: bool
 ) -> Estimates:
     """The estimates of a group, of parts that the processes divide among them as chunks of images."""
-    options = {} if with_error else {"with_error": False}
-    distance = group.in_parts(samples, reference, **options)
+    distance = group.in_parts(samples, reference)
     if not distance.count:
         return distance.joined(np.empty(0))
+    with_error = frechet_error or not distance.first_is_value
+    count = distance.count if with_error else 1
 
     def compute(positions: np.ndarray) -> Arrays:
         return {"parts": np.stack([distance.part(int(i)) for i in positions])}
@@ -87,6 +86,6 @@ def _group_estimates(
         "error": with_error,
     }
     is_small = len(samples) * len(reference) < SMALL
-    chunk = distance.count if is_small else -(-distance.count // SHARES)
-    parts = Computation("distance in parts", key, distance.count, compute, chunk=chunk)
+    chunk = count if is_small else -(-count // SHARES)
+    parts = Computation("distance in parts", key, count, compute, chunk=chunk)
     return distance.joined(context.store.read(parts)["parts"])

@@ -312,9 +312,9 @@ def test_each_number_by_each_protocol_and_why_they_differ(few):
     assert {one.case.metric for one in found if one.causes} == {"auroc", "knn"}
     for one in found:
         name, protocol = one.case.metric, one.case.protocol
-        assert one.number.value == measure(name, codes, protocol, 3).value
+        assert one.estimate.value == measure(name, codes, protocol, 3).value
         plain = measure(name, codes, protocols[0], 3).value
-        assert one.difference == pytest.approx(one.number.value - plain, abs=1e-12)
+        assert one.difference == pytest.approx(one.estimate.value - plain, abs=1e-12)
         total = sum(cause.difference for cause in one.causes)
         assert total == pytest.approx(one.difference, abs=1e-12)
         changed = [

@@ -115,11 +115,11 @@ def test_causes_sum_to_the_difference_for_every_protocol(images, order):
     for (metric, name), one in found.items():
         total = math.fsum(cause.difference for cause in one.causes)
         assert total == pytest.approx(one.difference, abs=1e-10), (metric, name)
-        plain = found[metric, schema.PLAIN].number.value
+        plain = found[metric, schema.PLAIN].estimate.value
         if one.left_out:
-            assert metric == "psnr" and not np.isfinite([plain, one.number.value]).all()
+            assert metric == "psnr" and not np.isfinite([plain, one.estimate.value]).all()
         else:
-            assert one.number.value - plain == pytest.approx(one.difference, abs=1e-10)
+            assert one.estimate.value - plain == pytest.approx(one.difference, abs=1e-10)
 
 
 def test_without_equal_pairs_are_the_numbers_of_the_others(images, with_equal):
@@ -134,16 +134,16 @@ def test_without_equal_pairs_are_the_numbers_of_the_others(images, with_equal):
             assert [c.difference for c in one.causes] == pytest.approx(
                 [c.difference for c in other.causes], abs=1e-12
             )
-    assert with_equal["psnr", "plain"].number.value == math.inf
-    assert with_equal["psnr", "rae"].number.value == pytest.approx(
-        np.mean([100] * 2 + [alone["psnr", "rae"].number.value] * (N - 2)), abs=1e-9
+    assert with_equal["psnr", "plain"].estimate.value == math.inf
+    assert with_equal["psnr", "rae"].estimate.value == pytest.approx(
+        np.mean([100] * 2 + [alone["psnr", "rae"].estimate.value] * (N - 2)), abs=1e-9
     )
 
 
 def test_of_equal_pairs_alone_no_difference_is_known(images):
     same = explained(arrays_of(images[1], images[1]))
     rae = same["psnr", "rae"]
-    assert rae.number.value == pytest.approx(100) and (rae.difference, rae.left_out) == (None, N)
+    assert rae.estimate.value == pytest.approx(100) and (rae.difference, rae.left_out) == (None, N)
     assert [cause.jumps for cause in rae.causes] == [True]
     assert same["psnr", "llamagen"].causes == ()
     assert same["ssim", "llamagen"].difference == pytest.approx(0, abs=1e-12)
@@ -156,8 +156,8 @@ def test_a_pair_that_one_code_makes_equal_is_left_out_of_its_line_alone(images):
     (same,) = torch.where(levels.floor().diff() == 0)
     made[0], originals[0] = int(same[0]), int(same[0]) + 1
     found = explained(arrays_of(made, originals))
-    assert np.isfinite(found["psnr", "plain"].number.value)
-    assert found["psnr", "seed-voken"].number.value == math.inf
+    assert np.isfinite(found["psnr", "plain"].estimate.value)
+    assert found["psnr", "seed-voken"].estimate.value == math.inf
     left_out = {name for (_, name), one in found.items() if one.left_out}
     assert "seed-voken" in left_out and "maskbit" not in left_out and "plain" not in left_out
 

@@ -60,8 +60,9 @@ def test_every_block_left_out_is_worth_nine_digits(n, m, dead):
     ):
         expected = influences(value, np.array(without), shares_of(of_side))
         np.testing.assert_array_equal(source.values, expected)
-    alone = between(Side.of(a, blocks_a), Side.of(b, blocks_b), with_error=False)
-    assert (alone.count, alone.whole().value, alone.whole().error) == (1, value, None)
+    parts = between(Side.of(a, blocks_a), Side.of(b, blocks_b))
+    alone = parts.joined(np.stack([parts.part(0)]))
+    assert parts.first_is_value and (alone.value, alone.error) == (value, None)
 
 
 def test_blocks_of_the_same_images_are_left_out_of_both_sides_at_once():
