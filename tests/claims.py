@@ -57,7 +57,7 @@ def auroc(found: Merged, system: str) -> Record:
 
 
 def is_clear(found: Merged, better: Record, worse: Record) -> bool:
-    gap = gap_between(better, worse, found.uncertainty)
+    gap = gap_between(better, worse)
     return gap.behind > 0 and gap.is_clear
 
 

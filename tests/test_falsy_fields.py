@@ -26,9 +26,11 @@ from diffae.images.classifier import Classifier
 from diffae.networks.config import LatentConfig, ModelConfig
 from diffae.system.errors import UserError
 from probes import LinearProbe
+from reports.records.estimate import Error, Estimate, Influence
+from reports.records.influences import read_influences, write_influences
 from reports.records.metric import Margin, Metric
 from reports.records.reading import from_plain, to_plain
-from reports.records.record import LOWER, OF_RUNS, Record, read_records, write_records
+from reports.records.record import COLUMNS, LOWER, Record, read_records, record_key, write_records
 from reports.records.specs import TableSpec
 
 
@@ -64,6 +66,14 @@ def by_csv(record: Record, folder: Path) -> Record:
     return found
 
 
+def estimate_by_csv(estimate: Estimate, folder: Path) -> Estimate:
+    return by_csv(replace(RECORD, estimate=estimate), folder).estimate
+
+
+def error_by_csv(error: Error, folder: Path) -> Error | None:
+    return estimate_by_csv(Estimate(0.5, error=error), folder).error
+
+
 def by_json(instance: Any, folder: Path) -> Any:
     return from_plain(type(instance), json.loads(json.dumps(to_plain(instance))))
 
@@ -88,19 +98,26 @@ def by_config(config: ModelConfig, folder: Path) -> ModelConfig:
 
 
 def by_npz(influence: Influence, folder: Path) -> Influence:
-    write_uncertainties(folder / "influences.npz", {"key": (influence,)})
-    return read_uncertainties(folder / "influences.npz")["key"][0]
+    record = replace(RECORD, estimate=Estimate(0.5, (influence,)))
+    write_influences(folder / "influences.npz", [record])
+    return read_influences(folder / "influences.npz")[record_key(record)][0]
 
 
 RECORD = Record(
-    "reconstruction", "table1", "DiffAE", "portraits", "test", "x_T random", 10, "ssim", 0.5,
-    0.1, 0.4, 0.6, 50, LOWER, "dB", 0.7, "fid", "the paper", "another T", "p0", "a note", True,
+    "reconstruction", "table1", "DiffAE", "portraits", "test", "x_T random", 10, "ssim",
+    Estimate(0.5, n=50), LOWER, "dB", 0.7, "fid", "the paper", "another T", "p0", "a note", True,
     "ddim", 20,
 )  # fmt: skip
 EARLIER = TrainedOn("smoke", "others", "valid", 5, 7)
 TENSORS = torch.tensor([[0.0, -0.0, 1.0]]), torch.zeros(1), torch.ones(3), torch.ones(3)
 KINDS = {
-    "records.csv": Kind(RECORD, by_csv, "direction stderr ci_low ci_high", " ".join(OF_RUNS)),
+    "records.csv": Kind(
+        RECORD, by_csv, "direction", " ".join({f.name for f in fields(Record)} - {*COLUMNS})
+    ),
+    "records.csv, an estimate": Kind(
+        Estimate(0.5, n=50), estimate_by_csv, fixed="influences error scores why notes"
+    ),
+    "records.csv, an error": Kind(Error(0.1, math.inf), error_by_csv, "stderr df"),
     "run.json, a metric": Kind(
         Metric(LOWER, "dB", "Title", "paper", label="L", digits=1, paper_digits=2,
                margin=Margin(0.5, "why"), network="n", stands_in_for="fid", only_on="faces",

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import SCORES, change_notes, measured, number, write_entry, write_measured
+from runs import SCORES, change_notes, measured, number, write_entry, write_run
 from small_systems import write_people
 
 ROOT = Path(__file__).parents[1]
@@ -94,7 +94,7 @@ def tied_runs(folder: Path) -> None:
     """Two runs and two entries, of systems with equal numbers whose names differ by case."""
     names = ("DiffAE", "diffae", "b", "B", "a", "A", "ddim", "DDIM")
     for run, behind in (("a", 0.0), ("b", 0.1)):
-        pairs = [
+        records = [
             measured(number(table, metric, None, system=system, setting=setting), SCORES - behind)
             for system in names
             for table, metric, setting in (
@@ -104,9 +104,7 @@ def tied_runs(folder: Path) -> None:
             )
         ]
         about = {"settings": {"seed": 0, "data": "portraits"}}
-        change_notes(
-            write_measured(folder / run, pairs, **about), ended="2026-01-01T00:00:00+00:00"
-        )
+        change_notes(write_run(folder / run, records, **about), ended="2026-01-01T00:00:00+00:00")
     for name, systems in (("entry-a", ("one", "One")), ("entry-B", ("two", "Two"))):
         write_entry(folder / name, dict.fromkeys(systems, SCORES))
 

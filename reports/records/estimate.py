@@ -114,8 +114,8 @@ class Estimate:
         return (self.why, *self.notes) if self.why else self.notes
 
     def interval(self, level: float = 0.95) -> tuple[float, float] | None:
-        """The confidence interval by Student's t; None without a value or an error."""
-        if self.value is None or self.error is None:
+        """The confidence interval by Student's t; None without a finite value or an error."""
+        if self.value is None or self.error is None or not math.isfinite(self.value):
             return None
         half = self.error.quantile((1 + level) / 2)
         return self.value - half, self.value + half

@@ -237,7 +237,7 @@ def _cell(value: str | float | None) -> str:
     if value is None or value is False:
         return ""
     if isinstance(value, float):
-        return repr(value)
+        return repr(float(value))  # a number of NumPy too
     text = _one_line(str(value))
     return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 4]} ..."
 
@@ -265,15 +265,18 @@ def _estimate(
     n: int | None,
 ) -> Estimate:
     """The estimate of a row, with the degrees of freedom by which the interval follows from the error."""
+    ends = [end for end in (ci_low, ci_high) if end is not None]
+    if len(ends) == 1:
+        raise ValueError("an interval with one end")
+    if value is None and (ends or stderr is not None):
+        raise ValueError("a standard error or an interval without a value")
+    if ends and stderr is None:
+        raise ValueError("an interval without a standard error")
     if value is None or stderr is None:
-        if (stderr, ci_low, ci_high) != (None, None, None):
-            missing = "value" if value is None else "standard error"
-            raise ValueError(f"a standard error or an interval without a {missing}")
         return Estimate(value, n=n)
     if ci_low is None or ci_high is None:
-        return Estimate(
-            value, error=Error(stderr, max(n - 1.0, 1.0) if n is not None else 1.0), n=n
-        )
+        df = 1.0 if n is None else max(n - 1.0, 1.0)
+        return Estimate(value, error=Error(stderr, df), n=n)
     error = Error(stderr, _degrees_of_freedom(stderr, (ci_high - ci_low) / 2))
     half, slack = error.quantile(0.975), SAME * max(abs(value), stderr)
     if max(abs(ci_low - value + half), abs(ci_high - value - half)) > slack:

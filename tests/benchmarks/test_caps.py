@@ -5,6 +5,7 @@ whose influences are given to other images passes every test. Here all other ima
 of a row belong to are exchanged: its value stays as it is.
 """
 
+import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,14 +15,12 @@ from lone_context import small_context
 from PIL import ImageOps
 from small_systems import SMALL_SIZES, Everything, with_truth, write_people
 
-from benchmarks.core import images as images_module
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.sizes import is_capped, settings_of
-from benchmarks.metrics import METRICS
+from benchmarks.metrics import METRICS, units
 from benchmarks.metrics.networks.faces import FaceEmbedding
-from benchmarks.tasks.shared import code_numbers
 from diffae.data import open_dataset
 from diffae.data.dataset import SPLITS
 
@@ -82,7 +81,7 @@ def people(tmp_path_factory):
 @pytest.fixture
 def known(monkeypatch):
     """The images [n] behind each name of units, as they are recorded while names are made."""
-    arrays, units = {}, {}
+    arrays, images = {}, {}
 
     def digest(*parts):
         name = of_arrays(*parts)
@@ -93,14 +92,15 @@ def known(monkeypatch):
         name = of_units(kind, *what)
         digests = [part for part in what if isinstance(part, str) and part in arrays]
         if digests and kind != "draws":
-            units[name] = arrays[digests[-1]]
+            images[name] = arrays[digests[-1]]
         return name
 
-    of_arrays, of_units = images_module.digest, images_module.units_of
-    for module in (images_module, code_numbers):
+    of_arrays, of_units = units.digest, units.units_of
+    ours = [module for name, module in sys.modules.items() if name.startswith("benchmarks.")]
+    for module in (m for m in ours if {"digest", "units_of"} <= vars(m).keys()):
         monkeypatch.setattr(module, "digest", digest)
         monkeypatch.setattr(module, "units_of", units_of)
-    return units
+    return images
 
 
 def faces(images):
@@ -139,7 +139,7 @@ def test_units_are_the_images_that_a_number_is_made_of(name, people, known, tmp_
     base = measured(name, people, tmp_path / "base")
     of_images = {}
     for key, row in base.items():
-        parts = [known[part.units] for part in row.uncertainty if part.units in known]
+        parts = [known[part.units] for part in row.estimate.influences if part.units in known]
         if parts:
             places = np.unique(np.concatenate(parts))
             of_images.setdefault(tuple(places.tolist()), []).append(key)
@@ -162,6 +162,6 @@ def test_units_are_the_images_that_a_number_is_made_of(name, people, known, tmp_
         for key in keys:
             assert again[key].value == pytest.approx(base[key].value, rel=1e-6, abs=1e-9), key
             if METRICS[key[-1]].of_images and key[0] not in OF_PAIRS and len(places) > 2:
-                (old,), (new,) = base[key].uncertainty, moved[key].uncertainty
+                (old,), (new,) = (rows[key].estimate.influences for rows in (base, moved))
                 change = np.abs(new.values - old.values)
                 assert np.unique(known[old.units])[change.argmax()] == middle, key

@@ -246,7 +246,7 @@ def count_of(kind, row, people):
 
 def test_the_kind_of_unit_and_its_number_are_those_of_the_data(every, people):
     for row in stating(every):
-        found = {part.units.partition(":")[0]: part for part in row.uncertainty}
+        found = {part.units.partition(":")[0]: part for part in row.estimate.influences}
         if published(row.metric) in ALONE:
             assert METRICS[row.metric].error_alone and not found, key(row)
             continue
@@ -261,7 +261,7 @@ def test_the_kind_of_unit_and_its_number_are_those_of_the_data(every, people):
 def test_without_identities_a_picture_is_a_unit(without_identities, people):
     seen = set()
     for row in stating(without_identities):
-        for part in row.uncertainty:
+        for part in row.estimate.influences:
             kind = part.units.partition(":")[0]
             seen.add(kind)
             if kind == "images":
@@ -274,8 +274,8 @@ def test_without_identities_a_picture_is_a_unit(without_identities, people):
 def test_the_stated_error_and_interval_are_those_of_the_units(every):
     """Sources are independent: their variances add; Student's t with Welch's degrees of freedom."""
     for row in stating(every):
-        if row.uncertainty:
-            parts = [(float(np.square(p.values).sum()), len(p.values) - 1) for p in row.uncertainty]
+        if sources := row.estimate.influences:
+            parts = [(float(np.square(s.values).sum()), len(s.values) - 1) for s in sources]
             total = sum(variance for variance, _ in parts)
             assert row.stderr == pytest.approx(math.sqrt(total), rel=1e-6), key(row)
             df = total**2 / sum(v**2 / df for v, df in parts if v) if total else math.inf
@@ -318,7 +318,7 @@ def check_means(results, person):
         assert row.value == pytest.approx(mean, rel=1e-6, abs=1e-9), key(row)
         assert row.stderr == pytest.approx(stderr, rel=1e-5, abs=1e-12), key(row)
         assert row.n == len(own), key(row)
-        (part,) = row.uncertainty
+        (part,) = row.estimate.influences
         np.testing.assert_allclose(part.values, moved, rtol=1e-4, atol=1e-6 * stderr + 1e-12)
         seen.add(published(row.metric))
     return seen

@@ -95,7 +95,7 @@ def test_a_face_that_is_not_found_changes_nothing_but_n(rows, pictures):
         assert ours.n == row.n, key
         if system == "cells":
             assert f"no face found in {black.sum()} of {len(test)} pairs" in ours.note
-            (part,), (other,) = ours.uncertainty, row.uncertainty
+            (part,), (other,) = (r.estimate.influences for r in (ours, row))
             np.testing.assert_allclose(part.values, other.values, rtol=1e-4, atol=1e-9)
         else:
             assert f"no face found in {black.sum()} of {len(test)} images" in ours.note
@@ -115,7 +115,7 @@ def test_a_pair_counts_for_both_of_its_people(rows):
     key = ("real images (test)", "different people", "id_portraits")
     row = rows("all", people, CodesAlone())[key]
     after = rows("fewer", replace(people, split=np.where(gone, 1, people.split)), CodesAlone())[key]
-    k, (part,) = row.n, row.uncertainty
+    k, (part,) = row.n, row.estimate.influences
     assert k == len(persons) == after.n + 1
     expected = (row.value - after.value) * (k - 2) / np.sqrt(k * (k - 1))
     assert part.values[place] == pytest.approx(expected, rel=1e-5)
@@ -130,7 +130,7 @@ def test_faces_that_are_missing_elsewhere_are_other_units(rows):
         images = people.images.copy()
         images[gone] = 0
         row = rows(name, replace(people, images=images))["cells", "Male 0", "id_portraits"]
-        found.append(row.uncertainty[0].units)
+        found.append(row.estimate.influences[0].units)
     assert found[0] != found[1]
 
 

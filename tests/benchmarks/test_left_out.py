@@ -82,7 +82,7 @@ def rows(tmp_path_factory):
 
 def units(row, kind):
     """The influences of a row's units of that kind."""
-    found = {part.units.partition(":")[0]: part.values for part in row.uncertainty}
+    found = {part.units.partition(":")[0]: part.values for part in row.estimate.influences}
     return found[kind]
 
 
@@ -136,7 +136,7 @@ def test_a_number_without_a_person_is_what_its_influence_says(people, rows):
         gone = ~((people.person == persons[place]) & (people.split == TEST))
         after = rows(people.kept(gone), tasks, **how)
         for key, row in before.items():
-            if not any(part.units.startswith("persons") for part in row.uncertainty):
+            if not any(part.units.startswith("persons") for part in row.estimate.influences):
                 continue
             influence = units(row, "persons")
             scale = (n - sizes[place]) / n * math.sqrt(k / (k - 1))
@@ -169,7 +169,7 @@ def test_a_set_without_a_block_of_people(people, rows, system):
     runs = {b: rows(leaving(people, TEST, of[blocks == b]), tasks, system) for b in (0, 19)}
     seen = set()
     for key, row in before.items():
-        if any(part.units.startswith("blocks:") for part in row.uncertainty):
+        if any(part.units.startswith("blocks:") for part in row.estimate.influences):
             without = {block: run[key].value for block, run in runs.items()}
             check_jackknife(units(row, "blocks"), row.value, without, shares, 2e-3)
             seen.add(key[-1])

@@ -93,12 +93,12 @@ def run(request, tmp_path_factory):
 
 
 def rows_of(results):
-    found = [row for row in results.rows if row.uncertainty]
+    found = [row for row in results.rows if row.estimate.influences]
     return {(r.table, r.system, r.setting, r.metric): r for r in found}
 
 
 def units_of(row):
-    return {part.units: part for part in row.uncertainty}
+    return {source.units: source for source in row.estimate.influences}
 
 
 def compared(new, base):

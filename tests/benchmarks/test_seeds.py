@@ -84,7 +84,7 @@ DRAWN = {
 
 
 def units(rows):
-    return {part.units for row in rows for part in row.uncertainty}
+    return {part.units for row in rows for part in row.estimate.influences}
 
 
 def fixed_move(setting):

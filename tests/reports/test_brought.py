@@ -13,6 +13,7 @@ from benchmarks.core.registry import REGISTRY, specs
 from benchmarks.core.runner.results import Results
 from diffae.system.errors import UserError
 from reports import compare
+from reports.records.estimate import Estimate
 from reports.records.metric import Margin, Metric
 from reports.records.metrics import METRICS
 from reports.records.reading import from_plain, to_plain
@@ -97,7 +98,7 @@ def test_metrics_that_ship_mean_what_they_mean_here(tmp_path):
 def run(tmp_path):
     """A run of two systems, one number each, of a metric that no table here has."""
     records = [
-        Record("b", "t", system, "d", "test", "", None, "mine", value, direction=LOWER, unit="m")
+        Record("b", "t", system, "d", "test", "", None, "mine", Estimate(value), LOWER, "m")
         for system, value in (("A", 1234.56), ("B", 7.0))
     ]
     notes = {"metrics": {"mine": to_plain(MINE)}, "tables": [to_plain(SPEC)], "protocols": {}}
@@ -115,7 +116,9 @@ def test_tables_are_made_of_the_folder_alone(run):
 
 
 def test_times_are_tables_too(run):
-    time = Record("b", "fast", "A", "d", "", "", None, "images_per_second", 12.345, unit="images/s")
+    time = Record(
+        "b", "fast", "A", "d", "", "", None, "images_per_second", Estimate(12.345), unit="images/s"
+    )
     write_records(run / "times.csv", [time])
     *others, fast = read([run]).tables
     assert [table.name for table in others] == ["overview", "t"] and fast.name == "fast"
@@ -174,7 +177,7 @@ def test_every_table_of_ours_names_metrics_that_there_are():
 
 
 def test_tables_come_in_the_order_of_the_paper_whatever_that_of_the_benchmarks():
-    records = [Record("b", s.source, "A", "d", "", "", 1, "mse", 1.0) for s in SPECS]
+    records = [Record("b", s.source, "A", "d", "", "", 1, "mse", Estimate(1.0)) for s in SPECS]
     names = [table.name for table in build_tables(records, reversed(SPECS))[1:]]
     assert names[:2] == ["table1_reconstruction", "reconstruction_by_protocol"]
     assert names[2:5] == ["reconstruction_by_length", "table2_ablation", "table2_by_calls"]
@@ -185,7 +188,7 @@ def test_tables_come_in_the_order_of_the_paper_whatever_that_of_the_benchmarks()
 
 def test_a_headline_is_shown_by_what_stands_in_for_it():
     records = [
-        Record("b", "table4_unconditional_fid", "A", "d", "", "", 1, name, 1.0)
+        Record("b", "table4_unconditional_fid", "A", "d", "", "", 1, name, Estimate(1.0))
         for name in ("fd_effnet", "mse")
     ]
     (panel,) = build_tables(records, SPECS)[0].panels

@@ -10,10 +10,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from runs import SCORES, measured, number, write_measured
+from runs import SCORES, measured, number, write_run
 from scipy import stats
 
-from benchmarks.core.context import Row
 from benchmarks.core.runner.results import Results
 from reports.gate.verdicts import compare
 from reports.gate.words import sentence
@@ -39,7 +38,7 @@ RUN = {
 }
 
 
-def pairs(scores):
+def records_of(scores):
     fields = {"table": "table1_reconstruction", "metric": "ssim", "value": None}
     return [
         measured(number(**fields, system=system, setting=setting, steps=steps), values)
@@ -50,7 +49,7 @@ def pairs(scores):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("choice") / "run"
-    return write_measured(folder, pairs(RUN), ended="2026-11-27T10:00:00+00:00")
+    return write_run(folder, records_of(RUN), ended="2026-11-27T10:00:00+00:00")
 
 
 def test_tables_differences_and_panels_take_a_system_at_its_best(run):
@@ -115,13 +114,12 @@ def _with_error(key) -> str:
 
 
 def test_the_summary_of_results_has_these_numbers():
-    rows = tuple(Row(**vars(r), uncertainty=found) for r, found in pairs(RUN))
     profile = SimpleNamespace(title="quick", base="quick")
     options = SimpleNamespace(size=None)
     data = SimpleNamespace(image_size=32)
     context = SimpleNamespace(dataset=data, profile=profile, seed=0, options=options)
     evaluation = SimpleNamespace(context=context, systems=[])
-    results = Results(evaluation, {"benchmarks": ["reconstruction"]}, rows)
+    results = Results(evaluation, {"benchmarks": ["reconstruction"]}, records_of(RUN))
     _, _, _, ours, vae = results.summary().splitlines()
     assert ours.split("  ")[-1].strip() == _with_error(OURS)
     assert vae.split("  ")[-1].strip() == _with_error(VAE)
@@ -130,7 +128,7 @@ def test_the_summary_of_results_has_these_numbers():
 
 def test_the_gate_finds_the_same_difference(run, tmp_path):
     """Where DiffAE's number became that of My VAE."""
-    other = write_measured(tmp_path / "new", pairs({**RUN, OURS: RUN[VAE]}))
+    other = write_run(tmp_path / "new", records_of({**RUN, OURS: RUN[VAE]}))
     found = compare(read_run(run), read_run(other), read_margins())
     (one,) = (c for c in found if c.verdict == "regression")
     test = stats.ttest_rel(RUN[OURS], RUN[VAE])
@@ -142,7 +140,7 @@ def test_the_gate_finds_the_same_difference(run, tmp_path):
 
 def test_what_two_runs_have_is_compared_at_each_of_its_settings(run, tmp_path):
     """Not the best setting of one with that of the other."""
-    other = write_measured(tmp_path / "new", pairs({key: RUN[key] - 0.01 for key in RUN}))
+    other = write_run(tmp_path / "new", records_of({key: RUN[key] - 0.01 for key in RUN}))
     a, b = (replace(read_run(folder), label=name) for folder, name in ((run, "a"), (other, "b")))
     rows = table_of_differences(merge([a, b])).panels[0].rows
     names = {

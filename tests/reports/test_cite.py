@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from refusal import refusal
-from runs import TABLE1, change_notes, measured, table1, write_measured, write_run
+from runs import TABLE1, change_notes, measured, table1, write_run
 
 from benchmarks.commands.listing import DATASETS
 from benchmarks.systems.registry import OURS
@@ -117,13 +117,13 @@ def test_the_baseline_cites_what_it_used_and_nothing_else(capsys):
 
 
 def test_a_small_run_cites_its_metric_data_and_system(tmp_path, capsys):
-    pair = measured(
+    record = measured(
         table1("VQ-GAN", "rfid", None, dataset="ffhq-128", solver=""),
         np.arange(9.0),
     )
     settings = {"systems": ["vqgan"], "seed": 3, "suite": {"name": "mine-v1", "sha256": "ab" * 32}}
     keys, paragraph, remarks = cited(
-        capsys, write_measured(tmp_path / "run", [pair], settings=settings)
+        capsys, write_run(tmp_path / "run", [record], settings=settings)
     )
     assert keys == [HARNESS, "esser2021vqgan", "heusel2017fid", "karras2019stylegan", "szegedy2016inception",
                     "seitzer2020pytorchfid"]  # fmt: skip

@@ -5,21 +5,21 @@ from functools import partial
 
 import numpy as np
 import pytest
-from reports.records.uncertainty import Influence
-from runs import table1
+from runs import changed, table1
 
+from reports.records.estimate import Estimate, Influence
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER, NEITHER
 from reports.records.specs import TableSpec
 from reports.tables.contests import ALONE, BEHIND, CLEAR, LEVEL, UNDECIDED, contest, told_together
-from reports.tables.ranking import at_largest_steps, groups_of, leading, unknown
+from reports.tables.ranking import at_largest_steps, groups_of, leading
 
-contested = partial(contest, known=METRICS, uncertainty=unknown)
+contested = partial(contest, known=METRICS)
 
 
 def fid(system, value, n=8, setting="", **more):
     given = {"n": n, "setting": setting, "direction": LOWER, "steps": None, "stderr": 0.0} | more
-    return replace(table1(system, "fid", value), **given)
+    return changed(table1(system, "fid", value), **given)
 
 
 def names(held):
@@ -51,7 +51,7 @@ def test_without_a_system_that_was_measured_there_is_no_contest(records):
 def test_a_metric_that_depends_on_n_is_compared_within_that_of_most_systems(counts, compared):
     """Of equally many the largest; a system with several settings counts once."""
     records = [fid(f"s{i}", 10.0 + i, n) for i, n in enumerate(counts)]
-    records += [replace(r, setting="again", value=99.0) for r in records if r.n == 8]
+    records += [changed(r, setting="again", value=99.0) for r in records if r.n == 8]
     held = contested(records)
     assert names(held) == [f"s{i}" for i, n in enumerate(counts) if n == compared]
     others = {f"s{i}" for i, n in enumerate(counts) if n != compared}
@@ -196,23 +196,26 @@ def sources(**counts):
 def test_what_a_difference_decides(metric, n, stderr, influences, behind, standing):
     """In the verdict, in bold type, and in what a table of a paper prints bold."""
     best = replace(fid("A", 2.0, n, stderr=stderr), metric=metric)
-    rivals = [best, replace(best, system="B", value=2.0 + behind)]
-    others = tuple(replace(part, units=f"{part.units}, of B") for part in influences)
-    of = dict(zip("AB", (influences, others), strict=True))
-    held = contest(rivals, METRICS, lambda r: of[r.system])
+    rivals = [best, changed(best, system="B", value=2.0 + behind)]
+    if influences:
+        others = tuple(replace(part, units=f"{part.units}, of B") for part in influences)
+        rivals = [
+            replace(r, estimate=Estimate(r.value, own, n=n))
+            for r, own in zip(rivals, (influences, others), strict=True)
+        ]
+    held = contested(rivals)
     assert held.kind == held.others[0].standing == standing
-    bold = leading(rivals, lambda r: of[r.system])
-    assert bold == ([best] if standing == CLEAR else [])
+    assert leading(rivals) == (rivals[:1] if standing == CLEAR else [])
 
 
 def test_bold_are_those_that_are_not_clearly_behind_and_never_all_of_them():
     values = {"A": (2.0, 50), "B": (3.0, 4), "C": (4.0, 50)}
     rivals = [fid(s, value, 50, stderr=0.1) for s, (value, _) in values.items()]
-    few = replace(rivals[1], n=4, metric="mse")
+    few = changed(rivals[1], n=4, metric="mse")
     rivals = [replace(r, metric="mse") for r in rivals]
-    assert leading([rivals[0], few, rivals[2]], unknown) == [rivals[0], few]
+    assert leading([rivals[0], few, rivals[2]]) == [rivals[0], few]
     assert contested([rivals[0], few, rivals[2]]).kind == UNDECIDED
-    assert leading([rivals[0], few], unknown) == []
+    assert leading([rivals[0], few]) == []
 
 
 def ssim(system, value, setting=""):

@@ -5,13 +5,11 @@ import json
 
 import numpy as np
 import pytest
-from reports.records.uncertainty import error, of_mean, write_uncertainties
-from runs import PROTOCOL, SETTINGS, change_notes, table1, write_run
+from runs import PROTOCOL, SETTINGS, change_notes, measured, table1, write_run
 from scipy import stats
 
 from diffae.system.errors import UserError
 from reports.make import main
-from reports.records.record import record_key
 from reports.records.run_folder import read_run
 from reports.tables.build import merge
 from reports.tables.make_files import table_of_differences
@@ -26,18 +24,13 @@ SCORES = {
 
 def run(folder, scores, units="images", seed=0, protocol=None):
     """A run of one SSIM per system, with its influences unless `units` is empty."""
-    records, influences = [], {}
-    for system, values in scores.items():
-        uncertainty = of_mean(values, units or "images")
-        found = error(uncertainty)
-        record = table1(system, "ssim", float(np.mean(values)), stderr=found.stderr, n=len(values))
-        records.append(record)
-        influences[record_key(record)] = uncertainty
+    records = [
+        measured(table1(system, "ssim", None, n=len(values)), values, units or "images")
+        for system, values in scores.items()
+    ]
     settings = SETTINGS | {"seed": seed, "weights": {"x": str(folder)}}
-    write_run(folder, records, settings=settings, protocols={"p0": PROTOCOL | (protocol or {})})
-    if units:
-        write_uncertainties(folder / "influences.npz", influences)
-    return read_run(folder)
+    protocols = {"p0": PROTOCOL | (protocol or {})}
+    return read_run(write_run(folder, records, bool(units), settings=settings, protocols=protocols))
 
 
 def rows(*sources):

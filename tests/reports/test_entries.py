@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from scipy import stats
 
 from reports.make import main
 from reports.records.entries import read_entries, read_entry
-from reports.records.record import protocol_id
+from reports.records.estimate import Estimate, influences_of_groups
+from reports.records.influences import write_influences
+from reports.records.record import protocol_id, record_key, write_records
 from reports.records.run_folder import read_run
 
 SCORES = np.random.default_rng(0).normal(0.9, 0.02, 50)
@@ -56,6 +59,8 @@ def test_scores_are_read_to_their_last_digit(tmp_path):
     assert [score for _, score in found.run.scores_of(found.run.rows[0])] == list(SCORES)
 
 
+LOW, HIGH = map(float, stats.norm.interval(0.95, SCORES.mean() - 0.01, 1e-4))
+WITHOUT = dict.fromkeys(("stderr", "ci_low", "ci_high"), "")
 AP = {"metric": "ap"}  # of a set of images: without scores
 # What a forger changes of the row of VQ-GAN, and what is said of it.
 FORGERIES = {
@@ -65,18 +70,22 @@ FORGERIES = {
     ),
     "a value in its interval": ({"value": "0.894"}, "its interval is"),
     "an interval elsewhere": ({"ci_low": "0.95", "ci_high": "0.96"}, "its interval is 0.95 to"),
-    "half an interval": ({"ci_high": ""}, "its interval is"),
-    "an error": ({"stderr": "0.0001"}, "a standard error of 0.0026 where the row has 0.0001"),
-    "no error": ({"stderr": ""}, "a standard error of 0.0026 where the row has None"),
-    "an interval alone": (AP | {"stderr": ""}, "an interval without"),
+    "half an interval": ({"ci_high": ""}, "line 3: an interval with one end"),
+    "an error": ({"stderr": "0.0001"}, "its interval is"),
+    "an error and its interval": (
+        {"stderr": "0.0001", "ci_low": repr(LOW), "ci_high": repr(HIGH)},
+        "a standard error of 0.0026 where the row has 0.0001",
+    ),
+    "no error": (WITHOUT, "a standard error of 0.0026 where the row has None"),
+    "an interval alone": ({"stderr": ""}, "line 3: an interval without a standard error"),
     "an error alone": (AP, "without its influences"),
     "a direction": ({"direction": "lower"}, "direction is 'lower', not 'higher'"),
     "a unit": ({"unit": "dB"}, "unit is 'dB', not ''"),
-    "a range": (AP | {"value": "1.7"}, "1.7 is above 1"),
+    "a range": (AP | WITHOUT | {"value": "1.7"}, "1.7 is above 1"),
     "not a number": ({"value": "nan"}, "nan is not finite"),
-    "below a range": (AP | {"value": "-0.1"}, "-0.1 is below 0"),
+    "below a range": (AP | WITHOUT | {"value": "-0.1"}, "-0.1 is below 0"),
     "a metric": ({"metric": "auroc2"}, "no such metric"),
-    "no value": ({"value": ""}, "an error without a value"),
+    "no value": ({"value": ""}, "line 3: a standard error or an interval without a value"),
     "a reference": ({"reference": "True"}, "reference is True, which this system is not"),
     "a published value": ({"published": "0.5"}, "published is 0.5, not as in the tables"),
     "what differs": ({"not_comparable": "seed"}, "published is None, not as in the tables"),
@@ -124,14 +133,13 @@ def change_scores(entry, scores):
 
 def test_pictures_of_a_person_leave_the_error_to_the_influences(tmp_path):
     entry = write_entry(tmp_path / "mine", {"DiffAE": SCORES})
-    ((key, known),) = read_run(entry).uncertainties.items()
-    grouped = by_group(known[0].values, np.arange(50) // 2, "persons")
-    write_uncertainties(entry / "influences.npz", {key: grouped})
-    found, mean = error(grouped), SCORES.mean()
-    half = found.quantile(0.975)
-    for name, x in {"stderr": found.stderr, "ci_low": mean - half, "ci_high": mean + half}.items():
-        change_cells(entry / "records.csv", name, repr(float(x)))
-    assert read_entry(entry).taken == {key}
+    (record,) = read_run(entry).rows
+    (images,) = record.estimate.influences
+    persons = influences_of_groups(images.values, np.arange(50) // 2, "persons")
+    record = replace(record, estimate=Estimate(record.value, persons, n=50))
+    write_records(entry / "records.csv", [record])
+    write_influences(entry / "influences.npz", [record])
+    assert read_entry(entry).taken == {record_key(record)}
 
 
 def test_scores_of_more_images_are_noticed_even_with_the_same_mean(entry, capsys):

@@ -10,14 +10,14 @@ from xml.etree import ElementTree
 import in_process
 import numpy as np
 import pytest
-from reports.records.uncertainty import degrees_of_freedom, unpaired_error
-from runs import KEY, RNG, SSIM, gate_run, make_run
+from runs import KEY, RNG, SSIM, changed, gate_run, make_run
 from scipy import stats
 
 from reports import compare as command_line
 from reports.gate.verdicts import compare, holm
+from reports.records.differences import error_between
 from reports.records.metric import Metric
-from reports.records.record import LOWER, NEITHER, record_key, write_records
+from reports.records.record import COLUMNS, LOWER, NEITHER, write_records
 from reports.records.run_folder import read_margins, read_run
 
 
@@ -129,13 +129,9 @@ def test_a_share_without_an_error_is_compared_by_that_of_the_other_run():
     hits = (RNG.random(200) < 0.8).astype(float)
     base, new = make_run({key: hits, KEY: SSIM}), make_run({key: hits / 2, KEY: SSIM})
     stated = next(row for row in new.rows if row.metric == key[2])
-    rows = tuple(replace(row, stderr=None) if row is stated else row for row in new.rows)
-    kept = {name: u for name, u in new.uncertainties.items() if name != record_key(stated)}
-    (found,) = (
-        one
-        for one in compare(base, replace(new, rows=rows, uncertainties=kept), {})
-        if one.record.metric == key[2]
-    )
+    rows = tuple(changed(row, stderr=None) if row is stated else row for row in new.rows)
+    comparisons = compare(base, replace(new, rows=rows), {})
+    (found,) = (one for one in comparisons if one.record.metric == key[2])
     error = float(np.std(hits, ddof=1) / np.sqrt(len(hits)))
     assert found.verdict == "regression"
     assert found.error.stderr == pytest.approx(np.sqrt(2) * error, rel=1e-6)
@@ -157,18 +153,25 @@ def test_a_baseline_without_influences_still_fails_a_damaged_model_and_says_the_
     assert set(verdicts(base, slight).values()) == {"unresolved"}
 
 
-def test_without_influences_the_error_is_welchs_with_the_degrees_of_freedom_of_the_interval():
+def test_without_influences_the_error_is_welchs_with_the_degrees_of_freedom_of_the_interval(
+    tmp_path,
+):
     values = RNG.normal(size=8), RNG.normal(size=5)
-    a, b = (next(iter(make_run({KEY: v}).records.values())) for v in values)
+    runs = [gate_run(tmp_path / name, {KEY: v}) for name, v in zip("ab", values, strict=True)]
+    for run in runs:
+        (run / "influences.npz").unlink()
+    (a,), (b,) = (read_run(run).rows for run in runs)
     expected = stats.ttest_ind(*values, equal_var=False)
-    found = unpaired_error(a, b)
-    assert (a.value - b.value) / found.stderr == pytest.approx(expected.statistic)
-    assert found.df == pytest.approx(expected.df, rel=1e-4)
-    assert degrees_of_freedom(replace(a, ci_low=None)) == 7
-    assert degrees_of_freedom(replace(a, ci_low=None, n=None)) == 1
-    assert unpaired_error(a, replace(b, stderr=None)).stderr == pytest.approx(
+    between = error_between(a, b)
+    assert (a.value - b.value) / between.stderr == pytest.approx(expected.statistic)
+    assert between.df == pytest.approx(expected.df, rel=1e-4)
+    assert error_between(a, changed(b, stderr=None)).stderr == pytest.approx(
         math.sqrt(2) * a.stderr
     )
+    for n, df in (("8", 7), ("", 1)):
+        line = (runs[0] / "records.csv").read_text().splitlines()[1]
+        edit(runs[0], line, cells_of(line, ci_low="", ci_high="", n=n))
+        assert read_run(runs[0]).rows[0].estimate.error.df == df
 
 
 def test_influences_of_another_run_are_refused(base, tmp_path, command):
@@ -186,13 +189,29 @@ def test_influences_of_another_run_are_refused(base, tmp_path, command):
 # Refusals
 
 
+WITHOUT = dict.fromkeys(("stderr", "ci_low", "ci_high"), "")
+
+
+def cells_of(line: str, **changes: str) -> str:
+    cells = dict(zip(COLUMNS, line.split(","), strict=True))
+    return ",".join((cells | changes).values())
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         (lambda line: f"{line}\n{line}", "line 3: repeats the number of line 2"),
         (
-            lambda line: f"{line}\n{line.replace(',table,', ',t2,').replace('0.95', '0.96')}",
+            lambda line: f"{line}\n{cells_of(line, table='t2', value='0.96', **WITHOUT)}",
             "line 3: repeats the number of line 2",
+        ),
+        (lambda line: cells_of(line, value="0.96"), "line 2: its interval is 0.9"),
+        (lambda line: cells_of(line, stderr="0.01"), "line 2: its interval is 0.9"),
+        (lambda line: cells_of(line, ci_high=""), "line 2: an interval with one end"),
+        (lambda line: cells_of(line, stderr=""), "line 2: an interval without a standard error"),
+        (
+            lambda line: cells_of(line, value="", ci_low="", ci_high=""),
+            "line 2: a standard error or an interval without a value",
         ),
         (lambda line: line[:60], "line 2: 9 cells, not 24"),
         (lambda line: line + ",x", "line 2: 25 cells, not 24"),

@@ -12,6 +12,7 @@ from runs import KEY, SSIM, gate_run, make_run, number
 
 from reports import compare as command_line
 from reports.gate.verdicts import compare
+from reports.records.estimate import Estimate
 from reports.records.record import record_key
 from reports.records.run_folder import Run, read_margins, read_run
 
@@ -20,16 +21,17 @@ BASELINE = Path(__file__).parents[2] / "benchmarks" / "baseline"
 
 def scaled(run: Run, metric: str, factor: float) -> Run:
     """The same run with other errors of a metric."""
-    rows = [
-        replace(r, stderr=r.stderr and r.stderr * (factor if r.metric == metric else 1))
-        for r in run.rows
-    ]
-    parts = {
-        key: tuple(replace(p, values=p.values * np.float32(factor)) for p in parts)
-        for key, parts in run.uncertainties.items()
-        if run.records[key].metric == metric
-    }
-    return Run(run.folder, tuple(rows), run.uncertainties | parts, run.protocols, run.settings)
+    return replace(run, rows=tuple(
+        replace(r, estimate=wider(r.estimate, factor)) if r.metric == metric else r for r in run.rows
+    ))  # fmt: skip
+
+
+def wider(estimate: Estimate, factor: float) -> Estimate:
+    influences = tuple(
+        replace(source, values=source.values * np.float32(factor)) for source in estimate.influences
+    )
+    error = estimate.error and replace(estimate.error, stderr=estimate.error.stderr * factor)
+    return replace(estimate, influences=influences, error=error)
 
 
 @pytest.mark.parametrize("metric", ["knn", "viv", "rkd_effnet"])  # of images, alone, of blocks
@@ -82,7 +84,7 @@ def test_another_n_and_errors_of_votes_are_not_named():
     assert (abs(np.log(stderr[0] / stderr[1])) > np.log(1.25)).mean() > 0.5
     for metric, named in (("factor_vae", False), ("viv", True)):
         rows = [number("table", metric, 0.8, stderr=one) for one in (0.01, 0.02)]
-        runs = [Run(Path("run"), (row,), {}, {"p0": {"seed": 0}}, {}) for row in rows]
+        runs = [Run(Path("run"), (row,), {"p0": {"seed": 0}}, {}) for row in rows]
         (c,) = compare(*runs, read_margins())
         assert (c.errors == (0.01, 0.02)) == named
 

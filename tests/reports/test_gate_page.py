@@ -16,6 +16,7 @@ from reports.gate.junit import junit, junit_of_refusal
 from reports.gate.page import Findings, ordered, summary, terminal
 from reports.gate.verdicts import MISSING, NOT_COMPARED, VERDICTS, compare
 from reports.gate.words import sentence, sentences
+from reports.records.estimate import Error, Estimate
 from reports.records.metric import Metric
 from reports.records.metrics import METRICS
 from reports.records.record import HIGHER, NEITHER, Record
@@ -178,7 +179,7 @@ def test_numbers_of_a_plug_in_have_the_digits_that_it_asks_for(fallen):
 
 def test_no_field_is_needed_to_be_sentences(fallen):
     """A number of a plug-in that has neither margin nor error nor setting."""
-    record = Record("b", "", "s", "d", "", "", None, "unheard", 1.0, direction=NEITHER)
+    record = Record("b", "", "s", "d", "", "", None, "unheard", Estimate(1.0), direction=NEITHER)
     c = replace(fallen, record=record, base=1.0, new=2.0, margin=0.0, error=Error(0.0, math.inf))
     assert sentences([c]) == (
         "s: unheard of b rose from 1.0 to 2.0, by 1: more than the margin 0; the difference has no random error."

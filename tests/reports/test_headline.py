@@ -114,7 +114,7 @@ def test_terminal_verdict_and_overview_have_one_headline(tmp_path, base, first, 
 
 
 def test_a_system_that_could_not_run_is_in_the_overview(tmp_path):
-    absent = fid("C", None, note="C cannot sample")
+    absent = fid("C", None, stderr=None, note="C cannot sample")
     overview = read([run_of(tmp_path / "run", [*samples(), absent])]).tables[0]
     assert [r.note for r in overview.records if r.system == "C"] == ["C cannot sample"]
 

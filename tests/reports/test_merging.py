@@ -238,7 +238,7 @@ def test_means_of_trainings_differ_by_more_than_the_spread_between_these(tmp_pat
     close = merge(
         [*trainings(tmp_path / "a", "x", 0.89, 0.93), *trainings(tmp_path, "y", 0.88, 0.92)]
     )
-    gap = gap_between(*close.records, close.uncertainty)
+    gap = gap_between(*close.records)
     variances = [statistics.variance(v) / 2 for v in ((0.89, 0.93), (0.88, 0.92))]
     assert gap.stderr == pytest.approx(math.sqrt(sum(variances) + 2 * 0.001**2))
     parts = [*((v, 1) for v in variances), (0.001**2, 9_999), (0.001**2, 9_999)]
@@ -248,7 +248,7 @@ def test_means_of_trainings_differ_by_more_than_the_spread_between_these(tmp_pat
     apart = merge(
         [*trainings(tmp_path / "b", "x", 0.89, 0.93), *trainings(tmp_path / "b", "y", 0.2, 0.24)]
     )
-    assert not gap_between(*apart.records, apart.uncertainty).within_noise
+    assert not gap_between(*apart.records).within_noise
 
 
 def test_runs_are_compared_where_the_first_lacks_the_number(tmp_path):

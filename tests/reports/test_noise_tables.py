@@ -8,15 +8,15 @@ import csv
 import html
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from runs import measured, number, write_run
+from runs import changed, measured, number, write_run
 from scipy import stats
 
 from reports.make import main
-from reports.records.record import record_key
+from reports.records.estimate import Estimate, Influence
 
 K = 50  # images
 EVEN = np.tile([1.0, -1.0], K // 2) * math.sqrt((K - 1) / K)  # mean 0, standard deviation 1
@@ -119,7 +119,7 @@ CARRIED = [
 ]
 
 
-def pair_of(one, place):
+def record_of(one, place):
     benchmark, table, metric, setting, sign = place
     made = number(
         table,
@@ -133,7 +133,7 @@ def pair_of(one, place):
     worse = np.array(one.more) if one.more else one.behind + one.error * math.sqrt(K) * EVEN
     images = 0.5 + HARD[: len(worse)] + sign * worse
     if one.images is None:
-        return type(made)(**{**vars(made), "value": float(images.mean())}), ()
+        return changed(made, value=float(images.mean()))
     return measured(made, images, one.images)
 
 
@@ -141,15 +141,13 @@ def reported(tmp_path, cases, seeds=1):
     """The report of a run, or of seeds of it with the same numbers: by benchmark the word and the sentence
     of its verdict, and the bold systems.
     """
-    pairs = [
-        pair_of(one, place) for place, case in zip(PLACES, cases, strict=False) for one in case
+    records = [
+        record_of(one, place) for place, case in zip(PLACES, cases, strict=False) for one in case
     ]
-    kept = {record_key(record): found for record, found in pairs if found}
     runs = []
     for seed in range(seeds):
         settings = {"data": "portraits", "seed": seed, "profile": {"name": "quick"}}
-        records = [record for record, _ in pairs]
-        runs.append(str(write_run(tmp_path / f"run-{seed}", records, kept, settings=settings)))
+        runs.append(str(write_run(tmp_path / f"run-{seed}", records, settings=settings)))
     main([*runs, "--out", str(tmp_path / "report")])
     page = (tmp_path / "report" / "report.html").read_text()
     said = re.findall(r'<h3>[^\n]*<span class="chip[^>]*>([^<]*)</span>(.*?)</article>', page, re.S)
@@ -202,8 +200,6 @@ def test_differences_are_paired_partly_or_not(tmp_path):
     rng = np.random.default_rng(2)
     x, y, z, w = (rng.normal(size=K) / K for _ in range(4))
     sources = {"samples": (x, y), "reference": (z, w)}
-    from reports.records.uncertainty import of_influences, write_uncertainties
-
     cases = {
         (True, True): ("paired", math.hypot(np.linalg.norm(x - y), np.linalg.norm(z - w))),
         (False, True): (
@@ -219,18 +215,13 @@ def test_differences_are_paired_partly_or_not(tmp_path):
     for shared, (how, stderr) in cases.items():
         folders = []
         for side in range(2):
-            parts = tuple(
-                part
+            influences = tuple(
+                Influence(f"{name}:{'a' if same else side}", values[side])
                 for (name, values), same in zip(sources.items(), shared, strict=True)
-                for part in of_influences(values[side], f"{name}:{'a' if same else side}")
             )
-            error = math.sqrt(sum(part.variance for part in parts))
-            record = number(
-                "table4_unconditional_fid", "kid", 0.1 + side, benchmark="unconditional", system="A", stderr=error,
-                ci_low=0.1 + side - 2 * error, ci_high=0.1 + side + 2 * error,
-            )  # fmt: skip
-            folder = write_run(tmp_path / f"{shared}{side}", [record], {})
-            write_uncertainties(folder / "influences.npz", {record_key(record): parts})
+            record = number("table4_unconditional_fid", "kid", None, benchmark="unconditional")
+            record = replace(record, estimate=Estimate(0.1 + side, influences, n=50), system="A")
+            folder = write_run(tmp_path / f"{shared}{side}", [record])
             folders.append(f"{'ab'[side]}={folder}")
         out = tmp_path / f"{shared}"
         main([*folders, "--out", str(out)])

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from diffae.diffusion.scheme import find
+from reports.records.estimate import Error, Estimate
 from reports.records.metrics import METRICS
 from reports.records.record import FAST_SOLVER, HIGHER, LOWER, NEITHER, Record
 from reports.tables.numbers import (
@@ -22,7 +23,8 @@ from reports.tables.numbers import (
 
 
 def record(metric, value, stderr=None, published=None):
-    return Record("b", "t", "s", "d", "test", "", None, metric, value, stderr, published=published)
+    estimate = Estimate(value, error=None if stderr is None else Error(stderr, 9))
+    return Record("b", "t", "s", "d", "test", "", None, metric, estimate, published=published)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_published_values_look_as_in_the_paper(metric, published, text):
 
 def of(metric="ssim", value=0.996, published=0.991, direction=HIGHER, **more):
     return Record(
-        "b", "t", "s", "d", "test", "", None, metric, value, published=published,
+        "b", "t", "s", "d", "test", "", None, metric, Estimate(value), published=published,
         direction=direction, **more,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from refusal import refusal
-from runs import PROTOCOL, SETTINGS, measured, write_measured, write_run
+from runs import PROTOCOL, SETTINGS, measured, write_run
 from runs import table1 as number
 from scipy import stats
 
@@ -25,8 +25,8 @@ SCORES = {"A": HARD, "B": HARD - 0.002 + FINE, "C": HARD - 0.002 - FINE, "D": HA
 
 def run_of(folder, scores, more=(), **changes):
     """A run of the SSIM of these systems."""
-    pairs = [measured(number(name, "ssim", None, n=60), values) for name, values in scores.items()]
-    return write_measured(folder, [*pairs, *((r, ()) for r in more)], **changes)
+    records = [measured(number(name, "ssim", None, n=60), x) for name, x in scores.items()]
+    return write_run(folder, [*records, *more], **changes)
 
 
 def made(capsys, *words):

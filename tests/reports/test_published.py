@@ -7,12 +7,13 @@ from lone_context import lone_context
 import benchmarks
 from benchmarks.tasks.fewshot.classes import RULES
 from benchmarks.tasks.probes import ADAM
+from reports.records.estimate import Estimate
 from reports.records.published import PROTOCOLS, STEPS, attach, lookup
 from reports.records.record import Record
 from reports.tables.numbers import reference_text
 
 
-def record(**changes):
+def record(n=None, **changes):
     base = {
         "benchmark": "reconstruction",
         "table": "table1_reconstruction",
@@ -22,7 +23,7 @@ def record(**changes):
         "setting": "x_T inverted",
         "steps": 100,
         "metric": "ssim",
-        "value": 0.98,
+        "estimate": Estimate(0.98, n=n),
     }
     return Record(**(base | changes))
 
@@ -228,8 +229,8 @@ def test_a_run_compares_by_what_it_measured_whatever_its_profile(images, n, plai
     context = lone_context(images)
     protocol = context.protocol("reconstruction", **fields)
     row = context.record(
-        "reconstruction", "table1_reconstruction", "DiffAE", "ssim", 0.98,
-        split="all", setting="x_T inverted", steps=100, n=n, protocol=protocol,
+        "reconstruction", "table1_reconstruction", "DiffAE", "ssim", Estimate(0.98, n=n),
+        split="all", setting="x_T inverted", steps=100, protocol=protocol,
     )  # fmt: skip
     assert row.published == (0.991 if images == 30_000 else None)
     assert (row.published is not None and not row.not_comparable) == plain

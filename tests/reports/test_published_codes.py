@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from benchmarks.metrics.codes import schema
+from reports.records.estimate import Estimate
 from reports.records.record import Record
 from reports.records.representations import attach, published
 
@@ -26,7 +27,9 @@ def test_the_file():
 
 def record(system="DiffAE", dataset="shapes3d", metric="dci_d"):
     place = {"split": "", "setting": "the code", "steps": None}
-    return Record("representation", "axes", system, dataset, metric=metric, value=0.5, **place)
+    return Record(
+        "representation", "axes", system, dataset, metric=metric, estimate=Estimate(0.5), **place
+    )
 
 
 def test_a_row_has_the_number_of_its_system_on_its_data_with_what_differs():

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate
 from reports.records.record import Record, RecordFile, read_records, record_key, write_records
 
-ROW = Record("b", "t", "s", "d", "test", "", None, "mse", 0.5)
+ROW = Record("b", "t", "s", "d", "test", "", None, "mse", Estimate(0.5))
 
 
 def rows(*settings: str) -> list[Record]:
@@ -36,8 +37,8 @@ def test_a_key_is_of_all_that_tells_what_was_measured(field, tmp_path):
     """And of nothing else: a number of another run, or in another table, has the same."""
     other = replace(ROW, **{field: 7 if field == "steps" else "another"})
     assert record_key(other) != record_key(ROW)
-    write_records(tmp_path / "r.csv", [ROW, replace(other, value=0.25)])
-    again = replace(ROW, table="u", value=0.25, stderr=0.1, n=3, protocol="p", note="why")
+    write_records(tmp_path / "r.csv", [ROW, replace(other, estimate=Estimate(0.25))])
+    again = replace(ROW, table="u", estimate=Estimate(0.25, n=3), protocol="p", note="why")
     assert record_key(again) == record_key(ROW)
 
 
@@ -55,7 +56,7 @@ def test_a_number_that_is_there_is_refused_across_flushes(tmp_path):
     file.add(ROW)
     file.flush()
     with pytest.raises(UserError, match="row 2: repeats the number of row 1"):
-        file.add(replace(ROW, value=0.6))
+        file.add(replace(ROW, estimate=Estimate(0.6)))
 
 
 def test_a_disk_that_fills_up_leaves_whole_rows(tmp_path):

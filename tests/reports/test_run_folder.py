@@ -21,6 +21,7 @@ from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import read_json
 from reports import compare
+from reports.records.influences import read_influences
 from reports.records.run_folder import read_run
 
 FILES = ("records.csv", "influences.npz", "run.json")
@@ -183,7 +184,7 @@ def test_a_member_that_unpacks_to_more_than_it_says_is_cut_off(tmp_path):
         content[at : at + 4] = struct.pack("<I", 100)
     path.write_bytes(content)
     with pytest.raises(UserError, match="not the influences of a run"):
-        read_uncertainties(path)
+        read_influences(path)
 
 
 @pytest.mark.parametrize(

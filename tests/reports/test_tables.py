@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from reports.records.uncertainty import of_mean
-from runs import number
+from runs import changed, measured, number
 from scipy import stats
 from scipy.stats import norm
 
@@ -107,10 +106,10 @@ def test_bold_is_what_chance_may_not_have_put_first(shifts, bold):
     }
     assert levels == (bold or set(range(3)))
     records = [
-        record(spec.name, f"system {i}", "", 10, "ssim", x.mean()) for i, x in enumerate(scores)
+        measured(record(spec.name, f"system {i}", "", 10, "ssim", None), x)
+        for i, x in enumerate(scores)
     ]
-    known = {r: of_mean(x, "images") for r, x in zip(records, scores, strict=True)}
-    assert build(spec, records, uncertainty=known.get).best == {records[i] for i in bold}
+    assert build(spec, records).best == {records[i] for i in bold}
 
 
 def test_settings_that_are_tasks_of_their_own_do_not_compete():
@@ -133,7 +132,7 @@ def test_what_was_measured_elsewhere_is_no_rival(elsewhere):
         record(table, system, "", 10, "ssim", value, stderr=0.001)
         for system, value in (("DiffAE", 0.9), ("VAE", 0.8))
     ]
-    others = [replace(r, value=r.value + 0.05, **elsewhere) for r in rivals]
+    others = [changed(r, value=r.value + 0.05, **elsewhere) for r in rivals]
     (spec,) = (spec for spec in SPECS if spec.name == table)
     assert build(spec, [*rivals, *others]).best == {rivals[0], others[0]}
 
@@ -339,5 +338,5 @@ def test_the_table_of_a_suite_has_a_row_for_each_system_of_one_data_set():
     assert [r.system for r in build_tables(apart, [spec_of_all], suite="s-v1")[1].best] == [
         "DiffAE"
     ]
-    two = [*rows, replace(rows[0], dataset="others", value=0.95)]
+    two = [*rows, changed(rows[0], dataset="others", value=0.95)]
     assert [one.name for one in build_tables(two, [spec], suite="s-v1")] == ["overview", table]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reports.records.estimate import Estimate
 from reports.records.record import Record
 from reports.records.tokenizers import differences, published, published_for
 
@@ -75,7 +76,7 @@ def test_a_number_that_a_user_measured_follows_no_protocol():
 
 
 ROW = Record("reconstruction", "reconstruction_by_protocol", "vq", "imagenet-val", "test", "adm",
-             None, "rfid", 4.3, n=50_000)  # fmt: skip
+             None, "rfid", Estimate(4.3, n=50_000))  # fmt: skip
 
 
 def words(number, ours, theirs):
@@ -102,7 +103,8 @@ def test_a_field_that_differs_is_named():
     assert words(number, theirs | {"rfid.rounding": "none"}, theirs) == [
         "rounding none, published with half up"
     ]
-    fewer = list(differences(number, replace(ROW, n=5_000), {"resolution": 256, **theirs}, theirs))
+    of_fewer = replace(ROW, estimate=Estimate(4.3, n=5_000))
+    fewer = list(differences(number, of_fewer, {"resolution": 256, **theirs}, theirs))
     assert fewer == ["n 5,000, published with 50,000"]
     assert words(number, {"pixels.crop": "adm"}, theirs) == [
         "rounding not recorded, published with half up"

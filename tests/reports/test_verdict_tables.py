@@ -12,11 +12,10 @@ from typing import Any
 import in_process
 import numpy as np
 import pytest
-from runs import measured, number, write_run
+from runs import changed, measured, number, write_run
 from scipy import stats
 
 from reports import compare
-from reports.records.record import record_key
 
 K = 200  # images
 EVEN = np.tile([1.0, -1.0], K // 2) * math.sqrt((K - 1) / K)  # mean 0, standard deviation 1
@@ -52,7 +51,7 @@ SHARED = np.random.default_rng(3).normal(0, 0.1, K)
 
 
 def write(folder, side):
-    rows, kept = [], {}
+    rows = []
     for one in side.numbers:
         row = number(
             "table",
@@ -64,21 +63,18 @@ def write(folder, side):
             reference=one.reference,
         )
         if one.value is None or one.error is None:
-            rows.append(replace(row, value=one.value, note="no value" * (one.value is None)))
+            rows.append(changed(row, value=one.value, note="" if one.value else "no value"))
             continue
         finite = one.value if math.isfinite(one.value) else 0.0
         images = one.scale * (SHARED - SHARED.mean()) + finite + one.error * math.sqrt(K) * EVEN
-        row, uncertainty = measured(row, images, one.images)
-        row = replace(row, value=one.value)
+        row = changed(measured(row, images, one.images), value=one.value)
         if not one.states:
-            row = replace(row, stderr=None, ci_low=None, ci_high=None)
-        elif one.kept:
-            kept[record_key(row)] = uncertainty
+            row = changed(row, stderr=None)
+        elif not one.kept:
+            row = changed(row, stderr=row.stderr)
         rows.append(row)
     fields = {"benchmark": "reconstruction"} | side.protocol
-    return write_run(
-        folder, rows, kept if side.influences else None, protocols={"p0": fields}, settings={}
-    )
+    return write_run(folder, rows, side.influences, protocols={"p0": fields}, settings={})
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_the_size_of_the_comparison_is_said_and_can_be_chosen(patches, capsys, a
     found = {
         r.system: r for r in results.rows if r.metric == "mse" and r.table.startswith("table1")
     }
-    order = found["small"].per_image.images
+    order = found["small"].estimate.scores.images
     expected = dict(zip(models, mse(patches, order, size), strict=True))
     assert {name: r.value for name, r in found.items()} == pytest.approx(expected, rel=1e-4)
     assert {r.measured_by["transform"]["image_size"] for r in found.values()} == {size}

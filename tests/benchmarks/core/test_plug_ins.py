@@ -19,6 +19,7 @@ from benchmarks.metrics import METRICS
 from benchmarks.run import main
 from benchmarks.runtime.registry import Registry
 from diffae.system.errors import UserError
+from reports.records.estimate import Estimate
 from reports.records.record import read_records
 from reports.tables.build import read
 from reports.tables.markdown import render
@@ -50,14 +51,15 @@ BENCHMARK = """
 import numpy as np
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.metrics import MetricInfo
+from benchmarks.plugin import Estimate
 
 
 def run(context, system):
     images = context.select("test", 4).batch(np.arange(4))
     code = system.encode(images, 1)
     brightness = float(system.decode(code, 1).mean())
-    yield context.record("bright", "brightness", system.title, "brightness", brightness,
-                         n=4, protocol=context.protocol("bright"))
+    yield context.record("bright", "brightness", system.title, "brightness",
+                         Estimate(brightness, n=4), protocol=context.protocol("bright"))
 
 
 BENCHMARK = Benchmark(
@@ -377,7 +379,8 @@ def mean_of_decodes() -> Benchmark:
         means = context.store.array(
             context.codes.key("mean", system, selection), 4, compute, "mean"
         )
-        yield context.record("cost", "section5.5_cost", system.title, "mse", float(means.mean()))
+        mean = Estimate(float(means.mean()))
+        yield context.record("cost", "section5.5_cost", system.title, "mse", mean)
 
     return replace(REGISTRY.get("cost"), run=run)
 

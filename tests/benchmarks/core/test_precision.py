@@ -19,6 +19,7 @@ from benchmarks.runtime.choices import PRECISIONS
 from benchmarks.runtime.precision import full_precision, of_networks, precision
 from diffae.networks import bfloat16
 from diffae.system.errors import UserError
+from reports.records.estimate import Error, Estimate, influences_on_mean
 
 
 def tf32() -> dict[str, bool]:
@@ -220,11 +221,11 @@ def test_the_seed_and_the_split_of_a_selection_are_in_the_stores_key(context):
     [(math.nan, "not a number"), (math.inf, "infinite"), (-math.inf, "infinite")],
 )
 def test_a_value_that_is_not_finite_is_no_value_and_says_so(context, value, words):
-    uncertainty = of_mean(np.arange(4.0), "images:a")
+    influences = influences_on_mean(np.arange(4.0), "images:a")
+    estimate = Estimate(np.float64(value), influences, Error(0.1, 3), why="no truth", notes=("n",))
     row = context.record(
-        "reconstruction", "table1_reconstruction", "DiffAE", "mse", np.float64(value),
-        uncertainty=uncertainty, stderr=0.1, note="only 4 images",
-    )  # fmt: skip
+        "reconstruction", "table1_reconstruction", "DiffAE", "mse", estimate, note="only 4 images"
+    )
     assert (row.value, row.stderr, row.ci_low, row.ci_high) == (None, None, None, None)
-    assert row.note == f"the value is {words}; only 4 images"
-    assert not row.uncertainty
+    assert row.note == f"the value is {words}; only 4 images; no truth; n"
+    assert not row.estimate.influences

@@ -1,5 +1,6 @@
 """The rows of a benchmark that ends early: all can be written, and none is a duplicate."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import System
+from reports.records.estimate import Error, Estimate, influences_on_mean
 from reports.records.record import read_records, write_records
 
 
@@ -23,9 +25,8 @@ def test_a_number_and_the_reason_why_the_next_is_missing_are_two_rows(tmp_path: 
     """Of a system without T, both would be the same cell of Table 4."""
 
     def run(context, system):
-        yield context.record(
-            "unconditional", "table4_unconditional_fid", system.title, "fid", 3.0, split=""
-        )
+        place = ("unconditional", "table4_unconditional_fid", system.title, "fid")
+        yield context.record(*place, Estimate(3.0), split="")
         raise NotAvailable("it cannot encode")
 
     benchmark = Benchmark(
@@ -47,18 +48,19 @@ def test_a_number_and_the_reason_why_the_next_is_missing_are_two_rows(tmp_path: 
 def test_an_interval_is_student_s_of_the_units_and_the_normal_s_of_a_bare_error():
     x = np.random.default_rng(0).normal(size=12)
 
-    def interval(value, **how):
-        row = lone_context(60).record("b", "t", "s", "fid", value, **how)
+    def interval(*estimate):
+        row = lone_context(60).record("b", "t", "s", "fid", Estimate(*estimate))
         return row.stderr, row.ci_low, row.ci_high
 
-    found = interval(x.mean(), uncertainty=of_mean(x, "images"))
-    assert found == pytest.approx((sem(x), *t.interval(0.95, 11, x.mean(), sem(x))))
-    assert interval(2.0, stderr=0.5) == pytest.approx((0.5, *norm.interval(0.95, 2, 0.5)))
+    of_units = interval(x.mean(), influences_on_mean(x, "images"))
+    assert of_units == pytest.approx((sem(x), *t.interval(0.95, 11, x.mean(), sem(x))))
+    bare = interval(2.0, (), Error(0.5, math.inf))
+    assert bare == pytest.approx((0.5, *norm.interval(0.95, 2, 0.5)))
 
 
 @pytest.mark.parametrize("length", [9_999, 10_000, 10_001, 2_000_000])
 def test_a_note_of_any_length_can_be_read_again(tmp_path: Path, length: int):
-    row = lone_context(60).record("b", "t", "s", "fid", None, note="x" * length)
+    row = lone_context(60).record("b", "t", "s", "fid", Estimate(None, why="x" * length))
     write_records(tmp_path / "records.csv", [row])
     (read,) = read_records(tmp_path / "records.csv")
     assert len(read.note) == min(length, 10_000)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import evaluate
-from benchmarks.core.context import make_row
+from benchmarks.core.context import make_record
 from benchmarks.core.images import select
 from benchmarks.core.runner.results import frame_of
 
@@ -57,17 +57,16 @@ def test_solvers_with_equal_steps_are_apart(run):
     results, _ = run
     selection = select(results.dataset, "test", 4, 0)
     rows = [
-        make_row(
+        make_record(
             results.dataset,
             "reconstruction",
             "table2_by_calls",
             "DiffAE",
             "mse",
-            float(score),
+            selection.units.mean(np.full(len(selection), score)),
             steps=10,
             solver=solver,
             calls=20,
-            per_image=(selection, np.full(len(selection), score)),
         )
         for solver, score in (("ddim", 1.0), ("fast", 2.0))
     ]
@@ -81,6 +80,6 @@ def test_hits_are_numbers(run):
     results, _ = run
     selection = select(results.dataset, "test", 4, 0)
     hits = np.arange(len(selection)) % 2 == 0
-    where = (results.dataset, "probes", "section5.3_probe", "DiffAE", "top1", hits.mean())
-    found = frame_of([make_row(*where, per_image=(selection, hits))], results.dataset)
+    where = (results.dataset, "probes", "section5.3_probe", "DiffAE", "top1")
+    found = frame_of([make_record(*where, selection.units.mean(hits))], results.dataset)
     assert list(found.top1) == [float(hit) for hit in hits] and found.top1.dtype == float

@@ -17,7 +17,7 @@ from diffae.data.dataset import SPLITS
 def test_no_person_is_in_two_blocks():
     people = np.array([7, 7, 7, 3, 3, 9, 9, 9, 4, 4])
     order = np.random.default_rng(0).permutation(10)
-    selection = Selection(SimpleNamespace(identities=people), "test", order, 0)
+    selection = Selection(SimpleNamespace(identities=people, fingerprint=""), "test", order, 0)
     blocks = selection.units.blocks(3)
     assert {len(set(blocks[people[order] == one])) for one in people} == {1}
     assert set(blocks) == {0, 1, 2}

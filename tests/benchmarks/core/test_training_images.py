@@ -21,6 +21,7 @@ from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset
 from diffae.data.portraits import write_dataset
 from diffae.data.prepare import prepare
+from reports.records.estimate import Estimate
 from reports.records.record import read_records, write_records
 from reports.tables.build import build_tables
 from reports.tables.markdown import render
@@ -73,7 +74,7 @@ def measured(dataset, known: TrainedOn | None, out: Path):
     def run(context, system):
         for split, value in (("test", 0.5), ("valid", 0.5), ("all", 0.5), ("train", None)):
             yield context.record(
-                "reconstruction", "table1_reconstruction", system.title, "ssim", value,
+                "reconstruction", "table1_reconstruction", system.title, "ssim", Estimate(value),
                 split=split, note="" if value else "no weights",
             )  # fmt: skip
 

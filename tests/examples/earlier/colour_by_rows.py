@@ -63,16 +63,13 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
     key = context.codes.key("colour-by-rows", system, selection) | {"steps": steps}
     errors = context.store.array(key, len(selection), compute, "error")
-    value, uncertainty = selection.mean(errors)
     yield context.record(
         "colour-by-rows",
         "colour_by_rows",
         system.title,
         "colour_by_rows",
-        value,
+        selection.units.mean(errors),
         steps=steps,
-        uncertainty=uncertainty,
-        n=len(selection),
         protocol=context.protocol("colour-by-rows", n=len(selection), decoding_steps=steps),
     )
 

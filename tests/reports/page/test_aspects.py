@@ -1,8 +1,11 @@
 """What each system keeps and loses: which numbers, where they are on their axes, and against what."""
 
+import math
+
 import numpy as np
 import pytest
-from runs import SCORES, measured, number, write_measured, write_run
+from runs import SCORES, measured, number, write_run
+from scipy.stats import norm
 
 from reports.page.aspects import panels_of
 from reports.records.record import Record
@@ -14,7 +17,8 @@ REAL = {"system": "real images (test)", "reference": True, "benchmark": "identit
 
 
 def within(value: float, half: float) -> dict:
-    return {"ci_low": value - half, "ci_high": value + half}
+    """A 95 % interval."""
+    return {"value": value, "stderr": half / norm.ppf(0.975), "df": math.inf}
 
 
 def panels(*records: Record, folder) -> dict[str, dict]:
@@ -26,12 +30,12 @@ def panels(*records: Record, folder) -> dict[str, dict]:
 def test_positions_on_an_axis_from_the_worst_to_the_limit(tmp_path):
     """Of a similarity to 1, of a distance to 0, of decibels to the best of the run."""
     found = panels(
-        number(TABLE1, "ssim", 0.9, **within(0.9, 0.05)),
-        number(TABLE1, "ssim", 0.6, **within(0.6, 0.1), **PCA),
-        number(TABLE1, "lpips", 0.1, **within(0.1, 0.02)),
+        number(TABLE1, "ssim", **within(0.9, 0.05)),
+        number(TABLE1, "ssim", **within(0.6, 0.1), **PCA),
+        number(TABLE1, "lpips", **within(0.1, 0.02)),
         number(TABLE1, "lpips", 0.4, system="DDIM"),
-        number(TABLE1, "psnr", 30.0, unit="dB", **within(30, 5)),
-        number(TABLE1, "psnr", 20.0, unit="dB", **within(20, 5), **PCA),
+        number(TABLE1, "psnr", unit="dB", **within(30, 5)),
+        number(TABLE1, "psnr", unit="dB", **within(20, 5), **PCA),
         folder=tmp_path,
     )
     ssim, psnr = found["DiffAE"]["structure"]
@@ -46,7 +50,7 @@ def test_positions_on_an_axis_from_the_worst_to_the_limit(tmp_path):
 
 def test_what_is_beyond_the_limit_by_chance_is_at_the_end(tmp_path):
     """An unbiased distance below 0."""
-    record = number(TABLE1, "rkid", -0.01, **within(-0.01, 0.002))
+    record = number(TABLE1, "rkid", **within(-0.01, 0.002))
     (row,) = panels(record, number(TABLE1, "rkid", 0.1, **PCA), folder=tmp_path)["DiffAE"][
         "texture"
     ]
@@ -67,13 +71,13 @@ def test_the_difference_to_the_best_reference_is_paired(tmp_path, size, side):
     reference that is worse, changes nothing.
     """
     ours, theirs = SCORES, SCORES * (1 - size)
-    pairs = [
+    records = [
         measured(number(TABLE1, "ssim", None), ours),
         measured(number(TABLE1, "ssim", None, **PCA), theirs),
         measured(number(TABLE1, "ssim", None, system="worse", reference=True), SCORES * 0.5),
         measured(number(TABLE1, "ssim", None, system="DDIM"), SCORES * 1.05),
     ]
-    view = panels_of(read([write_measured(tmp_path / "run", pairs)]), {})
+    view = panels_of(read([write_run(tmp_path / "run", records)]), {})
     (row,) = view["panels"][0]["aspects"]["structure"]
     error = (ours - theirs).std(ddof=1) / len(ours) ** 0.5
     gap, _, error_said, *words = row["against"].split()
@@ -84,12 +88,12 @@ def test_the_difference_to_the_best_reference_is_paired(tmp_path, size, side):
 
 def test_without_a_reference_the_best_other_system_is_the_measure(tmp_path):
     noise = np.random.default_rng(1).normal(0, 0.02, 50)
-    pairs = [
+    records = [
         measured(number(TABLE1, "ssim", None), SCORES),
         measured(number(TABLE1, "ssim", None, system="DDIM"), SCORES + noise - noise.mean() + 1e-4),
         measured(number(TABLE1, "ssim", None, system="VAE"), SCORES - 0.1),
     ]
-    view = panels_of(read([write_measured(tmp_path / "run", pairs)]), {})
+    view = panels_of(read([write_run(tmp_path / "run", records)]), {})
     (row,) = view["panels"][0]["aspects"]["structure"]
     assert row["against"].endswith("behind DDIM, within noise")
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import numpy as np
 import pytest
 from axe_rules import violations
-from runs import HARMFUL, TABLE1, number, write_card, write_entry
+from runs import HARMFUL, TABLE1, changed, number, write_card, write_entry
 from runs import OF_ENTRIES as FIELDS
 
 from reports.page import write_board
@@ -120,7 +120,7 @@ def scores_of_vqgan(folder):
 def test_references_of_another_n_give_no_scale(tmp_path):
     fid = number(TABLE1, "rfid", 5.0, stderr=0.1, direction=LOWER, n=50)
     real = replace(fid, system="real images", reference=True)
-    others = (fid, real, replace(real, n=500, system="real images, n = 500"))
+    others = (fid, real, changed(real, n=500, system="real images, n = 500"))
     (found,) = groups([write_entry(tmp_path / "a", {"DiffAE": SCORES}, others=others)])
     (distance,) = [c for c in _contests(found, {}) if c["name"].startswith("rFID")]
     assert [rival["label"] for rival in distance["rivals"]] == ["DiffAE", "real images"]
@@ -129,8 +129,8 @@ def test_references_of_another_n_give_no_scale(tmp_path):
 def test_a_number_is_traded_for_the_code_of_its_own_setting_or_the_only_one_of_its_system(tmp_path):
     """Of several codes none is said to be that of a setting without one: it may be any of them."""
     size = replace(sizes({"A": 12.0})[0], setting="x_T random")
-    larger = replace(size, value=3084.0, setting="x_T inverted")
-    other = replace(size, system="B", value=7.0)
+    larger = changed(size, value=3084.0, setting="x_T inverted")
+    other = changed(size, system="B", value=7.0)
     scored = [number(TABLE1, "rfid", 20.0 + i, stderr=0.1, direction=LOWER, n=50) for i in range(4)]
     at = [("A", "x_T random"), ("A", "x_T inverted"), ("A", "x_T fixed"), ("B", "x_T fixed")]
     rows = [replace(r, system=a, setting=b) for r, (a, b) in zip(scored, at, strict=True)]
@@ -315,7 +315,7 @@ def test_a_reference_of_a_ranking_was_measured_as_its_systems_were(settings, cha
     """At T of one of them if it takes steps; at any setting where theirs differ."""
     first = number(TABLE1, "rfid", 5.0, direction=LOWER, n=50, setting="s0", steps=10)
     rivals = [replace(first, setting=f"s{i % settings}", steps=10 * (i + 1)) for i in range(2)]
-    reference = replace(first, **({"system": "real images", "reference": True} | changes))
+    reference = changed(first, **({"system": "real images", "reference": True} | changes))
     found = _references(rivals, [*rivals, reference], SimpleNamespace(metrics=METRICS))
     assert found == [reference] * (taken or (settings == 2 and "setting" in changes))
     if "n" in changes:  # which does not matter for a mean over images

@@ -1,18 +1,18 @@
 """The details of a number and of its protocol, as the page's dialog shows them."""
 
-from dataclasses import replace
+import math
 
 import pytest
-from runs import number
+from runs import changed, number
 
 from reports.page.view import details, protocols_of
 from reports.records.metrics import METRICS
 from reports.records.record import HIGHER, NEITHER
 
-FULL = replace(
-    number("table1", "ssim", 0.987654321, stderr=0.0005),
+FULL = number(
+    "table1", "ssim", 0.987654321, stderr=0.0005, df=math.inf,
     setting="x_T inverted", steps=20, solver="ab2-v", calls=1_040, n=12_345, unit="px",
-    ci_low=0.98765432, ci_high=0.1, published=0.991, published_source="Table 1", note="a note",
+    published=0.991, published_source="Table 1", note="a note",
 )  # fmt: skip
 
 
@@ -24,7 +24,7 @@ def test_a_number_of_which_all_is_known():
         "in full": "0.987654321",
         "unit": "px",
         "better": HIGHER,
-        "95 % interval": "0.987654 to 0.1",
+        "95 % interval": "0.986674 to 0.988634",
         "images or units (n)": "12,345",
         "metric": f"{ssim.title} ({ssim.reference})",
         "data": "portraits, test",
@@ -49,9 +49,9 @@ ABSENT = None
         ({"calls": 0}, "network calls per image", "0"),
         ({"calls": None}, "network calls per image", ABSENT),
         ({"direction": NEITHER}, "better", ABSENT),
-        ({"ci_low": None}, "95 % interval", ABSENT),
-        ({"ci_high": None}, "95 % interval", ABSENT),
-        ({"ci_low": 0.0, "ci_high": 0.0}, "95 % interval", "0 to 0"),
+        ({"value": None}, "95 % interval", ABSENT),
+        ({"stderr": None}, "95 % interval", ABSENT),
+        ({"value": 0.0, "stderr": 0.0}, "95 % interval", "0 to 0"),
         ({"published": None}, "published", ABSENT),
         ({"published": None}, "comparable", ABSENT),
         ({"published": None, "not_comparable": "n"}, "comparable", ABSENT),
@@ -68,7 +68,7 @@ ABSENT = None
 )
 def test_each_detail_is_there_where_it_is_known(changes, name, text):
     """0 is known."""
-    assert details(replace(FULL, **changes), METRICS).get(name) == text
+    assert details(changed(FULL, **changes), METRICS).get(name) == text
 
 
 def test_a_protocol_has_its_fields_by_name_and_nothing_that_is_not_said():
@@ -77,7 +77,7 @@ def test_a_protocol_has_its_fields_by_name_and_nothing_that_is_not_said():
         "b": {"y": 0, "x": {"deep": False}, "none": None}, "a": ["p", 1, 2.5], "seed": 0,
         "empty": "", "left out": None, "list": [], "long": "x" * 5_000,
     }  # fmt: skip
-    records = [replace(FULL, protocol=name) for name in ("q", "p", "q", "gone", "")]
+    records = [changed(FULL, protocol=name) for name in ("q", "p", "q", "gone", "")]
     found = protocols_of(records, {"p": {}, "unused": {"a": 1}, "q": protocol})
     assert list(found) == ["q", "p"] and found["p"] == []
     rows = dict(found["q"])

@@ -5,13 +5,14 @@ The page's policy forbids inline styles.
 
 import math
 import re
+from dataclasses import astuple
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from runs import fid, number, write_run
+from runs import changed, fid, number, write_run
 
-from reports.page.plots.drawing import Point
+from reports.page.plots.drawing import point
 from reports.page.plots.figures import plots_of
 from reports.tables.build import read
 
@@ -83,12 +84,12 @@ def test_robustness_is_drawn_against_noise_and_against_bits(tmp_path):
 
 
 def test_an_interval_is_that_of_the_record_or_of_its_error(tmp_path):
-    one = [r.__class__(**{**r.__dict__, "stderr": 0.01}) for r in table2(values=(0.5, 0.5, 0.5))]
-    two = table2(values=(0.5, 0.5, 0.5), system="DDIM", stderr=0.5, ci_low=0.3, ci_high=0.6)
-    (plot,) = drawn(tmp_path, one + two)
-    points = {s.name: s.points[0] for s in plot.key}
-    assert points["DDIM"] == Point(10, 0.5, 0.3, 0.6)
-    assert points["DiffAE"].high == pytest.approx(0.5 + 1.959964 * 0.01)
+    """By Student's t, or by the normal distribution for a mean over runs, which has no interval."""
+    records = table2(values=(0.5, 0.5, 0.5), stderr=0.01, df=4)
+    (plot,) = drawn(tmp_path, records)
+    mean = point(10, changed(records[0], pooled=True))
+    for drawn_point, half in ((plot.key[0].points[0], 0.02776445), (mean, 0.01959964)):
+        assert astuple(drawn_point) == pytest.approx((10, 0.5, 0.5 - half, 0.5 + half))
 
 
 def test_samples_are_drawn_against_steps_and_calls_where_there_are_several(tmp_path):

@@ -1,10 +1,11 @@
-from dataclasses import replace
+import math
 from functools import partial
 
 import numpy as np
 import pytest
-from runs import SCORES, fid, measured, number, two_systems, write_measured, write_run
+from runs import SCORES, changed, fid, measured, number, two_systems, write_run
 from scipy import stats
+from scipy.stats import norm
 
 from reports.page.summary import summary
 from reports.page.verdicts import verdicts
@@ -40,7 +41,7 @@ def test_every_reference_that_is_better_than_a_system_is_named(tmp_path, others)
     better = ["random encoder", "pixels", "timm", "raw pixels"]
     shifts = {"DiffAE": 0.0, **dict.fromkeys(others, -0.02)}
     scale = {**dict.fromkeys(better, 0.019), "half": -0.01, "noise": -0.3}
-    pairs = [
+    records = [
         measured(
             number(
                 "section5.3_probe", "auroc", None, system=system, setting="mean",
@@ -50,7 +51,7 @@ def test_every_reference_that_is_better_than_a_system_is_named(tmp_path, others)
         )
         for system, shift in {**shifts, **scale}.items()
     ]  # fmt: skip
-    run = write_measured(tmp_path / "run", pairs)
+    run = write_run(tmp_path / "run", records)
     found = verdict_of(run)
     assert found.kind == BEHIND
     said = found.text.partition("For reference: ")[2]
@@ -106,7 +107,7 @@ def test_samples_that_are_worse_than_naive_are_said_to_be_so(tmp_path, behind, k
     """In each of eight classes by `behind`, where chance is 3; a system that is worse still does not
     make them good.
     """
-    pairs = []
+    records = []
     for i in range(8):
         row = partial(
             number, "table3_fewshot_fid", "kid", None, setting=f"binary/{i}", benchmark="fewshot"
@@ -116,8 +117,8 @@ def test_samples_that_are_worse_than_naive_are_said_to_be_so(tmp_path, behind, k
             values += 300 + more - values.mean()
             if rival or system != "DDIM":
                 record = row(system=system, reference=system == "naive")
-                pairs.append(measured(record, values, units=f"blocks of {system}, {i}"))
-    found = verdict_of(write_measured(tmp_path / "run", pairs))
+                records.append(measured(record, values, units=f"blocks of {system}, {i}"))
+    found = verdict_of(write_run(tmp_path / "run", records))
     assert found.kind == (CLEAR if rival and kind == ALONE else kind)
     words = "Of 8 rows (by class), naive is better than all in 8."
     assert (words in found.text) == (behind == 20)
@@ -167,16 +168,16 @@ def test_what_could_not_be_measured_is_named(tmp_path):
 
 def test_on_which_side_of_its_neutral_value_a_ratio_is(tmp_path):
     for low, high, words in (
-        (0.8, 0.9, "0.850 (below 1)"),
-        (0.9, 1.2, "1.050 (1 within noise)"),
-        (1.1, 1.2, "1.150 (above 1)"),
+        (0.8, 0.9, "0.850 ± 0.026 (below 1)"),
+        (0.9, 1.2, "1.050 ± 0.077 (1 within noise)"),
+        (1.1, 1.2, "1.150 ± 0.026 (above 1)"),
     ):
         record = number(
             "appendix_c_memorisation", "nn_ratio_pixels", (low + high) / 2, setting="median",
-            benchmark="memorisation", ci_low=low, ci_high=high,
+            benchmark="memorisation", stderr=(high - low) / 2 / norm.ppf(0.975), df=math.inf,
         )  # fmt: skip
-        plain = replace(record, system="DDIM", value=0.5, ci_low=None, ci_high=None)
-        scale = replace(plain, system="held-out images", value=1.0, reference=True)
+        plain = changed(record, system="DDIM", value=0.5, stderr=None)
+        scale = changed(plain, system="held-out images", value=1.0, reference=True)
         found = verdict_of(write_run(tmp_path / f"run{low}", [record, plain, scale]))
         said = "pixel ratio (median) (n = 50; below 1: nearer than new images): DiffAE "
         others = "; DDIM 0.500. For reference: held-out images 1.000."
@@ -184,11 +185,11 @@ def test_on_which_side_of_its_neutral_value_a_ratio_is(tmp_path):
 
 
 def test_another_best_by_another_metric_is_said(tmp_path):
-    table, pairs = "table1_reconstruction", []
+    table, records = "table1_reconstruction", []
     for system, ssim, mse in (("A", 0.0, 0.3), ("B", 0.1, 0.2)):
-        pairs.append(measured(number(table, "ssim", None, system=system), SCORES - ssim))
-        pairs.append(measured(number(table, "mse", None, system=system), SCORES * mse))
-    assert "By MSE it is B" in verdict_of(write_measured(tmp_path / "run", pairs)).text
+        records.append(measured(number(table, "ssim", None, system=system), SCORES - ssim))
+        records.append(measured(number(table, "mse", None, system=system), SCORES * mse))
+    assert "By MSE it is B" in verdict_of(write_run(tmp_path / "run", records)).text
 
 
 def test_an_edit_is_told_with_how_far_it_moved_the_logit(tmp_path):
