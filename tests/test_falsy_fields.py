@@ -15,7 +15,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 import pytest
 import torch
-from reports.records.uncertainty import Influence, read_uncertainties, write_uncertainties
 
 from diffae.checkpoints import trained_on
 from diffae.checkpoints.trained_on import TrainedOn

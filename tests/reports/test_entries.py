@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from refusal import refusal
-from reports.records.uncertainty import by_group, error, write_uncertainties
 from runs import OF_ENTRIES as FIELDS
 from runs import TABLE1, change_notes, number, write_card, write_entry
 from scipy import stats

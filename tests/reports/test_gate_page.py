@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from reports.records.uncertainty import Error
 from runs import KEY, RNG, SSIM, gate_run, make_run
 from scipy import stats
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from in_process import signals_kept
-from reports.records.uncertainty import read_uncertainties
 from runs import KEY, SSIM, gate_run
 
 from diffae.system import cli

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from dummies import Perfect
-from reports.records.uncertainty import of_mean
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import running

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lone_context import lone_context
-from reports.records.uncertainty import of_mean
 from scipy.stats import norm, sem, t
 
 from benchmarks.core.benchmark import Benchmark
