@@ -14,30 +14,41 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Any
 
+from benchmarks.core import suites
 from benchmarks.core.context import Context
+from benchmarks.core.registry import specs
 from benchmarks.core.runner import provenance
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
-from benchmarks.core.runner.results import Results, write_samples
+from benchmarks.core.runner.setup import comparison, heading
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems.protocol.base import has_no_encoder
 from diffae.data.dataset import SPLITS
 from diffae.system import distributed
 from diffae.system.errors import UserError
 from diffae.system.files import foreign, hash_of, lock_folder, read_json, writing
-from diffae.system.whole import sweep, write_whole
+from diffae.system.whole import sweep
 from reports import page
-from reports.records.influences import write_influences
 from reports.records.reading import few, part_of
-from reports.records.record import Record, RecordFile, write_records
-from reports.records.run_folder import SCHEMA, check_schema, described, read_run
+from reports.records.record import Record
+from reports.records.run_folder import (
+    IMAGES,
+    INFLUENCES,
+    PAGE,
+    PICTURES,
+    RECORDS,
+    RUN,
+    SAMPLES,
+    TABLES,
+    TIMES,
+    Run,
+    check_schema,
+    read_run,
+)
 from reports.records.settings import settings_of
 from reports.tables.build import merge, write_tables
 
-RECORDS, TIMES, INFLUENCES, RUN = "records.csv", "times.csv", "influences.npz", "run.json"
-SAMPLES, PAGE = "samples.csv", "report.html"
 MACHINE = ("device_name", "torch", "threads")  # what the protocol of a time says of it
-TABLES, PICTURES, IMAGES = "tables", "pictures", "images"
 RUNS = Path("runs")  # where folders are that nobody chose
 ANOTHER_OUT = "or choose another --out"
 MOST_PARTS = 6  # of a setting, that a line names
@@ -160,66 +171,65 @@ def folders(out: Path, options: Options) -> tuple[Path, Path | None]:
     return out / PICTURES, out / IMAGES if options.save_images else None
 
 
-class RunFolder:
-    """The files of a run, which can be used at any time: rows are added as they come, the rest is
-    rewritten whole.
+def new_run(folder: Path | None, evaluation: Evaluation, ours: Settings) -> Run:
+    """A run of these settings, without numbers; `folder` is None if it is not to be written."""
+    tables = specs(ours["benchmarks"])
+    tables = suites.tables(tables, ours["suite"]) if "suite" in ours else tables
+    notes = {
+        "titles": {system.name: system.title for system in evaluation.systems},
+        "comparison": comparison(evaluation.context, evaluation.systems),
+    }
+    folder = folder or Path("these results")
+    return Run(folder, settings=ours, table_specs=tables, notes=notes)
+
+
+class Recorder:
+    """Adds records to a run as they come, and writes its folder if it has one.
+
+    The files can be used at any time: each is rewritten whole.
     """
 
-    def __init__(self, out: Path, evaluation: Evaluation, ours: Settings, options: Options):
-        self.out, self.evaluation = out, evaluation
-        self.results = Results(evaluation, ours)
-        self.seconds: dict[str, float] = {}
-        # When commands have worked on this run so far, each from `started` to `until`: a run that is
-        # killed is resumed, and a finished one is read from the store.
-        resumed = (out / RUN).exists() and not options.fresh
-        self._before = _note(out / RUN).get("invocations", []) if resumed else []
-        self._records = RecordFile(out / RECORDS)
+    def __init__(self, run: Run, evaluation: Evaluation, options: Options | None = None):
+        """With `options`, those of the run, its folder is written."""
+        self.run, self.evaluation = run, evaluation
+        self.seconds: dict[str, float] = {}  # that each benchmark took
+        self._writes = options is not None and distributed.is_main()
+        # when commands have worked on this run before: one that is killed is resumed, and a finished
+        # one is read from the store
+        self._before: list[dict[str, str]] = []
         self._summarised, self._has_new = time.monotonic(), False  # of what `_write_summary` writes
         self._unread = False  # whether no tables could be made of the folder
-        context, systems = evaluation.context, evaluation.systems
-        self._about = {
-            "schema": SCHEMA,
-            "settings": ours,
-            "models": {system.name: dict(system.describe()) for system in systems},
-            "titles": {system.name: system.title for system in systems},
-            "hub": {system.name: system.origin for system in systems if system.origin},
-            "comparison": self.results.comparison,
-            "images": {split: len(context.dataset.indices(split)) for split in SPLITS},
-            "seen_in_training": evaluation.seen_in_training(),
-            "precision": context.precision,
-            "started": provenance.now(),
-            **provenance.describe(options.arguments, context.device, context.batch_size),
-        }
-        self._write_run()
+        if options is not None:
+            if (run.folder / RUN).exists() and not options.fresh:
+                self._before = _note(run.folder / RUN).get("invocations", [])
+            run.notes |= _about(evaluation, options) | {"seconds": self.seconds, "complete": False}
+        self._write_notes()
 
-    def take(self, name: str, new: Iterator[Record]) -> Iterator[Record]:
-        """Pass a benchmark's rows on as they come; add them to records.csv every few seconds and at
-        the end. Then make the tables, unless they were made a few seconds ago.
+    def take(self, name: str, records: Iterator[Record]) -> Iterator[Record]:
+        """Pass a benchmark's records on as they come; write records.csv every few seconds and at the
+        end. Then make the tables, unless they were made a few seconds ago.
         """
         start = written = time.monotonic()
         try:
-            for row in new:
-                self.results.add(row)
+            for record in records:
+                self.run.add(record)
                 self._has_new = True
-                if not row.of_machine:
-                    self._records.add(row)
                 if time.monotonic() - written > BETWEEN_WRITES:
-                    self._flush()
-                    self._write_run()
+                    self._write_records()
                     written = time.monotonic()
-                yield row
+                yield record
             self.seconds[name] = round(time.monotonic() - start, 1)
         finally:  # also what an interrupted benchmark has measured
-            self._flush()
-            self._write_run()
+            self._write_records()
         self._has_new = True
         if time.monotonic() - self._summarised > BETWEEN_SUMMARIES:
             self.summarise()
 
     def summarise(self) -> None:
-        """Write the tables and what else is made of all rows, if there are new ones."""
-        if self._has_new and distributed.is_main():
-            self._write_summary()
+        """Write the tables and what else is made of all records, if there are new ones."""
+        if self._has_new and self._writes:
+            with writing(self.run.folder, ANOTHER_OUT):
+                self._write_summary()
         self._summarised, self._has_new = time.monotonic(), False
 
     def finish(self) -> None:
@@ -229,57 +239,65 @@ class RunFolder:
         Raises UserError where no page can be made of the folder; its numbers are on the disk by
         then.
         """
+        run = self.run
         fitted = {system.name: system.fingerprint for system in self.evaluation.systems}
         failed = [
             {"benchmark": row.benchmark, "system": row.system, "reason": row.note}
             | ({} if row.failed else {"obstacle": True})
-            for row in self.results.failures
+            for row in run.failures
         ]
         ending = {"weights": fitted, "failed": failed, "ended": provenance.now(), "complete": True}
-        self._write_run(ending)
-        if distributed.is_main():
+        run.notes |= ending
+        self._write_notes()
+        if self._writes:
             try:
-                with writing(self.out / PAGE, ANOTHER_OUT):
-                    page.write(self.out / PAGE, [self.out])
+                with writing(run.folder / PAGE, ANOTHER_OUT):
+                    page.write(run.folder / PAGE, [run.folder])
             except UserError as reason:
                 missing = f"{PAGE} and {TABLES}/" if self._unread else PAGE
-                raise UserError(f"{self.out}: complete except for {missing}: {reason}") from None
+                raise UserError(f"{run.folder}: complete except for {missing}: {reason}") from None
 
-    def _flush(self) -> None:
-        if distributed.is_main():
-            with writing(self.out, ANOTHER_OUT):
-                self._records.flush()
+    def _write_records(self) -> None:
+        if self._writes:
+            with writing(self.run.folder, ANOTHER_OUT):
+                self.run.write_records()
+            self._write_notes()
+
+    def _write_notes(self) -> None:
+        """Write run.json: until the run has ended it says that it is not complete."""
+        if self._writes:
+            this = {"started": self.run.notes["started"], "until": provenance.now()}
+            self.run.notes["invocations"] = [*self._before, this]
+            with writing(self.run.folder, ANOTHER_OUT):
+                self.run.write_notes()
 
     def _write_summary(self) -> None:
         """Write influences.npz, samples.csv, times.csv and the tables."""
-        results = self.results
-        with writing(self.out, ANOTHER_OUT):
-            write_influences(self.out / INFLUENCES, (*results.rows, *results.times))
-            write_samples(self.out / SAMPLES, results.rows, results.dataset)
-            if results.times:
-                write_records(self.out / TIMES, results.times)
-            try:
-                found = merge([read_run(self.out, finished=False)])
-            except UserError:  # too large, or without rows: `finish` says so if it stays so
-                self._unread = True
-                return
-            self._unread = False
-            write_tables(found.tables_of(found.rows), self.out / TABLES, *results.heading)
-            if results.times:
-                machine = {name: str(results.times[0].measured_by[name]) for name in MACHINE}
-                times = found.tables_of(found.times)[1:]  # the first is the overview
-                write_tables(times, self.out / TABLES, results.heading[0], machine)
+        run, context = self.run, self.evaluation.context
+        run.write_details(context.dataset.name_of)
+        try:
+            merged = merge([read_run(run.folder, finished=False)])
+        except UserError:  # too large, or without rows: `finish` says so if it stays so
+            self._unread = True
+            return
+        self._unread = False
+        title, facts = heading(context)
+        write_tables(merged.tables_of(merged.rows), run.folder / TABLES, title, facts)
+        if run.times:
+            machine = {name: str(run.times[0].measured_by[name]) for name in MACHINE}
+            times = merged.tables_of(merged.times)[1:]  # the first is the overview
+            write_tables(times, run.folder / TABLES, title, machine)
 
-    def _write_run(self, ending: dict[str, Any] | None = None) -> None:
-        """Write run.json: until the run has ended it says that it is not complete."""
-        results = self.results
-        ours = {"started": self._about["started"], "until": provenance.now()}
-        content = self._about | {"seconds": self.seconds, "protocols": results.protocols}
-        content |= {"invocations": [*self._before, ours]}
-        measured = (row.metric for row in (*results.rows, *results.times))
-        content |= described(measured, results.given_specs)
-        content |= ending or {"complete": False}
-        text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-        if distributed.is_main():
-            with writing(self.out, ANOTHER_OUT):
-                write_whole(self.out / RUN, text.encode())
+
+def _about(evaluation: Evaluation, options: Options) -> dict[str, Any]:
+    """The entries of run.json on the systems, the images, the code and the machine."""
+    context, systems = evaluation.context, evaluation.systems
+    return {
+        "models": {system.name: dict(system.describe()) for system in systems},
+        "hub": {system.name: system.origin for system in systems if system.origin},
+        "images": {split: len(context.dataset.indices(split)) for split in SPLITS},
+        "seen_in_training": evaluation.seen_in_training(),
+        "precision": context.precision,
+        "started": provenance.now(),
+        **provenance.describe(options.arguments, context.device, context.batch_size),
+    }
