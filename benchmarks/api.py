@@ -307,13 +307,10 @@ def _records(
     """
     callback = Callback()
     with ExitStack() as stack:
-        if asked.out is not None:
-            stack.enter_context(run_folder.claim(run.folder, run.settings))
         with undisturbed():
-            evaluation.context.store.sweep()
-            if asked.out is not None:
-                evaluation.keep_pictures(*run_folder.folders(run.folder, asked))
-            recorder = run_folder.Recorder(run, evaluation, asked if asked.out else None)
+            is_memory = asked.out is None
+            recording = run_folder.recording(run, evaluation, asked, in_memory=is_memory)
+            recorder = stack.enter_context(recording)
             if shows_progress:
                 callback = stack.enter_context(closing(ProgressBar(evaluation, asked.benchmarks)))
         steps = measure(evaluation, asked.benchmarks, recorder, callback)

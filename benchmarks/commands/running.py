@@ -1,7 +1,7 @@
 """A run: open systems and data, measure every benchmark, fill the run folder; or only plan it."""
 
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 
 from benchmarks import weights
@@ -62,12 +62,8 @@ def run(options: Options) -> None:
     if distributed.is_main():
         announce(evaluation, options.benchmarks)
         announce_images(evaluation)
-    with run_folder.claim(out, settings) if distributed.is_main() else nullcontext():
-        distributed.barrier()
-        store.sweep()
-        evaluation.keep_pictures(*run_folder.folders(out, options))
-        measured = run_folder.new_run(out, evaluation, settings)
-        recorder = run_folder.Recorder(measured, evaluation, options)
+    measured = run_folder.new_run(out, evaluation, settings)
+    with run_folder.recording(measured, evaluation, options) as recorder:
         with closing(CommandProgress(evaluation, options.benchmarks)) as progress:
             for _ in measure(evaluation, options.benchmarks, recorder, progress):
                 pass  # the run has them

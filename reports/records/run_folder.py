@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 
 RECORDS, TIMES, INFLUENCES = "records.csv", "times.csv", "influences.npz"
 RUN, SAMPLES, PAGE = "run.json", "samples.csv", "report.html"
-TABLES, PICTURES, IMAGES = "tables", "pictures", "images"  # folders
+TABLES, PICTURES, IMAGES = "tables", "pictures", "images"
+FILES, FOLDERS = (RECORDS, TIMES, INFLUENCES, SAMPLES), (TABLES, PICTURES, IMAGES)
 SCHEMA = 1  # of a run folder: raised when the meaning of its files changes
 # What tells the rows of samples.csv apart, besides the image.
 SAMPLE = ("benchmark", "system", "dataset", "split", "setting", "steps", "solver")
@@ -207,11 +208,13 @@ def samples_of(records: Iterable[Record], name_of: NameOf) -> "pd.DataFrame":
 # Reading
 
 
-def check_schema(path: Path, notes: Fields) -> None:
-    """Raise UserError unless the run.json at `path`, which holds `notes`, has this schema version."""
+def read_notes(path: Path) -> dict[str, Any]:
+    """Read the run.json at `path`. Raises UserError unless it has this schema version."""
+    notes = read_json(path, LARGEST_TEXT)
     if (schema := notes.get("schema")) != SCHEMA:
         version = "of no schema" if schema is None else f"of schema {short(schema, 40)}"
         raise UserError(f"{path}: {version}, and this version reads {SCHEMA}; measure again")
+    return notes
 
 
 def read_run(folder: Path, label: str = "", finished: bool = True) -> Run:
@@ -219,8 +222,7 @@ def read_run(folder: Path, label: str = "", finished: bool = True) -> Run:
     and for a run that has not `finished`, if it must have.
     """
     path, records, influences = (folder / name for name in (RUN, RECORDS, INFLUENCES))
-    notes = read_json(path, LARGEST_TEXT)
-    check_schema(path, notes)
+    notes = read_notes(path)
     if finished and notes.get("complete") is not True:
         raise UserError(f"{path}: the run is not complete; run its command again to finish it")
     rows = read_records(records)

@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Any
@@ -26,23 +27,21 @@ from benchmarks.systems.protocol.base import has_no_encoder
 from diffae.data.dataset import SPLITS
 from diffae.system import distributed
 from diffae.system.errors import UserError
-from diffae.system.files import foreign, hash_of, lock_folder, read_json, writing
+from diffae.system.files import foreign, hash_of, lock_folder, writing
 from diffae.system.whole import sweep
 from reports import page
 from reports.records.reading import few, part_of
 from reports.records.record import Record
 from reports.records.run_folder import (
+    FILES,
+    FOLDERS,
     IMAGES,
-    INFLUENCES,
     PAGE,
     PICTURES,
-    RECORDS,
     RUN,
-    SAMPLES,
     TABLES,
-    TIMES,
     Run,
-    check_schema,
+    read_notes,
     read_run,
 )
 from reports.records.settings import settings_of
@@ -139,36 +138,29 @@ def claim(out: Path, ours: Settings) -> IO[str]:
 def _refuse_another(out: Path, ours: Settings) -> None:
     is_foreign = foreign(out)  # before the run's own file is looked for, which may be written now
     if os.path.lexists(out / RUN):
-        if names := differences(ours, _note(out / RUN)["settings"]):
+        if names := differences(ours, part_of(_notes_of(out), "settings")):
             differ = f"its {', '.join(names)} differ"
             raise UserError(f"--out {out}: holds a different run ({differ}); choose another folder")
     elif is_foreign:
         raise UserError(f"--out {out}: exists and is not a run folder; choose another")
-    for name in (RECORDS, TIMES, INFLUENCES, SAMPLES):
+    for name in FILES:
         if (out / name).exists() and not (out / name).is_file():
             raise UserError(f"{out / name}: not a file; move it away {ANOTHER_OUT}")
-    for name in (TABLES, PICTURES, IMAGES):
+    for name in FOLDERS:
         if os.path.lexists(out / name) and not (out / name).is_dir():
             raise UserError(f"{out / name}: not a folder; move it away {ANOTHER_OUT}")
 
 
-def _note(path: Path) -> dict[str, Any]:
-    """The content of a run.json of ours."""
+def _notes_of(out: Path) -> dict[str, Any]:
+    """The content of the run.json of our run in this folder."""
     try:
-        content = read_json(path)
-        check_schema(path, content)
+        return read_notes(out / RUN)
     except UserError as reason:
         raise UserError(f"{reason}; choose another --out (work is kept in the store)") from None
-    return content | {"settings": part_of(content, "settings")}
 
 
 # ----------------------------------------------------------------------------------------------
 # What is kept in it
-
-
-def folders(out: Path, options: Options) -> tuple[Path, Path | None]:
-    """Where a run keeps pictures, and single reconstructions if it is asked to."""
-    return out / PICTURES, out / IMAGES if options.save_images else None
 
 
 def new_run(folder: Path | None, evaluation: Evaluation, ours: Settings) -> Run:
@@ -183,27 +175,38 @@ def new_run(folder: Path | None, evaluation: Evaluation, ours: Settings) -> Run:
     return Run(folder, settings=ours, table_specs=tables, notes=notes)
 
 
+@contextmanager
+def recording(
+    run: Run, evaluation: Evaluation, options: Options, in_memory: bool = False
+) -> Iterator["Recorder"]:
+    """Within the block the run can be measured, and its folder is its own unless it is `in_memory`."""
+    writes = distributed.is_main() and not in_memory
+    with claim(run.folder, run.settings) if writes else nullcontext():
+        distributed.barrier()
+        evaluation.context.store.sweep()
+        if not in_memory:
+            images = run.folder / IMAGES if options.save_images else None
+            evaluation.keep_pictures(run.folder / PICTURES, images)
+            # when commands have worked on this run so far, each from `started` to `until`: a run that
+            # is killed is resumed, and a finished one is read from the store
+            is_resumed = (run.folder / RUN).exists() and not options.fresh
+            before = _notes_of(run.folder).get("invocations", []) if is_resumed else []
+            run.notes |= _about(evaluation, options) | {"invocations": [*before, {}]}
+        yield Recorder(run, evaluation, writes)
+
+
 class Recorder:
-    """Adds records to a run as they come, and writes its folder if it has one.
+    """Adds records to a run as they come, and writes its folder if it `writes`.
 
     The files can be used at any time: each is rewritten whole.
     """
 
-    def __init__(self, run: Run, evaluation: Evaluation, options: Options | None = None):
-        """With `options`, those of the run, its folder is written."""
-        self.run, self.evaluation = run, evaluation
+    def __init__(self, run: Run, evaluation: Evaluation, writes: bool):
+        self.run, self.evaluation, self.writes = run, evaluation, writes
         self.seconds: dict[str, float] = {}  # that each benchmark took
-        self._writes = options is not None and distributed.is_main()
-        # when commands have worked on this run before: one that is killed is resumed, and a finished
-        # one is read from the store
-        self._before: list[dict[str, str]] = []
         self._summarised, self._has_new = time.monotonic(), False  # of what `_write_summary` writes
         self._unread = False  # whether no tables could be made of the folder
-        if options is not None:
-            if (run.folder / RUN).exists() and not options.fresh:
-                self._before = _note(run.folder / RUN).get("invocations", [])
-            run.notes |= _about(evaluation, options) | {"seconds": self.seconds, "complete": False}
-        self._write_notes()
+        self._write_notes({"seconds": self.seconds, "complete": False})
 
     def take(self, name: str, records: Iterator[Record]) -> Iterator[Record]:
         """Pass a benchmark's records on as they come; write records.csv every few seconds and at the
@@ -227,7 +230,7 @@ class Recorder:
 
     def summarise(self) -> None:
         """Write the tables and what else is made of all records, if there are new ones."""
-        if self._has_new and self._writes:
+        if self._has_new and self.writes:
             with writing(self.run.folder, ANOTHER_OUT):
                 self._write_summary()
         self._summarised, self._has_new = time.monotonic(), False
@@ -247,9 +250,8 @@ class Recorder:
             for row in run.failures
         ]
         ending = {"weights": fitted, "failed": failed, "ended": provenance.now(), "complete": True}
-        run.notes |= ending
-        self._write_notes()
-        if self._writes:
+        self._write_notes(ending)
+        if self.writes:
             try:
                 with writing(run.folder / PAGE, ANOTHER_OUT):
                     page.write(run.folder / PAGE, [run.folder])
@@ -258,16 +260,18 @@ class Recorder:
                 raise UserError(f"{run.folder}: complete except for {missing}: {reason}") from None
 
     def _write_records(self) -> None:
-        if self._writes:
+        """Write records.csv and run.json."""
+        if self.writes:
             with writing(self.run.folder, ANOTHER_OUT):
                 self.run.write_records()
-            self._write_notes()
+        self._write_notes({})
 
-    def _write_notes(self) -> None:
-        """Write run.json: until the run has ended it says that it is not complete."""
-        if self._writes:
-            this = {"started": self.run.notes["started"], "until": provenance.now()}
-            self.run.notes["invocations"] = [*self._before, this]
+    def _write_notes(self, changes: dict[str, Any]) -> None:
+        """Write run.json with these changes: until the run has ended it says that it is not complete."""
+        notes = self.run.notes
+        notes |= changes
+        if self.writes:
+            notes["invocations"][-1] = {"started": notes["started"], "until": provenance.now()}
             with writing(self.run.folder, ANOTHER_OUT):
                 self.run.write_notes()
 
