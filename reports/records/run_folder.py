@@ -128,12 +128,12 @@ class Run:
     # ------------------------------------------------------------------------------------------
     # Its files, each written whole or not at all
 
-    def write_records(self) -> None:
-        """Write records.csv."""
-        write_records(self.folder / RECORDS, self.rows)
-
-    def write_notes(self) -> None:
-        """Write run.json: the notes, settings and protocols, and the metrics and tables of the numbers."""
+    def write(self) -> None:
+        """Write records.csv, if there are rows, and run.json: the notes, settings and protocols, and the
+        metrics and tables of the numbers.
+        """
+        if self.rows:
+            write_records(self.folder / RECORDS, self.rows)
         measured = (record.metric for record in (*self.rows, *self.times))
         content = {**self.notes, "settings": self.settings, "protocols": self.protocols}
         content |= {"schema": SCHEMA, **described(measured, self.table_specs)}

@@ -25,7 +25,7 @@ def test_rows_are_added_and_the_file_is_the_one_written_at_once(tmp_path):
     for some in (rows("a", "b"), [], rows("c"), rows("d", "e")):
         for row in some:
             run.add(row)
-        run.write_records()
+        run.write()
         assert read_records(tmp_path / "records.csv") == run.rows  # at any time
     write_records(tmp_path / "whole.csv", rows(*"abcde"))
     assert (tmp_path / "records.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
@@ -48,17 +48,17 @@ def test_a_file_that_was_there_is_left_until_there_is_another(tmp_path):
     run = Run(tmp_path)
     run.add(ROW)
     assert [r.setting for r in read_records(tmp_path / "records.csv")] == ["old"]
-    run.write_records()
+    run.write()
     assert read_records(tmp_path / "records.csv") == [ROW]
 
 
 def test_a_number_that_is_there_is_refused_across_flushes(tmp_path):
     run = Run(tmp_path)
     run.add(ROW)
-    run.write_records()
+    run.write()
     with pytest.raises(UserError, match="row 2: repeats the number of row 1"):
         run.add(replace(ROW, estimate=Estimate(0.6)))
-    run.write_records()
+    run.write()
     assert read_records(tmp_path / "records.csv") == run.rows == [ROW]
 
 

@@ -31,6 +31,7 @@ from reports.records.estimate import Estimate
 from reports.records.metrics import METRICS
 from reports.records.reading import named
 from reports.records.record import Record, record_key
+from reports.records.run_folder import IMAGES, PICTURES
 
 FIT_BATCH = 512  # at least so many images at a time, if there are
 
@@ -54,9 +55,10 @@ class Evaluation:
             if keep not in lengths:
                 raise UserError(f"--keep {keep}: choose among {', '.join(map(str, lengths))}")
 
-    def keep_pictures(self, pictures: Path, images: Path | None) -> None:
-        """Keep pictures in a folder, and reconstructions as single files in another unless it is None."""
-        self.context = replace(self.context, pictures=pictures, images=images)
+    def keep_pictures(self, out: Path, single_images: bool) -> None:
+        """Keep pictures in a run folder, and reconstructions as single files if they are wanted."""
+        images = out / IMAGES if single_images else None
+        self.context = replace(self.context, pictures=out / PICTURES, images=images)
 
     def fit(self) -> None:
         """Fit the systems that learn from training images, batch by batch. A system that fails
@@ -98,11 +100,10 @@ class Evaluation:
 
     def seen_in_training(self) -> dict[str, str]:
         """Notes, by title, on systems whose checkpoint was trained on test images of this data set."""
-        remarks = {
-            system.title: system.trained_on.remark(self.context.dataset, "test")
-            for system in self.systems
-            if system.trained_on is not None
-        }
+        remarks: dict[str, str] = {}
+        for system in self.systems:
+            if system.trained_on is not None:
+                remarks[system.title] = system.trained_on.remark(self.context.dataset, "test")
         return {title: remark for title, remark in remarks.items() if remark}
 
 
@@ -164,7 +165,8 @@ class BenchmarkRun:
             for row in self._guarded(system.title, self._of(system)):
                 measured.append(row)
                 yield row
-        yield from self._guarded("references", self._references(measured))
+        references = (replace(row, reference=True) for row in self._references(measured))
+        yield from self._guarded("references", references)
 
     def not_run(self, system: str, reason: str, failed: bool = False) -> Record:
         """The row of what could not run, or `failed` where it should have: no value, and why."""
@@ -199,11 +201,9 @@ class BenchmarkRun:
         if isinstance(system, Checked):
             system.overshoot = context.store.overshoot
             trial = system.try_on(partial(_first_images, context, system))
-        seen, remarks = system.trained_on, dict[str, str]()
-        rows = self._rows(self.benchmark.run(context.for_system(system), system))
-        if seen is not None:
-            remarks = {split: seen.remark(context.dataset, split) for split in SPLITS}
-        for row in rows:
+        data, seen = context.dataset, system.trained_on
+        remarks = {} if seen is None else {split: seen.remark(data, split) for split in SPLITS}
+        for row in self._rows(self.benchmark.run(context.for_system(system), system)):
             row = replace(row, reference=row.reference or system.reference)
             if row.value is not None:
                 row = with_note(with_note(row, remarks.get(row.split, "")), trial)
@@ -212,11 +212,9 @@ class BenchmarkRun:
     def _references(self, measured: Sequence[Record]) -> Iterator[Record]:
         """The reference rows: the benchmark's own, and those that depend on what was measured."""
         if self.benchmark.references is not None:
-            for row in self._rows(self.benchmark.references(self.context)):
-                yield replace(row, reference=True)
+            yield from self._rows(self.benchmark.references(self.context))
         if self.benchmark.beside is not None:
-            for row in self._rows(self.benchmark.beside(self.context, measured)):
-                yield replace(row, reference=True)
+            yield from self._rows(self.benchmark.beside(self.context, measured))
 
     def _rows(self, measurements: Iterator[Record | Measurement]) -> Iterator[Record]:
         """The rows of measurements, each with a note on values outside [-1, 1] in the images behind it;

@@ -32,18 +32,7 @@ from diffae.system.whole import sweep
 from reports import page
 from reports.records.reading import few, part_of
 from reports.records.record import Record
-from reports.records.run_folder import (
-    FILES,
-    FOLDERS,
-    IMAGES,
-    PAGE,
-    PICTURES,
-    RUN,
-    TABLES,
-    Run,
-    read_notes,
-    read_run,
-)
+from reports.records.run_folder import FILES, FOLDERS, PAGE, RUN, TABLES, Run, read_notes, read_run
 from reports.records.settings import settings_of
 from reports.tables.build import merge, write_tables
 
@@ -129,9 +118,9 @@ def claim(out: Path, ours: Settings) -> IO[str]:
         out.mkdir(parents=True, exist_ok=True)
         lock = lock_folder(out, "running")
         _refuse_another(out, ours)  # which a process that has ended meanwhile may have left
-        known = os.path.lexists(out / RUN)
-        for folder in (out, out / TABLES, out / PICTURES) if known else ():
-            sweep(folder.glob("*.partial"))
+        if os.path.lexists(out / RUN):
+            for folder in (out, *(out / name for name in FOLDERS)):
+                sweep(folder.glob("*.partial"))
     return lock
 
 
@@ -185,8 +174,7 @@ def recording(
         distributed.barrier()
         evaluation.context.store.sweep()
         if not in_memory:
-            images = run.folder / IMAGES if options.save_images else None
-            evaluation.keep_pictures(run.folder / PICTURES, images)
+            evaluation.keep_pictures(run.folder, options.save_images)
             # when commands have worked on this run so far, each from `started` to `until`: a run that
             # is killed is resumed, and a finished one is read from the store
             is_resumed = (run.folder / RUN).exists() and not options.fresh
@@ -206,7 +194,7 @@ class Recorder:
         self.seconds: dict[str, float] = {}  # that each benchmark took
         self._summarised, self._has_new = time.monotonic(), False  # of what `_write_summary` writes
         self._unread = False  # whether no tables could be made of the folder
-        self._write_notes({"seconds": self.seconds, "complete": False})
+        self._write({"seconds": self.seconds, "complete": False})
 
     def take(self, name: str, records: Iterator[Record]) -> Iterator[Record]:
         """Pass a benchmark's records on as they come; write records.csv every few seconds and at the
@@ -218,12 +206,12 @@ class Recorder:
                 self.run.add(record)
                 self._has_new = True
                 if time.monotonic() - written > BETWEEN_WRITES:
-                    self._write_records()
+                    self._write({})
                     written = time.monotonic()
                 yield record
             self.seconds[name] = round(time.monotonic() - start, 1)
         finally:  # also what an interrupted benchmark has measured
-            self._write_records()
+            self._write({})
         self._has_new = True
         if time.monotonic() - self._summarised > BETWEEN_SUMMARIES:
             self.summarise()
@@ -250,7 +238,7 @@ class Recorder:
             for row in run.failures
         ]
         ending = {"weights": fitted, "failed": failed, "ended": provenance.now(), "complete": True}
-        self._write_notes(ending)
+        self._write(ending)
         if self.writes:
             try:
                 with writing(run.folder / PAGE, ANOTHER_OUT):
@@ -259,21 +247,16 @@ class Recorder:
                 missing = f"{PAGE} and {TABLES}/" if self._unread else PAGE
                 raise UserError(f"{run.folder}: complete except for {missing}: {reason}") from None
 
-    def _write_records(self) -> None:
-        """Write records.csv and run.json."""
-        if self.writes:
-            with writing(self.run.folder, ANOTHER_OUT):
-                self.run.write_records()
-        self._write_notes({})
-
-    def _write_notes(self, changes: dict[str, Any]) -> None:
-        """Write run.json with these changes: until the run has ended it says that it is not complete."""
+    def _write(self, changes: dict[str, Any]) -> None:
+        """Write records.csv, and run.json with these changes: it says that the run is not complete
+        until it has ended.
+        """
         notes = self.run.notes
         notes |= changes
         if self.writes:
             notes["invocations"][-1] = {"started": notes["started"], "until": provenance.now()}
             with writing(self.run.folder, ANOTHER_OUT):
-                self.run.write_notes()
+                self.run.write()
 
     def _write_summary(self) -> None:
         """Write influences.npz, samples.csv, times.csv and the tables."""
