@@ -62,7 +62,7 @@ class Run:
     `rows` are its numbers, `times` those of the machine, and `protocols` the fields of their protocols
     by id. `settings` are the user's settings by name; `metrics` those of plug-ins, as the run folder
     describes them; `table_specs` its tables; `notes` its run.json. `label` is the user's name for the
-    run, if there is one, and `systems` the titles of what is being measured. The files are in `folder`; of a run in memory it is what messages call it.
+    run, if there is one. The files are in `folder`; of a run in memory it is what messages call it.
     """
 
     folder: Path
@@ -75,7 +75,6 @@ class Run:
     table_specs: tuple[TableSpec, ...] = ()
     label: str = ""
     notes: dict[str, Any] = field(default_factory=dict)
-    systems: tuple[str, ...] = ()
 
     @cached_property
     def records(self) -> dict[str, Record]:
@@ -113,8 +112,9 @@ class Run:
     @property
     def has_measured(self) -> bool:
         """Whether a system has a number; references such as chance and real images are none."""
+        titles = part_of(self.notes, "titles").values()
         numbers = (record for record in (*self.rows, *self.times) if record.value is not None)
-        return any(record.system in self.systems or not record.reference for record in numbers)
+        return any(record.system in titles or not record.reference for record in numbers)
 
     @property
     def failures(self) -> list[Record]:

@@ -201,8 +201,6 @@ class Recorder:
         end. Then make the tables, unless they were made a few seconds ago.
         """
         start = written = time.monotonic()
-        # a title may change when a system is fitted
-        self.run.systems = tuple(system.title for system in self.evaluation.systems)
         try:
             for record in records:
                 self.run.add(record)
