@@ -29,10 +29,10 @@ from benchmarks.commands.progress import ProgressBar
 from benchmarks.core.profiles import Profile
 from benchmarks.core.runner import run_folder
 from benchmarks.core.runner.evaluation import Evaluation, make_context
-from benchmarks.core.runner.loop import measure
+from benchmarks.core.runner.loop import Callback, measure
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.results import Results
-from benchmarks.core.runner.setup import Missing, comparison, open_data
+from benchmarks.core.runner.setup import Missing, open_data
 from benchmarks.core.store import MemoryStore, Store, default_root
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.foreign import code_of
@@ -44,6 +44,7 @@ from diffae.networks.nn import evaluating
 from diffae.system import cli
 from diffae.system.errors import UserError, refuse_duplicates
 from reports.records.record import Record
+from reports.records.run_folder import Run
 
 Model = object  # what can be measured, see `systems.as_system`
 Models = Model | Sequence[Model] | Mapping[str, Model]
@@ -115,8 +116,10 @@ def evaluate(
     measured.
     """
     given = {"tasks": tasks, "data": data, "profile": profile, "out": out, "progress": True}
-    evaluation, about, rows = _prepare(model, given | settings)
-    return Results(evaluation, about, rows)
+    evaluation, run, records = _prepare(model, given | settings)
+    for _ in records:
+        pass  # the run has them
+    return Results(run, evaluation.context)
 
 
 @_spelled_out
@@ -141,10 +144,8 @@ def evaluate_iter(
 # From arguments to a run
 
 
-def _prepare(
-    model: Models, given: Mapping[str, Any]
-) -> tuple[Evaluation, dict[str, Any], Iterator[Record]]:
-    """The evaluation, the settings that decide its numbers, and its rows as they are measured."""
+def _prepare(model: Models, given: Mapping[str, Any]) -> tuple[Evaluation, Run, Iterator[Record]]:
+    """The evaluation, its run without numbers, and the records that fill it as they are measured."""
     asked = _options(model, given)
     device = torch.device(asked.device)
     if asked.save_images and asked.out is None:
@@ -159,8 +160,8 @@ def _prepare(
         store = Store(default_root()) if on_disk else MemoryStore()
         store.make()
         evaluation = Evaluation(make_context(asked, dataset, store), loaded, missing)
-        about = run_folder.settings(asked, evaluation)
-    if sizes := comparison(evaluation.context, loaded):
+        run = run_folder.new_run(asked.out, evaluation, run_folder.settings(asked, evaluation))
+    if sizes := run.notes["comparison"]:
         cli.say(cli.printable(sizes["text"]))
     modules: list[nn.Module] = []
     for system in loaded:
@@ -168,7 +169,7 @@ def _prepare(
             modules += system.networks().values()
     undisturbed = partial(_undisturbed, asked.precision, modules, device)
     shows_progress = bool(given.get("progress")) and cli.bar_is_seen()
-    return evaluation, about, _rows(evaluation, asked, about, undisturbed, shows_progress)
+    return evaluation, run, _records(evaluation, asked, run, undisturbed, shows_progress)
 
 
 def _options(model: Models, given: Mapping[str, Any]) -> Options:
@@ -294,36 +295,34 @@ def _fields(one: object) -> list[object]:
 # Leaving everything as it was
 
 
-def _rows(
+def _records(
     evaluation: Evaluation,
     asked: Options,
-    about: dict[str, Any],
+    run: Run,
     undisturbed: Callable[[], AbstractContextManager[None]],
     shows_progress: bool,
 ) -> Iterator[Record]:
-    """Measure, and yield the rows. Between two of them the caller's random state, precision and
+    """Measure, and yield the records. Between two of them the caller's random state, precision and
     modes are restored.
     """
-    out, folder, callback = asked.out, None, None
+    callback = Callback()
     with ExitStack() as stack:
-        if out is not None:
-            stack.enter_context(run_folder.claim(out, about))
         with undisturbed():
-            evaluation.context.store.sweep()
-            if out is not None:
-                evaluation.keep_pictures(*run_folder.folders(out, asked))
-                folder = run_folder.RunFolder(out, evaluation, about, asked)
+            is_memory = asked.out is None
+            recording = run_folder.recording(run, evaluation, asked, in_memory=is_memory)
+            recorder = stack.enter_context(recording)
             if shows_progress:
                 callback = stack.enter_context(closing(ProgressBar(evaluation, asked.benchmarks)))
-        rows = stack.enter_context(closing(measure(evaluation, asked.benchmarks, folder, callback)))
+        steps = measure(evaluation, asked.benchmarks, recorder, callback)
+        records = stack.enter_context(closing(steps))
         while True:
             with undisturbed():
-                row = next(rows, None)
-                if row is None:
+                record = next(records, None)
+                if record is None:
                     saved_codes.save(asked, evaluation)
-            if row is None:
+            if record is None:
                 return
-            yield row
+            yield record
 
 
 @contextmanager

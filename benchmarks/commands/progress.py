@@ -61,7 +61,7 @@ class ProgressBar(Callback):
             self._have_ended(keys[: keys.index(key)])
             self.bar.set_description_str(f"{row.benchmark}: {row.system}")
 
-    def ends(self, benchmark: str, seconds: float | None) -> None:
+    def ends(self, benchmark: str, seconds: float) -> None:
         keys = list(self.left)
         own = [place for place, (name, _) in enumerate(keys, 1) if name == benchmark]
         self._have_ended(keys[: max(own, default=0)])
@@ -77,10 +77,9 @@ class CommandProgress(ProgressBar):
         with tqdm.external_write_mode(file=sys.stderr):
             cli.say(line)
 
-    def ends(self, benchmark: str, seconds: float | None) -> None:
+    def ends(self, benchmark: str, seconds: float) -> None:
         super().ends(benchmark, seconds)
-        took = "done" if seconds is None else f"{seconds:.0f} s"
-        self.note(f"{benchmark}: {took}{self._left()}")
+        self.note(f"{benchmark}: {seconds:.0f} s{self._left()}")
 
     def _left(self) -> str:
         """`; 40 % done, about 3 min left`; empty for work that is not planned or takes a moment."""

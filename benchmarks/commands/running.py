@@ -1,7 +1,7 @@
 """A run: open systems and data, measure every benchmark, fill the run folder; or only plan it."""
 
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 
 from benchmarks import weights
@@ -23,6 +23,7 @@ from diffae.system.errors import UserError
 from reports.page.summary import summary
 from reports.records.metrics import FEATURE_NETWORKS, METRICS, published_name
 from reports.records.reading import grouped, named, number_of
+from reports.records.run_folder import PAGE, PICTURES, RECORDS, SAMPLES, TABLES, Run
 from reports.tables.build import read
 
 
@@ -61,45 +62,44 @@ def run(options: Options) -> None:
     if distributed.is_main():
         announce(evaluation, options.benchmarks)
         announce_images(evaluation)
-    with run_folder.claim(out, settings) if distributed.is_main() else nullcontext():
-        distributed.barrier()
-        store.sweep()
-        evaluation.keep_pictures(*run_folder.folders(out, options))
-        folder = run_folder.RunFolder(out, evaluation, settings, options)
+    measured = run_folder.new_run(out, evaluation, settings)
+    with run_folder.recording(measured, evaluation, options) as recorder:
         with closing(CommandProgress(evaluation, options.benchmarks)) as progress:
-            for _ in measure(evaluation, options.benchmarks, folder, progress):
-                pass  # the folder keeps them
+            for _ in measure(evaluation, options.benchmarks, recorder, progress):
+                pass  # the run has them
         saved_codes.save(options, evaluation)
     if distributed.is_main():
         print_summary(out)
-    _tell_failures(folder)
+    _tell_failures(measured)
 
 
 def print_summary(out: Path) -> None:
     """Print the main results of a finished run on stdout, in a few lines, and where the rest is."""
-    tables = len(list((out / run_folder.TABLES).glob("*.md")))
+    tables = len(list((out / TABLES).glob("*.md")))
     print("\n".join(map(cli.printable, summary(read([out])))))
-    print(f"\nreport:  {out / run_folder.PAGE}")
-    rest = f"{run_folder.RECORDS}, {run_folder.SAMPLES}, {run_folder.PICTURES}/"
-    print(f"tables:  {out / run_folder.TABLES / 'overview.md'} and {tables - 1} more; {rest}")
+    print(f"\nreport:  {out / PAGE}")
+    rest = f"{RECORDS}, {SAMPLES}, {PICTURES}/"
+    print(f"tables:  {out / TABLES / 'overview.md'} and {tables - 1} more; {rest}")
 
 
-def _tell_failures(folder: run_folder.RunFolder) -> None:
+def _tell_failures(measured: Run) -> None:
     """Print on stderr what failed, and why nothing was measured.
 
     Raises UserError in both cases: a run that lacks numbers must not end with status 0.
     """
-    failures = folder.results.failures
+    failures = measured.failures
     for (system, why), alike in grouped(failures, lambda row: (row.system, row.note)).items():
         names = ", ".join(dict.fromkeys(row.benchmark for row in alike))
         word = "failed" if any(row.failed for row in alike) else "not measured"
         cli.say(cli.printable(f"{word}: {named(system, why)} ({names})"))
     if count := len(failures):
         distributed.barrier()
-        if not folder.results.measured:
-            raise UserError(f"nothing was measured, see above; {folder.out} has the reasons too")
+        if not measured.has_measured:
+            raise UserError(
+                f"nothing was measured, see above; {measured.folder} has the reasons too"
+            )
         failed = number_of(count, "measurement")
-        raise UserError(f"{failed} failed, see above; the others are in {folder.out}")
+        raise UserError(f"{failed} failed, see above; the others are in {measured.folder}")
 
 
 # ----------------------------------------------------------------------------------------------

@@ -135,33 +135,16 @@ def protocol_id(fields: Fields) -> str:
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write `records` to the CSV file `path`, whole or not at all.
 
-    Raises UserError if two of them have the same key: they could not be distinguished.
+    Raises UserError if two of them have the same key: they could not be distinguished. A write that
+    fails leaves the file as it was.
     """
-    file = RecordFile(path)
-    for record in records:
-        file.add(record)
-    file.flush()
-
-
-class RecordFile:
-    """A CSV file of the records that were added; `flush` replaces what is there."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self._distinct = Distinct(path)
-        self._text, self._count = io.StringIO(), 0
-        self._writer = csv.writer(self._text, lineterminator="\n")
-        self._writer.writerow(COLUMNS)
-
-    def add(self, record: Record) -> None:
-        """Add a record. Raises UserError if its key occurs twice: the two could not be distinguished."""
-        self._count += 1
-        self._distinct.add(record, f"row {self._count}")
-        self._writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
-
-    def flush(self) -> None:
-        """Write all rows. A write that fails leaves the file as it was."""
-        write_whole(self.path, self._text.getvalue().encode())
+    distinct, text = Distinct(path), io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for number, record in enumerate(records, 1):
+        distinct.add(record, f"row {number}")
+        writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
+    write_whole(path, text.getvalue().encode())
 
 
 def read_records(path: Path) -> list[Record]:

@@ -310,7 +310,7 @@ def merge(sources: Sequence[Run]) -> Merged:
     Raises UserError if one was given twice, or if runs of one name were not measured alike.
     """
     groups, metrics, first = run_groups_of(sources), METRICS | merged_metrics(sources), sources[0]
-    rows, times, specs = first.rows, first.times, first.specs
+    rows, times, specs = tuple(first.rows), tuple(first.times), first.specs
     if len(sources) > 1:
         named = {spec.name: spec for source in reversed(sources) for spec in source.specs}
         specs = tuple(named.values())

@@ -358,6 +358,7 @@ def test_a_system_that_learns_from_data_is_the_same_run_again(patches, tmp_path)
             out = tmp_path / type(system).__name__
             runs.append(evaluate(system, "reconstruction", patches, "smoke", out, limit=4))
         assert system.fingerprint == before == "unfitted"
+        assert runs[0].run.has_measured  # though it is a reference
         assert not runs[0].failures and runs[0].rows == runs[1].rows
 
 

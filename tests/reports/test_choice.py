@@ -13,6 +13,7 @@ import pytest
 from runs import SCORES, measured, number, write_run
 from scipy import stats
 
+from benchmarks.core.registry import specs
 from benchmarks.core.runner.results import Results
 from reports.gate.verdicts import compare
 from reports.gate.words import sentence
@@ -21,7 +22,7 @@ from reports.page.aspects import panels_of
 from reports.page.summary import summary
 from reports.page.verdicts import verdicts
 from reports.records.entries import Card, Entry
-from reports.records.run_folder import read_margins, read_run
+from reports.records.run_folder import Run, read_margins, read_run
 from reports.tables.build import merge, read
 from reports.tables.make_files import table_of_differences
 
@@ -115,11 +116,10 @@ def _with_error(key) -> str:
 
 def test_the_summary_of_results_has_these_numbers():
     profile = SimpleNamespace(title="quick", base="quick")
-    options = SimpleNamespace(size=None)
-    data = SimpleNamespace(image_size=32)
-    context = SimpleNamespace(dataset=data, profile=profile, seed=0, options=options)
-    evaluation = SimpleNamespace(context=context, systems=[])
-    results = Results(evaluation, {"benchmarks": ["reconstruction"]}, records_of(RUN))
+    data = SimpleNamespace(name="portraits")
+    context = SimpleNamespace(dataset=data, profile=profile, seed=0)
+    numbers = Run(Path("run"), list(records_of(RUN)), table_specs=specs(["reconstruction"]))
+    results = Results(numbers, context)
     _, _, _, ours, vae = results.summary().splitlines()
     assert ours.split("  ")[-1].strip() == _with_error(OURS)
     assert vae.split("  ")[-1].strip() == _with_error(VAE)

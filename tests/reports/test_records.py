@@ -10,7 +10,8 @@ import pytest
 
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
-from reports.records.record import Record, RecordFile, read_records, record_key, write_records
+from reports.records.record import Record, read_records, record_key, write_records
+from reports.records.run_folder import Run
 
 ROW = Record("b", "t", "s", "d", "test", "", None, "mse", Estimate(0.5))
 
@@ -20,14 +21,14 @@ def rows(*settings: str) -> list[Record]:
 
 
 def test_rows_are_added_and_the_file_is_the_one_written_at_once(tmp_path):
-    file = RecordFile(tmp_path / "grown.csv")
+    run = Run(tmp_path)
     for some in (rows("a", "b"), [], rows("c"), rows("d", "e")):
         for row in some:
-            file.add(row)
-        file.flush()
-        assert read_records(tmp_path / "grown.csv")  # at any time
+            run.add(row)
+        run.write()
+        assert read_records(tmp_path / "records.csv") == run.rows  # at any time
     write_records(tmp_path / "whole.csv", rows(*"abcde"))
-    assert (tmp_path / "grown.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert (tmp_path / "records.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -43,20 +44,22 @@ def test_a_key_is_of_all_that_tells_what_was_measured(field, tmp_path):
 
 
 def test_a_file_that_was_there_is_left_until_there_is_another(tmp_path):
-    write_records(tmp_path / "r.csv", rows("old"))
-    file = RecordFile(tmp_path / "r.csv")
-    file.add(ROW)
-    assert [r.setting for r in read_records(tmp_path / "r.csv")] == ["old"]
-    file.flush()
-    assert read_records(tmp_path / "r.csv") == [ROW]
+    write_records(tmp_path / "records.csv", rows("old"))
+    run = Run(tmp_path)
+    run.add(ROW)
+    assert [r.setting for r in read_records(tmp_path / "records.csv")] == ["old"]
+    run.write()
+    assert read_records(tmp_path / "records.csv") == [ROW]
 
 
 def test_a_number_that_is_there_is_refused_across_flushes(tmp_path):
-    file = RecordFile(tmp_path / "r.csv")
-    file.add(ROW)
-    file.flush()
+    run = Run(tmp_path)
+    run.add(ROW)
+    run.write()
     with pytest.raises(UserError, match="row 2: repeats the number of row 1"):
-        file.add(replace(ROW, estimate=Estimate(0.6)))
+        run.add(replace(ROW, estimate=Estimate(0.6)))
+    run.write()
+    assert read_records(tmp_path / "records.csv") == run.rows == [ROW]
 
 
 def test_a_disk_that_fills_up_leaves_whole_rows(tmp_path):
@@ -67,17 +70,15 @@ import resource, sys
 from dataclasses import replace
 from pathlib import Path
 from test_records import ROW
-from reports.records.record import RecordFile
+from reports.records.record import write_records
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-file = RecordFile(Path({str(path)!r}))
-file.add(ROW)
-file.flush()
-size = Path({str(path)!r}).stat().st_size
+path = Path({str(path)!r})
+write_records(path, [ROW])
+size = path.stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, size + 10))
-file.add(replace(ROW, setting="next"))
 try:
-    file.flush()
+    write_records(path, [ROW, replace(ROW, setting="next")])
 except OSError as error:
     sys.exit(40)
 """

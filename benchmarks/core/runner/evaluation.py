@@ -31,6 +31,7 @@ from reports.records.estimate import Estimate
 from reports.records.metrics import METRICS
 from reports.records.reading import named
 from reports.records.record import Record, record_key
+from reports.records.run_folder import IMAGES, PICTURES
 
 FIT_BATCH = 512  # at least so many images at a time, if there are
 
@@ -44,19 +45,20 @@ class Evaluation:
     missing: Missing = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        asked, device = self.context.batch_size, self.context.device
-        self.context.store.together = max(1, images_together(asked, device) // CHUNK)
+        batch_size, device = self.context.batch_size, self.context.device
+        self.context.store.together = max(1, images_together(batch_size, device) // CHUNK)
         for system in self.systems:
             if isinstance(system, Checked):
-                system.batches = Batches.from_option(asked)
-        known = sorted({length for system in self.systems for length in system.lengths or ()})
-        for keep in self.context.options.keep if known else ():
-            if keep not in known:
-                raise UserError(f"--keep {keep}: choose among {', '.join(map(str, known))}")
+                system.batches = Batches.from_option(batch_size)
+        lengths = sorted({length for system in self.systems for length in system.lengths or ()})
+        for keep in self.context.options.keep if lengths else ():
+            if keep not in lengths:
+                raise UserError(f"--keep {keep}: choose among {', '.join(map(str, lengths))}")
 
-    def keep_pictures(self, pictures: Path, images: Path | None) -> None:
-        """Keep pictures in a folder, and reconstructions as single files in another unless it is None."""
-        self.context = replace(self.context, pictures=pictures, images=images)
+    def keep_pictures(self, out: Path, single_images: bool) -> None:
+        """Keep pictures in a run folder, and reconstructions as single files if they are wanted."""
+        images = out / IMAGES if single_images else None
+        self.context = replace(self.context, pictures=out / PICTURES, images=images)
 
     def fit(self) -> None:
         """Fit the systems that learn from training images, batch by batch. A system that fails
@@ -66,8 +68,8 @@ class Evaluation:
         parts = np.array_split(np.arange(len(selection)), max(1, len(selection) // FIT_BATCH))
         for system in [system for system in self.systems if system.learns_from_data]:
             try:
-                seen = selection.seen_by(system)
-                system.fit(seen.batch(part) for part in parts)
+                images = selection.seen_by(system)
+                system.fit(images.batch(part) for part in parts)
             except SystemFailed as failure:
                 self._drop(system, failure)
 
@@ -77,7 +79,7 @@ class Evaluation:
         """
         if self.context.precision == precision_guard.EXACT:
             return
-        for system in [one for one in self.systems if not has_no_encoder(one)]:
+        for system in [system for system in self.systems if not has_no_encoder(system)]:
             try:
                 precision_guard.check(self.context, system, tasks)
             except SystemFailed as failure:
@@ -90,17 +92,19 @@ class Evaluation:
 
     def rows(self, name: str) -> Iterator[Record]:
         """All rows of one benchmark, with a row for each missing system that gives the reason."""
-        measurement = BenchmarkRun(REGISTRY.get(name), self.context)
-        yield from measurement.rows(self.systems)
+        run = BenchmarkRun(REGISTRY.get(name), self.context)
+        yield from run.rows(self.systems)
         for title, reason in self.missing.items():
-            yield measurement.not_run(title, str(reason), isinstance(reason, SystemFailed))
-        yield from measurement.lacking()
+            yield run.not_run(title, str(reason), isinstance(reason, SystemFailed))
+        yield from run.without_network()
 
     def seen_in_training(self) -> dict[str, str]:
         """Notes, by title, on systems whose checkpoint was trained on test images of this data set."""
-        known = {one.title: one.trained_on for one in self.systems if one.trained_on is not None}
-        said = {title: of.remark(self.context.dataset, "test") for title, of in known.items()}
-        return {title: text for title, text in said.items() if text}
+        remarks: dict[str, str] = {}
+        for system in self.systems:
+            if system.trained_on is not None:
+                remarks[system.title] = system.trained_on.remark(self.context.dataset, "test")
+        return {title: remark for title, remark in remarks.items() if remark}
 
 
 def prepare(options: Options, store: Store) -> Evaluation:
@@ -139,7 +143,7 @@ def _first_images(context: Context, system: System, count: int) -> Tensor:
 
 
 class BenchmarkRun:
-    """One benchmark of a run."""
+    """One benchmark of a run: an obstacle or a failure is a row with the reason."""
 
     def __init__(self, benchmark: Benchmark, context: Context):
         self.benchmark = benchmark
@@ -161,87 +165,100 @@ class BenchmarkRun:
             for row in self._guarded(system.title, self._of(system)):
                 measured.append(row)
                 yield row
-        scale = self._checked(self._scales(measured))
-        yield from self._guarded("references", (replace(row, reference=True) for row in scale))
+        references = (replace(row, reference=True) for row in self._references(measured))
+        yield from self._guarded("references", references)
 
     def not_run(self, system: str, reason: str, failed: bool = False) -> Record:
         """The row of what could not run, or `failed` where it should have: no value, and why."""
         names = self.benchmark.name, self.benchmark.table, system
+        nothing = Estimate(None, why=reason)
         try:
             metric = self.benchmark.headline(self.context)
-            row = self.context.record(*names, metric, Estimate(None, why=reason), split="")
+            row = self.context.record(*names, metric, nothing, split="")
         except Exception:  # a plug-in that cannot say which metric stands for it
             if self.benchmark.is_ours:
                 raise
-            nothing, dataset = Estimate(None, why=reason), self.context.dataset.name
+            dataset = self.context.dataset.name
             row = Record(*names, dataset, "", "", None, "", nothing, note=reason)
         return replace(row, failed=True) if failed else row
 
-    def lacking(self) -> Iterator[Record]:
+    def without_network(self) -> Iterator[Record]:
         """A row for each number of the table of the suite whose network has no weights here: how to get them."""
         sources = {spec.name: spec.source for spec in self.benchmark.tables}
-        wanted = self.context.options.suite.get("content", {}).get("table", ())
-        ours = {m: sources[t["name"]] for t in wanted if t["name"] in sources for m in t["metrics"]}
-        for metric, table in ours.items():
+        tables: dict[str, str] = {}  # by metric
+        for table in self.context.options.suite.get("content", {}).get("table", ()):
+            if table["name"] in sources:
+                tables |= dict.fromkeys(table["metrics"], sources[table["name"]])
+        for metric, source in tables.items():
             if reason := self.context.networks.lacking(METRICS[metric].network):
-                where = self.benchmark.name, table, "all systems", metric
+                where = self.benchmark.name, source, "all systems", metric
                 row = self.context.record(*where, Estimate(None, why=reason), split="")
                 yield replace(row, reference=True)
 
     def _of(self, system: System) -> Iterator[Record]:
-        """A system's rows, with what was clamped in the images behind them, whether it was trained
-        on these, and whether it is random.
-        """
-        context, overshoot, said = self.context, self.context.store.overshoot, ""
+        """A system's rows, with notes on whether it was trained on their images, and whether it is random."""
+        context, trial = self.context, ""
         if isinstance(system, Checked):
-            system.overshoot = overshoot
-            said = system.try_on(partial(_first_images, context, system))
-        measured = self.benchmark.run(context.for_system(system), system)
-        found = self._checked(self._measured(measured))
-        known = system.trained_on
-        seen_of = {} if known is None else {s: known.remark(context.dataset, s) for s in SPLITS}
-        for row in found:
+            system.overshoot = context.store.overshoot
+            trial = system.try_on(partial(_first_images, context, system))
+        data, seen = context.dataset, system.trained_on
+        remarks = {} if seen is None else {split: seen.remark(data, split) for split in SPLITS}
+        for row in self._rows(self.benchmark.run(context.for_system(system), system)):
             row = replace(row, reference=row.reference or system.reference)
             if row.value is not None:
-                row = with_note(with_note(row, seen_of.get(row.split, "")), said)
+                row = with_note(with_note(row, remarks.get(row.split, "")), trial)
             yield row
 
-    def _scales(self, measured: Sequence[Record]) -> Iterator[Record]:
+    def _references(self, measured: Sequence[Record]) -> Iterator[Record]:
         """The reference rows: the benchmark's own, and those that depend on what was measured."""
         if self.benchmark.references is not None:
-            yield from self._measured(self.benchmark.references(self.context))
+            yield from self._rows(self.benchmark.references(self.context))
         if self.benchmark.beside is not None:
-            yield from self._measured(self.benchmark.beside(self.context, measured))
+            yield from self._rows(self.benchmark.beside(self.context, measured))
 
-    def _measured(self, found: Iterator[Record | Measurement]) -> Iterator[Record]:
-        """The rows of measurements, each with a note on the images behind it; rows of a plug-in that
-        computes them itself have one on all images so far.
+    def _rows(self, measurements: Iterator[Record | Measurement]) -> Iterator[Record]:
+        """The rows of measurements, each with a note on values outside [-1, 1] in the images behind it;
+        rows of a plug-in that computes them itself have one on all images so far.
         """
-        store = self.context.store
-        store.overshoot.counts.clear()
-        for one in found:
-            if not isinstance(one, Measurement):
-                yield self._noted(one, store.overshoot.note())
-                continue
-            store.overshoot.counts.clear()
-            arrays = one.arrays(store)
-            said = store.overshoot.note()
-            yield from (self._noted(row, said) for row in one.reduce(*arrays))
+        overshoot = self.context.store.overshoot  # counts what the systems make and the store reads
+        overshoot.counts.clear()
+        for measurement in measurements:
+            if isinstance(measurement, Measurement):
+                overshoot.counts.clear()
+                arrays = measurement.arrays(self.context.store)
+                note = overshoot.note()
+                rows = measurement.reduce(*arrays)
+            else:
+                rows, note = [measurement], overshoot.note()
+            for row in rows:
+                self._check(row)
+                is_of_images = self.benchmark.of_images and row.value is not None
+                yield with_note(row, note) if is_of_images else row
 
-    def _noted(self, row: Record, said: str) -> Record:
-        of_images = self.benchmark.of_images and isinstance(row, Record) and row.value is not None
-        return with_note(row, said) if of_images else row
+    def _check(self, row: Record) -> None:
+        """Raise an error if a row of a plug-in is none of its own, or the second one for its number: it
+        would spoil all tables.
+        """
+        if self.benchmark.is_ours:
+            return
+        if not isinstance(row, Record):
+            raise TypeError(f"yielded {type(row).__name__}, not a Record")
+        if row.benchmark != self.benchmark.name or not is_table(row.table):
+            raise ValueError(f"yielded a row of {row.benchmark!r} for {row.table!r}")
+        if (key := record_key(row)) in self.keys:
+            raise ValueError(f"yielded two rows for one number ({row.metric})")
+        self.keys.add(key)
 
-    def _guarded(self, title: str, found: Iterator[Record]) -> Iterator[Record]:
+    def _guarded(self, title: str, rows: Iterator[Record]) -> Iterator[Record]:
         """The rows, and where they end early one that says why: a system failed, or the benchmark
         of a plug-in did.
 
         Errors that are the user's, and those of our own benchmarks, go through.
         """
-        measured: set[str] = set()
+        keys: set[str] = set()
         try:
-            for row in found:
-                measured.add(record_key(row))
+            for row in rows:
+                keys.add(record_key(row))
                 yield row
             return
         except NotAvailable as obstacle:
@@ -258,21 +275,4 @@ class BenchmarkRun:
                 raise UserError(reason) from error
             last = self.not_run(title, reason, failed=True)
         # under a setting of its own if its cell has a number already
-        yield replace(last, setting="the rest") if record_key(last) in measured else last
-
-    def _checked(self, found: Iterator[Record]) -> Iterator[Record]:
-        """The rows, if those of a plug-in are rows of its own and none twice; else they would spoil
-        all tables.
-        """
-        if self.benchmark.is_ours:
-            yield from found
-            return
-        for record in found:
-            if not isinstance(record, Record):
-                raise TypeError(f"yielded {type(record).__name__}, not a Record")
-            if record.benchmark != self.benchmark.name or not is_table(record.table):
-                raise ValueError(f"yielded a row of {record.benchmark!r} for {record.table!r}")
-            if (key := record_key(record)) in self.keys:
-                raise ValueError(f"yielded two rows for one number ({record.metric})")
-            self.keys.add(key)
-            yield record
+        yield replace(last, setting="the rest") if record_key(last) in keys else last

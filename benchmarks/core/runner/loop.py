@@ -1,9 +1,9 @@
-"""The main loop of a run, for the command and for Python, and the callbacks that it tells how far it is."""
+"""The main loop of a run, for the command and for Python, and the callbacks that learn of its progress."""
 
 from collections.abc import Generator, Sequence
 
 from benchmarks.core.runner.evaluation import Evaluation
-from benchmarks.core.runner.run_folder import RunFolder
+from benchmarks.core.runner.run_folder import Recorder
 from reports.records.record import Record
 
 
@@ -19,29 +19,25 @@ class Callback:
     def row(self, row: Record) -> None:
         """A row was measured."""
 
-    def ends(self, benchmark: str, seconds: float | None) -> None:
-        """A benchmark ended; `seconds` is how long it took, None if that is not known."""
+    def ends(self, benchmark: str, seconds: float) -> None:
+        """A benchmark ended, which took `seconds`."""
 
 
 def measure(
-    evaluation: Evaluation, tasks: Sequence[str], out: RunFolder | None, callback: Callback | None
+    evaluation: Evaluation, tasks: Sequence[str], recorder: Recorder, callback: Callback
 ) -> Generator[Record, None, None]:
-    """Yield every row of these benchmarks. Rows are written to `out`, and `callback` is told of each
-    step.
+    """Measure these benchmarks, and yield each record when `recorder` has added it to the run.
+    `callback` is called at each step.
     """
-    callback = callback or Callback()
     evaluation.fit()
     evaluation.guard(tasks, callback.note)
     try:
         for name in tasks:
             callback.begins(name)
-            rows = evaluation.rows(name)
-            for row in rows if out is None else out.take(name, rows):
-                callback.row(row)
-                yield row
-            callback.ends(name, out.seconds[name] if out else None)
+            for record in recorder.take(name, evaluation.rows(name)):
+                callback.row(record)
+                yield record
+            callback.ends(name, recorder.seconds[name])
     finally:  # also of an interrupted run
-        if out is not None:
-            out.summarise()
-    if out is not None:
-        out.finish()
+        recorder.summarise()
+    recorder.finish()

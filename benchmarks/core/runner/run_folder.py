@@ -10,34 +10,33 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Any
 
+from benchmarks.core import suites
 from benchmarks.core.context import Context
+from benchmarks.core.registry import specs
 from benchmarks.core.runner import provenance
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
-from benchmarks.core.runner.results import Results, write_samples
+from benchmarks.core.runner.setup import comparison, heading
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems.protocol.base import has_no_encoder
 from diffae.data.dataset import SPLITS
 from diffae.system import distributed
 from diffae.system.errors import UserError
-from diffae.system.files import foreign, hash_of, lock_folder, read_json, writing
-from diffae.system.whole import sweep, write_whole
+from diffae.system.files import foreign, hash_of, lock_folder, writing
+from diffae.system.whole import sweep
 from reports import page
-from reports.records.influences import write_influences
 from reports.records.reading import few, part_of
-from reports.records.record import Record, RecordFile, write_records
-from reports.records.run_folder import SCHEMA, check_schema, described, read_run
+from reports.records.record import Record
+from reports.records.run_folder import FILES, FOLDERS, PAGE, RUN, TABLES, Run, read_notes, read_run
 from reports.records.settings import settings_of
 from reports.tables.build import merge, write_tables
 
-RECORDS, TIMES, INFLUENCES, RUN = "records.csv", "times.csv", "influences.npz", "run.json"
-SAMPLES, PAGE = "samples.csv", "report.html"
 MACHINE = ("device_name", "torch", "threads")  # what the protocol of a time says of it
-TABLES, PICTURES, IMAGES = "tables", "pictures", "images"
 RUNS = Path("runs")  # where folders are that nobody chose
 ANOTHER_OUT = "or choose another --out"
 MOST_PARTS = 6  # of a setting, that a line names
@@ -119,107 +118,109 @@ def claim(out: Path, ours: Settings) -> IO[str]:
         out.mkdir(parents=True, exist_ok=True)
         lock = lock_folder(out, "running")
         _refuse_another(out, ours)  # which a process that has ended meanwhile may have left
-        known = os.path.lexists(out / RUN)
-        for folder in (out, out / TABLES, out / PICTURES) if known else ():
-            sweep(folder.glob("*.partial"))
+        if os.path.lexists(out / RUN):
+            for folder in (out, *(out / name for name in FOLDERS)):
+                sweep(folder.glob("*.partial"))
     return lock
 
 
 def _refuse_another(out: Path, ours: Settings) -> None:
     is_foreign = foreign(out)  # before the run's own file is looked for, which may be written now
     if os.path.lexists(out / RUN):
-        if names := differences(ours, _note(out / RUN)["settings"]):
+        if names := differences(ours, part_of(_notes_of(out), "settings")):
             differ = f"its {', '.join(names)} differ"
             raise UserError(f"--out {out}: holds a different run ({differ}); choose another folder")
     elif is_foreign:
         raise UserError(f"--out {out}: exists and is not a run folder; choose another")
-    for name in (RECORDS, TIMES, INFLUENCES, SAMPLES):
+    for name in FILES:
         if (out / name).exists() and not (out / name).is_file():
             raise UserError(f"{out / name}: not a file; move it away {ANOTHER_OUT}")
-    for name in (TABLES, PICTURES, IMAGES):
+    for name in FOLDERS:
         if os.path.lexists(out / name) and not (out / name).is_dir():
             raise UserError(f"{out / name}: not a folder; move it away {ANOTHER_OUT}")
 
 
-def _note(path: Path) -> dict[str, Any]:
-    """The content of a run.json of ours."""
+def _notes_of(out: Path) -> dict[str, Any]:
+    """The content of the run.json of our run in this folder."""
     try:
-        content = read_json(path)
-        check_schema(path, content)
+        return read_notes(out / RUN)
     except UserError as reason:
         raise UserError(f"{reason}; choose another --out (work is kept in the store)") from None
-    return content | {"settings": part_of(content, "settings")}
 
 
 # ----------------------------------------------------------------------------------------------
 # What is kept in it
 
 
-def folders(out: Path, options: Options) -> tuple[Path, Path | None]:
-    """Where a run keeps pictures, and single reconstructions if it is asked to."""
-    return out / PICTURES, out / IMAGES if options.save_images else None
+def new_run(folder: Path | None, evaluation: Evaluation, ours: Settings) -> Run:
+    """A run of these settings, without numbers; `folder` is None if it is not to be written."""
+    tables = specs(ours["benchmarks"])
+    tables = suites.tables(tables, ours["suite"]) if "suite" in ours else tables
+    notes = {
+        "titles": {system.name: system.title for system in evaluation.systems},
+        "comparison": comparison(evaluation.context, evaluation.systems),
+    }
+    folder = folder or Path("these results")
+    return Run(folder, settings=ours, table_specs=tables, notes=notes)
 
 
-class RunFolder:
-    """The files of a run, which can be used at any time: rows are added as they come, the rest is
-    rewritten whole.
+@contextmanager
+def recording(
+    run: Run, evaluation: Evaluation, options: Options, in_memory: bool = False
+) -> Iterator["Recorder"]:
+    """Within the block the run can be measured, and its folder is its own unless it is `in_memory`."""
+    writes = distributed.is_main() and not in_memory
+    with claim(run.folder, run.settings) if writes else nullcontext():
+        distributed.barrier()
+        evaluation.context.store.sweep()
+        if not in_memory:
+            evaluation.keep_pictures(run.folder, options.save_images)
+            # when commands have worked on this run so far, each from `started` to `until`: a run that
+            # is killed is resumed, and a finished one is read from the store
+            is_resumed = (run.folder / RUN).exists() and not options.fresh
+            before = _notes_of(run.folder).get("invocations", []) if is_resumed else []
+            run.notes |= _about(evaluation, options) | {"invocations": [*before, {}]}
+        yield Recorder(run, evaluation, writes)
+
+
+class Recorder:
+    """Adds records to a run as they come, and writes its folder if it `writes`.
+
+    The files can be used at any time: each is rewritten whole.
     """
 
-    def __init__(self, out: Path, evaluation: Evaluation, ours: Settings, options: Options):
-        self.out, self.evaluation = out, evaluation
-        self.results = Results(evaluation, ours)
-        self.seconds: dict[str, float] = {}
-        # When commands have worked on this run so far, each from `started` to `until`: a run that is
-        # killed is resumed, and a finished one is read from the store.
-        resumed = (out / RUN).exists() and not options.fresh
-        self._before = _note(out / RUN).get("invocations", []) if resumed else []
-        self._records = RecordFile(out / RECORDS)
+    def __init__(self, run: Run, evaluation: Evaluation, writes: bool):
+        self.run, self.evaluation, self.writes = run, evaluation, writes
+        self.seconds: dict[str, float] = {}  # that each benchmark took
         self._summarised, self._has_new = time.monotonic(), False  # of what `_write_summary` writes
         self._unread = False  # whether no tables could be made of the folder
-        context, systems = evaluation.context, evaluation.systems
-        self._about = {
-            "schema": SCHEMA,
-            "settings": ours,
-            "models": {system.name: dict(system.describe()) for system in systems},
-            "titles": {system.name: system.title for system in systems},
-            "hub": {system.name: system.origin for system in systems if system.origin},
-            "comparison": self.results.comparison,
-            "images": {split: len(context.dataset.indices(split)) for split in SPLITS},
-            "seen_in_training": evaluation.seen_in_training(),
-            "precision": context.precision,
-            "started": provenance.now(),
-            **provenance.describe(options.arguments, context.device, context.batch_size),
-        }
-        self._write_run()
+        self._write({"seconds": self.seconds, "complete": False})
 
-    def take(self, name: str, new: Iterator[Record]) -> Iterator[Record]:
-        """Pass a benchmark's rows on as they come; add them to records.csv every few seconds and at
-        the end. Then make the tables, unless they were made a few seconds ago.
+    def take(self, name: str, records: Iterator[Record]) -> Iterator[Record]:
+        """Pass a benchmark's records on as they come; write records.csv every few seconds and at the
+        end. Then make the tables, unless they were made a few seconds ago.
         """
         start = written = time.monotonic()
         try:
-            for row in new:
-                self.results.add(row)
+            for record in records:
+                self.run.add(record)
                 self._has_new = True
-                if not row.of_machine:
-                    self._records.add(row)
                 if time.monotonic() - written > BETWEEN_WRITES:
-                    self._flush()
-                    self._write_run()
+                    self._write({})
                     written = time.monotonic()
-                yield row
+                yield record
             self.seconds[name] = round(time.monotonic() - start, 1)
         finally:  # also what an interrupted benchmark has measured
-            self._flush()
-            self._write_run()
+            self._write({})
         self._has_new = True
         if time.monotonic() - self._summarised > BETWEEN_SUMMARIES:
             self.summarise()
 
     def summarise(self) -> None:
-        """Write the tables and what else is made of all rows, if there are new ones."""
-        if self._has_new and distributed.is_main():
-            self._write_summary()
+        """Write the tables and what else is made of all records, if there are new ones."""
+        if self._has_new and self.writes:
+            with writing(self.run.folder, ANOTHER_OUT):
+                self._write_summary()
         self._summarised, self._has_new = time.monotonic(), False
 
     def finish(self) -> None:
@@ -229,57 +230,61 @@ class RunFolder:
         Raises UserError where no page can be made of the folder; its numbers are on the disk by
         then.
         """
+        run = self.run
         fitted = {system.name: system.fingerprint for system in self.evaluation.systems}
         failed = [
             {"benchmark": row.benchmark, "system": row.system, "reason": row.note}
             | ({} if row.failed else {"obstacle": True})
-            for row in self.results.failures
+            for row in run.failures
         ]
         ending = {"weights": fitted, "failed": failed, "ended": provenance.now(), "complete": True}
-        self._write_run(ending)
-        if distributed.is_main():
+        self._write(ending)
+        if self.writes:
             try:
-                with writing(self.out / PAGE, ANOTHER_OUT):
-                    page.write(self.out / PAGE, [self.out])
+                with writing(run.folder / PAGE, ANOTHER_OUT):
+                    page.write(run.folder / PAGE, [run.folder])
             except UserError as reason:
                 missing = f"{PAGE} and {TABLES}/" if self._unread else PAGE
-                raise UserError(f"{self.out}: complete except for {missing}: {reason}") from None
+                raise UserError(f"{run.folder}: complete except for {missing}: {reason}") from None
 
-    def _flush(self) -> None:
-        if distributed.is_main():
-            with writing(self.out, ANOTHER_OUT):
-                self._records.flush()
+    def _write(self, changes: dict[str, Any]) -> None:
+        """Write records.csv, and run.json with these changes: it says that the run is not complete
+        until it has ended.
+        """
+        notes = self.run.notes
+        notes |= changes
+        if self.writes:
+            notes["invocations"][-1] = {"started": notes["started"], "until": provenance.now()}
+            with writing(self.run.folder, ANOTHER_OUT):
+                self.run.write()
 
     def _write_summary(self) -> None:
         """Write influences.npz, samples.csv, times.csv and the tables."""
-        results = self.results
-        with writing(self.out, ANOTHER_OUT):
-            write_influences(self.out / INFLUENCES, (*results.rows, *results.times))
-            write_samples(self.out / SAMPLES, results.rows, results.dataset)
-            if results.times:
-                write_records(self.out / TIMES, results.times)
-            try:
-                found = merge([read_run(self.out, finished=False)])
-            except UserError:  # too large, or without rows: `finish` says so if it stays so
-                self._unread = True
-                return
-            self._unread = False
-            write_tables(found.tables_of(found.rows), self.out / TABLES, *results.heading)
-            if results.times:
-                machine = {name: str(results.times[0].measured_by[name]) for name in MACHINE}
-                times = found.tables_of(found.times)[1:]  # the first is the overview
-                write_tables(times, self.out / TABLES, results.heading[0], machine)
+        run, context = self.run, self.evaluation.context
+        run.write_details(context.dataset.name_of)
+        try:
+            merged = merge([read_run(run.folder, finished=False)])
+        except UserError:  # too large, or without rows: `finish` says so if it stays so
+            self._unread = True
+            return
+        self._unread = False
+        title, facts = heading(context)
+        write_tables(merged.tables_of(merged.rows), run.folder / TABLES, title, facts)
+        if run.times:
+            machine = {name: str(run.times[0].measured_by[name]) for name in MACHINE}
+            times = merged.tables_of(merged.times)[1:]  # the first is the overview
+            write_tables(times, run.folder / TABLES, title, machine)
 
-    def _write_run(self, ending: dict[str, Any] | None = None) -> None:
-        """Write run.json: until the run has ended it says that it is not complete."""
-        results = self.results
-        ours = {"started": self._about["started"], "until": provenance.now()}
-        content = self._about | {"seconds": self.seconds, "protocols": results.protocols}
-        content |= {"invocations": [*self._before, ours]}
-        measured = (row.metric for row in (*results.rows, *results.times))
-        content |= described(measured, results.given_specs)
-        content |= ending or {"complete": False}
-        text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-        if distributed.is_main():
-            with writing(self.out, ANOTHER_OUT):
-                write_whole(self.out / RUN, text.encode())
+
+def _about(evaluation: Evaluation, options: Options) -> dict[str, Any]:
+    """The entries of run.json on the systems, the images, the code and the machine."""
+    context, systems = evaluation.context, evaluation.systems
+    return {
+        "models": {system.name: dict(system.describe()) for system in systems},
+        "hub": {system.name: system.origin for system in systems if system.origin},
+        "images": {split: len(context.dataset.indices(split)) for split in SPLITS},
+        "seen_in_training": evaluation.seen_in_training(),
+        "precision": context.precision,
+        "started": provenance.now(),
+        **provenance.describe(options.arguments, context.device, context.batch_size),
+    }

@@ -104,6 +104,12 @@ def comparison(context: Context, loaded: Sequence[System]) -> dict[str, Any]:
     return {"size": size, "decided_by": decided_by, "resized": resized, "text": text}
 
 
+def heading(context: Context) -> tuple[str, dict[str, str]]:
+    """The heading of the tables of a run, and the facts for the line below them."""
+    facts = {"data": context.dataset.name, "profile": context.profile.title}
+    return "{data}, profile {profile}".format(**facts), facts | {"seed": str(context.seed)}
+
+
 def _refuse_enlarging(data: str, native: int, largest: int, sizes: Mapping[int, str]) -> None:
     """Raise UserError for images of `native` px where a system, or --size, takes `largest` px."""
     if native < largest:

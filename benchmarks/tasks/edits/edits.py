@@ -253,7 +253,7 @@ def _measured(
 ) -> Iterator[Record]:
     """The numbers of each edit, and of each direction their means, which are of the cell `means`."""
     by_direction = defaultdict[str, list[EditedPairs]](list)
-    by_strength = defaultdict[tuple[str, float], list[EditedPairs]](list)
+    by_strength = defaultdict[tuple[str, str], list[EditedPairs]](list)
     for edit, sums in zip(edited, arrays, strict=True):
         pairs = edit.change.edited_pairs(sums, edit.strength)
         estimates = estimate_edit(pairs)
@@ -266,13 +266,13 @@ def _measured(
             by_direction[NO_EDIT].append(unedited)
         for strength, tried in edit.tried.items():
             undefined = replace(tried, silenced=estimates["dose"].why)
-            by_strength[edit.direction, strength].append(undefined)
+            by_strength[edit.direction, f"strength {strength:g}"].append(undefined)
     for direction, of_edits in by_direction.items():
         at = means.but(setting=direction, split=ground.images.split)
         yield from _numbers(at, ground.face, direction, estimate_mean_edit(of_edits))
     for (direction, strength), of_edits in by_strength.items():
         of_plane = estimate_mean_edit(of_edits)
-        setting = f"{direction}, strength {strength:g}"
+        setting = f"{direction}, {strength}"
         at = means.but(setting=setting, table=BY_STRENGTH, split="valid")
         shown = {metric: of_plane[metric] for metric in PLANE}
         yield from _numbers(at, ground.face, direction, shown)

@@ -77,12 +77,12 @@ def test_all_commands_that_worked_on_a_run_count_for_how_long_it_took(
     """Killed after eight minutes, then finished from the store in 16 s; measured afresh in 30 s,
     that alone counts.
     """
-    out, kept = tmp_path / "run", run_folder.RunFolder.finish
+    out, kept = tmp_path / "run", run_folder.Recorder.finish
 
     def command(start, end, *more, finish=kept):
         times = iter([start])
         monkeypatch.setattr(provenance, "now", lambda: f"2026-01-02T{next(times, end)}+00:00")
-        monkeypatch.setattr(run_folder.RunFolder, "finish", finish)
+        monkeypatch.setattr(run_folder.Recorder, "finish", finish)
         try:
             run.main([*arguments, *more])
         except Terminated:
@@ -111,14 +111,14 @@ def test_a_page_that_cannot_be_written_loses_no_number(arguments, tmp_path):
 def test_a_run_that_did_not_end_is_not_complete(arguments, tmp_path, monkeypatch):
     run.main(arguments)
     records = (tmp_path / "run" / "records.csv").read_bytes()
-    take = run_folder.RunFolder.take
+    take = run_folder.Recorder.take
 
     def killed(self, name, new):
         yield from take(self, name, new)
         raise Terminated
 
     with monkeypatch.context() as patch, pytest.raises(Terminated):
-        patch.setattr(run_folder.RunFolder, "take", killed)
+        patch.setattr(run_folder.Recorder, "take", killed)
         run.main(arguments)
     said = note(tmp_path / "run")
     assert said["complete"] is False and "ended" not in said and said["protocols"]

@@ -8,7 +8,7 @@ from PIL import Image
 from benchmarks import evaluate
 from benchmarks.core.context import make_record
 from benchmarks.core.images import select
-from benchmarks.core.runner.results import frame_of
+from reports.records.run_folder import samples_of
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 
@@ -70,7 +70,7 @@ def test_solvers_with_equal_steps_are_apart(run):
         )
         for solver, score in (("ddim", 1.0), ("fast", 2.0))
     ]
-    found = frame_of(rows, results.dataset)
+    found = samples_of(rows, results.dataset.name_of)
     assert found.groupby("solver").mse.mean().to_dict() == {"ddim": 1.0, "fast": 2.0}
     assert len(found) == 2 * len(selection)
 
@@ -81,5 +81,6 @@ def test_hits_are_numbers(run):
     selection = select(results.dataset, "test", 4, 0)
     hits = np.arange(len(selection)) % 2 == 0
     where = (results.dataset, "probes", "section5.3_probe", "DiffAE", "top1")
-    found = frame_of([make_record(*where, selection.units.mean(hits))], results.dataset)
+    record = make_record(*where, selection.units.mean(hits))
+    found = samples_of([record], results.dataset.name_of)
     assert list(found.top1) == [float(hit) for hit in hits] and found.top1.dtype == float

@@ -1,13 +1,14 @@
 """Table 4 with images of known colours: comparisons, their uncertainty, and the rows."""
 
 from dataclasses import replace
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from colours import SIZE, Painter, colours_of, context_of, dataset, features, frechet, kernel
 
+from benchmarks.core.registry import specs
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.runner.results import Results
 from benchmarks.metrics.sets.groups import OVERLAP, shown_in
@@ -15,6 +16,7 @@ from benchmarks.metrics.sets.jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.sets.kernel import cmmd
 from benchmarks.metrics.sets.manifold import overlaps
 from benchmarks.tasks.unconditional import BENCHMARK
+from reports.records.run_folder import Run
 
 COUNT, SAMPLES, REFERENCE = 140, 40, 50  # 84 to train on, 42 to test on
 
@@ -284,9 +286,9 @@ def test_the_headline_in_memory_is_by_five_samples_for_each_of_three_dimensions(
     context, count, leads
 ):
     context.profile = context.profile.changed_by({"samples.count": count})
-    evaluation = SimpleNamespace(context=context, systems=[Painter()])
-    found = Results(
-        evaluation, {"benchmarks": ["unconditional"]}, rows(BENCHMARK, context, [Painter()])
-    )
+    run = Run(Path("run"), table_specs=specs(["unconditional"]))
+    for record in rows(BENCHMARK, context, [Painter()]):
+        run.add(record)
+    found = Results(run, context)
     assert {row.metric for row in found.tables["overview"].records} == {leads}
     assert f"{leads} ↓" in found.summary() and "real images (test)" in found.summary()
