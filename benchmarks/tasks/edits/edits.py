@@ -270,9 +270,9 @@ def _measured(
     for direction, of_edits in by_direction.items():
         at = means.but(setting=direction, split=ground.images.split)
         yield from _numbers(at, ground.face, direction, estimate_mean_edit(of_edits))
-    for (direction, strength), of_edits in by_strength.items():
+    for (direction, label), of_edits in by_strength.items():
         of_plane = estimate_mean_edit(of_edits)
-        setting = f"{direction}, {strength}"
+        setting = f"{direction}, {label}"
         at = means.but(setting=setting, table=BY_STRENGTH, split="valid")
         shown = {metric: of_plane[metric] for metric in PLANE}
         yield from _numbers(at, ground.face, direction, shown)

@@ -165,11 +165,11 @@ def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, 
         share = first / bar.total
         left = 30 * (1 / share - 1)
         bar.begins("memorisation")
-        bar.ends("memorisation", None)
+        bar.ends("memorisation", 1.2)
     said = capsys.readouterr().err.splitlines()
     assert said == [
         f"denoising: 30 s; {100 * share:.0f} % done, about {duration(left)} left",
-        "memorisation: done",
+        "memorisation: 1 s",
     ]
 
 
