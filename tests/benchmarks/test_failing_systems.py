@@ -79,7 +79,7 @@ def test_a_bad_model_is_a_row_with_the_reason(beside, title):
 
 def test_the_others_have_the_numbers_that_they_have_alone(beside, patches):
     alone = evaluate({"good": Blocks()}, TASK, patches, "smoke", **FEW)
-    assert not alone.failures and alone.measured
+    assert not alone.failures and alone.run.has_measured
     numbers = [row for row in alone.rows if row.value is not None]
     assert numbers == [row for row in beside.rows if row.value is not None] != []
 
@@ -139,17 +139,17 @@ REASON = "patches0 has no attributes"
 def test_the_reason_why_nothing_was_measured_is_among_the_failures(patches):
     nothing = evaluate(Blocks(), "probes", patches, "smoke")
     (row,) = nothing.failures
-    assert (row.note, row.failed, nothing.measured) == (REASON, False, False)
+    assert (row.note, row.failed, nothing.run.has_measured) == (REASON, False, False)
     some = evaluate(Blocks(), ["probes", TASK], patches, "smoke", **FEW)
-    assert some.measured and not some.failures
+    assert some.run.has_measured and not some.failures
     assert REASON in [row.note for row in some.rows]
 
 
 def test_a_reference_counts_only_where_it_is_a_system_of_the_run(patches):
     found = evaluate("pixels-pca", TASK, patches, "smoke", **FEW)
-    assert found.measured and {row.reference for row in found.rows} == {True}
+    assert found.run.has_measured and {row.reference for row in found.rows} == {True}
     found._systems = []  # then its rows are like those of chance
-    assert not found.measured
+    assert not found.run.has_measured
 
 
 def test_the_command_says_why_nothing_was_measured_and_ends_with_status_2(patches, tmp_path):
