@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.metrics.codes.data import Codes, Kind
 from benchmarks.metrics.group import Group, Needs
-from reports.records.estimate import Error, Estimate, Influence
+from reports.records.estimate import Error, Estimate, Influence, Scores
 
 FEWEST = 50  # rows
 REPRESENTATION = "representation"  # the table of metrics that do not depend on the axes of a code
@@ -96,8 +96,15 @@ def estimates_of_json(text: str) -> dict[str, Estimate]:
     """The estimates that `json_of_estimates` made a text of."""
     estimates = {}
     for name, fields in json.loads(text).items():
-        sources, error, notes = (fields.pop(key) for key in ("influences", "error", "notes"))
-        influences = tuple(Influence(s["units"], np.array(s["values"])) for s in sources)
-        given = Error(**error) if error else None
-        estimates[name] = Estimate(influences=influences, error=given, notes=tuple(notes), **fields)
+        influences = (Influence(x["units"], np.array(x["values"])) for x in fields["influences"])
+        error, scores = fields["error"], fields["scores"]
+        estimates[name] = Estimate(
+            fields["value"],
+            tuple(influences),
+            Error(**error) if error else None,
+            fields["n"],
+            Scores(np.array(scores["images"]), np.array(scores["values"])) if scores else None,
+            fields["why"],
+            tuple(fields["notes"]),
+        )
     return estimates

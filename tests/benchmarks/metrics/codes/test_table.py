@@ -22,7 +22,7 @@ from benchmarks.metrics.codes.data import (
 )
 from benchmarks.metrics.codes.number import estimates_of_json, json_of_estimates, single
 from diffae.system.errors import UserError
-from reports.records.estimate import Error, Estimate, Influence
+from reports.records.estimate import Error, Estimate, Influence, Scores
 
 PLAIN = schema.named("plain")
 SLOW = {"dci_d", "dci_c", "dci_i", "factor_vae", "beta_vae"}
@@ -159,11 +159,15 @@ def test_a_dimension_that_is_constant_on_the_fitted_rows_is_dropped():
         Estimate(0.1 + 0.2, n=7, why="no error: too few persons", notes=("a", "b")),
         Estimate(1 / 3, error=Error(2 / 7, math.inf), n=9),
         Estimate(1 / 3, (Influence("images:x", np.array([1 / 3, 1e-300])), Influence("draws:y", np.arange(3) / 7)), n=2),
+        Estimate(1 / 3, n=2, scores=Scores(np.arange(2), np.array([1 / 3, 1e-300]))),
     ],
 )  # fmt: skip
 def test_an_estimate_is_the_same_after_it_was_kept_as_text(estimate):
     (read,) = estimates_of_json(json_of_estimates({"x": estimate})).values()
-    assert read == estimate
+    assert read == estimate and (read.scores is None) == (estimate.scores is None)
+    if estimate.scores is not None:
+        assert read.scores.images.tolist() == [0, 1]
+        assert read.scores.values.tobytes() == estimate.scores.values.tobytes()
     for ours, theirs in zip(read.influences, estimate.influences, strict=True):
         assert ours.units == theirs.units and ours.values.tobytes() == theirs.values.tobytes()
 
