@@ -56,8 +56,7 @@ PAIRS = (*metrics_of("pairs of images"), *NAMES)
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments, intermixed=True)
-    for message in _misplaced_flags(args):
-        raise UserError(message)
+    _refuse_first(_misplaced_flags(args))
     if args.explain:
         _explain(args)
     elif args.which:
@@ -70,8 +69,7 @@ def _measure(args: Namespace) -> None:
     """`METRIC A B`: print the lines of each metric, then raise UserError for those that have none."""
     metrics = list(dict.fromkeys(args.metric.split(",")))
     request = Request(args.a, args.b, **given(args, Request))
-    for message in _refusals(metrics, request):
-        raise UserError(message)
+    _refuse_first(_refusals(metrics, request))
     refuse_outputs([OutputPath("--save", request.save, is_statistics)], (request.a, request.b))
     with full_precision():
         answers = list(_answers(metrics, request))
@@ -114,8 +112,7 @@ def _explain(args: Namespace) -> None:
     refuse_outputs([OutputPath("--out", args.out, Path.is_dir)], (request.a, request.b))
     if args.out is not None:
         made_before(args.out, EXPLAIN)  # anything else is refused before the work
-    for message in _options_of_others(request, of_codes):
-        raise UserError(message)
+    _refuse_first(_options_of_others(request, of_codes))
     keep_freed_memory()
     with full_precision():
         explanation = explain_codes(request) if of_codes else explain_pairs(request)
@@ -130,8 +127,7 @@ def _which(args: Namespace) -> None:
     request = _request_of_folders(args, "--which")
     if request.limit is not None and args.of is None:
         raise UserError("--limit: a sample has other numbers; add --of M, how many images had them")
-    for message in _options_of_others(request, of_codes=False):
-        raise UserError(message)
+    _refuse_first(_options_of_others(request, of_codes=False))
     keep_freed_memory()
     with full_precision():
         print("\n".join(which_pairs(request, args.which, args.of)), flush=True)
@@ -148,6 +144,13 @@ def _request_of_folders(args: Namespace, flag: str) -> Request:
 
 # ----------------------------------------------------------------------------------------------
 # What is refused before anything is measured
+
+
+def _refuse_first(reasons: Iterator[str]) -> None:
+    """Raise UserError with the first reason, if there is one."""
+    reason = next(reasons, None)
+    if reason is not None:
+        raise UserError(reason)
 
 
 def _misplaced_flags(args: Namespace) -> Iterator[str]:
