@@ -39,8 +39,7 @@ class Metric:
     numbers and `paper_digits` those of published ones if they differ; without digits numbers have
     four significant ones. A loss up to `margin` does not count. `network` names the pretrained
     weights that it uses, and `stands_in_for` the metric that it replaces, or stands beside, with
-    another network than the published one; `only_on` the only data set that it is offered for, if there is just one. `between`
-    says that two folders can be compared by it, as two sets of images or as pairs. A metric that
+    another network than the published one; `only_on` the only data set that it is offered for, if there is just one. A metric that
     `depends_on_n` changes with the count of images, as a Frechet distance does: only numbers of one
     n are compared (`comparable_n`). An `unbiased` one is 0 for equal sets but for chance, and may be
     below 0. No number is below `least` or above `most`, where they are known. A number that is
@@ -62,7 +61,6 @@ class Metric:
     network: str = ""
     stands_in_for: str = ""
     only_on: str = ""
-    between: str = ""
     depends_on_n: bool = False
     unbiased: bool = False
     least: float | None = None

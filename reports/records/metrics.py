@@ -15,7 +15,6 @@ from typing import Any
 from reports.records.metric import Margin, Metric
 from reports.records.record import HIGHER, LOWER, NEITHER
 
-SETS, PAIRS = "sets", "pairs"
 Metrics = Mapping[str, Metric]
 
 EFFNET, DLIB = "efficientnet-lite0", "dlib_face"
@@ -26,7 +25,7 @@ def _of_overlap(name: str, rule: str, source: str, most: float | None = 1.0) -> 
     """How two sets overlap in the features of Inception."""
     return Metric(
         HIGHER, "", f"{name} (Inception-v3; {rule})", source, digits=4,
-        margin=Margin(0.0005, "half a unit of the third digit"), network="inception", between=SETS,
+        margin=Margin(0.0005, "half a unit of the third digit"), network="inception",
         depends_on_n=True, least=0.0, most=most,
     )  # fmt: skip
 
@@ -62,48 +61,48 @@ METRICS: dict[str, Metric] = {
         "van den Oord et al. 2017: exp of the entropy of their shares", label="perplexity", digits=1, depends_on_n=True,
         least=0.0),
     "ssim": Metric(HIGHER, "", "SSIM (zero padding, as in the paper)", "Wang et al. 2004; Preechakul et al. 2022",
-        label="SSIM", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), between=PAIRS, least=-1.0, most=1.0,
+        label="SSIM", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), least=-1.0, most=1.0,
         of_images=True),
     "ssim_valid": Metric(HIGHER, "", "SSIM (windows inside the image)", "Wang et al. 2004; piq",
-        label="SSIM (valid)", digits=4, paper_digits=3, margin=Margin(0.0005, "as ssim"), between=PAIRS, least=-1.0,
+        label="SSIM (valid)", digits=4, paper_digits=3, margin=Margin(0.0005, "as ssim"), least=-1.0,
         most=1.0, of_images=True),
     "ms_ssim": Metric(HIGHER, "", "MS-SSIM (5 scales, windows inside the image)", "Wang et al. 2003; piq",
-        label="MS-SSIM", digits=4, margin=Margin(0.0005, "as ssim"), between=PAIRS, least=-1.0, most=1.0, of_images=True),
+        label="MS-SSIM", digits=4, margin=Margin(0.0005, "as ssim"), least=-1.0, most=1.0, of_images=True),
     "mse": Metric(LOWER, "", "Mean squared error in [0, 1]", "Preechakul et al. 2022",
         label="MSE", digits=4, paper_digits=3,
         margin=Margin(0.002, "half a unit of the third digit: the paper prints up to three", is_share=True),
-        between=PAIRS, least=0.0, of_images=True),
+        least=0.0, of_images=True),
     "psnr": Metric(HIGHER, "dB", "Peak signal-to-noise ratio", "10 log10(1 / MSE)",
-        label="PSNR", digits=2, margin=Margin(0.01, "0.2 % of the MSE in dB"), between=PAIRS, of_images=True),
+        label="PSNR", digits=2, margin=Margin(0.01, "0.2 % of the MSE in dB"), of_images=True),
     "lpips": Metric(LOWER, "", "LPIPS (AlexNet, v0.1)", "Zhang et al. 2018",
-        label="LPIPS", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), network="alexnet", between=PAIRS,
+        label="LPIPS", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), network="alexnet",
         least=0.0, of_images=True),
     "pd_effnet": Metric(LOWER, "", "Perceptual distance (EfficientNet-lite0)", "Zhang et al. 2018, eq. 1, equal weights",
         digits=4, paper_digits=3, margin=Margin(0.005, "0.0005 of an LPIPS of 0.1", is_share=True), network=EFFNET,
-        stands_in_for="lpips", between=PAIRS, least=0.0, of_images=True),
+        stands_in_for="lpips", least=0.0, of_images=True),
     "lpips_vgg": Metric(LOWER, "", "LPIPS (VGG16, v0.1)", "Zhang et al. 2018",
         label="LPIPS (VGG16)", digits=4, paper_digits=3, margin=Margin(0.0005, "as lpips"), network="vgg16",
-        between=PAIRS, least=0.0, of_images=True),
+        least=0.0, of_images=True),
     "worse_with_more": Metric(LOWER, "", "Share of images that are worse from more of their code",
         "larger MSE at the next length", label="worse with more", digits=4, margin=Margin(0.0005, "half a unit of the third digit"),
         least=0.0, most=1.0, of_images=True),
     "fid": Metric(LOWER, "", "Frechet Inception distance", "Heusel et al. 2017; pytorch-fid",
-        label="FID", digits=2, margin=Margin(0.005, LAST_DIGIT), network="inception", between=SETS, depends_on_n=True,
+        label="FID", digits=2, margin=Margin(0.005, LAST_DIGIT), network="inception", depends_on_n=True,
         least=0.0),
     "fd_effnet": Metric(LOWER, "", "Frechet distance (EfficientNet-lite0)", "Heusel et al. 2017, eq. 6",
         digits=2, margin=Margin(0.0005, "0.005 of a FID of 10", is_share=True), network=EFFNET, stands_in_for="fid",
-        between=SETS, depends_on_n=True, least=0.0),
+        depends_on_n=True, least=0.0),
     "kid": Metric(LOWER, "", "Kernel Inception distance, not times 1,000", "Binkowski et al. 2018",
         label="KID", digits=5,
         margin=Margin(0.000005, "half a unit of the last digit where papers print 1,000 times as much with two"),
-        network="inception", between=SETS, unbiased=True),
+        network="inception", unbiased=True),
     "kd_effnet": Metric(LOWER, "", "Kernel distance (EfficientNet-lite0), not times 1,000",
         "Binkowski et al. 2018, with a different network", digits=4,
         margin=Margin(0.0005, "0.000005 of a KID of 0.01", is_share=True), network=EFFNET, stands_in_for="kid",
-        between=SETS, unbiased=True),
+        unbiased=True),
     "cmmd": Metric(LOWER, "", "CMMD (CLIP ViT-L/14 at 336 px), biased as published", "Jayasumana et al. 2024; cmmd-pytorch",
         label="CMMD (biased)", digits=3, margin=Margin(0.0005, "half a unit of the third digit, which papers print"),
-        network="clip_vitl14_336", between=SETS, depends_on_n=True, least=0.0),
+        network="clip_vitl14_336", depends_on_n=True, least=0.0),
     "precision": PRECISION,
     "precision_effnet": _through_effnet(PRECISION, "precision"),
     "recall": RECALL,
@@ -142,12 +141,12 @@ METRICS: dict[str, Metric] = {
         label="top-5", digits=4, paper_digits=3, margin=Margin(0.0005, "as auroc"), least=0.0, most=1.0, of_images=True),
     "arcface": Metric(HIGHER, "", "Identity similarity (ArcFace)", "Deng et al. 2019",
         label="ArcFace", digits=4, margin=Margin(0.0005, "half a unit of the third digit"), network="arcface",
-        between=PAIRS, least=-1.0, most=1.0, of_images=True),
+        least=-1.0, most=1.0, of_images=True),
     "id_portraits": Metric(HIGHER, "", "Identity similarity (portrait embedding)", "Deng et al. 2019, own network",
         digits=4, margin=Margin(0.0001, "cosines of this embedding lie close to 1"), network="portraits",
-        stands_in_for="arcface", between=PAIRS, only_on="portraits", least=-1.0, most=1.0, of_images=True),
+        stands_in_for="arcface", only_on="portraits", least=-1.0, most=1.0, of_images=True),
     "id_dlib": Metric(LOWER, "", "Identity distance (dlib; one person is usually below 0.6)", "King 2017 (dlib), Euclidean",
-        digits=4, margin=Margin(0.0005, "as arcface"), network=DLIB, stands_in_for="arcface", between=PAIRS, least=0.0,
+        digits=4, margin=Margin(0.0005, "as arcface"), network=DLIB, stands_in_for="arcface", least=0.0,
         of_images=True),
     "logit_change": Metric(NEITHER, "", "Change of the probe's logit, towards the edit", "paper, Appendix G",
         label="logit change", digits=3, of_images=True),
@@ -295,7 +294,7 @@ def _of_decoded(name: str, prefix: str, title: str, source: str) -> Metric:
     """The distance `name` of two sets, for decoded images and their originals; its name has a `prefix`."""
     metric = METRICS[name]
     return replace(
-        metric, title=title, reference=source, between="", label=metric.label and prefix + metric.label,
+        metric, title=title, reference=source, label=metric.label and prefix + metric.label,
         stands_in_for=metric.stands_in_for and prefix + metric.stands_in_for,
     )  # fmt: skip
 
@@ -389,8 +388,3 @@ def seen_through(metric: str, network: str, metrics: Metrics = METRICS) -> str:
 def published_name(metric: str, metrics: Metrics = METRICS) -> str:
     """The metric that `metric` stands in for; itself if it stands in for none."""
     return (metrics[metric].stands_in_for if metric in metrics else "") or metric
-
-
-def comparing(kind: str) -> tuple[str, ...]:
-    """Our metrics that compare two folders of images, as SETS or as PAIRS."""
-    return tuple(n for n, row in METRICS.items() if row.between == kind and n in SHIPPED)

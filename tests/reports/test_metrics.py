@@ -4,14 +4,12 @@ import math
 
 import pytest
 
+from benchmarks.metrics.groups import metrics_of
 from reports.records.metric import NAME, Margin, Metric
 from reports.records.metrics import (
     FEATURE_NETWORKS,
     METRICS,
-    PAIRS,
-    SETS,
     alternatives,
-    comparing,
     published_name,
     seen_through,
     with_stand_ins,
@@ -102,16 +100,27 @@ def test_stand_ins_stand_behind_what_they_stand_for():
 
 
 def test_what_compares_two_folders():
-    higher = {name for name in comparing(SETS) if METRICS[name].direction == "higher"}
+    higher = {
+        name for name in metrics_of("features of two sets") if METRICS[name].direction == "higher"
+    }
     assert {published_name(name) for name in higher} == {
         "precision",
         "recall",
         "density",
         "coverage",
     }
-    assert {METRICS[name].direction for name in {*comparing(SETS)} - higher} == {"lower"}
-    assert set(comparing(PAIRS)) >= {"ssim", "ssim_valid", "mse", "psnr", "lpips", "arcface"}
-    assert not set(comparing(PAIRS)) & set(comparing(SETS))
+    assert {METRICS[name].direction for name in {*metrics_of("features of two sets")} - higher} == {
+        "lower"
+    }
+    assert set(metrics_of("pairs of images")) >= {
+        "ssim",
+        "ssim_valid",
+        "mse",
+        "psnr",
+        "lpips",
+        "arcface",
+    }
+    assert not set(metrics_of("pairs of images")) & set(metrics_of("features of two sets"))
 
 
 def test_every_row_is_whole():

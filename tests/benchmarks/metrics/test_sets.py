@@ -9,7 +9,6 @@ from benchmarks.metrics.sets import groups, means
 from benchmarks.metrics.sets.groups import GROUPS, groups_of, names_through, shown_in
 from benchmarks.metrics.sets.jackknife import Side, blocks_of
 from reports.records.estimate import Estimate, Influence
-from reports.records.metrics import SETS, comparing, published_name
 
 
 def sides(n, m):
@@ -20,7 +19,7 @@ def sides(n, m):
 
 def test_each_metric_of_sets_is_in_one_group():
     names = [metric for group in GROUPS for metric in group.metrics]
-    of_folders = {published_name(metric) for metric in comparing(SETS)}
+    of_folders = {"kid", "cmmd", "fid", "precision", "recall", "density", "coverage"}
     of_decoded = {f"{prefix}{metric}" for prefix in "rip" for metric in ("kid", "fid")}
     assert sorted(names) == sorted(of_folders | of_decoded)
     assert set(names) <= METRICS.keys()
