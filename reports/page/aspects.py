@@ -46,9 +46,9 @@ def _rows(merged: Merged) -> Iterator[tuple[str, list[Record]]]:
     """
     for spec in sorted(merged.specs, key=lambda spec: spec.order):
         measured = at_largest_steps(numbers_of(merged, spec.source))
-        told = of_headline(spec, measured, merged.metrics)
-        first = first_metric(told, spec.headline, merged.metrics)
-        taken = {r.system: r.setting for r in own_best(r for r in told if r.metric == first)}
+        shown = of_headline(spec, measured, merged.metrics)
+        first = first_metric(shown, spec.headline, merged.metrics)
+        taken = {r.system: r.setting for r in own_best(r for r in shown if r.metric == first)}
         for aspect, wanted, settings in spec.aspects:
             metric = first_metric(measured, [wanted], merged.metrics)
             ours = [r for r in measured if r.metric == metric]

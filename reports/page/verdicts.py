@@ -36,11 +36,13 @@ class Verdict:
 
 def verdicts(merged: Merged) -> list[Verdict]:
     """One for each benchmark, in the order of the tables."""
-    said = {h.benchmark: Verdict(h.benchmark, h.kind, _text(h, merged)) for h in merged.headlines}
+    by_benchmark = {
+        h.benchmark: Verdict(h.benchmark, h.kind, _text(h, merged)) for h in merged.headlines
+    }
     for record in merged.records:
         plain = Verdict(record.benchmark, SAID, "Its numbers are in the tables.")
-        said.setdefault(record.benchmark, plain)
-    return list(said.values())
+        by_benchmark.setdefault(record.benchmark, plain)
+    return list(by_benchmark.values())
 
 
 def _text(headline: Headline, merged: Merged) -> str:

@@ -32,7 +32,7 @@ def sections_of(merged: Merged, numbers: Numbers, pictures: Sequence[FigureView]
 
     The first with pictures is the `lead`, whose strip has more of them.
     """
-    said = {verdict.benchmark: verdict for verdict in verdicts(merged)}
+    by_benchmark = {verdict.benchmark: verdict for verdict in verdicts(merged)}
     views = [table_view(t, numbers) for t in merged.tables if t.name not in merged.across]
     tables = grouped(views, lambda view: view["table"].records[0].benchmark)
     sections: list[View] = []
@@ -43,7 +43,7 @@ def sections_of(merged: Merged, numbers: Numbers, pictures: Sequence[FigureView]
             {
                 "id": re.sub(r"[^A-Za-z0-9]+", "-", f"s{i}-{name}"),
                 "title": _title(name, ours[0]["table"].title),
-                "verdict": said[name],
+                "verdict": by_benchmark[name],
                 "tables": ours,
                 "plots": plots_of(name, merged),
                 "figures": figures,
