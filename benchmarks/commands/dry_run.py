@@ -7,7 +7,7 @@ read.
 """
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from benchmarks.core.calls import Counter
+
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work, distinct
+from benchmarks.core.job import Calls, Comparison, Job
+from benchmarks.core.measurement import Measurement
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import precision_guard
 from benchmarks.metrics import counting
@@ -34,6 +35,7 @@ from diffae.system import cli
 from reports.records.reading import named
 from reports.tables.numbers import duration
 
+Work = None  # TEMPORARY
 BATCH = {"cpu": 4, "cuda": 64}
 FEW = 2_000  # images of either side, by the time of whose comparison that of more is told
 WIDTH = 100  # characters of a line
@@ -111,39 +113,71 @@ def _about(context: Context) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A job, or a comparison of sets, and the benchmark and the system (or real images) that it is for."""
+
+    benchmark: str
+    system: str
+    job: Job | Comparison
+
+
 def collect(
-    context: Context, names: tuple[str, ...], systems: list[System]
-) -> tuple[list[tuple[str, str, Work]], list[tuple[str, str, str]]]:
-    """The work of all benchmarks and systems, with shared work counted once.
+    context: Context, names: Sequence[str], systems: Sequence[System]
+) -> tuple[list[Planned], list[tuple[str, str, str]]]:
+    """The jobs of all benchmarks and systems, those that several need only once, at their first use.
 
-    Also what cannot run, with the reason.
+    Also what cannot run, as (benchmark, system, reason).
     """
-    counter, planned = Counter(context), list[tuple[str, str, Work]]()
-    refused = []
-
+    planned, refused = list[Planned](), list[tuple[str, str, str]]()
     for name in names:
         benchmark = REGISTRY.get(name)
-        of: Any = {"profile": context.profile.including(benchmark), "benchmark": name}
+        profile = context.profile.including(benchmark)
+        here = replace(context, profile=profile, benchmark=name, pictures=None)
         for system in systems:
             try:
                 if benchmark.labelled and not context.dataset.labelled:
                     raise NotAvailable(f"{context.dataset.name} has no attributes")
                 if lacks := benchmark.lacking(system):
                     raise NotAvailable(f"{system.title} cannot {lacks}")
-                if benchmark.plan is not None:
-                    work = benchmark.plan(replace(context, **of), system)
-                else:
-                    work = counter.work(system, benchmark.run, **of)
-                planned += [(name, system.title, part) for part in work]
-            except NotAvailable as reason:
+                for measurement in benchmark.run(here.for_system(system), system):
+                    planned += _jobs_of(name, system.title, measurement)
+            except (NotAvailable, SystemFailed) as reason:
                 refused.append((name, system.title, str(reason)))
             except Exception as error:
                 if benchmark.is_ours:
                     raise
-                refused.append(
-                    (name, system.title, f"its work cannot be counted: it {raised(error)}")
-                )
-    return distinct(planned), refused
+                reason = f"its work cannot be counted: it {raised(error)}"
+                refused.append((name, system.title, reason))
+    return _distinct(planned), refused
+
+
+def _jobs_of(benchmark: str, title: str, measurement: Measurement) -> Iterator[Planned]:
+    """The jobs of a measurement, each after those that it takes, and its comparisons."""
+    for job in measurement.jobs:
+        for needed in (*_inputs(job), job):
+            yield Planned(benchmark, title if needed.system else "real images", needed)
+    for comparison in measurement.comparisons:
+        yield Planned(benchmark, title, comparison)
+
+
+def _inputs(job: Job) -> Iterator[Job]:
+    """The jobs that a job takes, each after those that it takes itself."""
+    for needed in job.inputs:
+        yield from _inputs(needed)
+        yield needed
+
+
+def _distinct(planned: Iterable[Planned]) -> list[Planned]:
+    """The jobs, those of one key once, with the largest number of units that is asked for."""
+    first: dict[object, Planned] = {}
+    for number, part in enumerate(planned):
+        key = part.job.folder if isinstance(part.job, Job) else number
+        before = first.setdefault(key, part)
+        if isinstance(part.job, Job) and isinstance(before.job, Job):
+            if (part.job.count or 1) > (before.job.count or 1):
+                first[key] = replace(before, job=part.job)
+    return list(first.values())
 
 
 class _Total:

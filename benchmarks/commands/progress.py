@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.commands.dry_run import collect
-from benchmarks.core.plan import Work
+from benchmarks.core.job import Comparison, Job
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.loop import Callback
 from diffae.system import cli, distributed
@@ -28,8 +28,8 @@ WEIGHTS = {
     "features": 0.8,
     "perceptual": 1.5,
     "face": 0.2,
-    "pairs": 4e-5,
 }
+PAIR = 4e-5  # of comparing two images
 BESIDES = 500.0
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, about {remaining} left"
 
@@ -40,9 +40,9 @@ class ProgressBar(Callback):
     def __init__(self, evaluation: Evaluation, benchmarks: Sequence[str]):
         self.left: dict[tuple[str, str], float] = {}  # by benchmark and system, in their order
         planned, _ = collect(evaluation.context, tuple(benchmarks), evaluation.systems)
-        for benchmark, title, work in planned:
-            key = (benchmark, title)
-            self.left[key] = self.left.get(key, BESIDES) + _cost(work)
+        for part in planned:
+            key = (part.benchmark, part.system)
+            self.left[key] = self.left.get(key, BESIDES) + _cost(part.job)
         self.started, self.total = monotonic(), sum(self.left.values())
         how: dict[str, Any] = {"bar_format": FORMAT, "smoothing": 0, "leave": False}
         self.bar = tqdm(
@@ -90,6 +90,9 @@ class CommandProgress(ProgressBar):
         return f"; {100 * share:.0f} % done, about {duration(passed * (1 - share) / share)} left"
 
 
-def _cost(work: Work) -> float:
-    calls = asdict(work.calls).items()
-    return work.images * sum(WEIGHTS.get(name, 1.0) * count for name, count in calls)
+def _cost(job: Job | Comparison) -> float:
+    """The cost of a job, in calls of a decoder."""
+    if isinstance(job, Comparison):
+        return PAIR * job.pairs
+    calls = asdict(job.calls).items()
+    return (job.count or 1) * sum(WEIGHTS.get(name, 1.0) * count for name, count in calls)

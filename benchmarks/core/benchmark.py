@@ -6,7 +6,6 @@ from typing import Any
 
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Measurement
-from benchmarks.core.plan import Work
 from benchmarks.core.profiles import BUILT_IN, PROFILES
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES, ours
 from benchmarks.core.sizes import fault_of
@@ -24,18 +23,17 @@ class Benchmark:
 
     Functions are given the `Context` of the run:
 
-        run(context, system)    yields the measurements of one system, or its rows
-        references(context)     yields rows that belong to no system, such as those of real images
-        beside(context, rows)   yields reference rows that depend on the measured `rows`, such as
-                                the Frechet distance of as many real images
-        plan(context, system)   yields the work that `run` would do, where --dry-run is not to count it
-        headline(context)       the metric of the row that says why a system could not be measured,
-                                named after the networks at hand
-        table       the table of that row; by default the first of `tables`
+        run(context, system)      yields the measurements of one system
+        references(context)       yields measurements that belong to no system, such as those of real images
+        beside(context, records)  yields reference measurements that depend on the measured `records`, such
+                                  as the Frechet distance of as many real images
+        headline(context)         the metric of the record that says why a system could not be measured,
+                                  named after the networks at hand
+        table       the table of that record; by default the first of `tables`
         title, paper    what `list` prints of a plug-in; those of ours are in tasks/__init__.py
         needs       the capabilities that a system must have
         labelled    whether the data must have attributes
-        of_images   whether the numbers are computed from decoded images; rows then say how many
+        of_images   whether the numbers are computed from decoded images; records then say how many
                     values had to be clamped
         sizes       the dataclass of its settings (sizes.py); `context.sizes` gives the run's instance
         profiles    the settings that are not the defaults, by built-in profile; also in profiles/*.toml
@@ -51,11 +49,10 @@ class Benchmark:
     table: str = ""
     headline: Callable[[Context], str]
     needs: frozenset[str]
-    run: Callable[[Context, System], Iterator[Record | Measurement]]
+    run: Callable[[Context, System], Iterator[Measurement]]
     labelled: bool = False
-    references: Callable[[Context], Iterator[Record]] | None = None
-    beside: Callable[[Context, Sequence[Record]], Iterator[Record]] | None = None
-    plan: Callable[[Context, System], Iterator[Work]] | None = None
+    references: Callable[[Context], Iterator[Measurement]] | None = None
+    beside: Callable[[Context, Sequence[Record]], Iterator[Measurement]] | None = None
     infos: Mapping[str, MetricInfo] = field(default_factory=dict)
     of_images: bool = True
     sizes: type | None = None

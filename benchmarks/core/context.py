@@ -1,18 +1,17 @@
 """Inputs and services of a benchmark: the run's data, settings and seed, images, codes, metric
-networks and records.
+networks and protocols.
 
 context.sizes(Sizes)                             settings of the profile (profiles.py)
 context.select("test", 100)                      images by position (images.py)
-context.codes.semantic(system, selection)        codes and features, from the store
+context.codes.semantic(system, selection)        jobs that compute codes and features (images.py)
 context.networks.perceptual                      metric networks (metrics/networks/chosen.py)
-context.record(..., protocol=context.protocol(...))     records
+context.protocol(benchmark, **fields)            how a number was measured
 """
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,8 @@ from torch import Tensor
 from benchmarks.core.images import CodeStore, Selection, select
 from benchmarks.core.profiles import Profile, S
 from benchmarks.core.store import Store
-from benchmarks.metrics import METRICS
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.pixel import resize
-from benchmarks.metrics.protocols.printed import fields_of
 from benchmarks.runtime.calling import Batches
 from benchmarks.runtime.choices import BatchSize, NetworkChoice, TaskOptions
 from benchmarks.systems.protocol.base import System
@@ -33,15 +30,13 @@ from diffae.data import Dataset
 from diffae.sheet import Sheet, write
 from diffae.system import distributed
 from diffae.system.files import writing
-from reports.records.estimate import Estimate
-from reports.records.published import attach
-from reports.records.record import Record, protocol_id
+from reports.records.record import protocol_id
 
 RESIZED = "bilinear with antialiasing"  # by `resize`; the paper does not name its filter
 
 
 # ----------------------------------------------------------------------------------------------
-# Records
+# Protocols
 
 
 class RecordProtocol:
@@ -53,60 +48,6 @@ class RecordProtocol:
     @cached_property
     def id(self) -> str:
         return protocol_id(self.fields)
-
-
-def with_note(record: Record, note: str) -> Record:
-    """The record with `note` appended to its note."""
-    return replace(record, note="; ".join(filter(None, [record.note, note])))
-
-
-def make_record(
-    dataset: Dataset,
-    benchmark: str,
-    table: str,
-    system: str,
-    metric: str,
-    estimate: Estimate,
-    *,
-    protocol: RecordProtocol | None = None,
-    note: str = "",
-    **fields: Any,
-) -> Record:
-    """A record of an estimate, with the metric's direction and unit and the published number that
-    belongs beside it.
-
-    A value that is not a finite number becomes no value, and the note says what it was. The note
-    also contains what the estimate says of itself, and mentions files that other software decodes
-    differently, such as images with an alpha channel. `fields` are others of a `Record`: split
-    (default: "test"), setting, steps, solver, calls, reference, of_machine. Raises TypeError if
-    the number is not an `Estimate`.
-    """
-    if not isinstance(estimate, Estimate):
-        kind = type(estimate).__name__
-        raise TypeError(f"{metric} of {benchmark} is of type {kind}: give Estimate(value, n=...)")
-    metric_info = METRICS[metric]
-    notes = [note, *estimate.remarks]
-    if estimate.value is not None and not math.isfinite(estimate.value):
-        kind = "not a number" if math.isnan(estimate.value) else "infinite"
-        notes.insert(0, f"the value is {kind}")
-        estimate = replace(estimate, value=None, influences=(), error=None)
-    if estimate.value is not None:
-        notes.append(dataset.survey.note)
-    record = Record(
-        benchmark,
-        table,
-        system,
-        dataset.name,
-        metric=metric,
-        estimate=estimate,
-        direction=metric_info.direction,
-        unit=metric_info.unit,
-        protocol=protocol.id if protocol else "",
-        note="; ".join(filter(None, notes)),
-        measured_by=protocol.fields if protocol else {},
-        **{"split": "test", "setting": "", "steps": None, **fields},
-    )
-    return attach(record, record.measured_by, fields_of)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -175,13 +116,11 @@ class Context:
 
     @property
     def codes(self) -> CodeStore:
-        """The codes of images, which are kept in the store."""
-        return CodeStore(
-            self.store, self.networks, self.device, self.precision, self.options.deciding
-        )
+        """The jobs that compute codes and features of images."""
+        return CodeStore(self.networks, self.device, self.precision, self.options.deciding)
 
     # ------------------------------------------------------------------------------------------
-    # Rows
+    # Protocols
 
     def protocol(self, benchmark: str, **fields: Any) -> RecordProtocol:
         """A protocol with the fields of the run and those given."""
@@ -202,7 +141,5 @@ class Context:
             }
         )
 
-    @property
-    def record(self) -> Callable[..., Record]:
-        """`make_record` for this data set."""
-        return partial(make_record, self.dataset)
+
+with_note = None  # TEMPORARY

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.core.store import Arrays, Computation, Store
+from benchmarks.core.job import Arrays, Calls, Job
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.pixel import resize
@@ -50,9 +50,9 @@ class Selection:
     def __len__(self) -> int:
         return len(self.order)
 
-    @property
+    @cached_property
     def key(self) -> dict[str, Any]:
-        """What identifies the images at these positions, for store keys."""
+        """What identifies the images at these positions, for keys of jobs."""
         data = self.dataset
         key = {"data": data.fingerprint, "transform": data.transform.describe()}
         return key | {"split": self.split, "selection_seed": stream(self.split, self.seed)}
@@ -98,49 +98,42 @@ def select(dataset: Dataset, split: str, count: int, seed: int) -> Selection:
 
 @dataclass(frozen=True)
 class CodeStore:
-    """Access to the codes and features of a run; `precision` is that of the systems' networks
+    """The jobs that compute codes and features of images; `precision` is that of the systems' networks
     (runtime/precision.py).
     """
 
-    store: Store
     networks: MetricNetworks
     device: torch.device
     precision: str
     deciding: Mapping[str, Any]  # the run's options that decide numbers
 
-    def key(
-        self, work: str, system: System | None, selection: Selection | None, steps: bool = True
+    def decides(
+        self, system: System | None, selection: Selection | None, steps: bool = True
     ) -> dict[str, Any]:
-        """The start of a store key: the kind of work, the weights, the images, device and precision; and
-        the solver, of work that takes `steps`.
+        """What decides the arrays of a job: the weights, the images, device and precision; and the solver,
+        of work that takes `steps`.
         """
-        key = {"work": work, "device": self.device.type, "precision": self.precision}
-        key |= self.deciding
+        decides: dict[str, Any] = {"device": self.device.type, "precision": self.precision}
+        decides |= self.deciding
         if system is not None:
-            key |= {"system": system.name, "weights": system.fingerprint}
-            key |= {"solver": str(system.solver)} if system.solver and steps else {}
-        return key | (selection.key if selection is not None else {})
+            decides |= {"system": system.name, "weights": system.fingerprint}
+            decides |= {"solver": str(system.solver)} if system.solver and steps else {}
+        return decides | (selection.key if selection is not None else {})
 
-    def semantic(self, system: System, selection: Selection) -> Semantic:
-        """Semantic codes of a selection, each in its own shape, all in memory."""
-        if not len(selection):
-            return parts.of_no_image(parts_of(system))
-        arrays = self.store.read(self._semantic(system, selection, {}))
-        return cast(Semantic, parts.from_arrays(arrays, SEMANTIC))
+    def semantic(self, system: System, selection: Selection) -> Job:
+        """Semantic codes of images, each in its own shape; `semantic_of` makes a code of the arrays."""
+        return self._semantic(system, selection, {})
 
-    def features(self, system: System, selection: Selection) -> Tensor:
-        """Features that a probe reads from the semantic codes of a selection: float32 N x d.
+    def features(self, system: System, selection: Selection) -> Job:
+        """What a probe reads from the semantic codes of images, as `features_of` gives it: float32 N x d.
 
         A vector is its own feature and is stored once. Other codes may be large, so that only what
         is read of them is stored.
         """
-        if not len(selection):
-            return parts.read(parts_of(system), parts.of_no_image(parts_of(system)))
-        arrays = self.store.read(self._semantic(system, selection, reading_of(system)))
-        return torch.from_numpy(arrays[SEMANTIC])
+        return self._semantic(system, selection, reading_of(system))
 
-    def _semantic(self, system: System, images: Selection, read: dict[str, str]) -> Computation:
-        """Semantic codes, or what a probe reads of them if `read` describes it."""
+    def _semantic(self, system: System, images: Selection, reading: dict[str, str]) -> Job:
+        """Semantic codes, or what a probe reads of them if `reading` describes it."""
         seen = images.seen_by(system)
 
         def compute(positions: np.ndarray) -> Arrays:
@@ -148,18 +141,25 @@ class CodeStore:
                 codes = system.codes_of(seen.order[positions].tolist(), seen.dataset)
             else:
                 codes = system.encode_semantic(seen.batch(positions))
-            if read:
+            if reading:
                 return {SEMANTIC: system.read(codes).cpu().float().numpy()}
             return parts.to_arrays(codes, SEMANTIC)
 
-        work, reading = ("read", ", as probes read it") if read else ("semantic", "")
-        key, shared = self.key(work, system, seen, False) | read, f"{work} {seen.split}"
-        return Computation(
-            f"z_sem of {seen.split}{reading}", key, len(seen), compute, shared=shared
+        no_code = parts.of_no_image(parts_of(system))
+        read = {SEMANTIC: parts.read(parts_of(system), no_code).numpy()} if reading else None
+        return Job(
+            "read" if reading else "semantic",
+            f"z_sem of {seen.split}" + (", as probes read it" if reading else ""),
+            self.decides(system, seen, False) | reading,
+            len(seen),
+            compute,
+            system=system,
+            calls=Calls(encoder=0 if has_no_encoder(system) else 1),
+            empty=parts.to_arrays(no_code, SEMANTIC) if read is None else read,
         )
 
-    def full(self, system: System, selection: Selection, positions: np.ndarray, steps: int) -> Code:
-        """Full codes of whole chunks of a selection, for use inside the computation of a chunk."""
+    def full(self, system: System, selection: Selection, steps: int) -> Job:
+        """Full codes of images, in T = `steps`; `code_of` makes a code of the arrays."""
         seen, T = selection.seen_by(system), steps if system.iterative else None
 
         def compute(positions: np.ndarray) -> Arrays:
@@ -167,25 +167,32 @@ class CodeStore:
             x_T = {} if code.x_T is None else {"x_T": code.x_T.cpu().numpy()}
             return parts.to_arrays(code.semantic, SEMANTIC) | x_T
 
-        key = self.key("code", system, seen) | ({"steps": T} if T else {})
-        shared = f"codes {seen.split} {T} {system.solver}"
-        codes = Computation(encoding(system), key, len(positions), compute, T, shared=shared)
-        arrays = self.store.stretch(codes, int(positions[0]))
-        x_T = torch.from_numpy(arrays["x_T"]) if "x_T" in arrays else None
-        return Code(parts.from_arrays(arrays, SEMANTIC), x_T)
+        return Job(
+            "code",
+            encoding(system),
+            self.decides(system, seen) | ({"steps": T} if T else {}),
+            len(seen),
+            compute,
+            system=system,
+            steps=T,
+            calls=encoding_calls(system, T),
+        )
 
-    def real_features(self, selection: Selection, network: FeatureNetwork) -> np.ndarray:
-        """Features of real images for Frechet distances: float32 N x d."""
-        if not len(selection):
-            return np.zeros((0, network.dim), np.float32)
+    def real_features(self, selection: Selection, network: FeatureNetwork) -> Job:
+        """Features of real images for Frechet distances, float32 N x d, as "features"."""
 
         def compute(positions: np.ndarray) -> Arrays:
             return {"features": embedded(selection.batch(positions), network)}
 
-        key = self.key("features", None, selection) | network.describe()
-        title, shared = f"features of {selection.split}", f"features {selection.split}"
-        features = Computation(title, key, len(selection), compute, shared=shared)
-        return self.store.read(features)["features"]
+        return Job(
+            "features",
+            f"features of {selection.split}",
+            self.decides(None, selection) | network.describe(),
+            len(selection),
+            compute,
+            calls=Calls(features=1),
+            empty={"features": np.zeros((0, network.dim), np.float32)},
+        )
 
     def embed(self, images: Tensor, as_decoded: bool = False) -> Arrays:
         """Features of images in [-1, 1] by all networks, each N x d under `FeatureNetwork.array`.
@@ -209,11 +216,53 @@ def embedded(images: Tensor, network: FeatureNetwork, as_decoded: bool = False) 
     return network(seen).cpu().numpy()
 
 
+def semantic_of(arrays: Arrays) -> Semantic:
+    """The semantic codes among the arrays of `CodeStore.semantic` or `CodeStore.full`."""
+    return cast(Semantic, parts.from_arrays(arrays, SEMANTIC))
+
+
+def features_of(arrays: Arrays) -> Tensor:
+    """What a probe reads of codes, from the arrays of `CodeStore.features`: float32 N x d."""
+    return torch.from_numpy(arrays[SEMANTIC])
+
+
+def code_of(arrays: Arrays) -> Code:
+    """The codes among the arrays of `CodeStore.full`."""
+    x_T = torch.from_numpy(arrays["x_T"]) if "x_T" in arrays else None
+    return Code(parts.from_arrays(arrays, SEMANTIC), x_T)
+
+
 def encoding(system: System) -> str:
     """What encoding an image is called in a dry run, with its parts if it inverts."""
     if base.STOCHASTIC not in system.capabilities:
         return "encode"
     return "encode: z_sem and x_T" if base.SEMANTIC in system.capabilities else "encode: x_T"
+
+
+# ----------------------------------------------------------------------------------------------
+# Calls of a system's networks
+
+
+def decode_calls(system: System, steps: int | None) -> int | None:
+    """Network calls of one decoding; None where decoding takes no steps."""
+    if steps is None or not system.iterative:
+        return None
+    return steps if system.solver is None else system.solver.decode_calls(steps)
+
+
+def encode_calls(system: System, steps: int | None) -> int | None:
+    """Network calls of one inversion; None where it takes no steps."""
+    if steps is None or not system.iterative:
+        return None
+    return steps if system.solver is None else system.solver.encode_calls(steps)
+
+
+def encoding_calls(system: System, steps: int | None) -> Calls:
+    """Calls of encoding an image: of the encoder, and of the decoder for the inversion of x_T."""
+    inverts = base.STOCHASTIC in system.capabilities
+    encodes = base.SEMANTIC in system.capabilities or not inverts
+    inversion = (encode_calls(system, steps) or 1) if inverts else 0
+    return Calls(encoder=int(encodes), decoder=inversion)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -1,131 +1,157 @@
-"""What a benchmark yields: numbers, what decides them, and the arrays that they are made of.
+"""What a benchmark yields: jobs, and the numbers that are made of their arrays.
 
-    at = Solved.of(context, system, sizes.solver, sizes.steps)      the system with its solver and T
-    cell = Cell(context, TABLE, at, n=len(images), fields={"draws": 5})
-    decoded = cell.computation("varied", "5 decodes an image", images, compute)
-    yield Measurement([decoded], lambda arrays: cell.means(images, {"mse": arrays["mse"]}))
+    variant = Variant.of(context, system, sizes.solver, sizes.steps)    a system with its solver and T
+    place = Place(context, TABLE, variant, n=len(images), fields={"draws": 5})
+    decoded = place.job("varied", "5 decodes an image", images, compute, calls=variant.decoding.times(5))
+    yield Measurement([decoded], lambda arrays: place.means(images, {"mse": arrays["mse"]}))
 
-What decides a number is stated once, as the cell's `fields`: the protocol of its rows and the key of its
-arrays in the store follow from them. The runner computes the arrays, chunk by chunk, and passes them to
-`reduce`; a dry run counts what computing them takes and does not reduce.
+What decides a number is stated once, as the `fields` of its place: the protocol of its record and the key
+of its jobs follow from them. The runner has the store compute the arrays, chunk by chunk, and passes those
+of each job to `numbers`; a dry run lists the jobs.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.core.context import Context, RecordProtocol
-from benchmarks.core.images import Selection
-from benchmarks.core.plan import Work, decode_calls, encode_calls
-from benchmarks.core.store import Arrays, Computation, Compute, Store
+from benchmarks.core.images import Selection, decode_calls, encode_calls, encoding_calls
+from benchmarks.core.job import Arrays, Calls, Comparison, Compute, Job
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.sheet import Sheet
 from reports.records.estimate import Estimate
-from reports.records.record import Record
 
 OWN = "the system's own"  # what the protocol calls the solver of a system that has no other
+INVERTED, RANDOM = "inverted", "random"
+
+Numbers = Iterator[tuple["Place", str, Estimate]]  # where a number belongs, its metric, and itself
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Some numbers: `reduce` takes the arrays of each computation and yields their rows.
+    """Some numbers: `numbers` takes the arrays of each job and yields (place, metric, estimate).
 
-    `fits` says in a dry run what else it takes, such as the fit of a probe.
+    `numbers` runs on every process alike and is cheap, except for distances of sets, whose parts the
+    processes share through the store; `comparisons` says in a dry run how many there are.
     """
 
-    computations: Sequence[Computation]
-    reduce: Callable[..., Iterable[Record]]
-    fits: Sequence[Work] = ()
-
-    def arrays(self, store: Store) -> list[Arrays]:
-        """The arrays of each computation by name, from the store or computed now."""
-        return [store.read(computation) for computation in self.computations]
+    jobs: Sequence[Job]
+    numbers: Callable[..., Iterable[tuple["Place", str, Estimate]]]
+    comparisons: Sequence[Comparison] = ()
 
 
 # ----------------------------------------------------------------------------------------------
-# A system with its solver and T
+# A system as a number measures it
 
 
 @dataclass(frozen=True)
-class Taken:
-    """How the images behind a number were computed: the system, and T = `steps` of its decoding.
+class Variant:
+    """A system with its solver and T = `steps`, which is None for a system that takes no steps.
 
-    `steps` is None for a system that takes no steps. With `inverts`, x_T was computed from the
-    images in T steps first; with `latents`, the latent DDIM sampled z_sem in T steps. A row that
-    belongs to no system has `Taken(System(), None)`.
-    """
-
-    system: System
-    steps: int | None
-    inverts: bool = False
-    latents: bool = False
-
-    @property
-    def row(self) -> dict[str, Any]:
-        """The fields of a row; calls are those of the decoding network, for one image."""
-        if self.steps is None:
-            return {"steps": None, "solver": "", "calls": None}
-        calls = decode_calls(self.system, self.steps) or 0
-        calls += (encode_calls(self.system, self.steps) or 0) if self.inverts else 0
-        return {"steps": self.steps, "solver": solver_of(self.system, self.steps), "calls": calls}
-
-    @property
-    def protocol(self) -> dict[str, Any]:
-        """The fields of a protocol."""
-        solver, own = self.system.solver, {"solver": OWN if self.steps else None}
-        by = solver.protocol() if solver is not None and self.steps else own
-        fields = {
-            "inversion_steps": self.steps if self.inverts else None,
-            "inversion_calls": encode_calls(self.system, self.steps) if self.inverts else None,
-            "decoding_steps": self.steps,
-            "decoding_calls": decode_calls(self.system, self.steps),
-            **by,
-        }
-        return fields | ({"latent_steps": self.steps} if self.latents else {})
-
-
-def solver_of(system: System, steps: int | None) -> str:
-    """The name of the solver, for a row."""
-    return str(system.solver or "") if steps else ""
-
-
-@dataclass(frozen=True)
-class Solved(Taken):
-    """A system with the solver and the T of a benchmark's settings, and what benchmarks do with it.
+    x_T      "inverted" from the images in T steps, "random", or "" where there is none
+    keep     how much of a code is decoded, from its beginning; None: all of it
+    latents  whether the latent DDIM samples z_sem in T steps
 
     Images are those of the comparison's size, on the CPU.
     """
 
-    context: Context = field(kw_only=True, repr=False)
+    context: Context = field(repr=False)
+    system: System
+    steps: int | None
+    x_T: Literal["inverted", "random", ""] = ""
+    keep: int | None = None
+    latents: bool = False
 
     @classmethod
     def of(
-        cls, context: Context, system: System, solver: str | None, steps: int | None, **taken: bool
-    ) -> "Solved":
-        """With this solver (None: its own) and T, if it takes steps; it inverts where there is an x_T."""
-        inverts = {"inverts": STOCHASTIC in system.capabilities}
+        cls,
+        context: Context,
+        system: System,
+        solver: str | None,
+        steps: int | None,
+        inverts: bool = True,
+        latents: bool = False,
+    ) -> "Variant":
+        """The system with this solver (None: its own) and T, if it takes steps. A system that has an x_T
+        inverts the images, or draws it at random.
+        """
         solving = system if solver is None else system.solving(solver)
-        steps = steps if system.iterative else None
-        return cls(solving, steps, **{**inverts, **taken}, context=context)
+        x_T = "" if STOCHASTIC not in system.capabilities else INVERTED if inverts else RANDOM
+        return cls(context, solving, steps if system.iterative else None, x_T, latents=latents)  # type: ignore[arg-type]
 
     @property
     def T(self) -> int:
         """T for a system's methods, which those that take no steps ignore."""
         return self.steps or 1
 
-    def codes(self, images: Selection, positions: np.ndarray) -> Code:
-        """The full codes of whole chunks of the images, within the computation of a chunk."""
-        return self.context.codes.full(self.system, images, positions, self.T)
+    @property
+    def solver(self) -> str:
+        """The name of the solver, for a record."""
+        return str(self.system.solver or "") if self.steps else ""
+
+    # What it takes ------------------------------------------------------------------------------
+
+    @property
+    def decoding(self) -> Calls:
+        """The calls of decoding an image."""
+        return Calls(decoder=decode_calls(self.system, self.steps) or 1)
+
+    @property
+    def encoding(self) -> Calls:
+        """The calls of encoding an image fully."""
+        return encoding_calls(self.system, self.steps)
+
+    @property
+    def sampling(self) -> Calls:
+        """The calls of a new image."""
+        samples_latents = {SAMPLE_LATENTS, DECODE} <= self.system.capabilities
+        calls = decode_calls(self.system, self.steps) or 1
+        return Calls(decoder=calls, latent=calls if samples_latents else 0)
+
+    @cached_property
+    def calls(self) -> int | None:
+        """The calls of the decoding network for one image, inversion included, for a record."""
+        if self.steps is None:
+            return None
+        inversion = encode_calls(self.system, self.steps) if self.x_T == INVERTED else 0
+        return (decode_calls(self.system, self.steps) or 0) + (inversion or 0)
+
+    @cached_property
+    def protocol(self) -> dict[str, Any]:
+        """The fields of a protocol."""
+        inverts, solver = self.x_T == INVERTED, self.system.solver
+        solving = {"solver": OWN if self.steps else None}
+        if solver is not None and self.steps:
+            solving = solver.protocol()
+        fields = {
+            "inversion_steps": self.steps if inverts else None,
+            "inversion_calls": encode_calls(self.system, self.steps) if inverts else None,
+            "decoding_steps": self.steps,
+            "decoding_calls": decode_calls(self.system, self.steps),
+            **solving,
+        }
+        return fields | ({"latent_steps": self.steps} if self.latents else {})
+
+    # What benchmarks do with it -----------------------------------------------------------------
+
+    def codes(self, images: Selection) -> Job:
+        """The full codes of images; `images.code_of` makes a code of the arrays."""
+        return self.context.codes.full(self.system, images, self.T)
 
     def decode(self, code: Code) -> Tensor:
         """Images of codes: float32 N x 3 x S x S in [-1, 1] on the CPU, S the image size of the data."""
-        return self.context.resized(self.system.decode(code, self.T).cpu())
+        return self.context.resized(self.decode_at_own_size(code))
+
+    def decode_at_own_size(self, code: Code) -> Tensor:
+        """Images of codes, on the CPU, at the size of the system."""
+        keep = {} if self.keep is None else {"keep": self.keep}
+        return self.system.decode(code, self.T, **keep).cpu()
 
     def random(self, semantic: Semantic | None, indices: Sequence[int]) -> Code:
         """The code with the x_T of each index, drawn at random, if the system has one."""
@@ -147,42 +173,57 @@ class Solved(Taken):
 
 
 @dataclass(frozen=True)
-class Cell:
+class Place:
     """Where numbers belong: the table, the system, the setting; and what decides them.
 
-    `of` is the system, or `Taken` where its images are decoded in steps; None where the numbers are
-    of real images. `title` is the system's unless given. `fields` are what else decides the
-    numbers, `n` how many units they are of. All of it is in the protocol; a cell without `Taken`
-    and `fields` has none. `n` is no part of a key, so that fewer images reuse the chunks of more.
+    measured   the system, or the `Variant` of it whose images are decoded; None for real images
+    title      of the system, unless it is its own
+    fields     what else decides the numbers; all of it is in the protocol
+    n          how many units the numbers are of. It is in the protocol, but in no key, so that fewer
+               images reuse the chunks of more
+    note       of each of the numbers
+    steps      T of a number that no `Variant` says it of, such as a count of calls; `solver` likewise
+    reference  whether the numbers are a scale for others, and do not compete
+    of_machine whether they depend on this machine, such as a time
+
+    A place without `Variant` and `fields` has no protocol.
     """
 
     context: Context
     table: str
-    of: Taken | System | None = None
+    measured: Variant | System | None = None
     title: str = ""
     setting: str = ""
     split: str = "test"
     n: int | None = None
     note: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
+    steps: int | None = None
+    solver: str = ""
+    reference: bool = False
+    of_machine: bool = False
 
-    def but(self, **changes: Any) -> "Cell":
+    def at(self, **changes: Any) -> "Place":
         """A copy with other values of some attributes."""
         return replace(self, **changes)
 
-    def also(self, **fields: Any) -> "Cell":
+    def also(self, **fields: Any) -> "Place":
         """A copy with more fields."""
         return replace(self, fields={**self.fields, **fields})
 
+    def noting(self, note: str) -> "Place":
+        """A copy whose numbers have one more note."""
+        return replace(self, note="; ".join(filter(None, (self.note, note))))
+
     @property
-    def taken(self) -> Taken | None:
-        """The system with its solver and T; None where nothing is decoded in steps."""
-        return self.of if isinstance(self.of, Taken) else None
+    def variant(self) -> Variant | None:
+        """The system with its solver and T; None where no image is decoded."""
+        return self.measured if isinstance(self.measured, Variant) else None
 
     @property
     def system(self) -> System | None:
-        """The system that is measured; None of real images."""
-        return self.of.system if isinstance(self.of, Taken) else self.of
+        """The system that is measured; None for real images."""
+        return self.measured.system if isinstance(self.measured, Variant) else self.measured
 
     @property
     def system_title(self) -> str:
@@ -191,7 +232,7 @@ class Cell:
 
     @property
     def _decided_by(self) -> dict[str, Any]:
-        return {**(self.taken.protocol if self.taken else {}), **self.fields}
+        return {**(self.variant.protocol if self.variant else {}), **self.fields}
 
     @cached_property
     def protocol(self) -> RecordProtocol | None:
@@ -201,71 +242,81 @@ class Cell:
         n = {} if self.n is None else {"n": self.n}
         return self.context.protocol(self.context.benchmark, **{**n, **self._decided_by})
 
-    def record(self, metric: str, estimate: Estimate, **changes: Any) -> Record:
-        """The record of an estimate, whose n is that of the cell unless it has its own.
+    # Numbers -------------------------------------------------------------------------------------
 
-        `changes` are further arguments of `make_record`, or other values of the cell's; a note comes
-        after that of the cell.
-        """
-        changes["note"] = "; ".join(filter(None, (self.note, changes.get("note", ""))))
-        if estimate.n is None:
-            estimate = replace(estimate, n=self.n)
-        fields: dict[str, Any] = {"setting": self.setting, "split": self.split}
-        fields |= self.taken.row if self.taken else {}
-        fields |= {"protocol": self.protocol}
-        place = (self.context.benchmark, self.table, self.system_title)
-        return self.context.record(*place, metric, estimate, **{**fields, **changes})
-
-    def records(self, estimates: Mapping[str, Estimate], **changes: Any) -> Iterator[Record]:
-        """The record of each metric's estimate; `changes` are those of `record`."""
+    def numbers(self, estimates: Mapping[str, Estimate]) -> Numbers:
+        """The number of each metric here; an estimate's n is that of the place unless it has its own."""
         for metric, estimate in estimates.items():
-            yield self.record(metric, estimate, **changes)
+            yield self, metric, estimate if estimate.n is not None else replace(estimate, n=self.n)
 
-    def missing(self, metrics: Iterable[str], why: str, **changes: Any) -> Iterator[Record]:
-        """The records of metrics that could not be measured, which say why."""
-        return self.records(dict.fromkeys(metrics, Estimate(None, why=why)), **changes)
+    def missing(self, metrics: Iterable[str], why: str) -> Numbers:
+        """The numbers of metrics that could not be measured, which say why."""
+        return self.numbers(dict.fromkeys(metrics, Estimate(None, why=why)))
 
-    def means(
-        self, images: Selection, scores: Mapping[str, np.ndarray], **changes: Any
-    ) -> Iterator[Record]:
+    def means(self, images: Selection, scores: Mapping[str, np.ndarray]) -> Numbers:
         """The mean of each metric's score [N] of the images."""
-        return self.records(images.units.means(scores), **{"split": images.split, **changes})
+        return self.at(split=images.split).numbers(images.units.means(scores))
+
+    # Jobs and pictures ---------------------------------------------------------------------------
+
+    def job(
+        self,
+        work: str,
+        title: str,
+        images: Selection | None,
+        compute: Compute,
+        *,
+        count: int | None = None,
+        rows_of: Sequence[Job] = (),
+        takes: Sequence[Job] = (),
+        calls: Calls = Calls(),
+        **decides: Any,
+    ) -> Job:
+        """A job over the images, or `count` other units, which the fields of this place decide.
+
+        `decides` are what else decides the arrays of this job alone; `rows_of`, `takes` and `calls` are
+        those of a `Job`.
+        """
+        key = self.context.codes.decides(self.system, images) | {"seed": self.context.seed}
+        if images is None:  # new images are compared at the size of the real ones
+            key["size"] = self.context.dataset.image_size
+        # under a name of their own: a field may be called as a part of the key is, such as "weights"
+        key |= {"setting": self.setting, "fields": {**self._decided_by, **decides}}
+        return Job(
+            work,
+            title,
+            key,
+            len(images or ()) if count is None else count,
+            compute,
+            rows_of=rows_of,
+            takes=takes,
+            system=self.system,
+            steps=self.variant.steps if self.variant else None,
+            calls=calls,
+        )
 
     def draw(self, file: str, title: str, images: Sequence[Tensor], **sheet: Any) -> None:
-        """Save a sheet of pictures of this cell as PNG; in `file`, {} stands for the system's name."""
+        """Save a sheet of pictures of this place as PNG; in `file`, {} stands for the system's name."""
         about: dict[str, Any] = {"benchmark": self.context.benchmark, "system": self.system_title}
         about |= {"setting": self.setting} if self.setting else {}
-        about |= {"steps": self.taken.steps} if self.taken else {}
+        about |= {"steps": self.variant.steps} if self.variant else {}
         drawn = Sheet(f"{self.system_title}: {title}", images, about=about, **sheet)
         name = self.system.name if self.system else ""
         self.context.save_sheet(f"{file.format(name)}.png", drawn)
 
     def pictured(
-        self, images: Selection | None, shown: np.ndarray, made: Callable[[], Tensor]
+        self, images: Selection | None, shown: np.ndarray, make: Callable[[], Tensor]
     ) -> Tensor:
-        """What `made` makes for a picture of the images at positions `shown`, from the store."""
-        key = self.key("pictured", images, shown=shown.tolist())
-        arrays = self.context.store.once(key, lambda: {"images": made().numpy()})
+        """What `make` makes for a picture of the images at positions `shown`, from the store."""
+
+        def compute(_: np.ndarray) -> Arrays:
+            return {"images": make().numpy()}
+
+        job = self.job("pictured", "picture", images, compute, shown=shown.tolist())
+        arrays = self.context.store.read(replace(job, count=None))
         return torch.from_numpy(arrays["images"])
 
-    def key(self, work: str, images: Selection | None, **more: Any) -> dict[str, Any]:
-        """The key in the store of what is computed for this cell; `more` is what it alone depends on."""
-        key = self.context.codes.key(work, self.system, images) | {"seed": self.context.seed}
-        if images is None:  # new images are compared at the size of the real ones
-            key["size"] = self.context.dataset.image_size
-        # under a name of their own: a field may be called as a part of the key is, such as "weights"
-        return key | {"setting": self.setting, "fields": {**self._decided_by, **more}}
 
-    def computation(
-        self,
-        work: str,
-        what: str,
-        images: Selection | None,
-        compute: Compute,
-        count: int | None = None,
-        **more: Any,
-    ) -> Computation:
-        """The arrays of `count` units (None: the images) under the key of this cell."""
-        units = count if count is not None else len(images or ())
-        steps = self.taken.steps if self.taken else None
-        return Computation(what, self.key(work, images, **more), units, compute, steps)
+Cell = Place
+Solved = Taken = Variant
+solver_of = None  # TEMPORARY

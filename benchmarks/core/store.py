@@ -1,10 +1,10 @@
 """The store: results of expensive work on disk, one file for each chunk, found by all that they
 depend on.
 
-Work is a list of positions, cut into chunks of a fixed size. A key names everything that decides
-the result (weights, data, transform, steps, seed, metric networks ...). Its hash names a folder,
-and a finished chunk is one npz file in it, written whole or not at all. So a killed run resumes, a
-second run computes nothing twice, and any number of processes can share the work: chunk i belongs
+The units of a job (job.py) are cut into chunks of a fixed size. Its key names everything that decides
+the arrays (weights, data, transform, steps, seed, metric networks ...). The hash of the key names a
+folder, and a finished chunk is one npz file in it, written whole or not at all. So a killed run resumes,
+a second run computes nothing twice, and any number of processes can share the work: chunk i belongs
 to rank i mod world. Neighbouring chunks may be computed together to fill a GPU; then every few
 neighbours belong to a rank, and each chunk still has a file of its own. A file that is damaged, or
 that is another's by its seal, is computed again.
@@ -19,10 +19,9 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile
@@ -30,56 +29,22 @@ from zipfile import BadZipFile
 import numpy as np
 from tqdm import tqdm
 
-import diffae
-from benchmarks.runtime.calling import Overshoot, is_count, share_of_counts
+from benchmarks.core.job import Arrays, Compute, Job
+from benchmarks.runtime.calling import is_count, share_of_counts, without_counts
+from benchmarks.systems.protocol.checked import counted
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
 from diffae.system.files import LOCK, cache_root, hash_of, open_lock, writing
 from diffae.system.whole import sweep, write_whole
 
-LAYOUT = 2  # raised where arrays of a key get other names or another meaning
 CHUNK = 64  # also the batch size of every network, unless --batch-size says otherwise
 FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's
 SEAL = "seal"  # the name of an array in each file
 ELSEWHERE = "or set DIFFAE_CACHE to another folder"
 SHARED = {"failed": SystemFailed, "not available": NotAvailable}  # errors of one rank that are told
 
-Arrays = dict[str, np.ndarray]
-# From positions to arrays with one row per position. A preview has rows for the first few
-# positions only: it is empty for the others.
-Compute = Callable[[np.ndarray], Arrays]
-Once = Callable[[], Arrays]
 Piece = tuple[int, int]  # the positions of a chunk, from the first to before the second
-
-
-@dataclass(frozen=True)
-class Computation:
-    """Arrays with a row for each of `count` units, such as images or pairs, kept in the store by chunk.
-
-    `what` describes it in a dry run, with `steps` as T; computations of one name in `shared` are the
-    same work, whichever benchmark it is for. `key` holds everything that decides the arrays;
-    `key["work"]` names the kind of work in the folder's name and on the progress bar. `names` are the
-    arrays that are read (None: all but those in `without`), `chunk` is how many units are computed
-    and stored together (None: CHUNK images).
-    """
-
-    what: str
-    key: Mapping[str, Any]
-    count: int
-    compute: Compute
-    steps: int | None = None
-    names: tuple[str, ...] | None = None
-    without: tuple[str, ...] = ()
-    shared: str = ""
-    chunk: int | None = None
-
-    @cached_property
-    def folder(self) -> str:
-        """The name of the folder of its chunks."""
-        complete = {"version": diffae.__version__, "layout": LAYOUT, **self.key}
-        name = hash_of(complete)[:24]
-        return f"{self.key['work']}-{name}"
 
 
 def default_root() -> Path:
@@ -93,8 +58,8 @@ class Store:
     def __init__(self, root: Path, fresh: bool = False):
         self.root, self.fresh = root, fresh
         self.together = 1
-        self.overshoot = Overshoot()  # of the images behind what was read
         self._renewed: set[Path] = set()  # files of this run's own, in a fresh store
+        self._whole: dict[Job, Arrays] = {}  # of jobs that others take, while these are read
         self._in_use: IO[str] | None = None
 
     def make(self) -> None:
@@ -115,68 +80,141 @@ class Store:
         with suppress(OSError):
             fcntl.flock(self._in_use, fcntl.LOCK_SH)  # until this process ends
 
-    def chunks(self, computation: Computation) -> Iterator[Arrays]:
-        """Yield the chunks of a computation in order. The ranks divide the missing ones among them;
-        then every rank reads all, one by one.
+    def read_all(self, jobs: Sequence[Job]) -> list[Arrays]:
+        """The arrays of each job; what is missing is computed. A job that several others take is read once."""
+        try:
+            return [self._taken(job) for job in jobs]
+        finally:
+            self._whole.clear()
+
+    def read(self, job: Job) -> Arrays:
+        """The arrays of all chunks of a job, joined; what is missing is computed. Memory holds the result and
+        one more chunk.
         """
-        pieces, ranks = _pieces(0, computation.count, computation.chunk), distributed.world()
+        if job.count == 0:
+            return dict(job.empty)
+        if job.count is None:
+            return next(self.chunks(job))
+        arrays: Arrays = {}
+        filled: dict[str, int] = {}
+        for (start, stop), chunk in zip(
+            _pieces(0, job.count, job.chunk), self.chunks(job), strict=True
+        ):
+            for name, part in chunk.items():
+                if is_count(name):
+                    arrays[name] = arrays.get(name, 0) + part
+                    continue
+                if name in job.without or (job.names is not None and name not in job.names):
+                    continue
+                if start == 0:  # a preview has rows for the first positions only
+                    rows = job.count if len(part) == stop else len(part)
+                    arrays[name], filled[name] = np.empty((rows, *part.shape[1:]), part.dtype), 0
+                place = arrays[name][filled[name] : filled[name] + len(part)]
+                if (place.shape, place.dtype) != (part.shape, part.dtype):
+                    form = f"{part.shape} {part.dtype}"
+                    raise ValueError(f"{name}: {form} for {stop - start} positions")
+                place[...] = part
+                filled[name] += len(part)
+        return {name: array[: filled.get(name)] for name, array in arrays.items()}
+
+    def chunks(self, job: Job) -> Iterator[Arrays]:
+        """Yield the chunks of a job in order. The ranks divide the missing ones among them; then every rank
+        reads all, one by one.
+        """
+        count, ranks = 1 if job.count is None else job.count, distributed.world()
+        pieces = _pieces(0, count, job.chunk)
+        if self._lacks(job, pieces):
+            for other in _taken_by(job):  # every rank reads these, before each computes its chunks
+                self._taken(other)
         size = min(self.together, -(-len(pieces) // ranks))  # so that every process has some
         groups = _neighbours(pieces, size)[distributed.rank() :: ranks]
-        todo = [missing for group in groups for missing in self._missing(computation, group)]
-        with _agreeing(), self._bar(computation, todo) as bar:
+        todo = [missing for group in groups for missing in self._missing(job, group)]
+        with _agreeing(), self._bar(job, todo) as bar:
             for group in todo:
                 distributed.check()
-                self._file_chunks(computation, group)
+                self._file_chunks(job, group)
                 bar.update(group[-1][1] - group[0][0])
-        self._renewed |= {self._path(computation, piece) for piece in pieces}
+        self._renewed |= {self._path(job, piece) for piece in pieces}
         for piece in pieces:
-            yield self._chunk(computation, piece)
+            yield self._chunk(job, piece)
 
-    def _bar(self, computation: Computation, todo: list[list[Piece]]) -> Any:
+    def rows(self, job: Job, positions: Sequence[int]) -> Arrays:
+        """The rows of a job at a few positions, of which the chunks are read one by one."""
+        rows: list[Arrays] = []
+        for position in positions:
+            start = position - position % CHUNK
+            chunk = self._rows(job, start, min(start + CHUNK, job.count or 1))
+            at = slice(position - start, position - start + 1)
+            rows.append({name: array[at] for name, array in chunk.items()})
+        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+    def stored(self, job: Job) -> int:
+        """How many units of a job are in the store."""
+        pieces = _pieces(0, 1 if job.count is None else job.count, job.chunk)
+        return sum(
+            stop - start for start, stop in pieces if self._has(self._path(job, (start, stop)))
+        )
+
+    def _taken(self, job: Job) -> Arrays:
+        """The arrays of a job, which are kept while those that take it are read."""
+        for other, arrays in self._whole.items():
+            if other.is_same(job):
+                return arrays
+        self._whole[job] = self.read(job)
+        return self._whole[job]
+
+    def _lacks(self, job: Job, pieces: list[Piece]) -> bool:
+        """Whether any rank lacks a chunk; all ranks answer alike."""
+        lacks = not all(self._has(self._path(job, piece)) for piece in pieces)
+        return distributed.agree("lacks" if lacks else None) is not None
+
+    def _bar(self, job: Job, todo: list[list[Piece]]) -> Any:
         named = [
-            computation.key[name] for name in ("work", "system", "steps") if name in computation.key
+            job.work,
+            *(job.decides[name] for name in ("system", "steps") if name in job.decides),
         ]
-        title, unit = " ".join(map(str, named)), "part" if computation.chunk else "image"
+        title, unit = " ".join(map(str, named)), "part" if job.chunk else "image"
         total = sum(group[-1][1] - group[0][0] for group in todo)
         off = not (todo and distributed.is_main())
         return tqdm(total=total, desc=title, unit=unit, leave=False, disable=off or None)
 
-    def _missing(self, computation: Computation, pieces: list[Piece]) -> list[list[Piece]]:
+    def _missing(self, job: Job, pieces: list[Piece]) -> list[list[Piece]]:
         """Those of the chunks that have no file, in groups of neighbours to be computed together."""
-        missing = [piece for piece in pieces if not self._has(self._path(computation, piece))]
+        missing = [piece for piece in pieces if not self._has(self._path(job, piece))]
         return _neighbours(missing, self.together)
 
-    def stretch(self, computation: Computation, start: int) -> Arrays:
-        """The arrays of the `of.count` positions from `start` on, joined, for use in another
-        computation. They must begin with a chunk, and end with one or be the last of all.
-        """
-        pieces = _pieces(start, start + computation.count)
-        for group in self._missing(computation, pieces):
-            self._file_chunks(computation, group)
-        first, *rest = (self._chunk(computation, piece) for piece in pieces)
+    def _rows(self, job: Job, start: int, stop: int) -> Arrays:
+        """The rows of a job at these positions, which begin with a chunk, and end with one or are the last."""
+        pieces = _pieces(start, stop)
+        for group in self._missing(job, pieces):
+            self._file_chunks(job, group)
+        first, *rest = (without_counts(self._chunk(job, piece)) for piece in pieces)
         if not rest:
             return first
         return {name: np.concatenate([first[name], *(c[name] for c in rest)]) for name in first}
 
-    def _chunk(self, computation: Computation, piece: Piece) -> Arrays:
+    def _chunk(self, job: Job, piece: Piece) -> Arrays:
         """The arrays of one chunk, read from its file; computed and stored first if there is none."""
-        path = self._path(computation, piece)
+        path = self._path(job, piece)
         arrays = self._get(path) if self._has(path) else None
         if arrays is None:
-            self._file_chunks(computation, [piece])
+            self._file_chunks(job, [piece])
             # not what was computed: what is read has one memory layout, whoever computed it
             arrays = self._get(path)
         if arrays is None:
             raise UserError(f"{path}: cannot be read back; check the disk, {ELSEWHERE}")
-        return self.overshoot.unpack(arrays)
+        return arrays
 
-    def _file_chunks(self, computation: Computation, group: list[Piece]) -> None:
+    def _file_chunks(self, job: Job, group: list[Piece]) -> None:
         """Compute neighbouring chunks together and store each in its file."""
-        positions = np.arange(group[0][0], group[-1][1])
-        computed = self.overshoot.beside(lambda: computation.compute(positions))
-        for piece, arrays in zip(group, _apart(computed, group), strict=True):
-            path = self._path(computation, piece)
-            self._put(path, arrays, computation.key)
+        start, stop = group[0][0], group[-1][1]
+        rows = [self._rows(other, start, stop) for other in job.rows_of]
+        taken = [without_counts(self._taken(other)) for other in job.takes]
+        with counted(job.system) as counts:
+            computed = job.compute(np.arange(start, stop), *rows, *taken)
+        for piece, arrays in zip(group, _apart(computed | counts, group), strict=True):
+            path = self._path(job, piece)
+            self._put(path, arrays, job.key)
             self._renewed.add(path)
 
     def _put(self, path: Path, arrays: Arrays, key: Mapping[str, Any]) -> None:
@@ -201,45 +239,12 @@ class Store:
             cli.say(f"{path}: damaged, computing it again")
             return None
 
-    def array(self, key: dict[str, Any], count: int, compute: Compute, name: str) -> np.ndarray:
-        """One array of all chunks, joined: count x ..."""
-        of = Computation(key["work"], key, count, compute, key.get("steps"), (name,))
-        return self.read(of)[name]
-
-    def read(self, computation: Computation) -> Arrays:
-        """The arrays of all chunks, joined; what is missing is computed. Memory holds the result and
-        one more chunk.
-        """
-        found: Arrays = {}
-        filled: dict[str, int] = {}
-        pieces = _pieces(0, computation.count, computation.chunk)
-        for (start, stop), arrays in zip(pieces, self.chunks(computation), strict=True):
-            for name in [n for n in computation.names or arrays if n not in computation.without]:
-                part = arrays[name]
-                if start == 0:  # a preview has rows for the first positions only
-                    rows = computation.count if len(part) == stop else len(part)
-                    found[name], filled[name] = np.empty((rows, *part.shape[1:]), part.dtype), 0
-                place = found[name][filled[name] : filled[name] + len(part)]
-                if (place.shape, place.dtype) != (part.shape, part.dtype):
-                    form = f"{part.shape} {part.dtype}"
-                    raise ValueError(f"{name}: {form} for {stop - start} positions")
-                place[...] = part
-                filled[name] += len(part)
-        return {name: array[: filled[name]] for name, array in found.items()}
-
-    def once(self, key: dict[str, Any], compute: Once, unfitted: Once | None = None) -> Arrays:
-        """Work that is not a list of positions: one chunk, computed by the first rank, read by all.
-
-        A dry run takes `unfitted` in its place, so that nothing is fitted there.
-        """
-        return next(self.chunks(Computation("", key, 1, lambda _: compute(), chunk=1)))
-
     def _has(self, path: Path) -> bool:
         """Whether there is a file that may be read instead of computing."""
         return path.exists() and (not self.fresh or path in self._renewed)
 
-    def _path(self, computation: Computation, piece: Piece) -> Path:
-        return self.root / computation.folder / "{:08d}-{:08d}.npz".format(*piece)
+    def _path(self, job: Job, piece: Piece) -> Path:
+        return self.root / job.folder / "{:08d}-{:08d}.npz".format(*piece)
 
 
 class MemoryStore(Store):
@@ -277,9 +282,22 @@ def _seal(path: Path, arrays: Arrays) -> np.ndarray:
     return np.frombuffer(bytes.fromhex(digest), np.uint8)
 
 
+def preview_of(job: Job) -> Job:
+    """The preview of a job alone, which its first chunk has."""
+    count = min(job.count or 0, CHUNK)
+    return replace(job, count=count, names=("preview",), without=())
+
+
 def _pieces(start: int, stop: int, chunk: int | None = None) -> list[Piece]:
     size = chunk or CHUNK
     return [(a, min(a + size, stop)) for a in range(start, stop, size)]
+
+
+def _taken_by(job: Job) -> Iterator[Job]:
+    """The jobs whose whole arrays a job needs, or those do whose rows it takes."""
+    yield from job.takes
+    for other in job.rows_of:
+        yield from _taken_by(other)
 
 
 def _neighbours(pieces: list[Piece], most: int) -> list[list[Piece]]:
@@ -333,3 +351,6 @@ def _agreeing() -> Iterator[None]:
         raise failure
     if said is not None:  # of several kinds, all ranks raise the same
         raise SHARED[name](reason)
+
+
+Computation = Job  # TEMPORARY

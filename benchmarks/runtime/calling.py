@@ -3,7 +3,7 @@ outside [-1, 1] in the images that systems make.
 """
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
@@ -108,8 +108,8 @@ def images_together(batch_size: BatchSize, device: torch.device) -> int:
 
 # ----------------------------------------------------------------------------------------------
 # Values outside [-1, 1]: they are clamped, counted, and noted in rows. Images that a protocol takes without
-# clamping are counted and noted too. The counts are stored beside the arrays that were computed from the
-# images, so that a row has the same note whether these were computed or read from the store.
+# clamping are counted and noted too. The counts are arrays of the job that decoded the images, so that a
+# number has the same note whether these were computed or read from the store.
 
 PREFIX = "outside [-1, 1]: "  # begins the names of counts in the store
 KEPT = (
@@ -118,8 +118,8 @@ KEPT = (
 
 
 @dataclass
-class Overshoot:
-    """How many values of images lay outside [-1, 1], and of how many.
+class Clamped:
+    """How many values of a system's images lay outside [-1, 1], and of how many.
 
     The counts are kept by the method that made the images; KEPT follows its name if they were not clamped.
     """
@@ -131,40 +131,36 @@ class Overshoot:
         outside_before, total_before = self.counts.get(name, (0, 0))
         self.counts[name] = (outside_before + outside, total_before + total)
 
-    def note(self) -> str:
-        """The note for a row; "" if all values were within [-1, 1]."""
-        notes = []
-        for name, (outside, total) in sorted(self.counts.items()):
-            if outside:
-                method, kept, _ = name.partition(KEPT)
-                share = f"{_percent(outside / total)} of the values of {method}"
-                notes.append(f"{share} lay outside [-1, 1] and were clamped{kept}")
-        return "; ".join(notes)
-
-    def beside(self, compute: Callable[[], Arrays]) -> Arrays:
-        """The arrays of `compute`, and beside them the counts that it made, under names of their own.
-
-        The counts of this object are left as they were; `unpack` adds those among the arrays.
-        """
-        before, self.counts = self.counts, {}
-        try:
-            arrays = compute()
-            counts = {PREFIX + name: np.array(pair) for name, pair in self.counts.items()}
-            return arrays | counts
-        finally:
-            self.counts = before
-
-    def unpack(self, arrays: Arrays) -> Arrays:
-        """Take the counts out of the arrays of `beside` and add them to this object."""
-        for name in [name for name in arrays if name.startswith(PREFIX)]:
-            outside, total = arrays.pop(name).tolist()
-            self.add(name.removeprefix(PREFIX), outside, total)
+    def take(self) -> Arrays:
+        """The counts so far, [outside, total] each under a name of its own; they begin anew."""
+        arrays = {PREFIX + name: np.array(pair) for name, pair in self.counts.items()}
+        self.counts.clear()
         return arrays
 
 
+def note_on_clamped(arrays: Iterable[Arrays]) -> str:
+    """The note for numbers of these arrays; "" if all values of images were within [-1, 1]."""
+    sums: dict[str, np.ndarray] = {}
+    for of_job in arrays:
+        for name in filter(is_count, of_job):
+            sums[name] = sums.get(name, 0) + of_job[name]
+    notes = []
+    for name, (outside, total) in sorted(sums.items()):
+        if outside:
+            method, kept, _ = name.removeprefix(PREFIX).partition(KEPT)
+            share = f"{_percent(outside / total)} of the values of {method}"
+            notes.append(f"{share} lay outside [-1, 1] and were clamped{kept}")
+    return "; ".join(notes)
+
+
 def is_count(name: str) -> bool:
-    """Whether an array of this name is a count added by `Overshoot.beside`."""
+    """Whether an array of this name is a count of `Clamped`."""
     return name.startswith(PREFIX)
+
+
+def without_counts(arrays: Arrays) -> Arrays:
+    """The arrays that are no counts of `Clamped`."""
+    return {name: array for name, array in arrays.items() if not is_count(name)}
 
 
 def share_of_counts(counts: np.ndarray, place: slice, images: int) -> np.ndarray:

@@ -5,20 +5,40 @@ is chosen on the validation split and the scores are taken on the test split. Wh
 are exclusive classes, also one multinomial logistic regression of all, by its top-1 accuracy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
+from benchmarks.core.images import features_of
 from benchmarks.metrics.codes.probes import (
     MEAN,
     WEIGHTED,
     estimates_of_attributes,
     estimates_of_classes,
 )
-from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Selection, TableSpec
+from benchmarks.plugin import (
+    Arrays,
+    Benchmark,
+    Context,
+    Measurement,
+    Numbers,
+    Place,
+    Selection,
+    TableSpec,
+)
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
-from benchmarks.tasks.shared import probe_fits
-from benchmarks.tasks.shared.probe_fits import ADAM, Sizes, counts_of_splits, of_classes, selections
+from benchmarks.tasks.shared.probe_fits import (
+    ADAM,
+    BINARY,
+    SOFTMAX,
+    Sizes,
+    counts_of_splits,
+    fit,
+    fit_adam,
+    of_classes,
+    probe_of,
+    selections,
+)
 from diffae.data.portraits.attributes import ATTRIBUTES
 from probes import LinearProbe
 
@@ -26,42 +46,43 @@ TABLE = "section5.3_probe"
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
-    train, valid, test = selections(context)
+    test = selections(context)[2]
     fields: dict[str, int | str] = {**counts_of_splits(context), **reading_of(system)}
     if {*(names := context.dataset.attribute_names)} != {*ATTRIBUTES}:
         fields["attributes"] = f"{len(names):,}, not CelebA's 40"
-    cell = Cell(context, TABLE, system, fields=fields)
-    for images in (train, valid):  # what probes are fitted on, so that a dry run counts it
-        context.codes.features(system, images)
-    features = context.codes.features(system, test)
+    place, features = (
+        Place(context, TABLE, system, fields=fields),
+        context.codes.features(system, test),
+    )
 
-    def reduce() -> Iterator[Record]:
-        probe = probe_fits.fit(context, system)
-        yield from _scores(cell.also(probe=probe_fits.BINARY), probe, features, test)
-        if of_classes(context):
-            probe = probe_fits.fit(context, system, exclusive=True)
-            yield from _top(cell.also(probe=probe_fits.SOFTMAX), probe, features)
-        if context.sizes(Sizes).adam_paper:
-            adam = cell.also(probe=ADAM).but(title=f"{system.title}, Adam probe")
-            yield from _scores(adam, probe_fits.fit_adam(context, system), features, test)
+    def scores(place: Place) -> Callable[[Arrays, Arrays], Numbers]:
+        return lambda probe, codes: _scores(place, probe_of(probe), features_of(codes), test)
 
-    yield Measurement([], reduce, list(probe_fits.fits(context, context.sizes(Sizes).adam_paper)))
+    def top(probe: Arrays, codes: Arrays) -> Numbers:
+        return _top(place.also(probe=SOFTMAX), probe_of(probe), features_of(codes))
+
+    yield Measurement([fit(context, system), features], scores(place.also(probe=BINARY)))
+    if of_classes(context):
+        yield Measurement([fit(context, system, exclusive=True), features], top)
+    if context.sizes(Sizes).adam_paper:
+        adam = place.also(probe=ADAM).at(title=f"{system.title}, Adam probe")
+        yield Measurement([fit_adam(context, system), features], scores(adam))
 
 
-def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -> Iterator[Record]:
+def _scores(place: Place, probe: LinearProbe, features: Tensor, test: Selection) -> Numbers:
     """Means over the attributes, then the scores of each, which are means over one."""
-    names, logits = cell.context.dataset.attribute_names, probe.logits(features).numpy()
-    is_exclusive = of_classes(cell.context)
+    names, logits = place.context.dataset.attribute_names, probe.logits(features).numpy()
+    is_exclusive = of_classes(place.context)
     each = estimates_of_attributes(logits, test.labels, names, test.units, is_exclusive)
     for setting, estimates in each.items():
-        yield from cell.records(estimates, setting=setting)
+        yield from place.at(setting=setting).numbers(estimates)
 
 
-def _top(cell: Cell, probe: LinearProbe, features: Tensor) -> Iterator[Record]:
+def _top(place: Place, probe: LinearProbe, features: Tensor) -> Numbers:
     """Top-k accuracy of exclusive classes."""
-    train, _, test = selections(cell.context)
+    train, _, test = selections(place.context)
     logits = probe.logits(features).numpy()
-    yield from cell.records(estimates_of_classes(logits, test.labels, test.units, train.labels))
+    return place.numbers(estimates_of_classes(logits, test.labels, test.units, train.labels))
 
 
 BENCHMARK = Benchmark(

@@ -1,10 +1,18 @@
-"""The state of a run, its systems and its context, and all rows of each benchmark, over systems that may
-not offer what it needs, or fail. For the command and for Python.
+"""The runner: for each benchmark, system and measurement it makes a record of each number.
+
+    for measurement in benchmark.run(context, system):
+        arrays = store.read_all(measurement.jobs)
+        for place, metric, estimate in measurement.numbers(*arrays):
+            yield make_record(place, metric, estimate)
+
+Where a system does not offer what a benchmark needs, or fails, a record gives the reason.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +20,21 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark, is_table
-from benchmarks.core.context import Context, with_note
-from benchmarks.core.measurement import Measurement
+from benchmarks.core.context import Context
+from benchmarks.core.measurement import Measurement, Place
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import precision_guard
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.setup import DataSizes, Missing, load_systems, open_data
 from benchmarks.core.store import CHUNK, Store
-from benchmarks.runtime.calling import Batches, images_together, raised
+from benchmarks.metrics.protocols.printed import fields_of
+from benchmarks.runtime.calling import (
+    Batches,
+    images_together,
+    note_on_clamped,
+    raised,
+    without_counts,
+)
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol.base import System, has_no_encoder
 from benchmarks.systems.protocol.checked import Checked
@@ -29,6 +44,7 @@ from diffae.system import distributed
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
 from reports.records.metrics import METRICS
+from reports.records.published import attach
 from reports.records.reading import named
 from reports.records.record import Record, record_key
 from reports.records.run_folder import IMAGES, PICTURES
@@ -90,10 +106,10 @@ class Evaluation:
         self.systems.remove(system)
         self.missing[system.title] = failure
 
-    def rows(self, name: str) -> Iterator[Record]:
-        """All rows of one benchmark, with a row for each missing system that gives the reason."""
+    def records(self, name: str) -> Iterator[Record]:
+        """All records of one benchmark, with one for each missing system that gives the reason."""
         run = BenchmarkRun(REGISTRY.get(name), self.context)
-        yield from run.rows(self.systems)
+        yield from run.records(self.systems)
         for title, reason in self.missing.items():
             yield run.not_run(title, str(reason), isinstance(reason, SystemFailed))
         yield from run.without_network()
@@ -133,17 +149,60 @@ def make_context(options: Options, dataset: Dataset, store: Store) -> Context:
 
 
 def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Record]:
-    """All rows of a benchmark: what cannot run is a row with the reason, never left out."""
-    return BenchmarkRun(benchmark, context).rows(systems)
+    """All records of a benchmark: what cannot run is a record with the reason, never left out."""
+    return BenchmarkRun(benchmark, context).records(systems)
 
 
-def _first_images(context: Context, system: System, count: int) -> Tensor:
-    selection = context.select("test", count).seen_by(system)
-    return selection.batch(np.arange(len(selection)))
+def make_record(
+    place: Place, metric: str, estimate: Estimate, notes_on_value: Iterable[str] = ()
+) -> Record:
+    """The record of an estimate at its place, with the metric's direction and unit and the published number
+    that belongs beside it.
+
+    A value that is not a finite number becomes no value, and the note says what it was. The note also
+    contains what the estimate says of itself, and where there is a value `notes_on_value`, and a mention of
+    files that other software decodes differently, such as images with an alpha channel. Raises TypeError if
+    the number is not an `Estimate`.
+    """
+    context, variant = place.context, place.variant
+    if not isinstance(estimate, Estimate):
+        kind = type(estimate).__name__
+        raise TypeError(
+            f"{metric} of {context.benchmark} is of type {kind}: give Estimate(value, n=...)"
+        )
+    notes = [place.note, *estimate.remarks]
+    if estimate.value is not None and not math.isfinite(estimate.value):
+        kind = "not a number" if math.isnan(estimate.value) else "infinite"
+        notes.insert(0, f"the value is {kind}")
+        estimate = replace(estimate, value=None, influences=(), error=None)
+    if estimate.value is not None:
+        notes += [context.dataset.survey.note, *notes_on_value]
+    metric_info, protocol = METRICS[metric], place.protocol
+    record = Record(
+        context.benchmark,
+        place.table,
+        place.system_title,
+        context.dataset.name,
+        place.split,
+        place.setting,
+        variant.steps if variant else place.steps,
+        metric,
+        estimate,
+        direction=metric_info.direction,
+        unit=metric_info.unit,
+        protocol=protocol.id if protocol else "",
+        note="; ".join(filter(None, notes)),
+        reference=place.reference,
+        solver=variant.solver if variant else place.solver,
+        calls=variant.calls if variant else None,
+        measured_by=protocol.fields if protocol else {},
+        of_machine=place.of_machine,
+    )
+    return attach(record, record.measured_by, fields_of)
 
 
 class BenchmarkRun:
-    """One benchmark of a run: an obstacle or a failure is a row with the reason."""
+    """One benchmark of a run: an obstacle or a failure is a record with the reason."""
 
     def __init__(self, benchmark: Benchmark, context: Context):
         self.benchmark = benchmark
@@ -151,8 +210,8 @@ class BenchmarkRun:
         self.context = replace(context, profile=profile, benchmark=benchmark.name)
         self.keys: set[str] = set()  # of the numbers of a plug-in
 
-    def rows(self, systems: Sequence[System]) -> Iterator[Record]:
-        """Its rows of these systems, then its reference rows."""
+    def records(self, systems: Sequence[System]) -> Iterator[Record]:
+        """Its records of these systems, then its reference records."""
         dataset = self.context.dataset
         if self.benchmark.labelled and not dataset.labelled:
             yield self.not_run("all systems", f"{dataset.name} has no attributes")
@@ -162,104 +221,70 @@ class BenchmarkRun:
             if lacks := self.benchmark.lacking(system):
                 yield self.not_run(system.title, f"{system.title} cannot {lacks}")
                 continue
-            for row in self._guarded(system.title, self._of(system)):
-                measured.append(row)
-                yield row
-        references = (replace(row, reference=True) for row in self._references(measured))
-        yield from self._guarded("references", references)
+            for record in self._guarded(system.title, self._of_system(system)):
+                measured.append(record)
+                yield record
+        yield from self._guarded("references", self._references(measured))
 
-    def not_run(self, system: str, reason: str, failed: bool = False) -> Record:
-        """The row of what could not run, or `failed` where it should have: no value, and why."""
-        names = self.benchmark.name, self.benchmark.table, system
-        nothing = Estimate(None, why=reason)
-        try:
-            metric = self.benchmark.headline(self.context)
-            row = self.context.record(*names, metric, nothing, split="")
-        except Exception:  # a plug-in that cannot say which metric stands for it
-            if self.benchmark.is_ours:
-                raise
-            dataset = self.context.dataset.name
-            row = Record(*names, dataset, "", "", None, "", nothing, note=reason)
-        return replace(row, failed=True) if failed else row
-
-    def without_network(self) -> Iterator[Record]:
-        """A row for each number of the table of the suite whose network has no weights here: how to get them."""
-        sources = {spec.name: spec.source for spec in self.benchmark.tables}
-        tables: dict[str, str] = {}  # by metric
-        for table in self.context.options.suite.get("content", {}).get("table", ()):
-            if table["name"] in sources:
-                tables |= dict.fromkeys(table["metrics"], sources[table["name"]])
-        for metric, source in tables.items():
-            if reason := self.context.networks.lacking(METRICS[metric].network):
-                where = self.benchmark.name, source, "all systems", metric
-                row = self.context.record(*where, Estimate(None, why=reason), split="")
-                yield replace(row, reference=True)
-
-    def _of(self, system: System) -> Iterator[Record]:
-        """A system's rows, with notes on whether it was trained on their images, and whether it is random."""
+    def _of_system(self, system: System) -> Iterator[Record]:
+        """A system's records, with notes on whether it was trained on their images, and whether it is random."""
         context, trial = self.context, ""
         if isinstance(system, Checked):
-            system.overshoot = context.store.overshoot
             trial = system.try_on(partial(_first_images, context, system))
         data, seen = context.dataset, system.trained_on
         remarks = {} if seen is None else {split: seen.remark(data, split) for split in SPLITS}
-        for row in self._rows(self.benchmark.run(context.for_system(system), system)):
-            row = replace(row, reference=row.reference or system.reference)
-            if row.value is not None:
-                row = with_note(with_note(row, remarks.get(row.split, "")), trial)
-            yield row
+        for measurement in self.benchmark.run(context.for_system(system), system):
+            for place, clamped, number in self._numbers(measurement):
+                notes = clamped, remarks.get(place.split, ""), trial
+                is_reference = place.reference or system.reference
+                yield make_record(replace(place, reference=is_reference), *number, notes)
 
     def _references(self, measured: Sequence[Record]) -> Iterator[Record]:
-        """The reference rows: the benchmark's own, and those that depend on what was measured."""
-        if self.benchmark.references is not None:
-            yield from self._rows(self.benchmark.references(self.context))
-        if self.benchmark.beside is not None:
-            yield from self._rows(self.benchmark.beside(self.context, measured))
+        """The reference records: the benchmark's own, and those that depend on what was measured."""
+        benchmark, measurements = self.benchmark, list[Iterable[Measurement]]()
+        if benchmark.references is not None:
+            measurements.append(benchmark.references(self.context))
+        if benchmark.beside is not None:
+            measurements.append(benchmark.beside(self.context, measured))
+        for measurement in chain(*measurements):
+            for place, clamped, number in self._numbers(measurement):
+                yield make_record(replace(place, reference=True), *number, [clamped])
 
-    def _rows(self, measurements: Iterator[Record | Measurement]) -> Iterator[Record]:
-        """The rows of measurements, each with a note on values outside [-1, 1] in the images behind it;
-        rows of a plug-in that computes them itself have one on all images so far.
+    def _numbers(
+        self, measurement: Measurement
+    ) -> Iterator[tuple[Place, str, tuple[str, Estimate]]]:
+        """The place of each number, a note on values outside [-1, 1] in the images behind it, and the metric
+        with its estimate.
         """
-        overshoot = self.context.store.overshoot  # counts what the systems make and the store reads
-        overshoot.counts.clear()
-        for measurement in measurements:
-            if isinstance(measurement, Measurement):
-                overshoot.counts.clear()
-                arrays = measurement.arrays(self.context.store)
-                note = overshoot.note()
-                rows = measurement.reduce(*arrays)
-            else:
-                rows, note = [measurement], overshoot.note()
-            for row in rows:
-                self._check(row)
-                is_of_images = self.benchmark.of_images and row.value is not None
-                yield with_note(row, note) if is_of_images else row
+        arrays = self.context.store.read_all(measurement.jobs)
+        clamped = note_on_clamped(arrays) if self.benchmark.of_images else ""
+        for place, metric, estimate in measurement.numbers(*map(without_counts, arrays)):
+            if not self.benchmark.is_ours:
+                self._check(place, metric)
+            yield place, clamped, (metric, estimate)
 
-    def _check(self, row: Record) -> None:
-        """Raise an error if a row of a plug-in is none of its own, or the second one for its number: it
+    def _check(self, place: Place, metric: str) -> None:
+        """Raise ValueError for a number of a plug-in that belongs to another's table, or has been there: it
         would spoil all tables.
         """
-        if self.benchmark.is_ours:
-            return
-        if not isinstance(row, Record):
-            raise TypeError(f"yielded {type(row).__name__}, not a Record")
-        if row.benchmark != self.benchmark.name or not is_table(row.table):
-            raise ValueError(f"yielded a row of {row.benchmark!r} for {row.table!r}")
-        if (key := record_key(row)) in self.keys:
-            raise ValueError(f"yielded two rows for one number ({row.metric})")
+        if place.context.benchmark != self.benchmark.name or not is_table(place.table):
+            raise ValueError(f"yielded a number for the table {place.table!r}")
+        key = record_key(make_record(place, metric, Estimate(None)))
+        if key in self.keys:
+            raise ValueError(f"yielded two numbers for one place ({metric})")
         self.keys.add(key)
 
-    def _guarded(self, title: str, rows: Iterator[Record]) -> Iterator[Record]:
-        """The rows, and where they end early one that says why: a system failed, or the benchmark
-        of a plug-in did.
+    def _guarded(self, title: str, records: Iterator[Record]) -> Iterator[Record]:
+        """The records, and where they end early one that says why: a system failed, or the benchmark of a
+        plug-in did.
 
         Errors that are the user's, and those of our own benchmarks, go through.
         """
         keys: set[str] = set()
         try:
-            for row in rows:
-                keys.add(record_key(row))
-                yield row
+            for record in records:
+                keys.add(record_key(record))
+                yield record
             return
         except NotAvailable as obstacle:
             last = self.not_run(title, str(obstacle))
@@ -276,3 +301,35 @@ class BenchmarkRun:
             last = self.not_run(title, reason, failed=True)
         # under a setting of its own if its cell has a number already
         yield replace(last, setting="the rest") if record_key(last) in keys else last
+
+    # Records of what was not measured --------------------------------------------------------------
+
+    def not_run(self, system: str, reason: str, failed: bool = False) -> Record:
+        """The record of what could not run, or `failed` where it should have: no value, and why."""
+        place = Place(self.context, self.benchmark.table, title=system, split="")
+        nothing = Estimate(None, why=reason)
+        try:
+            record = make_record(place, self.benchmark.headline(self.context), nothing)
+        except Exception:  # a plug-in that cannot say which metric stands for it
+            if self.benchmark.is_ours:
+                raise
+            names = self.benchmark.name, self.benchmark.table, system, self.context.dataset.name
+            record = Record(*names, "", "", None, "", nothing, note=reason)
+        return replace(record, failed=failed)
+
+    def without_network(self) -> Iterator[Record]:
+        """A record for each number of the table of the suite whose network has no weights here: how to get them."""
+        sources = {spec.name: spec.source for spec in self.benchmark.tables}
+        tables: dict[str, str] = {}  # by metric
+        for table in self.context.options.suite.get("content", {}).get("table", ()):
+            if table["name"] in sources:
+                tables |= dict.fromkeys(table["metrics"], sources[table["name"]])
+        for metric, source in tables.items():
+            if reason := self.context.networks.lacking(METRICS[metric].network):
+                place = Place(self.context, source, title="all systems", split="", reference=True)
+                yield make_record(place, metric, Estimate(None, why=reason))
+
+
+def _first_images(context: Context, system: System, count: int) -> Tensor:
+    selection = context.select("test", count).seen_by(system)
+    return selection.batch(np.arange(len(selection)))

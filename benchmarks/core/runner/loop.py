@@ -34,7 +34,7 @@ def measure(
     try:
         for name in tasks:
             callback.begins(name)
-            for record in recorder.take(name, evaluation.rows(name)):
+            for record in recorder.take(name, evaluation.records(name)):
                 callback.row(record)
                 yield record
             callback.ends(name, recorder.seconds[name])

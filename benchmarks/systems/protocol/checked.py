@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.runtime.calling import Batches, Overshoot, calling
+from benchmarks.runtime.calling import Arrays, Batches, Clamped, calling
 from benchmarks.runtime.errors import SystemFailed, Wrong
 from benchmarks.runtime.registry import NAME
 from benchmarks.systems.protocol import base, contract, parts, returned, trial
@@ -111,7 +111,7 @@ class Checked(System):
     def __init__(self, name: str, inner: System, device: torch.device, owner: Owner = None):
         self.name, self.inner, self.device = name, inner, device
         self._owner = vars(inner).get("module", inner) if owner is None else owner
-        self.overshoot, self.batches = Overshoot(), Batches()
+        self.outside, self.batches = Clamped(), Batches()
         self._trial: str | None = None
         self._read_fields()
 
@@ -144,13 +144,13 @@ class Checked(System):
                 return inner
             raise Wrong(f"returned {kind(inner)}, not the system itself")
 
-        system = copy.copy(self)  # shares the batches and the count of overshoots
+        system = copy.copy(self)  # shares the batches and the counts of clamped values
         system.inner = self._call("solving", check, solver)
         system.solver = system.inner.solver
         return system
 
     def unclamped(self) -> "Checked":
-        system = copy.copy(self)  # shares the batches and the count of overshoots
+        system = copy.copy(self)  # shares the batches and the counts of clamped values
         system.clamped, system.inner = False, self._guard("unclamped", self.inner.unclamped)
         return system
 
@@ -346,7 +346,7 @@ class Checked(System):
         def check(value: object, count: int) -> Tensor:
             own, clamped = self.range, self.clamped
             images, outside = returned.images(value, count, self._only_size, dtype, own, clamped)
-            self.overshoot.add(method, outside, images.numel(), clamped)
+            self.outside.add(method, outside, images.numel(), clamped)
             return images
 
         return check
@@ -398,3 +398,15 @@ def undivided(system: System) -> Iterator[None]:
         yield
     finally:
         system.batches = batches
+
+
+@contextmanager
+def counted(system: System | None) -> Iterator[Arrays]:
+    """Yield a dictionary that holds, after the block, how many values the system clamped within it."""
+    counts: Arrays = {}
+    if not isinstance(system, Checked):
+        yield counts
+        return
+    system.outside.take()
+    yield counts
+    counts |= system.outside.take()

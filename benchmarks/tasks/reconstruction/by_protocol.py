@@ -4,7 +4,7 @@ The decodes are those of Table 1. A protocol changes how they are compared; what
 images themselves (crop, posterior, reference) is a note where the run has it otherwise.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,16 @@ from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import ImageCase, network_of
 from benchmarks.metrics.protocols.explain import Explained, OnPairs
 from benchmarks.metrics.protocols.printed import names_of
-from benchmarks.plugin import Arrays, Cell, Context, Record, Selection, Solved, System, TableSpec
+from benchmarks.plugin import (
+    Arrays,
+    Context,
+    Numbers,
+    Place,
+    Selection,
+    System,
+    TableSpec,
+    Variant,
+)
 from reports.records.tokenizers import BY_PROTOCOL
 
 SAME = "the same crops"
@@ -56,28 +65,28 @@ class ByProtocol(OnPairs):
         """Whether a case is of what a decoder gives beyond [-1, 1], too."""
         return not all(case.clamped for case in self.cases)
 
-    def records(self, at: Solved, images: Selection, arrays: Arrays) -> Iterator[Record]:
-        """A record for each protocol and metric that it defines."""
+    def numbers_of(self, variant: Variant, images: Selection, arrays: Arrays) -> Numbers:
+        """A number for each protocol and metric that it defines."""
         if self.protocols:
             for explained in self.numbers(arrays, images.units):
-                yield self._record(at, images, explained)
+                estimate = {_metric(explained.case): explained.estimate}
+                yield from self._place(variant, images, explained).numbers(estimate)
 
-    def _record(self, at: Solved, images: Selection, explained: Explained[ImageCase]) -> Record:
+    def _place(self, variant: Variant, images: Selection, explained: Explained[ImageCase]) -> Place:
         case, protocol, split = explained.case, explained.case.protocol, images.split
         fields: dict[str, Any] = {
             "by": protocol.name,
             "split": split,
             **protocol.describe(case.metric),
         }
-        if isinstance(source := getattr(at.system, "source", None), Path):
+        if isinstance(source := getattr(variant.system, "source", None), Path):
             fields["checkpoint"] = names_of(source)
-        place = {"setting": protocol.name, "split": split, "n": len(images)}
-        cell = Cell(at.context, BY_PROTOCOL, at, fields=fields).but(**place)
+        place = Place(variant.context, BY_PROTOCOL, variant, setting=protocol.name, fields=fields)
+        place = place.at(split=split, n=len(images))
         if explained.estimate.value is None:
-            return cell.record(_metric(case), explained.estimate)
-        notes = [*_causes(explained), *_departures(case, at.system, at.context)]
-        cell = cell.also(**self._network(case))
-        return cell.record(_metric(case), explained.estimate, note="; ".join(notes))
+            return place
+        notes = [*_causes(explained), *_departures(case, variant.system, variant.context)]
+        return place.also(**self._network(case)).noting("; ".join(notes))
 
 
 def _metric(case: ImageCase) -> str:

@@ -1,6 +1,6 @@
 """Metrics of sets in the tasks: processes share their parts, and the store keeps them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from benchmarks.metrics.sets.groups import (
     names_through,
 )
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side
-from benchmarks.plugin import Arrays, Cell, Computation, Context, Estimate, Record, Selection
+from benchmarks.plugin import Arrays, Context, Estimate, Job, Numbers, Place, Selection
 from benchmarks.runtime.digest import digest
 
 SHARES = 16  # files of a distance at most: so many processes can share it
@@ -47,17 +47,17 @@ def set_estimates(
     return {name: estimates[name] for name in names.values()}
 
 
-def set_records(
-    cell: Cell,
+def set_numbers(
+    place: Place,
     network: FeatureNetwork,
     metrics: Iterable[str],
     samples: Side,
     reference: Side,
     frechet_error: bool = True,
-) -> Iterator[Record]:
-    """The records of `set_estimates`."""
-    return cell.records(
-        set_estimates(cell.context, network, metrics, samples, reference, frechet_error)
+) -> Numbers:
+    """The numbers of `set_estimates`."""
+    return place.numbers(
+        set_estimates(place.context, network, metrics, samples, reference, frechet_error)
     )
 
 
@@ -74,8 +74,7 @@ def _group_estimates(
     def compute(positions: np.ndarray) -> Arrays:
         return {"parts": np.stack([distance.part(int(i)) for i in positions])}
 
-    key = {
-        "work": "distance in parts",
+    decides = {
         "blocks": BLOCKS,
         "samples": samples.digest,
         "sample_blocks": digest(samples.blocks),
@@ -87,5 +86,8 @@ def _group_estimates(
     }
     is_small = len(samples) * len(reference) < SMALL
     chunk = count if is_small else -(-count // SHARES)
-    parts = Computation("distance in parts", key, count, compute, chunk=chunk)
+    parts = Job("distance in parts", "distance", decides, count, compute, chunk=chunk)
     return distance.joined(context.store.read(parts)["parts"])
+
+
+set_records = set_numbers  # TEMPORARY

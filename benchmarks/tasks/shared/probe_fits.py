@@ -3,22 +3,20 @@
 They are fitted once for all benchmarks that read or move codes with them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.metrics.codes.probes import MEAN, WEIGHTED
-from benchmarks.plugin import Arrays, Calls, Context, Count, NotAvailable, Selection, System, Work
+from benchmarks.core.images import features_of
+from benchmarks.plugin import Arrays, Context, Count, Job, NotAvailable, Selection, System
 from benchmarks.runtime.digest import digest
 from probes import LinearProbe, fit_adam_paper, fit_best, fit_best_softmax, is_exclusive
 from probes.linear import GRID
 
-Fit = Callable[[], LinearProbe]
 ProbeSettings = Mapping[str, str | int | float | tuple[float, ...] | None]  # what decides a fit
 Rows = NDArray[np.bool_] | slice
 ALL = slice(None)
@@ -59,66 +57,74 @@ def counts_of_splits(context: Context) -> dict[str, int]:
     return {f"n_{images.split}": len(images) for images in selections(context)}
 
 
-def fit(context: Context, system: System, exclusive: bool = False) -> LinearProbe:
+def features(context: Context, system: System) -> list[Job]:
+    """What the probes read of the codes of training, validation and test images."""
+    return [context.codes.features(system, images) for images in selections(context)]
+
+
+def fit(context: Context, system: System, exclusive: bool = False) -> Job:
     """The probe of a system's semantic code, with the C that scores best on the validation split.
 
     Of exclusive classes one for all (`SOFTMAX`), else one for each attribute (`BINARY`).
     """
     train, valid, _ = selections(context)
     best, learner = (fit_best_softmax, "softmax, L-BFGS") if exclusive else (fit_best, "L-BFGS")
-    features, valid_features = (context.codes.features(system, part) for part in (train, valid))
-    labels, valid_labels = (torch.from_numpy(part.labels) for part in (train, valid))
-    data = {"features": features, "labels": labels}
-    data |= {"valid_features": valid_features, "valid_labels": valid_labels}
+    labels, valid_labels = (torch.from_numpy(images.labels) for images in (train, valid))
+
+    def fitted(features: Tensor, valid_features: Tensor) -> LinearProbe:
+        try:
+            return best(features, labels, valid_features, valid_labels, grid=GRID)[0]
+        except ValueError as error:
+            raise NotAvailable(f"{context.dataset.name}: {error}") from None
+
     settings: ProbeSettings = {"probe": learner, "grid": GRID}
-    try:
-        return stored(context, settings, data, lambda: best(**data, grid=GRID)[0])
-    except ValueError as error:
-        raise NotAvailable(f"{context.dataset.name}: {error}") from None
+    title = f"fit: {learner}, C of {len(GRID)} values"
+    takes = features(context, system)[:2]
+    return fit_job(title, settings, takes, [train.labels, valid.labels], fitted)
 
 
-def fit_adam(context: Context, system: System, rows: Rows = ALL) -> LinearProbe:
+def fit_adam(context: Context, system: System, rows: Rows = ALL) -> Job:
     """The paper's classifier of a system's semantic code, which also edits images; fitted to some `rows`
     of the training images.
     """
     train = selections(context)[0]
     settings: ProbeSettings = {"probe": ADAM, "seed": context.seed}
-    features = context.codes.features(system, train)[rows]
     labels = torch.from_numpy(train.labels[rows])
-    data = {"features": features, "labels": labels}
-    fitted = partial(fit_adam_paper, features, labels, seed=context.seed)
-    return stored(context, settings, data, fitted)
+
+    def fitted(features: Tensor) -> LinearProbe:
+        return fit_adam_paper(features[rows], labels, seed=context.seed)
+
+    title, decided_by = "fit: Adam, 9,375 steps of 32", [train.labels]
+    if isinstance(rows, np.ndarray):
+        decided_by.append(rows)
+    return fit_job(title, settings, features(context, system)[:1], decided_by, fitted)
 
 
-def stored(
-    context: Context, settings: ProbeSettings, data: Mapping[str, Tensor], fitted: Fit
-) -> LinearProbe:
-    """A fit from the store, under its settings and the data that it was made from."""
+def fit_job(
+    title: str,
+    settings: ProbeSettings,
+    takes: Sequence[Job],
+    labels: Sequence[NDArray[np.bool_]],
+    fitted: Callable[..., LinearProbe],
+) -> Job:
+    """A fit of `fitted` to features of codes and to labels; `probe_of` reads it."""
 
-    def arrays(probe: LinearProbe) -> Arrays:
+    def compute(_: np.ndarray, *arrays: Arrays) -> Arrays:
+        probe = fitted(*map(features_of, arrays))
         return {name: tensor.numpy() for name, tensor in asdict(probe).items()}
 
-    key = {"work": "probe", **settings}
-    key |= {name: digest(tensor.numpy()) for name, tensor in data.items()}
-    unfitted = LinearProbe.unfitted(data["features"].shape[1], data["labels"].shape[1])
-    kept = context.store.once(key, lambda: arrays(fitted()), lambda: arrays(unfitted))
-    return LinearProbe(**{name: torch.from_numpy(array) for name, array in kept.items()})
+    decides = {**settings, "labels": [digest(each) for each in labels]}
+    return Job("probe", title, decides, None, compute, takes=takes)
 
 
-def fits(context: Context, adam: bool, regressions: bool = True) -> Iterator[Work]:
-    """The fits of probes, for a dry run."""
-    train, names = len(selections(context)[0]), context.dataset.attribute_names
-    means = f"{len(names)} attributes, {MEAN} and {WEIGHTED}"
-    if regressions:
-        work = f"fit: joint L-BFGS, C of {len(GRID)} values; {means}"
-        yield Work(work, train, Calls(), shared=work)
-        if of_classes(context):
-            yield Work("fit: softmax, L-BFGS; top-1 accuracy", train, Calls())
-    if adam:
-        work = f"fit: Adam, 9,375 steps of 32; {means}"
-        yield Work(work, train, Calls(), shared=work)
+def probe_of(arrays: Arrays) -> LinearProbe:
+    """The probe among the arrays of a fit."""
+    return LinearProbe(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 def of_classes(context: Context) -> bool:
     """Whether the attributes are classes, of which every image of the probes has exactly one."""
     return all(is_exclusive(selection.labels) for selection in selections(context))
+
+
+fits = stored = None  # TEMPORARY

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.images import THUMBNAIL, preview, thumbnails
-from benchmarks.plugin import Arrays, Cell, Computation, Count, Solved, Solver, Steps
+from benchmarks.plugin import Arrays, Calls, Count, Job, Place, Solver, Steps, Variant
 from benchmarks.systems.protocol.base import reading_of
 
 PREVIEW = 32
@@ -26,39 +26,49 @@ class Sizes:
     solver: Solver = "fast"
 
 
-def samples(at: Solved, count: int, *names: str) -> Computation:
+def samples(variant: Variant, count: int, *names: str) -> Job:
     """`count` new images: the arrays called `names`, or all.
 
     Features N x d by each network (`FeatureNetwork.array`), "pixels" N x d'' (`images.thumbnails`),
     a "preview", and if there are any "latents" N x d', as a probe reads them. Sample i depends on
     (seed, i) alone, so a larger set begins with a smaller one.
     """
-    codes = at.context.codes
-    key = codes.key("sample", at.system, None) | {"steps": at.steps, "seed": at.context.seed}
-    key |= {"features": codes.described(), "pixels": THUMBNAIL}
-    key |= {"size": at.context.dataset.image_size}
+    context, codes = variant.context, variant.context.codes
+    decides = codes.decides(variant.system, None) | {"steps": variant.steps, "seed": context.seed}
+    decides |= {"features": codes.described(), "pixels": THUMBNAIL}
+    decides |= {"size": context.dataset.image_size}
 
     def compute(positions: np.ndarray) -> Arrays:
-        images, latents = at.draw(positions.tolist())
-        read = {} if latents is None else {"latents": at.system.read(latents).cpu().numpy()}
+        images, latents = variant.draw(positions.tolist())
+        read = {} if latents is None else {"latents": variant.system.read(latents).cpu().numpy()}
         shown = {"pixels": thumbnails(images), "preview": preview(positions, images, PREVIEW)}
         return {**read, **codes.embed(images), **shown}
 
-    shared = f"samples {at.steps} {at.system.solver}"
-    return Computation("samples", key, count, compute, at.steps, names or None, shared=shared)
+    return Job(
+        "sample",
+        "samples",
+        decides,
+        count,
+        compute,
+        system=variant.system,
+        steps=variant.steps,
+        calls=variant.sampling + Calls(features=1),
+        names=names or None,
+    )
 
 
-def shown(cell: Cell, at: Solved, new: Arrays, indices: np.ndarray) -> Tensor:
+def shown(place: Place, variant: Variant, new: Arrays, indices: np.ndarray) -> Tensor:
     """Some of the samples `new`, for a picture: their thumbnails where images are no larger, else drawn
     again, from their "latents" where these are kept whole.
     """
-    if cell.context.dataset.image_size == THUMBNAIL:
+    if place.context.dataset.image_size == THUMBNAIL:
         pixels = torch.from_numpy(new["pixels"][indices]).float().div(127.5).sub(1)
         return pixels.unflatten(1, (3, THUMBNAIL, THUMBNAIL))
 
     def drawn() -> Tensor:
-        if "latents" not in new or reading_of(at.system):  # only what probes read is kept
-            return at.draw(indices.tolist())[0]
-        return at.decode(at.random(torch.from_numpy(new["latents"][indices]), indices.tolist()))
+        if "latents" not in new or reading_of(variant.system):  # only what probes read is kept
+            return variant.draw(indices.tolist())[0]
+        latents = torch.from_numpy(new["latents"][indices])
+        return variant.decode(variant.random(latents, indices.tolist()))
 
-    return cell.pictured(None, indices, drawn)
+    return place.pictured(None, indices, drawn)

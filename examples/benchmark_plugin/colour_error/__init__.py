@@ -9,15 +9,16 @@ from benchmarks.plugin import (
     LOWER,
     Arrays,
     Benchmark,
-    Cell,
     Context,
     Count,
     Margin,
     Measurement,
     MetricInfo,
-    Solved,
+    Place,
     Steps,
     System,
+    Variant,
+    code_of,
 )
 
 METRIC = MetricInfo(
@@ -46,21 +47,24 @@ class Sizes:
 def run(context: Context, system: System) -> Iterator[Measurement]:
     """Yield one measurement per system: a mean over images.
 
-    `compute` takes positions of images and gives arrays with a row for each, which are kept in the store
-    under everything that decides them. A dry run calls it with networks that only count.
+    `compute` takes positions of images, and their codes, and gives arrays with a row for each image, which
+    are kept in the store under everything that decides them.
     """
     sizes = context.sizes(Sizes)
     images = context.select("test", sizes.images)
-    at = Solved.of(context, system, None, sizes.steps)
-    cell = Cell(context, "colour_error", at, n=len(images), fields={"colour": "mean, RGB"})
+    variant = Variant.of(context, system, None, sizes.steps)
+    place = Place(context, "colour_error", variant, n=len(images), fields={"colour": "mean, RGB"})
 
-    def compute(positions: np.ndarray) -> Arrays:
-        output = at.decode(at.codes(images, positions))
+    def compute(positions: np.ndarray, codes: Arrays) -> Arrays:
+        output = variant.decode(code_of(codes))
         moved = (output - images.batch(positions)).mean((2, 3)) / 2  # of [-1, 1], in [0, 1]
         return {"colour_error": moved.norm(dim=1).numpy()}
 
-    decoded = cell.computation("colour", "decode", images, compute)
-    yield Measurement([decoded], lambda errors: cell.means(images, errors))
+    codes = variant.codes(images)
+    decoded = place.job(
+        "colour", "decode", images, compute, rows_of=[codes], calls=variant.decoding
+    )
+    yield Measurement([decoded], lambda errors: place.means(images, errors))
 
 
 BENCHMARK = Benchmark(
