@@ -46,9 +46,8 @@ from diffae.system.errors import UserError as UserError
 from reports.records.estimate import Estimate as Estimate
 from reports.records.record import HIGHER as HIGHER
 from reports.records.record import LOWER as LOWER
-from reports.records.specs import TableSpec as TableSpec
-
 from reports.records.record import Record as Record
+from reports.records.specs import TableSpec as TableSpec
 
 Cell = Place
 Solved = Taken = Variant

@@ -11,12 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from tabulate import tabulate
-
 
 from benchmarks.core.context import Context
 from benchmarks.core.job import Calls, Comparison, Job

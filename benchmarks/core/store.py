@@ -29,10 +29,10 @@ from zipfile import BadZipFile
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.core.job import Arrays, Compute, Job
+from benchmarks.core.job import Arrays, Compute, Job  # noqa: F401 TEMPORARY
 from benchmarks.runtime.calling import is_count, share_of_counts, without_counts
-from benchmarks.systems.protocol.checked import counted
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.systems.protocol.checked import counted
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
 from diffae.system.files import LOCK, cache_root, hash_of, open_lock, writing
@@ -123,8 +123,9 @@ class Store:
         """
         count, ranks = 1 if job.count is None else job.count, distributed.world()
         pieces = _pieces(0, count, job.chunk)
-        if self._lacks(job, pieces):
-            for other in _taken_by(job):  # every rank reads these, before each computes its chunks
+        taken = list(_taken_by(job))
+        if taken and self._lacks(job, pieces):
+            for other in taken:  # every rank reads these, before each computes its chunks
                 self._taken(other)
         size = min(self.together, -(-len(pieces) // ranks))  # so that every process has some
         groups = _neighbours(pieces, size)[distributed.rank() :: ranks]

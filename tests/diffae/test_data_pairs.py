@@ -6,11 +6,11 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from benchmarks.core.calls import _Undecoded
 from data_files import printed, refuses, write_rows
 from PIL import Image
 from refusal import refusal
 
-from benchmarks.core.calls import _Undecoded
 from benchmarks.core.images import select
 from diffae.data import fingerprint, open_dataset, open_portraits
 from diffae.data.__main__ import main

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import textwrap
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import in_process
@@ -117,28 +116,10 @@ def test_list_knows_them_and_dry_run_what_the_benchmark_computes(installed, port
     context = _context(portraits, tmp_path)
     perfect = systems.load("dummies:Perfect")
     planned, refused = dry_run.collect(context, ("colour",), [perfect])
-    assert [(work.what, work.images) for _, _, work in planned] == [("encode", 16), ("decode", 16)]
+    assert [(p.job.title, p.job.count) for p in planned] == [("encode", 16), ("decode", 16)]
     assert not refused
     (row,) = rows(REGISTRY.get("colour"), context, [perfect])
     assert row.value == pytest.approx(0, abs=1e-6)
-
-
-def test_a_plug_in_that_yields_rows_itself_gives_the_same_number(
-    installed, portraits, tmp_path, monkeypatch
-):
-    """As those of 0.7 do, with a plan of their own or without any."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent / "earlier"))
-    entries = {"colour-by-rows": "colour_by_rows:BENCHMARK", **installed["diffae.benchmarks"]}
-    offer(monkeypatch, "diffae.benchmarks", entries)
-    context, system = _context(portraits, tmp_path), systems.load("dummies:Constant")
-    theirs, ours = REGISTRY.get("colour-by-rows"), REGISTRY.get("colour")
-    (was,), (now,) = (list(rows(one, context, [system])) for one in (theirs, ours))
-    assert (was.value, was.stderr, was.n) == (now.value, now.stderr, now.n) and was.stderr > 0
-    for plan in (theirs.plan, None):
-        monkeypatch.setattr("colour_by_rows.BENCHMARK", replace(theirs, plan=plan))
-        planned, refused = dry_run.collect(context, ("colour-by-rows",), [system])
-        assert [(work.images, work.calls.decoder) for _, _, work in planned] == [(16, 0), (16, 1)]
-        assert not refused
 
 
 def _context(portraits: Path, tmp_path: Path) -> Context:

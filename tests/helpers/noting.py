@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.core.store import Arrays, Computation, MemoryStore
+from benchmarks.core.job import Arrays
+from benchmarks.core.store import MemoryStore
 
 OF_THE_MACHINE = "times"  # the work whose numbers no key decides
 
@@ -24,22 +25,17 @@ class Noting(MemoryStore):
         super().__init__()
         self._here = set()
 
-    def chunks(self, of):
-        self._forget(of.key)
-        return super().chunks(of)
+    def chunks(self, job):
+        self._forget(job)
+        return super().chunks(job)
 
-    def stretch(self, of, start):
-        self._forget(of.key)
-        return super().stretch(of, start)
+    def _rows(self, job, start, stop):
+        self._forget(job)
+        return super()._rows(job, start, stop)
 
-    def once(self, key, *how):
-        self._forget(key)
-        return super().once(key, *how)
-
-    def _forget(self, key):
+    def _forget(self, job):
         if self.again:
-            folder = Computation("", key, 1, dict).folder
-            self._here = {one for one in self._here if one.parent.name != folder}
+            self._here = {path for path in self._here if path.parent.name != job.folder}
 
     def _has(self, path):
         return path in self._here

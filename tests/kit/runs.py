@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from benchmarks.core.context import Context
+from benchmarks.core.measurement import Place
 from benchmarks.core.registry import REGISTRY, specs
+from benchmarks.core.runner.evaluation import make_record
 from reports.records.estimate import Error, Estimate, influences_on_mean
 from reports.records.influences import write_influences
 from reports.records.metrics import METRICS
@@ -41,6 +44,18 @@ KEY = ("DiffAE", "", "ssim")
 
 # ----------------------------------------------------------------------------------------------
 # Records
+
+
+def recorded(
+    context: Context,
+    metric: str,
+    estimate: Estimate,
+    table: str = TABLE1,
+    title: str = "DiffAE",
+    **place,
+) -> Record:
+    """The record that the runner makes of an estimate."""
+    return make_record(Place(context, table, title=title, **place), metric, estimate)
 
 
 def number(table: str, metric: str, value: float | None, **changes) -> Record:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from lone_context import lone_context
+from runs import recorded
 
 import benchmarks
 from benchmarks.tasks.fewshot.classes import RULES
@@ -226,11 +227,9 @@ def test_section_5_3_is_never_comparable_for_nobody_knows_its_split_and_mean(set
 def test_a_run_compares_by_what_it_measured_whatever_its_profile(images, n, plain):
     fields = {k: FULL[k] for k in ("split", "inversion_steps", "decoding_steps", "solver")}
     context = lone_context(images)
-    protocol = context.protocol("reconstruction", **fields)
-    row = context.record(
-        "reconstruction", "table1_reconstruction", "DiffAE", "ssim", Estimate(0.98, n=n),
-        split="all", setting="x_T inverted", steps=100, protocol=protocol,
-    )  # fmt: skip
+    context.benchmark = "reconstruction"
+    place = {"split": "all", "setting": "x_T inverted", "steps": 100, "fields": fields}
+    row = recorded(context, "ssim", Estimate(0.98, n=n), **place)
     assert row.published == (0.991 if images == 30_000 else None)
     assert (row.published is not None and not row.not_comparable) == plain
 

@@ -256,6 +256,8 @@ class BenchmarkRun:
         """The place of each number, a note on values outside [-1, 1] in the images behind it, and the metric
         with its estimate.
         """
+        if not isinstance(measurement, Measurement):
+            raise TypeError(f"yielded {type(measurement).__name__}, not a Measurement")
         arrays = self.context.store.read_all(measurement.jobs)
         clamped = note_on_clamped(arrays) if self.benchmark.of_images else ""
         for place, metric, estimate in measurement.numbers(*map(without_counts, arrays)):

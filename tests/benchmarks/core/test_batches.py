@@ -10,7 +10,8 @@ from dummies import Perfect
 from memory_errors import MEMORY_ERRORS
 
 from benchmarks import evaluate, systems
-from benchmarks.core.store import CHUNK, Computation, Store
+from benchmarks.core.job import Job
+from benchmarks.core.store import CHUNK, Store
 from benchmarks.runtime.calling import PREFIX, Batches
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems.protocol import checked
@@ -207,8 +208,8 @@ def test_overshoot_is_counted_once_however_it_is_cut():
         system = checked.build("wild", Wild, None, CPU)
         system.batches = Batches(size)
         every_verb(system)
-        found.append(system.overshoot.counts)
-    assert found[0] == found[1] and found[0]["decode"][0] > 0
+        found.append({name: pair.tolist() for name, pair in system.outside.take().items()})
+    assert found[0] == found[1] and found[0][PREFIX + "decode"][0] > 0
 
 
 def test_a_system_that_runs_out_of_memory_says_what_may_help():
@@ -252,6 +253,15 @@ def scores(log):
     return compute
 
 
+def scored(count, log):
+    return Job("test", "", {}, count, scores(log))
+
+
+def test_counts_of_clamped_values_are_summed_over_chunks(tmp_path):
+    counts = Store(tmp_path).read(scored(2 * CHUNK + 3, []))[PREFIX + "decode"]
+    assert counts.tolist() == [7 * (2 * CHUNK + 3), 10 * (2 * CHUNK + 3)]
+
+
 def files(root):
     return {
         path.name: {name: array.tolist() for name, array in np.load(path).items()}
@@ -265,7 +275,7 @@ def test_chunks_that_are_computed_together_are_filed_as_if_alone(together, tmp_p
     for size, log in zip((1, together), logs, strict=True):
         store = Store(tmp_path / str(size))
         store.together = size
-        list(store.chunks(Computation("", {"work": "test"}, count, scores(log))))
+        list(store.chunks(scored(count, log)))
     assert files(tmp_path / str(together)) == files(tmp_path / "1")
     assert len(logs[0]) == 5 and len(logs[1]) == -(-5 // together)
 
@@ -274,26 +284,37 @@ def test_only_what_is_missing_is_computed_in_runs_of_neighbours(tmp_path):
     log = []
     store = Store(tmp_path)
     store.together = 4
-    list(store.chunks(Computation("", {"work": "test"}, 5 * CHUNK, scores(log))))
+    list(store.chunks(scored(5 * CHUNK, log)))
     for name in (0, 1, 3):
         (path,) = tmp_path.rglob(f"{name * CHUNK:08d}-*.npz")
         path.unlink()
     log.clear()
-    found = store.array({"work": "test"}, 5 * CHUNK, scores(log), "score")
+    found = store.read(scored(5 * CHUNK, log))["score"]
     assert log == [(0, 2 * CHUNK), (3 * CHUNK, 4 * CHUNK)]
     assert np.array_equal(found, np.arange(5 * CHUNK) * 0.5)
 
 
-def test_a_stretch_is_its_chunks_joined(tmp_path):
-    log = []
+def test_the_rows_of_another_job_are_its_chunks_joined(tmp_path):
+    """Chunks that are computed together, and one that is stored already."""
+    log, given = [], []
     store = Store(tmp_path)
     store.together = 2
-    list(store.chunks(Computation("", {"work": "test"}, CHUNK, scores(log))))
-    some = Computation("", {"work": "test"}, 3 * CHUNK + 5, scores(log))
-    found = store.stretch(some, CHUNK)
-    assert log == [(0, CHUNK), (CHUNK, 3 * CHUNK), (3 * CHUNK, 4 * CHUNK + 5)]
-    assert np.array_equal(found["score"], np.arange(CHUNK, 4 * CHUNK + 5) * 0.5)
-    assert not len(found["preview"])
+    list(store.chunks(scored(CHUNK, log)))
+
+    def compute(positions, arrays):
+        given.append((len(positions), sorted(arrays), len(arrays["preview"])))
+        return {"twice": 2 * arrays["score"]}
+
+    taking = Job("twice", "", {}, 4 * CHUNK + 5, compute, rows_of=[scored(4 * CHUNK + 5, log)])
+    assert np.array_equal(store.read(taking)["twice"], np.arange(4.0 * CHUNK + 5))
+    assert log == [
+        (0, CHUNK),
+        (CHUNK, 2 * CHUNK),
+        (2 * CHUNK, 4 * CHUNK),
+        (4 * CHUNK, 4 * CHUNK + 5),
+    ]
+    names = ["map", "preview", "score"]
+    assert given == [(2 * CHUNK, names, 5), (2 * CHUNK, names, 0), (5, names, 0)]
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(()), np.zeros(2 * CHUNK + 1), np.zeros(5)])
@@ -302,11 +323,7 @@ def test_what_is_not_a_row_a_position_is_refused(wrong, tmp_path):
     store = Store(tmp_path)
     store.together = 2
     with pytest.raises(ValueError, match="give each a row"):
-        list(
-            store.chunks(
-                Computation("", {"work": "test"}, 4 * CHUNK, lambda positions: {"x": wrong})
-            )
-        )
+        list(store.chunks(Job("test", "", {}, 4 * CHUNK, lambda positions: {"x": wrong})))
 
 
 # ----------------------------------------------------------------------------------------------

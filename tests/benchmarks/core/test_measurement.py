@@ -1,27 +1,28 @@
-"""A cell: what decides its numbers is in the protocol of its rows and in the key of its arrays."""
+"""A place: what decides its numbers is in the protocol of its records and in the key of its jobs."""
 
 import numpy as np
 
 from benchmarks import systems
-from benchmarks.plugin import Cell
+from benchmarks.plugin import Place
 
 
 def test_no_field_takes_the_place_of_a_part_of_the_key(context):
     """Each part of a key, as a field too: every part stays, and each field makes another key."""
     images, system = context.select("test", 4), systems.load("dummy-perfect")
-    cell = Cell(context, "table", system, fields={"draws": 5})
-    key = cell.key("work", images)
+    place = Place(context, "table", system, fields={"draws": 5})
+    key = place.job("work", "", images, np.copy).key
     assert {"work", "weights", "data", "split", "device", "precision", "seed"} <= key.keys()
     for name in key:
-        other = cell.also(**{name: "mine"}).key("work", images)
+        other = place.also(**{name: "mine"}).job("work", "", images, np.copy).key
         kept = {part: value for part, value in other.items() if part != "fields"}
         assert kept == {part: value for part, value in key.items() if part != "fields"}
         assert other != key
 
 
-def test_what_a_computation_alone_depends_on_is_in_its_key(context):
-    cell = Cell(context, "table", systems.load("dummy-perfect"), fields={"draws": 5})
+def test_what_a_job_alone_depends_on_is_in_its_key(context):
+    place = Place(context, "table", systems.load("dummy-perfect"), fields={"draws": 5})
     images = context.select("test", 4)
-    one, two = (cell.computation("work", "", images, np.copy, more=more) for more in (1, 2))
+    one, two = (place.job("work", "", images, np.copy, more=more) for more in (1, 2))
     assert one.key != two.key and one.count == 4
-    assert cell.but(setting="other").key("work", images) != cell.key("work", images)
+    elsewhere = place.at(setting="other").job("work", "", images, np.copy)
+    assert elsewhere.key != place.job("work", "", images, np.copy).key

@@ -13,6 +13,7 @@ from benchmarks import systems
 from benchmarks.commands import doctor, listing
 from benchmarks.commands.options import parse
 from benchmarks.core.benchmark import Benchmark
+from benchmarks.core.measurement import Measurement, Place
 from benchmarks.core.registry import REGISTRY, specs
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics import METRICS
@@ -48,18 +49,21 @@ class Mean(System):
 """
 
 BENCHMARK = """
-import numpy as np
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.metrics import MetricInfo
-from benchmarks.plugin import Estimate
+from benchmarks.plugin import Benchmark, Estimate, Measurement, MetricInfo, Place
 
 
 def run(context, system):
-    images = context.select("test", 4).batch(np.arange(4))
-    code = system.encode(images, 1)
-    brightness = float(system.decode(code, 1).mean())
-    yield context.record("bright", "brightness", system.title, "brightness",
-                         Estimate(brightness, n=4), protocol=context.protocol("bright"))
+    images = context.select("test", 4)
+    place = Place(context, "brightness", system, fields={"of": "decodes"}, n=4)
+
+    def compute(positions):
+        code = system.encode(images.batch(positions), 1)
+        return {"mean": system.decode(code, 1).mean((1, 2, 3)).numpy()}
+
+    def numbers(arrays):
+        yield place, "brightness", Estimate(float(arrays["mean"].mean()))
+
+    yield Measurement([place.job("bright", "decode", images, compute)], numbers)
 
 
 BENCHMARK = Benchmark(
@@ -287,15 +291,18 @@ def test_what_is_no_benchmark_is_refused(old, new, reason, bright):
             "    raise OSError('gone')\n    images = con",
             "raised OSError: gone (mine_",
         ),
-        ('title, "brightness"', 'title, "britness"', "raised KeyError: 'britness'"),
+        ('place, "brightness"', 'place, "britness"', "raised KeyError: 'britness'"),
         (
-            "yield context",
-            "yield 1\n    yield context",
-            "raised TypeError: yielded int, not a Record",
+            "yield Measurement",
+            "yield 1\n    yield Measurement",
+            "raised TypeError: yielded int, not a Measurement",
         ),
-        ('record("bright"', 'record("dark"', "yielded a row of 'dark'"),
-        ('"brightness", system', '"table1_reconstruction", system', "for 'table1_reconstruction'"),
-        ("yield context", "for _ in range(2): yield context", "yielded two rows for one number"),
+        (
+            '"brightness", system',
+            '"table1_reconstruction", system',
+            "for the table 'table1_reconstruction'",
+        ),
+        ("yield place", "for _ in range(2): yield place", "yielded two numbers for one place"),
     ],
 )
 def test_a_benchmark_that_fails_is_a_row(old, new, reason, bright, context):
@@ -376,11 +383,12 @@ def mean_of_decodes() -> Benchmark:
             code = system.encode(selection.batch(positions), 1)
             return {"mean": system.decode(code, 1).mean((1, 2, 3)).numpy()}
 
-        means = context.store.array(
-            context.codes.key("mean", system, selection), 4, compute, "mean"
-        )
-        mean = Estimate(float(means.mean()))
-        yield context.record("cost", "section5.5_cost", system.title, "mse", mean)
+        place = Place(context, "section5.5_cost", system)
+
+        def numbers(arrays):
+            yield place, "mse", Estimate(float(arrays["mean"].mean()))
+
+        yield Measurement([place.job("mean", "decode", selection, compute)], numbers)
 
     return replace(REGISTRY.get("cost"), run=run)
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 from dummies import Perfect
+from runs import recorded
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import running
-from benchmarks.core.store import Computation
+from benchmarks.core.job import Job
 from benchmarks.runtime.choices import PRECISIONS
 from benchmarks.runtime.precision import full_precision, of_networks, precision
 from diffae.networks import bfloat16
@@ -192,10 +193,8 @@ def test_precision_is_in_the_stores_key_and_in_the_protocol(context):
     keys, protocols = set(), set()
     for name in PRECISIONS:
         context.precision = name
-        key = context.codes.key(
-            "code", Perfect(None, torch.device("cpu")), context.select("test", 4)
-        )
-        keys.add(Computation("", key, 4, dict).folder)
+        perfect = Perfect(None, torch.device("cpu"))
+        keys.add(context.codes.full(perfect, context.select("test", 4), 1).folder)
         protocol = context.protocol("reconstruction")
         assert protocol.fields["precision"] == name
         protocols.add(protocol.id)
@@ -206,8 +205,8 @@ def test_the_seed_and_the_split_of_a_selection_are_in_the_stores_key(context):
     keys = set()
     for seed, split in ((0, "test"), (1, "test"), (0, "train"), (0, "all")):
         context.seed = seed
-        key = context.codes.key("code", None, context.select(split, 4))
-        keys.add(Computation("", key, 4, dict).folder)
+        decides = context.codes.decides(None, context.select(split, 4))
+        keys.add(Job("code", "", decides, 4, dict).folder)
     assert len(keys) == 4
 
 
@@ -222,9 +221,7 @@ def test_the_seed_and_the_split_of_a_selection_are_in_the_stores_key(context):
 def test_a_value_that_is_not_finite_is_no_value_and_says_so(context, value, words):
     influences = influences_on_mean(np.arange(4.0), "images:a")
     estimate = Estimate(np.float64(value), influences, Error(0.1, 3), why="no truth", notes=("n",))
-    row = context.record(
-        "reconstruction", "table1_reconstruction", "DiffAE", "mse", estimate, note="only 4 images"
-    )
+    row = recorded(context, "mse", estimate, note="only 4 images")
     assert (row.value, row.stderr, row.ci_low, row.ci_high) == (None, None, None, None)
     assert row.note == f"the value is {words}; only 4 images; no truth; n"
     assert not row.estimate.influences

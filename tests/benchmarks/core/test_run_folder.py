@@ -20,6 +20,7 @@ from interleaving import interleaved
 
 import diffae
 from benchmarks import run
+from benchmarks.core.job import Job
 from benchmarks.core.runner import provenance, run_folder
 from benchmarks.core.store import Store
 from benchmarks.metrics.networks.chosen import MetricNetworks
@@ -397,18 +398,21 @@ def counting(log, offset):
 
 
 def test_a_fresh_store_takes_nothing_that_was_there(tmp_path):
-    log, key = [], {"work": "test"}
-    Store(tmp_path).array(key, 100, counting(log, 0.0), "x")
+    log = []
+
+    def read(store, offset):
+        return store.read(Job("test", "", {}, 100, counting(log, offset)))["x"]
+
+    read(Store(tmp_path), 0.0)
     store = Store(tmp_path, fresh=True)
     for _ in range(2):  # once in a run
-        assert np.array_equal(store.array(key, 100, counting(log, 0.5), "x"), np.arange(100) + 0.5)
+        assert np.array_equal(read(store, 0.5), np.arange(100) + 0.5)
     assert log == [(0, 64), (64, 100)] * 2
-    assert np.array_equal(
-        Store(tmp_path).array(key, 100, counting(log, 7.0), "x"), np.arange(100) + 0.5
-    )
-    once = Store(tmp_path, fresh=True)
-    assert once.once(key, lambda: {"x": np.array(3)})["x"] == 3
-    assert once.once(key, lambda: {"x": np.array(4)})["x"] == 3
+    assert np.array_equal(read(Store(tmp_path), 7.0), np.arange(100) + 0.5)
+    fresh = Store(tmp_path, fresh=True)
+    for number in (3, 4):
+        single = Job("test", "", {}, None, lambda _, number=number: {"x": np.array(number)})
+        assert fresh.read(single)["x"] == 3
 
 
 def test_a_fresh_run_does_not_believe_the_store(arguments, tmp_path, monkeypatch):

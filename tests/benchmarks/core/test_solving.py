@@ -1,12 +1,12 @@
 """Solvers: the setting's solver takes the steps, and is named in keys, rows, protocols and tables."""
 
-import numpy as np
 import pytest
 import torch
 from colours import without_effnet
 
 from benchmarks.commands.options import parse
-from benchmarks.core.measurement import Taken
+from benchmarks.core.images import code_of
+from benchmarks.core.measurement import Variant
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import load
@@ -54,7 +54,7 @@ def test_a_system_by_another_solver_is_the_same_system(diffae):
         diffae.fingerprint,
     )
     assert fast.solver == find("ab2-v") and diffae.solver == find("ddim")
-    assert fast.overshoot is diffae.overshoot and fast.inner.model is diffae.inner.model
+    assert fast.outside is diffae.outside and fast.inner.model is diffae.inner.model
     assert fast.solving("ddim").solver == diffae.solver
 
 
@@ -86,30 +86,34 @@ def test_a_new_code_is_of_the_noise_of_its_index_whatever_its_place(diffae):
 
 
 def test_codes_are_filed_under_the_solver_and_semantic_codes_are_not(context, diffae):
-    selection, positions = context.select("test", 4), np.arange(4)
+    images, store = context.select("test", 4), context.store
     codes = [
-        context.codes.full(diffae.solving(name), selection, positions, 2).x_T
+        code_of(store.read(context.codes.full(diffae.solving(name), images, 2))).x_T
         for name in ("ddim", "fast", "ab2-v:power-2.5")
     ]
     assert not any(torch.equal(a, b) for a, b in zip(codes, codes[1:] + codes[:1], strict=True))
-    context.codes.semantic(diffae, selection)
-    context.codes.semantic(diffae.solving("fast"), selection)
-    folders = [path.name.split("-")[0] for path in context.store.root.iterdir()]
+    store.read(context.codes.semantic(diffae, images))
+    store.read(context.codes.semantic(diffae.solving("fast"), images))
+    folders = [path.name.split("-")[0] for path in store.root.iterdir()]
     assert sorted(folders) == ["code", "code", "code", "semantic"]
 
 
-def test_a_row_says_what_took_the_steps_and_what_they_cost(diffae):
+def test_a_record_says_what_took_the_steps_and_what_they_cost(context, diffae):
+    def of(system, steps, x_T="random"):
+        variant = Variant(context, system, steps, x_T)
+        return variant.solver, variant.calls
+
     fast = diffae.solving("fast")
-    assert Taken(fast, 10, inverts=True).row == {"steps": 10, "solver": "ab2-v", "calls": 20}
-    assert Taken(fast, 10).row["calls"] == 10
-    assert Taken(diffae.solving("heun"), 10).row["calls"] == 19
-    assert Taken(diffae.solving("dpm++2m"), 10, inverts=True).row["calls"] == 19
-    assert Taken(diffae, None).row == {"steps": None, "solver": "", "calls": None}
-    assert Taken(Sampler(), 10).row == {"steps": 10, "solver": "", "calls": 10}
+    assert of(fast, 10, "inverted") == ("ab2-v", 20)
+    assert of(fast, 10) == ("ab2-v", 10)
+    assert of(diffae.solving("heun"), 10)[1] == 19
+    assert of(diffae.solving("dpm++2m"), 10, "inverted")[1] == 19
+    assert of(diffae, None) == ("", None)
+    assert of(Sampler(), 10, "") == ("", 10)
 
 
-def test_a_protocol_says_grid_ends_clip_and_calls(diffae):
-    fields = Taken(diffae.solving("fast"), 10, inverts=True, latents=True).protocol
+def test_a_protocol_says_grid_ends_clip_and_calls(context, diffae):
+    fields = Variant(context, diffae.solving("fast"), 10, "inverted", latents=True).protocol
     expected = {
         "solver": "ab2-v",
         "grid": "power 2",
@@ -122,9 +126,9 @@ def test_a_protocol_says_grid_ends_clip_and_calls(diffae):
         "latent_steps": 10,
     }
     assert expected.items() <= fields.items() and "clip" in fields
-    assert Taken(diffae, 10).protocol["grid"] == "uniform"
-    assert Taken(Sampler(), 10).protocol["solver"] == "the system's own"
-    assert Taken(System(), None).protocol["solver"] is None
+    assert Variant(context, diffae, 10).protocol["grid"] == "uniform"
+    assert Variant(context, Sampler(), 10).protocol["solver"] == "the system's own"
+    assert Variant(context, System(), None).protocol["solver"] is None
 
 
 def test_a_system_with_a_sampler_of_its_own_keeps_it(context):

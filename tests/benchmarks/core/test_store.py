@@ -6,7 +6,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from benchmarks.core.store import CHUNK, Computation, MemoryStore, Store
+from benchmarks.core.job import Job
+from benchmarks.core.store import CHUNK, MemoryStore, Store
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from diffae.system import distributed
 
@@ -14,6 +15,10 @@ from diffae.system import distributed
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path)
+
+
+def job(count, compute, chunk=None, names=None, rows_of=(), takes=(), **decides):
+    return Job("test", "", decides, count, compute, rows_of, takes, chunk=chunk, names=names)
 
 
 def squares(log):
@@ -25,7 +30,7 @@ def squares(log):
 
 
 def test_positions_come_back_in_order(store):
-    values = store.array({"work": "test"}, 3 * CHUNK + 5, squares([]), "square")
+    values = store.read(job(3 * CHUNK + 5, squares([])))["square"]
     assert np.array_equal(values, np.arange(3 * CHUNK + 5.0) ** 2)
 
 
@@ -35,7 +40,7 @@ def test_two_processes_share_parts_in_chunks_of_any_size(store, rank, monkeypatc
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     monkeypatch.setattr(distributed, "world", lambda: 2)
     log = []
-    found = store.read(Computation("", {"work": "test"}, 10, squares(log), chunk=3))["square"]
+    found = store.read(job(10, squares(log), chunk=3))["square"]
     chunks = [(0, 3), (3, 6), (6, 9), (9, 10)]
     assert log == chunks[rank::2] + chunks[1 - rank :: 2]
     assert np.array_equal(found, np.arange(10.0) ** 2)
@@ -52,16 +57,14 @@ def test_arrays_are_joined_as_numpy_joins_them(store):
         }
 
     count = 3 * CHUNK + 5
-    found = store.read(Computation("", {"work": "test"}, count, compute))
-    chunks = list(store.chunks(Computation("", {"work": "test"}, count, compute)))
+    found = store.read(job(count, compute))
+    chunks = list(store.chunks(job(count, compute)))
     assert set(found) == {"row", "preview", "long preview"}
     for name, array in found.items():
         expected = np.concatenate([chunk[name] for chunk in chunks])
         assert array.dtype == expected.dtype
         np.testing.assert_array_equal(array, expected)
-    assert set(store.read(Computation("", {"work": "test"}, count, compute, names=("row",)))) == {
-        "row"
-    }
+    assert set(store.read(job(count, compute, names=("row",)))) == {"row"}
 
 
 def test_an_array_that_changes_on_the_way_is_an_error(store):
@@ -76,19 +79,19 @@ def test_an_array_that_changes_on_the_way_is_an_error(store):
 
     for name in ("type", "rows"):
         with pytest.raises(ValueError, match=f"{name}: "):
-            store.array({"work": "test"}, 2 * CHUNK, compute, name)
+            store.read(job(2 * CHUNK, compute, names=(name,)))
 
 
 def test_an_array_is_read_without_a_second_copy_of_it(store):
     """At the paper's size it is 400 MB, and several of them are read."""
-    key, count = {"work": "test"}, 40 * CHUNK
+    count = 40 * CHUNK
 
     def compute(positions):
         return {"row": np.ones((len(positions), 256), np.float32)}
 
-    store.array(key, count, compute, "row")
+    store.read(job(count, compute))
     tracemalloc.start()
-    array = store.array(key, count, compute, "row")
+    array = store.read(job(count, compute))["row"]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1.3 * array.nbytes
@@ -97,16 +100,16 @@ def test_an_array_is_read_without_a_second_copy_of_it(store):
 def test_nothing_is_computed_twice(store):
     log = []
     for _ in range(2):
-        store.array({"work": "test"}, 2 * CHUNK, squares(log), "square")
+        store.read(job(2 * CHUNK, squares(log)))
     assert log == [(0, CHUNK), (CHUNK, 2 * CHUNK)]
-    store.array({"work": "test"}, 3 * CHUNK, squares(log), "square")  # more of the same
+    store.read(job(3 * CHUNK, squares(log)))["square"]  # more of the same
     assert log[2:] == [(2 * CHUNK, 3 * CHUNK)]
 
 
 def test_another_key_is_other_work(store):
     log = []
-    store.array({"work": "test", "steps": 10}, 4, squares(log), "square")
-    store.array({"work": "test", "steps": 20}, 4, squares(log), "square")
+    store.read(job(4, squares(log), steps=10))
+    store.read(job(4, squares(log), steps=20))
     assert len(log) == 2
 
 
@@ -119,8 +122,8 @@ def test_work_that_failed_leaves_what_was_finished(store):
         return squares(log)(positions)
 
     with pytest.raises(RuntimeError):
-        store.array({"work": "test"}, 2 * CHUNK, fails, "square")
-    values = store.array({"work": "test"}, 2 * CHUNK, squares(log), "square")
+        store.read(job(2 * CHUNK, fails))
+    values = store.read(job(2 * CHUNK, squares(log)))["square"]
     assert log == [(0, CHUNK), (CHUNK, 2 * CHUNK)]
     assert len(values) == 2 * CHUNK
 
@@ -140,16 +143,16 @@ def test_what_one_process_cannot_compute_every_process_raises_as_such(kind, stor
     monkeypatch.setattr(distributed, "agree", agree)
     for compute in (fails, squares([])):
         with pytest.raises(kind, match="^mine: it cannot$"):
-            store.array({"work": "test"}, 2, compute, "square")
+            store.read(job(2, compute))
     assert len(come) == 2 and come[1] is None
 
 
 def test_a_file_that_was_not_finished_is_not_read(store, tmp_path):
-    store.array({"work": "test"}, 4, squares([]), "square")
+    store.read(job(4, squares([])))
     file = next(tmp_path.rglob("*.npz"))
     file.rename(file.with_suffix(".123.partial"))
     log = []
-    store.array({"work": "test"}, 4, squares(log), "square")
+    store.read(job(4, squares(log)))
     assert log == [(0, 4)]
 
 
@@ -166,14 +169,14 @@ def test_a_file_that_was_not_finished_is_not_read(store, tmp_path):
 )
 def test_a_damaged_file_is_computed_anew(damage, store, tmp_path, capsys):
     log = []
-    before = store.array({"work": "test"}, CHUNK + 1, squares(log), "square")
+    before = store.read(job(CHUNK + 1, squares(log)))["square"]
     path = next(tmp_path.rglob(f"00000000-{CHUNK:08d}.npz"))
     path.write_bytes(damage(path.read_bytes()))
-    after = store.array({"work": "test"}, CHUNK + 1, squares(log), "square")
+    after = store.read(job(CHUNK + 1, squares(log)))["square"]
     assert log[2:] == [(0, CHUNK)]
     assert np.array_equal(before, after)
     assert capsys.readouterr().err.endswith(f"{path}: damaged, computing it again\n")
-    store.array({"work": "test"}, CHUNK + 1, squares(log), "square")
+    store.read(job(CHUNK + 1, squares(log)))
     assert len(log) == 3
 
 
@@ -197,10 +200,10 @@ def rewritten(path, change):
 )
 def test_a_file_with_other_arrays_is_computed_anew(change, store, tmp_path, capsys):
     log = []
-    before = store.array({"work": "test"}, 3, squares(log), "square")
+    before = store.read(job(3, squares(log)))["square"]
     path = next(tmp_path.rglob("*.npz"))
     rewritten(path, change)
-    assert np.array_equal(store.array({"work": "test"}, 3, squares(log), "square"), before)
+    assert np.array_equal(store.read(job(3, squares(log)))["square"], before)
     assert len(log) == 2 and f"{path}: damaged, computing it again" in capsys.readouterr().err
 
 
@@ -208,36 +211,36 @@ def test_a_file_of_another_key_is_computed_anew(store, tmp_path):
     """The same names and shapes: without a seal they would be numbers of other work."""
     log = []
     for steps in (10, 20):
-        store.array({"work": "test", "steps": steps}, 3, squares(log), "square")
+        store.read(job(3, squares(log), steps=steps))
     one, other = tmp_path.rglob("*.npz")
     other.write_bytes(one.read_bytes())
     for steps in (10, 20):
-        store.array({"work": "test", "steps": steps}, 3, squares(log), "square")
+        store.read(job(3, squares(log), steps=steps))
     assert len(log) == 3
 
 
 def test_a_flipped_byte_is_noticed_wherever_it_is(store, tmp_path):
     """A power cut may damage any part of a file: no part of it is read as if nothing had happened."""
     log = []
-    expected = store.array({"work": "test"}, 3, squares(log), "square")
+    expected = store.read(job(3, squares(log)))["square"]
     path = next(tmp_path.rglob("*.npz"))
     data = path.read_bytes()
     for place in range(0, len(data), 3):  # no part of the file is shorter
         path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
-        assert np.array_equal(store.array({"work": "test"}, 3, squares(log), "square"), expected)
+        assert np.array_equal(store.read(job(3, squares(log)))["square"], expected)
 
 
 def test_a_single_result_that_was_damaged_is_computed_anew(store, tmp_path):
-    def compute():
+    def compute(_):
         return {"distance": np.array(1.5)}
 
-    store.once({"work": "test"}, compute)
+    store.read(job(None, compute))
     next(tmp_path.rglob("*.npz")).write_bytes(b"")
-    assert store.once({"work": "test"}, compute)["distance"] == 1.5
+    assert store.read(job(None, compute))["distance"] == 1.5
 
 
 def test_leftovers_are_swept_unless_another_run_is_at_work(store, tmp_path):
-    store.array({"work": "test"}, 4, squares([]), "square")
+    store.read(job(4, squares([])))
     leftover = next(tmp_path.rglob("*.npz")).parent / "00000004-00000008.npz.0a1b2c3d.partial"
     leftover.touch()
     with open(tmp_path / "lock", "w+") as other:
@@ -251,10 +254,66 @@ def test_leftovers_are_swept_unless_another_run_is_at_work(store, tmp_path):
 
 def test_a_store_in_memory_computes_nothing_twice_and_keeps_what_it_gave():
     store, log = MemoryStore(), []
-    first = store.array({"work": "test"}, 2 * CHUNK + 1, squares(log), "square")
-    for chunk in store.chunks(Computation("", {"work": "test"}, 2 * CHUNK + 1, squares(log))):
+    first = store.read(job(2 * CHUNK + 1, squares(log)))["square"]
+    for chunk in store.chunks(job(2 * CHUNK + 1, squares(log))):
         chunk.pop("square")[:] = 0  # a reader who works on what he was given
-    again = store.array({"work": "test"}, 2 * CHUNK + 1, squares(log), "square")
+    again = store.read(job(2 * CHUNK + 1, squares(log)))["square"]
     assert len(log) == 3 and np.array_equal(first, again)
-    assert store.once({"work": "one"}, lambda: {"x": np.array(2.0)})["x"] == 2
+    assert store.read(job(None, lambda _: {"x": np.array(2.0)}))["x"] == 2
     assert not store.root.exists()
+
+
+# ----------------------------------------------------------------------------------------------
+# Jobs that take the arrays of others
+
+
+def test_a_job_is_given_the_rows_of_one_job_and_all_arrays_of_another(store):
+    """Over three chunks: the roots at its positions, and in each chunk the sum of all."""
+    count = 2 * CHUNK + 5
+    rows = job(count, squares([]))
+    total = job(None, lambda _, arrays: {"sum": arrays["square"].sum()}, takes=[rows])
+
+    def compute(positions, squared, summed):
+        return {"share": squared["square"] / summed["sum"], "at": positions}
+
+    found = store.read(job(count, compute, rows_of=[rows], takes=[total]))
+    expected = np.arange(float(count)) ** 2
+    np.testing.assert_array_equal(found["share"], expected / expected.sum())
+    np.testing.assert_array_equal(found["at"], np.arange(count))
+
+
+def test_a_key_follows_from_the_inputs_and_of_whole_ones_from_their_number():
+    def of(count, name="a", form="takes"):
+        other = job(count, squares([]), name=name)
+        return job(4, squares([]), **{form: [other]}).folder
+
+    assert len({of(4), of(5), of(4, "b"), of(4, form="rows_of"), job(4, squares([])).folder}) == 5
+    assert of(4, form="rows_of") == of(5, form="rows_of")  # more images reuse the rows of fewer
+
+
+def test_what_several_jobs_take_is_read_once(store, monkeypatch):
+    rows, reads = job(CHUNK, squares([])), []
+    store.read(rows)
+    get = Store._get
+    monkeypatch.setattr(
+        Store, "_get", lambda self, path: (reads.append(path.parent), get(self, path))[1]
+    )
+    takers = [job(None, lambda _, x: {"x": x["square"]}, takes=[rows], taker=k) for k in range(3)]
+    assert len(store.read_all([*takers, rows])) == 4
+    assert reads.count(store.root / rows.folder) == 1
+
+
+def test_single_rows_are_read_of_their_chunks(store):
+    log = []
+    rows = job(2 * CHUNK + 3, squares(log))
+    found = store.rows(rows, [2 * CHUNK + 1, 4])["square"]
+    assert found.tolist() == [(2 * CHUNK + 1) ** 2, 16] and len(log) == 2
+
+
+def test_how_many_units_are_stored(store, tmp_path):
+    rows = job(2 * CHUNK + 3, squares([]))
+    assert store.stored(rows) == 0 and store.stored(job(None, dict)) == 0
+    store.rows(rows, [2 * CHUNK])
+    assert store.stored(rows) == 3
+    store.read(rows)
+    assert store.stored(rows) == 2 * CHUNK + 3 and Store(tmp_path, fresh=True).stored(rows) == 0

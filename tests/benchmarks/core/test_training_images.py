@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 from benchmarks import evaluate
 from benchmarks.core.benchmark import Benchmark
+from benchmarks.core.measurement import Measurement, Place
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.systems.protocol.base import System
 from diffae.checkpoints.trained_on import TrainedOn
@@ -73,10 +75,9 @@ def measured(dataset, known: TrainedOn | None, out: Path):
 
     def run(context, system):
         for split, value in (("test", 0.5), ("valid", 0.5), ("all", 0.5), ("train", None)):
-            yield context.record(
-                "reconstruction", "table1_reconstruction", system.title, "ssim", Estimate(value),
-                split=split, note="" if value else "no weights",
-            )  # fmt: skip
+            note = "" if value else "no weights"
+            place = Place(context, "table1_reconstruction", system, split=split, note=note)
+            yield Measurement([], partial(place.numbers, {"ssim": Estimate(value)}))
 
     table = "table1_reconstruction"
     benchmark = Benchmark(

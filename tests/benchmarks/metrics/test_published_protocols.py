@@ -1,15 +1,15 @@
 """Published numbers of autoencoders beside rows of reconstruction by protocol."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.core.context import RecordProtocol, make_record
 from benchmarks.metrics.protocols import schema
-from benchmarks.metrics.protocols.printed import names_of
+from benchmarks.metrics.protocols.printed import fields_of, names_of
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
+from reports.records.published import attach
+from reports.records.record import Record
 from reports.records.tokenizers import published
 
 TITOK, EQ = "tokenizer_titok_l32_imagenet", "eq-vae"
@@ -29,9 +29,9 @@ def record(
     fields, metric, table="reconstruction_by_protocol", *, dataset="imagenet-val", setting, n=50_000
 ):
     """A record as a task makes it: whatever was published is beside it."""
-    data = SimpleNamespace(name=dataset, survey=SimpleNamespace(note=""))
-    place, protocol = ("reconstruction", table, "mine"), RecordProtocol(fields)
-    return make_record(data, *place, metric, Estimate(1.0, n=n), setting=setting, protocol=protocol)
+    place = ("reconstruction", table, "mine", dataset, "test", setting, None)
+    plain = json.loads(json.dumps(fields))
+    return attach(Record(*place, metric, Estimate(1.0, n=n)), plain, fields_of)
 
 
 def test_a_number_by_the_same_protocol_is_comparable():

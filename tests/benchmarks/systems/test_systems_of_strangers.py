@@ -12,6 +12,7 @@ from torch import nn
 
 from benchmarks.commands import dry_run
 from benchmarks.core.runner.evaluation import rows
+from benchmarks.runtime.calling import note_on_clamped
 from benchmarks.systems import Code, System, SystemFailed
 from benchmarks.systems.protocol import checked, trial
 from benchmarks.systems.protocol.base import (
@@ -272,10 +273,11 @@ def test_a_little_outside_is_clamped_and_counted(method):
     system = build(returning(method, overshooting))
     output = call(system, method)
     assert (output.min(), output.max()) == (-1, 1)
-    outside, total = system.overshoot.counts[method]
+    counts = system.outside.take()
+    ((outside, total),) = counts.values()
     assert total == 4 * 3 * SIZE**2 and outside == 246
     note = f"2 % of the values of {method} lay outside [-1, 1] and were clamped"
-    assert system.overshoot.note() == note
+    assert note_on_clamped([counts]) == note and not system.outside.take()
 
 
 def test_what_lies_outside_is_kept_where_it_is_asked_for_and_another_range_is_still_refused():
@@ -283,7 +285,7 @@ def test_what_lies_outside_is_kept_where_it_is_asked_for_and_another_range_is_st
     output = call(system.unclamped(), "decode")
     assert output.max() == 6 and output.min() == pytest.approx(-4.8)
     note = "2 % of the values of decode lay outside [-1, 1] and were clamped, unless the protocol says otherwise"
-    assert system.overshoot.note() == note
+    assert note_on_clamped([system.outside.take()]) == note
     with pytest.raises(SystemFailed, match="returned values from -4.8 to 6"):
         call(system, "decode")
     bytes_ = build(returning("decode", lambda x: 127.5 * (x.clamp(-1, 1) + 1)))
@@ -293,7 +295,7 @@ def test_what_lies_outside_is_kept_where_it_is_asked_for_and_another_range_is_st
 
 def test_rounding_is_no_overshoot():
     system = build(returning("sample", lambda x: x + 1 + 1e-6))
-    assert call(system, "sample").max() == 1 and system.overshoot.note() == ""
+    assert call(system, "sample").max() == 1 and note_on_clamped([system.outside.take()]) == ""
 
 
 class Overshoots(Perfect):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from lone_context import small_context
 from PIL import Image
+from runs import recorded
 
 from benchmarks import measure
 from diffae.data import open_dataset
@@ -19,10 +20,10 @@ def test_a_row_counts_the_images_with_alpha(tmp_path, mode, monkeypatch):
     for index in range(4):
         Image.fromarray(pixels).convert(mode).save(tmp_path / "set" / f"{index}.png")
     context = small_context(open_dataset(tmp_path / "set", 16), tmp_path)
-    row = context.record("reconstruction", "table", "x", "mse", Estimate(0.5), note="as it is")
+    row = recorded(context, "mse", Estimate(0.5), note="as it is")
     said = "; 4 of 4 images have transparency, laid on white" if mode == "RGBA" else ""
     assert row.note == "as it is" + said
-    row = context.record("reconstruction", "table", "x", "mse", Estimate(None), note="none")
+    row = recorded(context, "mse", Estimate(None), note="none")
     assert row.note == "none"
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from benchmarks.core.calls import Counter
 from colours import without_effnet
 from sklearn.decomposition import PCA
 
 from benchmarks import evaluate, systems
-from benchmarks.core.calls import Counter
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.runtime.calling import Batches
 from benchmarks.runtime.choices import TaskOptions
