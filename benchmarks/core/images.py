@@ -145,8 +145,6 @@ class CodeStore:
                 return {SEMANTIC: system.read(codes).cpu().float().numpy()}
             return parts.to_arrays(codes, SEMANTIC)
 
-        no_code = parts.of_no_image(parts_of(system))
-        read = {SEMANTIC: parts.read(parts_of(system), no_code).numpy()} if reading else None
         return Job(
             "read" if reading else "semantic",
             f"z_sem of {seen.split}" + (", as probes read it" if reading else ""),
@@ -155,7 +153,7 @@ class CodeStore:
             compute,
             system=system,
             calls=Calls(encoder=0 if has_no_encoder(system) else 1),
-            empty=parts.to_arrays(no_code, SEMANTIC) if read is None else read,
+            empty={} if len(seen) else _no_codes(system, bool(reading)),
         )
 
     def full(self, system: System, selection: Selection, steps: int) -> Job:
@@ -214,6 +212,14 @@ def embedded(images: Tensor, network: FeatureNetwork, as_decoded: bool = False) 
     floats = as_decoded and network.takes_floats
     seen = images.float().add(1).mul(127.5) if floats else to_uint8(images)
     return network(seen).cpu().numpy()
+
+
+def _no_codes(system: System, read: bool) -> Arrays:
+    """The arrays of the semantic codes of no images, or of what probes `read` of them."""
+    codes = parts.of_no_image(parts_of(system))
+    if read:
+        codes = parts.read(parts_of(system), codes)
+    return parts.to_arrays(codes, SEMANTIC)
 
 
 def semantic_of(arrays: Arrays) -> Semantic:

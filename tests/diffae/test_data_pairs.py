@@ -2,11 +2,10 @@
 
 import math
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from benchmarks.core.calls import _Undecoded
 from data_files import printed, refuses, write_rows
 from PIL import Image
 from refusal import refusal
@@ -15,7 +14,7 @@ from benchmarks.core.images import select
 from diffae.data import fingerprint, open_dataset, open_portraits
 from diffae.data.__main__ import main
 from diffae.data.pairs import pairs_of
-from diffae.data.portraits import ATTRIBUTES, portrait, render, with_attribute, write
+from diffae.data.portraits import ATTRIBUTES, portrait, render, with_attribute
 from diffae.data.portraits.write import planned
 from diffae.data.readers import sources
 from diffae.data.transforms import Transform
@@ -92,14 +91,6 @@ def test_what_is_refused(data):
         UserError, match=r"^portraits: no counterfactuals; pairs\.csv beside the images"
     ):
         pairs_of(replace(data, truth=None), "Smiling", True, 4, 0)
-
-
-def test_a_dry_run_draws_nothing(monkeypatch):
-    """Its images are white."""
-    data = planned(40, 32)
-    white = _Undecoded(**{f.name: getattr(data, f.name) for f in fields(data) if f.init})
-    monkeypatch.setattr(write, "_image", None)
-    assert (pairs_of(white, "Smiling", True, 4, 0).after(np.arange(2)) == 1).all()
 
 
 # ----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from benchmarks.metrics.protocols.explain import Explained, OnPairs
 from benchmarks.metrics.protocols.printed import names_of
 from benchmarks.plugin import (
     Arrays,
+    Calls,
     Context,
     Numbers,
     Place,
@@ -59,6 +60,12 @@ class ByProtocol(OnPairs):
     def _network(self, case: ImageCase) -> Mapping[str, Any]:
         network = network_of(case, self.networks)
         return {} if network is None else network.describe()
+
+    @property
+    def calls(self) -> Calls:
+        """The calls of networks for an image and its original."""
+        metrics = [case.metric for case in self.cases if self._network(case)]
+        return Calls(features=2 * metrics.count("rfid"), perceptual=metrics.count("lpips"))
 
     @property
     def unclamped(self) -> bool:

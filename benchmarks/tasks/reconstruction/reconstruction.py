@@ -167,6 +167,8 @@ class Reconstruction:
         decides |= {"features": context.codes.described()} if self.in_table1 else {}
         decides |= {KEPT: "uint8"} if self.keeps else {}
         decides |= by_protocol.key if by_protocol else {}
+        calls = variant.decoding + Calls(perceptual=1, features=int(self.in_table1))
+        calls += by_protocol.calls if by_protocol else Calls()
         title = f"decode, {self.setting}" if self.setting else "decode"
         job = self.place.job(
             "reconstruction",
@@ -174,7 +176,7 @@ class Reconstruction:
             self.images,
             self._compute,
             rows_of=[variant.codes(self.images)],
-            calls=variant.decoding + Calls(perceptual=1, features=int(self.in_table1)),
+            calls=calls,
             **decides,
         )
         return replace(job, without=(KEPT,))
@@ -210,7 +212,8 @@ def _reconstructions(
     for number, inverts in enumerate(_inverts(system)):
         by_protocol = None if number else ByProtocol(context)
         if not system.iterative:
-            yield Reconstruction(replace(ours, x_T=""), images, (TABLE1,), by_protocol)
+            taken = variant(sizes.solver, None, inverts)
+            yield Reconstruction(taken, images, (TABLE1,), by_protocol)
             continue
         for steps in sizes.steps:
             taken, largest = variant(sizes.solver, steps, inverts), steps == max(sizes.steps)
@@ -298,14 +301,11 @@ def counts_of_codes(
     """How often the images of each jackknife block have each code, [BLOCKS, K] by codebook, from the
     arrays of `tokens_job`.
     """
-    counts = {name: np.zeros((BLOCKS, size), np.int64) for name, size in system.codebooks.items()}
     blocks = images.units.blocks(BLOCKS)
-    for start in range(0, len(images), CHUNK):
-        rows = slice(start, start + CHUNK)
-        for name, size in system.codebooks.items():
-            tokens = arrays[f"tokens.{name}"][rows]
-            counts[name] += codebooks.count_codes(tokens, blocks[rows], size)
-    return counts
+    return {
+        name: codebooks.count_codes(arrays[f"tokens.{name}"], blocks, size)
+        for name, size in system.codebooks.items()
+    }
 
 
 def _of_lengths(context: Context, sizes: Sizes, system: System, images: Selection) -> Measurement:

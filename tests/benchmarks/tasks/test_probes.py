@@ -29,24 +29,27 @@ def labelled(context):
     return context
 
 
+def fitted(context, fit=probe_fits.fit):
+    return probe_fits.probe_of(context.store.read(fit(context, COLOURS)))
+
+
 @pytest.mark.parametrize("fit", [probe_fits.fit, probe_fits.fit_adam])
 def test_a_fit_is_made_once_for_the_same_data(fit, labelled, monkeypatch):
     monkeypatch.setattr(probe_fits, "fit_adam_paper", partial(fit_adam_paper, steps=20))
-    system = COLOURS
-    first = fit(labelled, system)
+    first = fitted(labelled, fit)
 
     def again(*_, **__):
         raise AssertionError("fitted again")
 
     monkeypatch.setattr(probe_fits, "fit_best", again)
     monkeypatch.setattr(probe_fits, "fit_adam_paper", again)
-    second = fit(labelled, system)
+    second = fitted(labelled, fit)
     for field in fields(LinearProbe):
         kept, made = getattr(second, field.name), getattr(first, field.name)
         torch.testing.assert_close(kept, made, rtol=0, atol=0)
     labelled.dataset = replace(labelled.dataset, attributes=~labelled.dataset.attributes)
     with pytest.raises(AssertionError, match="fitted again"):
-        fit(labelled, system)
+        fitted(labelled, fit)
 
 
 def test_codes_that_know_nothing_have_auroc_one_half(labelled):
@@ -132,7 +135,7 @@ def chosen(learnable, by_C):
 
 
 def test_C_is_chosen_on_the_validation_split(learnable, chosen):
-    probe = probe_fits.fit(learnable, COLOURS)
+    probe = fitted(learnable)
     ours = probe.logits(torch.from_numpy(split(learnable, "test")[0]).float()).numpy()
     np.testing.assert_allclose(ours, chosen, atol=5e-3)
 

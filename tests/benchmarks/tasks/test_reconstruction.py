@@ -14,13 +14,13 @@ from benchmarks.core.runner.evaluation import rows
 from benchmarks.systems.protocol.base import DECODE, ENCODE, STOCHASTIC
 from benchmarks.tasks.reconstruction.reconstruction import (
     BENCHMARK,
-    INVERTED,
-    RANDOM,
     TABLE1,
     TABLE2,
 )
 
 COUNT = 45  # test images of `patches`, in three chunks
+
+INVERTED, RANDOM = "x_T inverted", "x_T random"
 
 
 HALF = 0.5  # the contrast of a system that is wrong

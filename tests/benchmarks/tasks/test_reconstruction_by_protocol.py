@@ -13,7 +13,7 @@ from torchvision.io import read_image
 from benchmarks import evaluate, measure
 from benchmarks.commands import dry_run
 from benchmarks.core import store
-from benchmarks.core.plan import Calls
+from benchmarks.core.job import Calls
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.protocols.pairs import estimate, scores_of
 from benchmarks.metrics.protocols.schema import FOLDER, named
@@ -260,9 +260,9 @@ def test_a_dry_run_counts_the_networks_of_protocols(context, tmp_path, monkeypat
         """Those of an image that is decoded."""
         asked = replace(context, options=TaskOptions(protocols=protocols))
         planned, _ = dry_run.collect(asked, ("reconstruction",), [as_system(Coarse())])
-        (work,) = (work for *_, work in planned if work.what == "decode")
-        assert work.images == 7
-        return work.calls
+        (job,) = (part.job for part in planned if part.job.title == "decode")
+        assert job.count == 7
+        return job.calls
 
     more = Calls(features=6, perceptual=2)
-    assert calls("plain", "clean-fid", "maskbit") == calls().plus(more)
+    assert calls("plain", "clean-fid", "maskbit") == calls() + more

@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 from benchmarks import systems
 from benchmarks.core import store
 from benchmarks.core.images import embedded
-from benchmarks.core.measurement import Solved
+from benchmarks.core.measurement import Variant
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.codebooks import count_codes, use
 from benchmarks.metrics.sets import kernel
@@ -30,6 +30,7 @@ from benchmarks.tasks.reconstruction.reconstruction import (
     CODEBOOKS,
     TABLE1,
     counts_of_codes,
+    tokens_job,
 )
 from reports.records.record import Distinct
 
@@ -116,8 +117,9 @@ def test_the_error_of_a_perplexity_has_each_image_in_its_block_whatever_the_chun
     monkeypatch.setattr(store, "CHUNK", 16)
     context.store.together = together
     selection = context.select("test", COUNT)
-    at = Solved.of(context, systems.as_system(Halves()), None, None)
-    counts, _ = counts_of_codes(at, selection).values()
+    system = systems.as_system(Halves())
+    job = tokens_job(Variant.of(context, system, None, None), selection)
+    counts, _ = counts_of_codes(system, selection, context.store.read(job)).values()
     tokens = Halves().encode_semantic(selection.batch(np.arange(COUNT)))[0].numpy()
     blocks = selection.units.blocks(BLOCKS)
     whole, *without = (
