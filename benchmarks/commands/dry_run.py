@@ -17,7 +17,7 @@ import torch
 from tabulate import tabulate
 
 from benchmarks.core.context import Context
-from benchmarks.core.job import Calls, Comparison, Job
+from benchmarks.core.job import Calls, SetComparison, Job
 from benchmarks.core.measurement import Measurement
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import precision_guard
@@ -117,7 +117,7 @@ class Planned:
 
     benchmark: str
     system: str
-    job: Job | Comparison
+    job: Job | SetComparison
 
 
 def collect(

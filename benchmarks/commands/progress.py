@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.commands.dry_run import collect
-from benchmarks.core.job import Comparison, Job
+from benchmarks.core.job import SetComparison, Job
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.loop import Callback
 from diffae.system import cli, distributed
@@ -90,9 +90,9 @@ class CommandProgress(ProgressBar):
         return f"; {100 * share:.0f} % done, about {duration(passed * (1 - share) / share)} left"
 
 
-def _cost(job: Job | Comparison) -> float:
+def _cost(job: Job | SetComparison) -> float:
     """The cost of a job, in calls of a decoder."""
-    if isinstance(job, Comparison):
+    if isinstance(job, SetComparison):
         return PAIR * job.pairs
     calls = asdict(job.calls).items()
     return (job.count or 1) * sum(WEIGHTS.get(name, 1.0) * count for name, count in calls)

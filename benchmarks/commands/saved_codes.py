@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.core.context import Context
-from benchmarks.core.images import file_name
+from benchmarks.core.images import features_of, file_name
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
@@ -49,7 +49,8 @@ def save(options: Options, evaluation: Evaluation) -> None:
             if SEMANTIC not in system.capabilities:
                 continue
             try:
-                codes = [context.codes.features(system, images).numpy() for images in of_probes]
+                jobs = [context.codes.features(system, images) for images in of_probes]
+                codes = [features_of(arrays).numpy() for arrays in context.store.read_all(jobs)]
             except (NotAvailable, SystemFailed) as reason:
                 cli.say(f"no codes of {system.title} saved: {reason}")
                 continue

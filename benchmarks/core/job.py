@@ -50,6 +50,9 @@ class Calls:
         return Calls(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
+NO_CALLS = Calls()
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """Arrays with a row for each of `count` units, or of any shape where `count` is None.
@@ -79,7 +82,7 @@ class Job:
     takes: Sequence["Job"] = ()
     system: System | None = None
     steps: int | None = None
-    calls: Calls = Calls()
+    calls: Calls = NO_CALLS
     at_most: bool = False
     names: tuple[str, ...] | None = None
     without: tuple[str, ...] = ()
@@ -114,7 +117,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SetComparison:
     """Comparisons of all pairs of `samples` and `reference` units, `count` times.
 
     They call no network, but take long where there are many units; a dry run says how long.

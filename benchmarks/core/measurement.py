@@ -21,7 +21,7 @@ from torch import Tensor
 
 from benchmarks.core.context import Context, RecordProtocol
 from benchmarks.core.images import Selection, decode_calls, encode_calls, encoding_calls
-from benchmarks.core.job import Arrays, Calls, Comparison, Compute, Job
+from benchmarks.core.job import NO_CALLS, Arrays, Calls, Compute, Job, SetComparison
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.sheet import Sheet
@@ -43,7 +43,7 @@ class Measurement:
 
     jobs: Sequence[Job]
     numbers: Callable[..., Iterable[tuple["Place", str, Estimate]]]
-    comparisons: Sequence[Comparison] = ()
+    comparisons: Sequence[SetComparison] = ()
 
 
 # ----------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class Variant:
     def protocol(self) -> dict[str, Any]:
         """The fields of a protocol."""
         inverts, solver = self.x_T == INVERTED, self.system.solver
-        solving = {"solver": OWN if self.steps else None}
+        solving: Mapping[str, Any] = {"solver": OWN if self.steps else None}
         if solver is not None and self.steps:
             solving = solver.protocol()
         fields = {
@@ -269,7 +269,7 @@ class Place:
         count: int | None = None,
         rows_of: Sequence[Job] = (),
         takes: Sequence[Job] = (),
-        calls: Calls = Calls(),
+        calls: Calls = NO_CALLS,
         **decides: Any,
     ) -> Job:
         """A job over the images, or `count` other units, which the fields of this place decide.

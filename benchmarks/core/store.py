@@ -32,7 +32,8 @@ from tqdm import tqdm
 from benchmarks.core.job import Arrays, Compute, Job  # noqa: F401 TEMPORARY
 from benchmarks.runtime.calling import is_count, share_of_counts, without_counts
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
-from benchmarks.systems.protocol.checked import counted
+from benchmarks.systems.protocol.base import System
+from benchmarks.systems.protocol.checked import Checked
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
 from diffae.system.files import LOCK, cache_root, hash_of, open_lock, writing
@@ -211,7 +212,7 @@ class Store:
         start, stop = group[0][0], group[-1][1]
         rows = [self._rows(other, start, stop) for other in job.rows_of]
         taken = [without_counts(self._taken(other)) for other in job.takes]
-        with counted(job.system) as counts:
+        with _counted(job.system) as counts:
             computed = job.compute(np.arange(start, stop), *rows, *taken)
         for piece, arrays in zip(group, _apart(computed | counts, group), strict=True):
             path = self._path(job, piece)
@@ -331,6 +332,18 @@ def _share(name: str, array: np.ndarray, place: slice, count: int) -> np.ndarray
     if is_count(name):
         return share_of_counts(array, place, count)
     return array[place] if len(array) == count or place.start == 0 else array[:0]
+
+
+@contextmanager
+def _counted(system: System | None) -> Iterator[Arrays]:
+    """Yield a dictionary that holds, after the block, how many values the system clamped within it."""
+    counts: Arrays = {}
+    if not isinstance(system, Checked):
+        yield counts
+        return
+    system.outside.take()
+    yield counts
+    counts |= system.outside.take()
 
 
 @contextmanager

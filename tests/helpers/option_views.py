@@ -111,7 +111,7 @@ def run(_: Words, words: Words, out: Path) -> Seen:
         "titles": [system.title for system in evaluation.systems],
         "settings": options.profile.settings(),
         "order": selection.order.tolist(),
-        "key": context.codes.key("code", system, selection),
+        "key": context.codes.decides(system, selection),
         "fields": context.protocol("x").fields,
         "crop": context.dataset.transform.crop,
         "together": system.batches.size,

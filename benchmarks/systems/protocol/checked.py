@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.runtime.calling import Arrays, Batches, Clamped, calling
+from benchmarks.runtime.calling import Batches, Clamped, calling
 from benchmarks.runtime.errors import SystemFailed, Wrong
 from benchmarks.runtime.registry import NAME
 from benchmarks.systems.protocol import base, contract, parts, returned, trial
@@ -398,15 +398,3 @@ def undivided(system: System) -> Iterator[None]:
         yield
     finally:
         system.batches = batches
-
-
-@contextmanager
-def counted(system: System | None) -> Iterator[Arrays]:
-    """Yield a dictionary that holds, after the block, how many values the system clamped within it."""
-    counts: Arrays = {}
-    if not isinstance(system, Checked):
-        yield counts
-        return
-    system.outside.take()
-    yield counts
-    counts |= system.outside.take()

@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.core.images import Selection, code_of, preview, save_images
-from benchmarks.core.job import Arrays, Calls, Comparison, Job
+from benchmarks.core.images import Selection, code_of, preview
+from benchmarks.core.job import Arrays, Calls, Job, SetComparison
 from benchmarks.core.measurement import RANDOM, Numbers, Place, Variant
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
-from benchmarks.core.store import CHUNK, preview_of
+from benchmarks.core.store import preview_of
 from benchmarks.metrics import codebooks, pairs
 from benchmarks.metrics.pairs import DESCRIBED, PIXEL_METRICS, PairNetwork
 from benchmarks.metrics.sets.jackknife import BLOCKS
@@ -39,6 +39,7 @@ from benchmarks.systems.protocol.base import (
 )
 from benchmarks.systems.protocol.parts import length
 from benchmarks.tasks.reconstruction.by_protocol import ByProtocol
+from benchmarks.tasks.reconstruction.pictures import DECODED, save_decoded, save_inputs, save_worst
 from benchmarks.tasks.reconstruction.tables import (
     BY_CALLS,
     BY_LENGTH,
@@ -53,11 +54,7 @@ from benchmarks.tasks.shared.distances import set_numbers, side_of
 from diffae.eight_bit import to_uint8
 from reports.records.estimate import Estimate
 
-PREVIEW, KEPT = 8, "decoded"
-# Images that are reconstructed worst, decoded again for a picture: a mean does not show them.
-WORST = 4
-NOTED = {"ssim": "SSIM {:.3f}", "mse": "MSE {:.2g}"}
-INPUTS = "inputs"  # the folder of --save-images with which the others are compared
+PREVIEW = 8
 
 
 @dataclass(frozen=True)
@@ -85,12 +82,12 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     features = [context.codes.real_features(images, n) for n in context.networks.features]
     shown: dict[str, Job] = {}
     for reconstruction in _reconstructions(context, sizes, system, images):
-        jobs, comparisons = [reconstruction.job], list[Comparison]()
+        jobs, comparisons = [reconstruction.job], list[SetComparison]()
         if reconstruction.in_table1:
             shown[reconstruction.setting] = preview_of(reconstruction.job)
             jobs += features
             for title in ("kernel distance", "overlap"):
-                comparisons.append(Comparison(title, len(images), len(images), len(features)))
+                comparisons.append(SetComparison(title, len(images), len(images), len(features)))
         yield Measurement(jobs, partial(_numbers, reconstruction), comparisons)
     yield _pictures_and_codebooks(context, sizes, system, images, shown)
     if context.options.keep:
@@ -165,7 +162,7 @@ class Reconstruction:
             "perceptual": perceptual.describe(),
         }
         decides |= {"features": context.codes.described()} if self.in_table1 else {}
-        decides |= {KEPT: "uint8"} if self.keeps else {}
+        decides |= {DECODED: "uint8"} if self.keeps else {}
         decides |= by_protocol.key if by_protocol else {}
         calls = variant.decoding + Calls(perceptual=1, features=int(self.in_table1))
         calls += by_protocol.calls if by_protocol else Calls()
@@ -179,7 +176,7 @@ class Reconstruction:
             calls=calls,
             **decides,
         )
-        return replace(job, without=(KEPT,))
+        return replace(job, without=(DECODED,))
 
     def _compute(self, positions: np.ndarray, codes: Arrays) -> Arrays:
         context, by_protocol = self.variant.context, self.by_protocol
@@ -188,7 +185,7 @@ class Reconstruction:
         arrays: Arrays = pairs.scores_of(self.networks, output, originals)
         arrays["preview"] = preview(positions, output, PREVIEW)
         if self.keeps:
-            arrays[KEPT] = to_uint8(output).numpy()
+            arrays[DECODED] = to_uint8(output).numpy()
         if by_protocol:
             arrays |= by_protocol.compute(output, context.resized(as_decoded), originals)
         return arrays | (context.codes.embed(output) if self.in_table1 else {})
@@ -242,9 +239,9 @@ def _numbers(reconstruction: Reconstruction, scores: Arrays, *features: Arrays) 
             reconstruction.variant, reconstruction.images, scores
         )
     if reconstruction.keeps:
-        _save_reconstructions(reconstruction)
+        save_decoded(reconstruction.variant, reconstruction.images, reconstruction.job)
     if reconstruction.in_table1 and reconstruction.variant.x_T != RANDOM:
-        _save_worst(reconstruction, scores)
+        save_worst(reconstruction.place.at(setting=""), reconstruction.images, scores)
 
 
 def _pictures_and_codebooks(
@@ -260,7 +257,7 @@ def _pictures_and_codebooks(
 
     def numbers(*arrays: Arrays) -> Numbers:
         if context.images is not None:
-            _save_inputs(context, images)
+            save_inputs(context.images, images)
         previews = [torch.from_numpy(preview["preview"]) for preview in arrays[: len(shown)]]
         place.draw(
             "reconstruction-{}",
@@ -370,53 +367,6 @@ def _of_table1(
     if "ms_ssim" in scores:
         ms_ssim = pairs.estimates({"ms_ssim": scores["ms_ssim"]}, images.units)
     yield from place.also(ms_ssim=DESCRIBED["ms_ssim"]).numbers(ms_ssim)
-
-
-# ----------------------------------------------------------------------------------------------
-# Pictures and single images
-
-
-def _save_worst(reconstruction: Reconstruction, scores: Arrays) -> None:
-    """Save a picture of the images of the lowest SSIM, the worst first, with their scores under them."""
-    variant, images = reconstruction.variant, reconstruction.images
-    context, place = variant.context, reconstruction.place.at(setting="")
-    if context.pictures is None:
-        return
-    worst = np.argsort(scores["ssim"], kind="stable")[:WORST]
-
-    def decode() -> Tensor:
-        return variant.decode(code_of(context.store.rows(variant.codes(images), worst.tolist())))
-
-    decoded = place.pictured(images, worst, decode)
-    notes = [", ".join(f.format(scores[name][p]) for name, f in NOTED.items()) for p in worst]
-    place.draw(
-        "reconstruction-worst-{}",
-        "the worst reconstructions",
-        [images.batch(worst), decoded],
-        rows=("input", "reconstruction"),
-        columns=[context.dataset.name_of(int(i)).split("/")[-1] for i in images.order[worst]],
-        caption=f"Those of the lowest SSIM of {len(images):,} images, the worst first.",
-        notes=[[""] * len(worst), notes],
-    )
-
-
-def _save_inputs(context: Context, images: Selection) -> None:
-    """Save the images at the size of the comparison."""
-    for start in range(0, len(images), CHUNK):
-        indices = images.order[start : start + CHUNK]
-        pixels = to_uint8(images.dataset.batch(indices)).numpy()
-        save_images(context.images / INPUTS, pixels, indices.tolist())  # type: ignore[operator]
-
-
-def _save_reconstructions(reconstruction: Reconstruction) -> None:
-    """Save the decoded images, one chunk at a time: they may be many."""
-    variant, images = reconstruction.variant, reconstruction.images
-    context, name = variant.context, variant.system.name
-    if variant.x_T == RANDOM:
-        name += "-random"
-    for first, chunk in enumerate(context.store.chunks(reconstruction.job)):
-        indices = images.order[first * CHUNK :][: len(chunk[KEPT])].tolist()
-        save_images(context.images / name, chunk[KEPT], indices)  # type: ignore[operator]
 
 
 BENCHMARK = Benchmark(

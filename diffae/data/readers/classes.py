@@ -44,7 +44,7 @@ class Classes(NamedTuple):
     splits: tuple[int, ...] = ()
 
 
-class Place(NamedTuple):
+class ClassOfImage(NamedTuple):
     """The split and the class of an image, each None if unknown."""
 
     split: int | None
@@ -76,7 +76,7 @@ def read_classes(root: Path, images: tuple[str, ...]) -> Classes:
     return Classes(tuple(places), fields, files, left_out)
 
 
-def refusals(places: Sequence[Place], labels: Sequence[str]) -> Iterator[str]:
+def refusals(places: Sequence[ClassOfImage], labels: Sequence[str]) -> Iterator[str]:
     """The reasons why images are read without their classes, as texts."""
     missing = sum(place.label is None for place in places)
     if missing:
@@ -91,12 +91,12 @@ def refusals(places: Sequence[Place], labels: Sequence[str]) -> Iterator[str]:
         yield f"{len(labels):,}, and at most {MOST_CLASSES:,} are read"
 
 
-def place_of(name: str, listed: dict[str, str]) -> Place:
+def place_of(name: str, listed: dict[str, str]) -> ClassOfImage:
     """The split of an image, and its class: the folder below that of the split, else the one `listed`."""
     split, folders = split_folder(name)
     if split is None or folders:
-        return Place(split, folders[0] if folders else None)
-    return Place(split, listed.get(PurePosixPath(name).stem))
+        return ClassOfImage(split, folders[0] if folders else None)
+    return ClassOfImage(split, listed.get(PurePosixPath(name).stem))
 
 
 def read_solution(path: Path) -> dict[str, str]:
