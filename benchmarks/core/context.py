@@ -5,7 +5,7 @@ context.sizes(Sizes)                             settings of the profile (profil
 context.select("test", 100)                      images by position (images.py)
 context.codes.semantic(system, selection)        jobs that compute codes and features (images.py)
 context.networks.perceptual                      metric networks (metrics/networks/chosen.py)
-context.protocol(benchmark, **fields)            how a number was measured
+context.protocol(**fields)                       how a number was measured
 """
 
 import json
@@ -75,6 +75,7 @@ class Context:
     batch_size: BatchSize = None  # of all networks, see calling.py
     benchmark: str = ""  # the one that is being measured
     model: Mapping[str, Any] = field(default_factory=dict)
+    of_run: Mapping[str, Any] | None = None  # what all protocols contain, once it is decided
     networks: MetricNetworks = None  # type: ignore[assignment]
     images: Path | None = None
     options: TaskOptions = TaskOptions()
@@ -93,7 +94,11 @@ class Context:
         model = dict(system.describe())
         if size not in (None, shown):
             model |= {"run_at": size, "compared_at": f"{shown}, {RESIZED}"}
-        return replace(self, model=model)
+        return replace(self, model=model).decided()
+
+    def decided(self) -> "Context":
+        """A copy in which what all protocols of the run contain is computed, once for all of them."""
+        return replace(self, of_run=self._of_run())
 
     def resized(self, images: Tensor) -> Tensor:
         """A system's images at the size of the comparison: N x 3 x S x S, unchanged if they have it."""
@@ -122,24 +127,25 @@ class Context:
     # ------------------------------------------------------------------------------------------
     # Protocols
 
-    def protocol(self, benchmark: str, **fields: Any) -> RecordProtocol:
+    def protocol(self, **fields: Any) -> RecordProtocol:
         """A protocol with the fields of the run and those given."""
-        return RecordProtocol(
-            {
-                "benchmark": benchmark,
-                "dataset": self.dataset.name,
-                "dataset_images": len(self.dataset),
-                "data_sha256": self.dataset.fingerprint,
-                "transform": self.dataset.transform.describe(),
-                "partition": self.dataset.partition_source,
-                "seed": self.seed,
-                "precision": self.precision,
-                "device": self.device.type,
-                **self.options.deciding,
-                **({"model": dict(self.model)} if self.model else {}),
-                **fields,
-            }
-        )
+        of_run = self._of_run() if self.of_run is None else self.of_run
+        return RecordProtocol({**of_run, **fields})
+
+    def _of_run(self) -> dict[str, Any]:
+        return {
+            "benchmark": self.benchmark,
+            "dataset": self.dataset.name,
+            "dataset_images": len(self.dataset),
+            "data_sha256": self.dataset.fingerprint,
+            "transform": self.dataset.transform.describe(),
+            "partition": self.dataset.partition_source,
+            "seed": self.seed,
+            "precision": self.precision,
+            "device": self.device.type,
+            **self.options.deciding,
+            **({"model": dict(self.model)} if self.model else {}),
+        }
 
 
 with_note = None  # TEMPORARY

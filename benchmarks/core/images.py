@@ -63,9 +63,8 @@ class Selection:
 
     def seen_by(self, system: System) -> "Selection":
         """The same images at the size of a system."""
-        if system.image_size is None:
-            return self
-        return replace(self, dataset=self.dataset.at(system.image_size))
+        dataset = self.dataset.at(system.image_size or self.dataset.image_size)
+        return self if dataset is self.dataset else replace(self, dataset=dataset)
 
     @property
     def labels(self) -> np.ndarray:

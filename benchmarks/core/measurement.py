@@ -90,7 +90,7 @@ class Variant:
         """T for a system's methods, which those that take no steps ignore."""
         return self.steps or 1
 
-    @property
+    @cached_property
     def solver(self) -> str:
         """The name of the solver, for a record."""
         return str(self.system.solver or "") if self.steps else ""
@@ -240,7 +240,7 @@ class Place:
         if not self._decided_by:
             return None
         n = {} if self.n is None else {"n": self.n}
-        return self.context.protocol(self.context.benchmark, **{**n, **self._decided_by})
+        return self.context.protocol(**{**n, **self._decided_by})
 
     # Numbers -------------------------------------------------------------------------------------
 

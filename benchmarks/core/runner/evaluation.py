@@ -9,7 +9,7 @@ Where a system does not offer what a benchmark needs, or fails, a record gives t
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -49,6 +49,7 @@ from reports.records.reading import named
 from reports.records.record import Record, record_key
 from reports.records.run_folder import IMAGES, PICTURES
 
+EMPTY: Mapping[str, str] = {}
 FIT_BATCH = 512  # at least so many images at a time, if there are
 
 
@@ -154,15 +155,18 @@ def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> I
 
 
 def make_record(
-    place: Place, metric: str, estimate: Estimate, notes_on_value: Iterable[str] = ()
+    place: Place,
+    metric: str,
+    estimate: Estimate,
+    notes_on_value: Iterable[str] = (),
+    is_reference: bool = False,
 ) -> Record:
     """The record of an estimate at its place, with the metric's direction and unit and the published number
     that belongs beside it.
 
     A value that is not a finite number becomes no value, and the note says what it was. The note also
-    contains what the estimate says of itself, and where there is a value `notes_on_value`, and a mention of
-    files that other software decodes differently, such as images with an alpha channel. Raises TypeError if
-    the number is not an `Estimate`.
+    contains what the estimate says of itself, and `notes_on_value` where there is a value. Raises TypeError
+    if the number is not an `Estimate`.
     """
     context, variant = place.context, place.variant
     if not isinstance(estimate, Estimate):
@@ -176,7 +180,7 @@ def make_record(
         notes.insert(0, f"the value is {kind}")
         estimate = replace(estimate, value=None, influences=(), error=None)
     if estimate.value is not None:
-        notes += [context.dataset.survey.note, *notes_on_value]
+        notes += notes_on_value
     metric_info, protocol = METRICS[metric], place.protocol
     record = Record(
         context.benchmark,
@@ -192,7 +196,7 @@ def make_record(
         unit=metric_info.unit,
         protocol=protocol.id if protocol else "",
         note="; ".join(filter(None, notes)),
-        reference=place.reference,
+        reference=place.reference or is_reference,
         solver=variant.solver if variant else place.solver,
         calls=variant.calls if variant else None,
         measured_by=protocol.fields if protocol else {},
@@ -208,6 +212,7 @@ class BenchmarkRun:
         self.benchmark = benchmark
         profile = context.profile.including(benchmark)
         self.context = replace(context, profile=profile, benchmark=benchmark.name)
+        self.is_ours = benchmark.is_ours
         self.keys: set[str] = set()  # of the numbers of a plug-in
 
     def records(self, systems: Sequence[System]) -> Iterator[Record]:
@@ -234,36 +239,42 @@ class BenchmarkRun:
         data, seen = context.dataset, system.trained_on
         remarks = {} if seen is None else {split: seen.remark(data, split) for split in SPLITS}
         for measurement in self.benchmark.run(context.for_system(system), system):
-            for place, clamped, number in self._numbers(measurement):
-                notes = clamped, remarks.get(place.split, ""), trial
-                is_reference = place.reference or system.reference
-                yield make_record(replace(place, reference=is_reference), *number, notes)
+            yield from self._records(measurement, system.reference, remarks, trial)
 
     def _references(self, measured: Sequence[Record]) -> Iterator[Record]:
         """The reference records: the benchmark's own, and those that depend on what was measured."""
-        benchmark, measurements = self.benchmark, list[Iterable[Measurement]]()
+        benchmark, context = self.benchmark, self.context.decided()
+        measurements = list[Iterable[Measurement]]()
         if benchmark.references is not None:
-            measurements.append(benchmark.references(self.context))
+            measurements.append(benchmark.references(context))
         if benchmark.beside is not None:
-            measurements.append(benchmark.beside(self.context, measured))
+            measurements.append(benchmark.beside(context, measured))
         for measurement in chain(*measurements):
-            for place, clamped, number in self._numbers(measurement):
-                yield make_record(replace(place, reference=True), *number, [clamped])
+            yield from self._records(measurement, True)
 
-    def _numbers(
-        self, measurement: Measurement
-    ) -> Iterator[tuple[Place, str, tuple[str, Estimate]]]:
-        """The place of each number, a note on values outside [-1, 1] in the images behind it, and the metric
-        with its estimate.
+    def _records(
+        self,
+        measurement: Measurement,
+        is_reference: bool,
+        remarks: Mapping[str, str] = EMPTY,
+        trial: str = "",
+    ) -> Iterator[Record]:
+        """A record of each number of a measurement.
+
+        Where there is a value, its note says which files are odd, how many values of the images behind it
+        lay outside [-1, 1], the remark on its split, and what came of a trial of the system.
         """
         if not isinstance(measurement, Measurement):
             raise TypeError(f"yielded {type(measurement).__name__}, not a Measurement")
         arrays = self.context.store.read_all(measurement.jobs)
-        clamped = note_on_clamped(arrays) if self.benchmark.of_images else ""
+        notes = [self.context.dataset.survey.note]
+        if self.benchmark.of_images:
+            notes.append(note_on_clamped(arrays))
         for place, metric, estimate in measurement.numbers(*map(without_counts, arrays)):
-            if not self.benchmark.is_ours:
+            if not self.is_ours:
                 self._check(place, metric)
-            yield place, clamped, (metric, estimate)
+            on_value = [*notes, remarks.get(place.split, ""), trial]
+            yield make_record(place, metric, estimate, on_value, is_reference)
 
     def _check(self, place: Place, metric: str) -> None:
         """Raise ValueError for a number of a plug-in that belongs to another's table, or has been there: it
@@ -295,7 +306,7 @@ class BenchmarkRun:
         except (UserError, distributed.Stopped):
             raise
         except Exception as error:
-            if self.benchmark.is_ours:
+            if self.is_ours:
                 raise
             reason = f"benchmark {self.benchmark.name!r} {raised(error)}"
             if distributed.world() > 1:  # the others may not have failed: this one cannot go on
@@ -313,7 +324,7 @@ class BenchmarkRun:
         try:
             record = make_record(place, self.benchmark.headline(self.context), nothing)
         except Exception:  # a plug-in that cannot say which metric stands for it
-            if self.benchmark.is_ours:
+            if self.is_ours:
                 raise
             names = self.benchmark.name, self.benchmark.table, system, self.context.dataset.name
             record = Record(*names, "", "", None, "", nothing, note=reason)

@@ -195,7 +195,7 @@ def test_precision_is_in_the_stores_key_and_in_the_protocol(context):
         context.precision = name
         perfect = Perfect(None, torch.device("cpu"))
         keys.add(context.codes.full(perfect, context.select("test", 4), 1).folder)
-        protocol = context.protocol("reconstruction")
+        protocol = context.protocol()
         assert protocol.fields["precision"] == name
         protocols.add(protocol.id)
     assert len(keys) == len(protocols) == 3
