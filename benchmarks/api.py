@@ -12,7 +12,7 @@ import argparse
 import inspect
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from functools import partial
 from numbers import Real
@@ -48,6 +48,7 @@ from reports.records.run_folder import Run
 
 Model = object  # what can be measured, see `systems.as_system`
 Models = Model | Sequence[Model] | Mapping[str, Model]
+Records = Generator[Record, None, None]
 
 # The flags of the command that are no keywords: `evaluate` has them as arguments, or not at all.
 NOT_FROM_PYTHON = "help ckpt systems data profile out verify_data fresh dry_run".split()
@@ -116,9 +117,10 @@ def evaluate(
     measured.
     """
     given = {"tasks": tasks, "data": data, "profile": profile, "out": out, "progress": True}
-    evaluation, run, records = _prepare(model, given | settings)
-    for _ in records:
-        pass  # the run has them
+    evaluation, run, records, undisturbed = _prepare(model, given | settings)
+    with undisturbed():
+        for _ in records:
+            pass  # the run has them
     return Results(run, evaluation.context)
 
 
@@ -137,15 +139,20 @@ def evaluate_iter(
     rows: all rows are stored under its weights at the first.
     """
     given = {"tasks": tasks, "data": data, "profile": profile, "out": out}
-    return _prepare(model, given | settings)[-1]
+    *_, records, undisturbed = _prepare(model, given | settings)
+    return _undisturbed_between(records, undisturbed)
 
 
 # ----------------------------------------------------------------------------------------------
 # From arguments to a run
 
 
-def _prepare(model: Models, given: Mapping[str, Any]) -> tuple[Evaluation, Run, Iterator[Record]]:
-    """The evaluation, its run without numbers, and the records that fill it as they are measured."""
+def _prepare(
+    model: Models, given: Mapping[str, Any]
+) -> tuple[Evaluation, Run, Records, Callable[[], AbstractContextManager[None]]]:
+    """The evaluation, its run without numbers, the records that fill it as they are measured, and the
+    context in which they are measured.
+    """
     asked = _options(model, given)
     device = torch.device(asked.device)
     if asked.save_images and asked.out is None:
@@ -169,7 +176,7 @@ def _prepare(model: Models, given: Mapping[str, Any]) -> tuple[Evaluation, Run, 
             modules += system.networks().values()
     undisturbed = partial(_undisturbed, asked.precision, modules, device)
     shows_progress = bool(given.get("progress")) and cli.bar_is_seen()
-    return evaluation, run, _records(evaluation, asked, run, undisturbed, shows_progress)
+    return evaluation, run, _records(evaluation, asked, run, shows_progress), undisturbed
 
 
 def _options(model: Models, given: Mapping[str, Any]) -> Options:
@@ -295,31 +302,26 @@ def _fields(one: object) -> list[object]:
 # Leaving everything as it was
 
 
-def _records(
-    evaluation: Evaluation,
-    asked: Options,
-    run: Run,
-    undisturbed: Callable[[], AbstractContextManager[None]],
-    shows_progress: bool,
-) -> Iterator[Record]:
-    """Measure, and yield the records. Between two of them the caller's random state, precision and
-    modes are restored.
-    """
-    callback = Callback()
+def _records(evaluation: Evaluation, asked: Options, run: Run, shows_progress: bool) -> Records:
+    """Measure, and yield the records."""
+    in_memory = asked.out is None
     with ExitStack() as stack:
-        with undisturbed():
-            is_memory = asked.out is None
-            recording = run_folder.recording(run, evaluation, asked, in_memory=is_memory)
-            recorder = stack.enter_context(recording)
-            if shows_progress:
-                callback = stack.enter_context(closing(ProgressBar(evaluation, asked.benchmarks)))
-        steps = measure(evaluation, asked.benchmarks, recorder, callback)
-        records = stack.enter_context(closing(steps))
+        recording = run_folder.recording(run, evaluation, asked, in_memory)
+        recorder, callback = stack.enter_context(recording), Callback()
+        if shows_progress:
+            callback = stack.enter_context(closing(ProgressBar(evaluation, asked.benchmarks)))
+        yield from measure(evaluation, asked.benchmarks, recorder, callback)
+        saved_codes.save(asked, evaluation)
+
+
+def _undisturbed_between(
+    records: Records, undisturbed: Callable[[], AbstractContextManager[None]]
+) -> Iterator[Record]:
+    """Yield the records. Between two of them the caller's random state, precision and modes are restored."""
+    with closing(records):
         while True:
             with undisturbed():
                 record = next(records, None)
-                if record is None:
-                    saved_codes.save(asked, evaluation)
             if record is None:
                 return
             yield record

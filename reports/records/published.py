@@ -41,6 +41,7 @@ DATA_SETS = {
     "Bedroom": 3_033_042,
     "CelebA": 202_599,
 }
+_TITLES = {letters(title): title for title in DATA_SETS}
 CROPS = ("center", "none")  # give the paper's pixels, and are equal for square images
 CROPS_OF = {"CelebA": ("d2c",)}
 # Rows of Table 3 that are not systems: the paper's naive distance, of all images, and two with as many images as a cell.
@@ -95,7 +96,7 @@ def paper_dataset(name: str, protocol: Fields) -> str:
     Its own name if the paper has no such data set. A name alone proves nothing: the images are
     counted.
     """
-    title = {letters(title): title for title in DATA_SETS}.get(letters(name).removeprefix("lsun"))
+    title = _TITLES.get(letters(name).removeprefix("lsun"))
     size = part_of(protocol, "transform").get("image_size")
     return f"{title} {size}" if title and size else name
 
@@ -188,7 +189,6 @@ def _of_checkpoint(record: Record, protocol: Fields, fields_of: FieldsOf) -> Ite
     if LIKE_CHECKPOINTS.get(record.table) not in ("", record.setting):
         return
     data = SETS.get(record.dataset, record.dataset)
-    ours = _as_measured(protocol)
     for name in protocol.get("checkpoint", ()):
         for number in tokenizers.published_for(name, record.metric):
             if number.set not in ("", data):
@@ -198,6 +198,7 @@ def _of_checkpoint(record: Record, protocol: Fields, fields_of: FieldsOf) -> Ite
                 published = {**fields_of(number.protocol, number.metric), "precision": "float32"}
             hand = " (second-hand)" if number.mark == SECOND_HAND else ""
             source = f"{number.source}{hand}; {number.checkpoint}, recognised by its name"
+            ours = _as_measured(protocol)
             reasons = tuple(tokenizers.differences(number, record, ours, published))
             yield Published(number.value, number.metric, source, reasons)
 
@@ -216,8 +217,7 @@ def _of_code(record: Record, protocol: Fields, fields_of: FieldsOf) -> Iterator[
     Only a record whose protocol has all fields of the metric is a number of a code.
     """
     for number in representations.published():
-        is_same_data = plain(number.data) == plain(record.dataset)
-        if number.metric != record.metric or not is_same_data:
+        if number.metric != record.metric or plain(number.data) != plain(record.dataset):
             continue
         if plain(number.system.partition(" (")[0]) != plain(record.system):
             continue
@@ -295,6 +295,8 @@ def _of_paper(record: Record, protocol: Fields) -> Iterator[Published]:
     None if the paper has it by another network or on other data: such a number would only mislead. A
     field that is missing in `protocol` counts as a difference.
     """
+    if record.table not in TABLES:
+        return
     if record.table == "section5.3_probe" and "attributes" in protocol:  # others than CelebA's
         return
     r, data = record, paper_dataset(record.dataset, protocol)

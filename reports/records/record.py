@@ -196,7 +196,9 @@ class Distinct:
         """Raise UserError if the key occurs twice; a different table may repeat it with the same number."""
         key = _identity(record)
         other, there = self._first.setdefault(key, (record, where))
-        same = repr((record.value, record.stderr)) == repr((other.value, other.stderr))
+        same = other is record or (
+            repr((record.value, record.stderr)) == repr((other.value, other.stderr))
+        )
         if (record.table, key) in self._tables or not same:
             named = short(list(key), 200)
             raise UserError(f"{self.path}, {where}: repeats the number of {there}: {named}")
