@@ -12,7 +12,7 @@ import argparse
 import inspect
 import random
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from functools import partial
 from numbers import Real
@@ -48,7 +48,8 @@ from reports.records.run_folder import Run
 
 Model = object  # what can be measured, see `systems.as_system`
 Models = Model | Sequence[Model] | Mapping[str, Model]
-Records = Generator[Record, None, None]
+Measuring = AbstractContextManager[Iterator[Record]]
+Undisturbed = Callable[[], AbstractContextManager[None]]
 
 # The flags of the command that are no keywords: `evaluate` has them as arguments, or not at all.
 NOT_FROM_PYTHON = "help ckpt systems data profile out verify_data fresh dry_run".split()
@@ -117,8 +118,8 @@ def evaluate(
     measured.
     """
     given = {"tasks": tasks, "data": data, "profile": profile, "out": out, "progress": True}
-    evaluation, run, records, undisturbed = _prepare(model, given | settings)
-    with undisturbed():
+    evaluation, run, measuring, undisturbed = _prepare(model, given | settings)
+    with undisturbed(), measuring as records:
         for _ in records:
             pass  # the run has them
     return Results(run, evaluation.context)
@@ -139,8 +140,8 @@ def evaluate_iter(
     rows: all rows are stored under its weights at the first.
     """
     given = {"tasks": tasks, "data": data, "profile": profile, "out": out}
-    *_, records, undisturbed = _prepare(model, given | settings)
-    return _undisturbed_between(records, undisturbed)
+    *_, measuring, undisturbed = _prepare(model, given | settings)
+    return _one_by_one(measuring, undisturbed)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -149,9 +150,9 @@ def evaluate_iter(
 
 def _prepare(
     model: Models, given: Mapping[str, Any]
-) -> tuple[Evaluation, Run, Records, Callable[[], AbstractContextManager[None]]]:
-    """The evaluation, its run without numbers, the records that fill it as they are measured, and the
-    context in which they are measured.
+) -> tuple[Evaluation, Run, Measuring, Undisturbed]:
+    """The evaluation, its run without numbers, and two contexts: that which yields the records, which
+    fill the run as they are measured, and that in which they are measured.
     """
     asked = _options(model, given)
     device = torch.device(asked.device)
@@ -176,7 +177,7 @@ def _prepare(
             modules += system.networks().values()
     undisturbed = partial(_undisturbed, asked.precision, modules, device)
     shows_progress = bool(given.get("progress")) and cli.bar_is_seen()
-    return evaluation, run, _records(evaluation, asked, run, shows_progress), undisturbed
+    return evaluation, run, _measuring(evaluation, asked, run, shows_progress), undisturbed
 
 
 def _options(model: Models, given: Mapping[str, Any]) -> Options:
@@ -302,28 +303,33 @@ def _fields(one: object) -> list[object]:
 # Leaving everything as it was
 
 
-def _records(evaluation: Evaluation, asked: Options, run: Run, shows_progress: bool) -> Records:
-    """Measure, and yield the records."""
-    in_memory = asked.out is None
+@contextmanager
+def _measuring(
+    evaluation: Evaluation, asked: Options, run: Run, shows_progress: bool
+) -> Iterator[Iterator[Record]]:
+    """Within the block the records are measured one by one; then what is saved of all is written."""
+    in_memory, callback = asked.out is None, Callback()
     with ExitStack() as stack:
         recording = run_folder.recording(run, evaluation, asked, in_memory)
-        recorder, callback = stack.enter_context(recording), Callback()
+        recorder = stack.enter_context(recording)
         if shows_progress:
             callback = stack.enter_context(closing(ProgressBar(evaluation, asked.benchmarks)))
-        yield from measure(evaluation, asked.benchmarks, recorder, callback)
+        records = measure(evaluation, asked.benchmarks, recorder, callback)
+        yield stack.enter_context(closing(records))
         saved_codes.save(asked, evaluation)
 
 
-def _undisturbed_between(
-    records: Records, undisturbed: Callable[[], AbstractContextManager[None]]
-) -> Iterator[Record]:
+def _one_by_one(measuring: Measuring, undisturbed: Undisturbed) -> Iterator[Record]:
     """Yield the records. Between two of them the caller's random state, precision and modes are restored."""
-    with closing(records):
+    with ExitStack() as stack:
+        with undisturbed():
+            records = stack.enter_context(measuring)
         while True:
             with undisturbed():
                 record = next(records, None)
-            if record is None:
-                return
+                if record is None:
+                    stack.close()
+                    return
             yield record
 
 

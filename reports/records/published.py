@@ -13,6 +13,7 @@ A name only decides which data set is meant, and a profile decides nothing: 60 i
 `ffhq` are not FFHQ, and a run of a different profile is comparable if its fields are the paper's.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -24,7 +25,6 @@ from reports.records.metrics import METRICS
 from reports.records.reading import (
     Fields,
     differing_fields,
-    letters,
     part_of,
     plain,
     rows_of,
@@ -41,7 +41,6 @@ DATA_SETS = {
     "Bedroom": 3_033_042,
     "CelebA": 202_599,
 }
-_TITLES = {letters(title): title for title in DATA_SETS}
 CROPS = ("center", "none")  # give the paper's pixels, and are equal for square images
 CROPS_OF = {"CelebA": ("d2c",)}
 # Rows of Table 3 that are not systems: the paper's naive distance, of all images, and two with as many images as a cell.
@@ -90,6 +89,14 @@ PLAIN = "plain"  # the name of our own protocol
 STEPS = ("inversion_steps", "decoding_steps", "latent_steps")
 
 
+def letters(name: str) -> str:
+    """The letters of a data set's name: all that readers and folders do not write in different ways."""
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+_TITLES = {letters(title): title for title in DATA_SETS}
+
+
 def paper_dataset(name: str, protocol: Fields) -> str:
     """The name of a data set in the paper's tables, such as "FFHQ 128".
 
@@ -97,8 +104,10 @@ def paper_dataset(name: str, protocol: Fields) -> str:
     counted.
     """
     title = _TITLES.get(letters(name).removeprefix("lsun"))
+    if title is None:
+        return name
     size = part_of(protocol, "transform").get("image_size")
-    return f"{title} {size}" if title and size else name
+    return f"{title} {size}" if size else name
 
 
 def _from_paper(record: Record, protocol: Fields, steps: int | None) -> Iterator[str]:

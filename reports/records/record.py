@@ -196,10 +196,8 @@ class Distinct:
         """Raise UserError if the key occurs twice; a different table may repeat it with the same number."""
         key = _identity(record)
         other, there = self._first.setdefault(key, (record, where))
-        same = other is record or (
-            repr((record.value, record.stderr)) == repr((other.value, other.stderr))
-        )
-        if (record.table, key) in self._tables or not same:
+        number, first = (repr((r.estimate.value, r.estimate.error)) for r in (record, other))
+        if (record.table, key) in self._tables or number != first:
             named = short(list(key), 200)
             raise UserError(f"{self.path}, {where}: repeats the number of {there}: {named}")
         self._tables.add((record.table, key))

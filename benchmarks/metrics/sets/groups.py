@@ -18,9 +18,8 @@ import numpy as np
 
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.group import Group, Needs, metrics_of_table
-from benchmarks.metrics.sets import jackknife, kernel
+from benchmarks.metrics.sets import frechet_jackknife, kernel
 from benchmarks.metrics.sets.frechet import Moments, frechet_distance
-from benchmarks.metrics.sets.frechet_pairs import paired_jackknife
 from benchmarks.metrics.sets.jackknife import InParts, Side
 from benchmarks.metrics.sets.manifold import OVERLAPS, overlaps
 from diffae.system.errors import UserError
@@ -86,14 +85,14 @@ _paired_distance = partial(_distance, needs="features of pairs")
 GROUPS: tuple[SetGroup, ...] = (
     _distance("kid", kernel.between, SAMPLES, FEW_SHOT),
     _distance("cmmd", kernel.cmmd, SAMPLES, FEW_SHOT),
-    _distance("fid", jackknife.between, SAMPLES, FEW_SHOT),
+    _distance("fid", frechet_jackknife.between, SAMPLES, FEW_SHOT),
     _group(tuple(OVERLAPS), overlaps, OVERLAP),
     _paired_distance("rkid", kernel.paired, RECONSTRUCTION),
-    _paired_distance("rfid", paired_jackknife, RECONSTRUCTION),
+    _paired_distance("rfid", frechet_jackknife.paired_jackknife, RECONSTRUCTION),
     _paired_distance("ikid", kernel.paired, HALFWAY),
-    _paired_distance("ifid", paired_jackknife, HALFWAY),
+    _paired_distance("ifid", frechet_jackknife.paired_jackknife, HALFWAY),
     _paired_distance("pkid", kernel.paired, TOKENS),
-    _paired_distance("pfid", paired_jackknife, TOKENS),
+    _paired_distance("pfid", frechet_jackknife.paired_jackknife, TOKENS),
 )
 
 

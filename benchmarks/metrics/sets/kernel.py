@@ -25,8 +25,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.metrics.sets.frechet import refuse_not_finite
-from benchmarks.metrics.sets.frechet_pairs import jackknifed_pairs
-from benchmarks.metrics.sets.jackknife import BLOCKS, InParts, Side, blocks_of, jackknifed
+from benchmarks.metrics.sets.jackknife import (
+    BLOCKS,
+    InParts,
+    Side,
+    blocks_of,
+    jackknifed,
+    jackknifed_pairs,
+)
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
 
