@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks import systems
 from benchmarks.commands import options, saved_codes
 from benchmarks.commands.progress import ProgressBar
 from benchmarks.core.profiles import Profile
@@ -37,8 +36,10 @@ from benchmarks.core.store import MemoryStore, Store, default_root
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.foreign import code_of
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
+from benchmarks.systems.from_object import as_system
 from benchmarks.systems.protocol.base import System
 from benchmarks.systems.protocol.contract import kind
+from benchmarks.systems.registry import slug
 from diffae.data import Dataset
 from diffae.networks.nn import evaluating
 from diffae.system import cli
@@ -264,7 +265,7 @@ def _systems(model: Models, device: torch.device) -> tuple[list[System], Missing
     failed: list[tuple[str, SystemFailed | NotAvailable]] = []
     for title, candidate in _titled(model):
         try:
-            loaded.append(systems.as_system(candidate, device, title))
+            loaded.append(as_system(candidate, device, title))
         except (SystemFailed, NotAvailable) as reason:
             name = str(candidate) if isinstance(candidate, str | Path) else kind(candidate)
             failed.append((title or name, reason))
@@ -275,7 +276,7 @@ def _systems(model: Models, device: torch.device) -> tuple[list[System], Missing
     names = Counter(system.name for system in loaded)
     for number, system in enumerate(loaded):
         if names[system.name] > 1:  # two checkpoints of one kind, which must not share files
-            system.name = f"{systems.slug(system.title) or system.name}-{number}"
+            system.name = f"{slug(system.title) or system.name}-{number}"
             while system.name in names:
                 system.name += f"-{number}"
     return loaded, dict(failed)
