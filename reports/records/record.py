@@ -135,14 +135,12 @@ def protocol_id(fields: Fields) -> str:
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write `records` to the CSV file `path`, whole or not at all.
 
-    Raises UserError if two of them have the same key: they could not be distinguished. A write that
-    fails leaves the file as it was.
+    A write that fails leaves the file as it was.
     """
-    distinct, text = Distinct(path), io.StringIO()
+    text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for number, record in enumerate(records, 1):
-        distinct.add(record, f"row {number}")
+    for record in records:
         writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
     write_whole(path, text.getvalue().encode())
 

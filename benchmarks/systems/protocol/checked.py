@@ -32,7 +32,6 @@ from diffae.networks.nn import evaluating
 from diffae.system.errors import UserError
 
 OURS = {"benchmarks", "diffae"}
-
 T = TypeVar("T")
 Check = Callable[[object, int], T]  # takes the result of a method and its number of images
 Owner = Callable[..., System] | None  # whose code is called; None: the system's
@@ -373,7 +372,7 @@ class Checked(System):
         else:
             x_T = returned.free(code.x_T, count)
         size += _width(x_T)
-        is_other = bool(count) and size != self.latent_dim
+        is_other = count and size != self.latent_dim
         if is_other and parts.numbers(self.semantic_parts or ()) is not None:
             raise Wrong(f"returned {size} numbers per image, but latent_dim is {self.latent_dim}")
         return Code(semantic, x_T)
