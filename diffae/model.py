@@ -121,9 +121,7 @@ class _Model(nn.Module):
         return cls.from_checkpoint(checkpoint.open_checkpoint(path), device)
 
     @classmethod
-    def from_checkpoint(
-        cls, source: checkpoint.Checkpoint, device: str | torch.device = "cpu"
-    ) -> Self:
+    def from_checkpoint(cls, source: checkpoint.Checkpoint, device: str | torch.device) -> Self:
         """Load a checkpoint that is open. Raises UserError as `from_pretrained` does."""
         with without_weights():  # they are read in place, never held twice
             model = cls(source.config)

@@ -184,9 +184,9 @@ def influences_on_mean(
     if len(x) < 2 or not np.isfinite(x).all():
         return ()
     influence = (x - x.mean()) / math.sqrt(len(x) * (len(x) - 1))
-    if groups is not None:
-        return influences_of_groups(influence, groups, units)
-    return (Influence(units, influence),)
+    if groups is None:
+        return (Influence(units, influence),)
+    return influences_of_groups(influence, groups, units)
 
 
 def influences_of(values: ArrayLike, units: str) -> Influences:

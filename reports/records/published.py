@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TypeVar
+from operator import attrgetter
 
 from reports.records import representations, tokenizers
 from reports.records.estimate import Estimate
@@ -25,6 +25,7 @@ from reports.records.metrics import METRICS
 from reports.records.reading import (
     Fields,
     differing_fields,
+    grouped,
     part_of,
     plain,
     rows_of,
@@ -149,8 +150,6 @@ def _kind_of_row(record: Record) -> str:
 # ----------------------------------------------------------------------------------------------
 # Numbers beside a record
 
-R = TypeVar("R", bound=Record)
-
 # The fields, by "section.field", on which a metric depends under a protocol that ships, by the names of
 # the protocol and of the metric.
 FieldsOf = Callable[[str, str], Fields]
@@ -168,7 +167,7 @@ class Published:
     differences: Sequence[str]
 
 
-def attach(record: R, protocol: Fields, fields_of: FieldsOf | None = None) -> R:
+def attach(record: Record, protocol: Fields, fields_of: FieldsOf | None = None) -> Record:
     """`record` with the published number of its metric, system and data; unchanged if there is none.
 
     `protocol` holds the fields that the record was measured by, with the `transform` and number
@@ -350,10 +349,7 @@ def published_records() -> tuple[Record, ...]:
 @cache
 def _by_cell() -> dict[tuple[str, str, str, str], list[Record]]:
     """The same by table, system, setting and metric."""
-    cells: dict[tuple[str, str, str, str], list[Record]] = {}
-    for r in published_records():
-        cells.setdefault((r.table, r.system, r.setting, r.metric), []).append(r)
-    return cells
+    return grouped(published_records(), attrgetter("table", "system", "setting", "metric"))
 
 
 def _record(row: Mapping[str, str]) -> Record:

@@ -21,13 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.metrics.sets.frechet import Moments, bias_note, frechet_distance
-from benchmarks.metrics.sets.jackknife import (
-    BLOCKS,
-    InParts,
-    Side,
-    jackknifed,
-    jackknifed_pairs,
-)
+from benchmarks.metrics.sets.jackknife import BLOCKS, InParts, Side, jackknifed
 from reports.records.estimate import Estimate
 
 ROUNDING = 1e-12  # of the traces: a smaller distance is zero
@@ -165,8 +159,7 @@ def paired_jackknife(made: Side, originals: Side) -> InParts[Estimate]:
     without = (_few if len(made) <= made.features.shape[1] else _many)(made, originals)
 
     def joined(values: NDArray[np.float64]) -> Estimate:
-        estimate = jackknifed_pairs(float(values[0]), values[1:], made)
-        return with_bias_note(estimate, made, originals)
+        return with_bias_note(made.jackknifed(float(values[0]), values[1:]), made, originals)
 
     return InParts(1 + BLOCKS, lambda number: np.array(without(number - 1)), joined)
 

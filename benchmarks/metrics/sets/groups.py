@@ -24,7 +24,6 @@ from benchmarks.metrics.sets.jackknife import InParts, Side
 from benchmarks.metrics.sets.manifold import OVERLAPS, overlaps
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
-from reports.records.metrics import alternatives
 
 Estimates = Mapping[str, Estimate]
 Distance = Callable[[Side, Side], InParts[Estimate]]
@@ -110,8 +109,9 @@ def shown_in(table: str) -> tuple[str, ...]:
 
 def names_through(network: str, metrics: Iterable[str]) -> dict[str, str]:
     """The names of metrics on the features of a network; without those that there are not."""
-    pairs = [(metric, name) for metric in metrics for name in alternatives(metric)]
-    return {metric: name for metric, name in pairs if METRICS[name].network == network}
+    through = [(name, row) for name, row in METRICS.items() if row.network == network]
+    names = {row.stands_in_for or name: name for name, row in through}
+    return {metric: names[metric] for metric in metrics if metric in names}
 
 
 def convention(metric: str) -> str:

@@ -131,6 +131,11 @@ class Side:
         """The share [BLOCKS] of each block in the rows, or in those that they were drawn from."""
         return shares_of(self.blocks if self.drawn_from is None else self.drawn_from)
 
+    def jackknifed(self, value: float, without: NDArray[np.float64]) -> Estimate:
+        """The estimate of a number of these rows from its values [BLOCKS] without each of their blocks."""
+        influence = influences(value, without, self.shares)
+        return Estimate(value, (Influence(self.units, influence),), n=len(self))
+
     def parts(self) -> Iterator[Floats]:
         """All rows in order, a few at a time."""
         starts = range(0, max(len(self), 1), ROWS)
@@ -178,9 +183,3 @@ def jackknifed(
         return Estimate(value, (of_both,), n=len(samples))
     sources = Influence(samples.units, of_samples), Influence(reference.units, of_reference)
     return Estimate(value, sources, n=len(samples))
-
-
-def jackknifed_pairs(value: float, without: NDArray[np.float64], side: Side) -> Estimate:
-    """The estimate of a distance of pairs from its values [BLOCKS] without each block of them."""
-    influence = influences(value, without, side.shares)
-    return Estimate(value, (Influence(side.units, influence),), n=len(side))
