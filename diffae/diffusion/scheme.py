@@ -82,8 +82,9 @@ class Scheme:
         method = METHODS[self.method]
         steps = whole(steps, "steps", 1, NUM_TIMESTEPS)
         if steps < method.least:
-            few = f"needs at least {method.least} steps, not {steps}"
-            raise UserError(f"solver {self.spoken}: {few}")
+            raise UserError(
+                f"solver {self.spoken}: needs at least {method.least} steps, not {steps}"
+            )
         if self.grid == UNIFORM:
             return uniform(steps)
         exponent = float(self.grid.removeprefix("power-"))

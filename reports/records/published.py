@@ -303,9 +303,8 @@ def _of_paper(record: Record, protocol: Fields) -> Iterator[Published]:
     None if the paper has it by another network or on other data: such a number would only mislead. A
     field that is missing in `protocol` counts as a difference.
     """
-    if record.table not in TABLES:
-        return
-    if record.table == "section5.3_probe" and "attributes" in protocol:  # others than CelebA's
+    of_others = record.table == "section5.3_probe" and "attributes" in protocol  # than CelebA's
+    if record.table not in TABLES or of_others:
         return
     r, data = record, paper_dataset(record.dataset, protocol)
     cell = lookup(
@@ -314,14 +313,16 @@ def _of_paper(record: Record, protocol: Fields) -> Iterator[Published]:
     weights = f"{_PARTS.get(r.metric, '')}_weights"  # in protocols of weights that are not the published ones
     if cell is None or cell.value is None or weights in protocol:
         return
-    if _is_of_paper(record, protocol, cell):
+    if _is_of_paper(record, protocol, cell, data):
         reasons = tuple(_from_paper(record, protocol, cell.steps))
         yield Published(cell.value, cell.metric, cell.published_source, reasons)
 
 
-def _is_of_paper(record: Record, protocol: Fields, cell: Record) -> bool:
-    """Whether a number was measured on the data of the paper's cell: all images, with the same pixels."""
-    measured = paper_dataset(record.dataset, protocol)
+def _is_of_paper(record: Record, protocol: Fields, cell: Record, measured: str) -> bool:
+    """Whether a number was measured on the data of the paper's cell: all images, with the same pixels.
+
+    `measured` is the name of its data in the paper's tables.
+    """
     published = PROTOCOLS[record.table, _kind_of_row(record)].data or cell.dataset
     title = published.partition(" ")[0]
     if title not in DATA_SETS or published not in (measured, measured.partition(" ")[0]):
