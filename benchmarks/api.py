@@ -309,10 +309,9 @@ def _measuring(
     evaluation: Evaluation, asked: Options, run: Run, shows_progress: bool
 ) -> Iterator[Iterator[Record]]:
     """Within the block the records are measured one by one; then what is saved of all is written."""
-    in_memory, callback = asked.out is None, Callback()
     with ExitStack() as stack:
-        recording = run_folder.recording(run, evaluation, asked, in_memory)
-        recorder = stack.enter_context(recording)
+        recording = run_folder.recording(run, evaluation, asked, in_memory=asked.out is None)
+        recorder, callback = stack.enter_context(recording), Callback()
         if shows_progress:
             callback = stack.enter_context(closing(ProgressBar(evaluation, asked.benchmarks)))
         records = measure(evaluation, asked.benchmarks, recorder, callback)

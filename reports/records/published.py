@@ -17,7 +17,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from operator import attrgetter
 
 from reports.records import representations, tokenizers
 from reports.records.estimate import Estimate
@@ -350,7 +349,7 @@ def published_records() -> tuple[Record, ...]:
 @cache
 def _by_cell() -> dict[tuple[str, str, str, str], list[Record]]:
     """The same by table, system, setting and metric."""
-    return grouped(published_records(), attrgetter("table", "system", "setting", "metric"))
+    return grouped(published_records(), lambda r: (r.table, r.system, r.setting, r.metric))
 
 
 def _record(row: Mapping[str, str]) -> Record:
