@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks import systems
 from benchmarks.commands import options, saved_codes
 from benchmarks.commands.progress import ProgressBar
 from benchmarks.core.profiles import Profile
@@ -37,8 +36,10 @@ from benchmarks.core.store import MemoryStore, Store, default_root
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.foreign import code_of
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
+from benchmarks.systems.from_object import as_system
 from benchmarks.systems.protocol.base import System
 from benchmarks.systems.protocol.contract import kind
+from benchmarks.systems.registry import slug
 from diffae.data import Dataset
 from diffae.networks.nn import evaluating
 from diffae.system import cli
@@ -48,6 +49,8 @@ from reports.records.run_folder import Run
 
 Model = object  # what can be measured, see `systems.as_system`
 Models = Model | Sequence[Model] | Mapping[str, Model]
+Measuring = AbstractContextManager[Iterator[Record]]
+Undisturbed = Callable[[], AbstractContextManager[None]]
 
 # The flags of the command that are no keywords: `evaluate` has them as arguments, or not at all.
 NOT_FROM_PYTHON = "help ckpt systems data profile out verify_data fresh dry_run".split()
@@ -116,9 +119,10 @@ def evaluate(
     measured.
     """
     given = {"tasks": tasks, "data": data, "profile": profile, "out": out, "progress": True}
-    evaluation, run, records = _prepare(model, given | settings)
-    for _ in records:
-        pass  # the run has them
+    evaluation, run, measuring, undisturbed = _prepare(model, given | settings)
+    with undisturbed(), measuring as records:
+        for _ in records:
+            pass  # the run has them
     return Results(run, evaluation.context)
 
 
@@ -137,15 +141,20 @@ def evaluate_iter(
     rows: all rows are stored under its weights at the first.
     """
     given = {"tasks": tasks, "data": data, "profile": profile, "out": out}
-    return _prepare(model, given | settings)[-1]
+    *_, measuring, undisturbed = _prepare(model, given | settings)
+    return _one_by_one(measuring, undisturbed)
 
 
 # ----------------------------------------------------------------------------------------------
 # From arguments to a run
 
 
-def _prepare(model: Models, given: Mapping[str, Any]) -> tuple[Evaluation, Run, Iterator[Record]]:
-    """The evaluation, its run without numbers, and the records that fill it as they are measured."""
+def _prepare(
+    model: Models, given: Mapping[str, Any]
+) -> tuple[Evaluation, Run, Measuring, Undisturbed]:
+    """The evaluation, its run without numbers, and two contexts: that which yields the records, which
+    fill the run as they are measured, and that in which they are measured.
+    """
     asked = _options(model, given)
     device = torch.device(asked.device)
     if asked.save_images and asked.out is None:
@@ -169,7 +178,7 @@ def _prepare(model: Models, given: Mapping[str, Any]) -> tuple[Evaluation, Run, 
             modules += system.networks().values()
     undisturbed = partial(_undisturbed, asked.precision, modules, device)
     shows_progress = bool(given.get("progress")) and cli.bar_is_seen()
-    return evaluation, run, _records(evaluation, asked, run, undisturbed, shows_progress)
+    return evaluation, run, _measuring(evaluation, asked, run, shows_progress), undisturbed
 
 
 def _options(model: Models, given: Mapping[str, Any]) -> Options:
@@ -256,7 +265,7 @@ def _systems(model: Models, device: torch.device) -> tuple[list[System], Missing
     failed: list[tuple[str, SystemFailed | NotAvailable]] = []
     for title, candidate in _titled(model):
         try:
-            loaded.append(systems.as_system(candidate, device, title))
+            loaded.append(as_system(candidate, device, title))
         except (SystemFailed, NotAvailable) as reason:
             name = str(candidate) if isinstance(candidate, str | Path) else kind(candidate)
             failed.append((title or name, reason))
@@ -267,7 +276,7 @@ def _systems(model: Models, device: torch.device) -> tuple[list[System], Missing
     names = Counter(system.name for system in loaded)
     for number, system in enumerate(loaded):
         if names[system.name] > 1:  # two checkpoints of one kind, which must not share files
-            system.name = f"{systems.slug(system.title) or system.name}-{number}"
+            system.name = f"{slug(system.title) or system.name}-{number}"
             while system.name in names:
                 system.name += f"-{number}"
     return loaded, dict(failed)
@@ -295,33 +304,32 @@ def _fields(one: object) -> list[object]:
 # Leaving everything as it was
 
 
-def _records(
-    evaluation: Evaluation,
-    asked: Options,
-    run: Run,
-    undisturbed: Callable[[], AbstractContextManager[None]],
-    shows_progress: bool,
-) -> Iterator[Record]:
-    """Measure, and yield the records. Between two of them the caller's random state, precision and
-    modes are restored.
-    """
-    callback = Callback()
+@contextmanager
+def _measuring(
+    evaluation: Evaluation, asked: Options, run: Run, shows_progress: bool
+) -> Iterator[Iterator[Record]]:
+    """Within the block the records are measured one by one; then what is saved of all is written."""
+    with ExitStack() as stack:
+        recording = run_folder.recording(run, evaluation, asked, in_memory=asked.out is None)
+        recorder, callback = stack.enter_context(recording), Callback()
+        if shows_progress:
+            callback = stack.enter_context(closing(ProgressBar(evaluation, asked.benchmarks)))
+        records = measure(evaluation, asked.benchmarks, recorder, callback)
+        yield stack.enter_context(closing(records))
+        saved_codes.save(asked, evaluation)
+
+
+def _one_by_one(measuring: Measuring, undisturbed: Undisturbed) -> Iterator[Record]:
+    """Yield the records. Between two of them the caller's random state, precision and modes are restored."""
     with ExitStack() as stack:
         with undisturbed():
-            is_memory = asked.out is None
-            recording = run_folder.recording(run, evaluation, asked, in_memory=is_memory)
-            recorder = stack.enter_context(recording)
-            if shows_progress:
-                callback = stack.enter_context(closing(ProgressBar(evaluation, asked.benchmarks)))
-        steps = measure(evaluation, asked.benchmarks, recorder, callback)
-        records = stack.enter_context(closing(steps))
+            records = stack.enter_context(measuring)
         while True:
             with undisturbed():
                 record = next(records, None)
                 if record is None:
-                    saved_codes.save(asked, evaluation)
-            if record is None:
-                return
+                    stack.close()
+                    return
             yield record
 
 

@@ -118,7 +118,11 @@ class _Model(nn.Module):
         the file is executed. Raises UserError if there is no such model, if it is of a different
         kind, or if tensors are missing, left over, misshapen or not finite; each is named.
         """
-        source = checkpoint.open_checkpoint(path)
+        return cls.from_checkpoint(checkpoint.open_checkpoint(path), device)
+
+    @classmethod
+    def from_checkpoint(cls, source: checkpoint.Checkpoint, device: str | torch.device) -> Self:
+        """Load a checkpoint that is open. Raises UserError as `from_pretrained` does."""
         with without_weights():  # they are read in place, never held twice
             model = cls(source.config)
         checkpoint.load_weights(model, source)

@@ -11,7 +11,6 @@ from benchmarks.metrics.sets.frechet import refuse_not_finite
 from reports.records.estimate import (
     Error,
     Estimate,
-    influences_of_groups,
     influences_on_mean,
 )
 
@@ -104,8 +103,7 @@ def _design_effect(hits: np.ndarray, groups: np.ndarray) -> float:
     """The variance of a share of [N] for independent groups over that for independent members (design
     effect; Kish, 1965); 1 for groups of one.
     """
-    members = influences_on_mean(hits, "")
-    whole = influences_of_groups(members[0].values, groups, "") if members else ()
+    members, whole = influences_on_mean(hits, ""), influences_on_mean(hits, "", groups)
     if not whole or not members[0].variance:
         return 1.0
     return whole[0].variance / members[0].variance

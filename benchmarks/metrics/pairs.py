@@ -22,7 +22,6 @@ from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.sets.manifold import of_few
 from benchmarks.metrics.units import Units
 from reports.records.estimate import Estimate
-from reports.records.metrics import published_name
 
 PairNetwork = PerceptualDistance | FaceEmbedding
 PairScores = NDArray[np.floating]
@@ -40,7 +39,12 @@ DESCRIBED = {
     "ssim_valid": "11 x 11 Gaussian, sigma 1.5, valid windows, range [0, 1] (piq, no downsampling)",
     "ms_ssim": "5 scales, 11 x 11 Gaussian, sigma 1.5, valid windows",
 }
-FACES = "arcface"  # the metric by whose networks a pair may have no score
+FACES = "arcface"
+
+
+def is_of_faces(metric: str) -> bool:
+    """Whether a metric compares faces: a pair in which none is seen has no score."""
+    return FACES in (metric, METRICS[metric].stands_in_for)
 
 
 def network_of(metric: str, networks: Networks) -> PairNetwork | None:
@@ -48,7 +52,7 @@ def network_of(metric: str, networks: Networks) -> PairNetwork | None:
     network = METRICS[metric].network
     if not network:
         return None
-    if published_name(metric) == FACES:
+    if is_of_faces(metric):
         return networks.face_embedding(network)
     return networks.perceptual_distance(network)
 
@@ -75,9 +79,7 @@ def scores_of(
 def estimates(scores: Mapping[str, PairScores], units: Units) -> dict[str, Estimate]:
     """The mean of each metric's scores [N] of pairs."""
     return {
-        metric: mean_of_faces(values, units)
-        if published_name(metric) == FACES
-        else units.mean(values)
+        metric: mean_of_faces(values, units) if is_of_faces(metric) else units.mean(values)
         for metric, values in scores.items()
     }
 

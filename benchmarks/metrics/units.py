@@ -78,10 +78,8 @@ class Units:
     def mean(self, scores: NDArray[np.number | np.bool_]) -> Estimate:
         """The mean of a score [n] over the images."""
         mean = float(np.mean(scores, dtype=np.float64))
-        of_images = influences_on_mean(scores, "")
-        influences = self.influences(of_images[0].values) if of_images else ()
-        kept = Scores(self.images, scores)
-        return Estimate(mean, influences, n=len(self), scores=kept)
+        influences = influences_on_mean(scores, self.name, self.groups)
+        return Estimate(mean, influences, n=len(scores), scores=Scores(self.images, scores))
 
     def mean_of(self, kind: str, scores: NDArray[np.floating]) -> Estimate:
         """The mean of a score [k] over units of a kind that these images form, such as pairs."""

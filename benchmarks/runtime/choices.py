@@ -7,6 +7,7 @@ An option is a field of a dataclass. Its flag (benchmarks.run) and its keyword
 import argparse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,7 +130,7 @@ class TaskOptions:
     suite: Mapping[str, Any] = field(default_factory=dict)
     explain: bool = switch("reconstructions by every protocol, and why the numbers differ")
 
-    @property
+    @cached_property
     def deciding(self) -> dict[str, Value]:
         """The options that decide numbers and are not the default."""
         names = [option.name for option in fields(self) if option.metadata.get("decides")]

@@ -29,10 +29,9 @@ class _Diffusion(System, Generic[M]):
     packaged: ClassVar[str]
 
     def __init__(self, path: str | Path | None, device: torch.device):
-        source = path or self.packaged
-        self._hold(self.model_class.from_pretrained(source, device), device)
-        self.fingerprint = checkpoint.open_checkpoint(source).fingerprint()
-        self.trained_on = checkpoint.trained_on(source)
+        opened = checkpoint.open_checkpoint(path or self.packaged)
+        self._hold(self.model_class.from_checkpoint(opened, device), device)
+        self.fingerprint, self.trained_on = opened.fingerprint(), opened.trained_on()
 
     @classmethod
     def from_model(cls, model: M) -> Self:

@@ -16,11 +16,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from diffae.checkpoints import hub
+from diffae.checkpoints import hub, trained_on
 from diffae.checkpoints.official import OfficialCheckpoint
 from diffae.checkpoints.packaged import CONFIG, PACKAGED, packaged_names
 from diffae.checkpoints.trained_on import NOTE, TrainedOn
-from diffae.checkpoints.trained_on import read as trained_on_record
 from diffae.networks.config import ModelConfig, read_config
 from diffae.system.errors import UserError, name_all
 from diffae.system.files import file_size, sha256
@@ -51,6 +50,10 @@ class Folder:
         for name in (CONFIG, WEIGHTS):
             digest.update(bytes.fromhex(sha256(self.path / name)))
         return digest.hexdigest()
+
+    def trained_on(self) -> TrainedOn | None:
+        """The record of its training, if it has one. Raises UserError if it is damaged."""
+        return trained_on.read(self.path)
 
 
 Checkpoint = Folder | OfficialCheckpoint
@@ -85,16 +88,6 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
 def _holds_checkpoint(folder: Path) -> bool:
     return all((folder / name).is_file() for name in (WEIGHTS, CONFIG))
-
-
-def trained_on(path: str | Path) -> TrainedOn | None:
-    """The record of a checkpoint's training, or None if there is none (as in the authors' files).
-
-    `path` is as in `open_checkpoint`. Raises UserError if there is no such checkpoint or its
-    record is damaged.
-    """
-    checkpoint = open_checkpoint(path)
-    return trained_on_record(checkpoint.path) if isinstance(checkpoint, Folder) else None
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:

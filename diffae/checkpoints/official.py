@@ -68,6 +68,9 @@ class OfficialCheckpoint:
         """SHA-256 of the file: the key of cached results of this model."""
         return sha256(self.path)
 
+    def trained_on(self) -> None:
+        """The authors' files have no record of their training."""
+
     def weights(self, expected: Iterable[str]) -> dict[str, Tensor]:
         """The tensors under the names in `expected`, which are our names."""
         tensors = {name: self._tensors[_official_name(name)] for name in expected}

@@ -146,7 +146,7 @@ class Dataset:
         return {**vars(self), "_kept": {}}  # images are not sent to other processes
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.partition)
 
     @property
     def image_size(self) -> int:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -55,7 +56,7 @@ class Survey:
     deep: int = 0
     unreadable: int | None = None
 
-    @property
+    @cached_property
     def note(self) -> str:
         """E.g. "3 of 600 images have transparency, laid on white"; empty if none."""
         counts = {

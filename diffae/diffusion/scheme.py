@@ -79,10 +79,12 @@ class Scheme:
 
     def timesteps(self, steps: int) -> list[int]:
         """The timesteps of `steps` steps, ascending. Raises UserError if the steps are too few."""
-        method, named = METHODS[self.method], f"solver {self.spoken}"
+        method = METHODS[self.method]
         steps = whole(steps, "steps", 1, NUM_TIMESTEPS)
         if steps < method.least:
-            raise UserError(f"{named}: needs at least {method.least} steps, not {steps}")
+            raise UserError(
+                f"solver {self.spoken}: needs at least {method.least} steps, not {steps}"
+            )
         if self.grid == UNIFORM:
             return uniform(steps)
         exponent = float(self.grid.removeprefix("power-"))

@@ -6,7 +6,7 @@ always starts from scratch: it learns z_sem as normalised over the images of thi
 
 from dataclasses import dataclass, replace
 
-from diffae.checkpoints.checkpoint import Checkpoint, check_state, open_checkpoint, trained_on
+from diffae.checkpoints.checkpoint import Checkpoint, check_state, open_checkpoint
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.config import AUTOENCODER, ModelConfig
@@ -35,7 +35,7 @@ class Init:
     def open(given: str, kept: bool = False) -> "Init":
         """Open whatever `from_pretrained` takes. Raises UserError as that does."""
         opened = open_checkpoint(given)
-        return Init(given, opened, opened.fingerprint(), trained_on(given), kept)
+        return Init(given, opened, opened.fingerprint(), opened.trained_on(), kept)
 
     def adapt(self, preset: Preset) -> Preset:
         """`preset` with the model of the checkpoint, and without a start for its encoder.

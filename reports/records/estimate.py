@@ -172,15 +172,21 @@ def covariance(a: Estimate, b: Estimate) -> float:
 # Influences of common numbers
 
 
-def influences_on_mean(values: ArrayLike, units: str) -> Influences:
-    """The influences on the mean of [k] values: (x - mean) / sqrt(k (k - 1)).
+def influences_on_mean(
+    values: ArrayLike, units: str, groups: ArrayLike | None = None
+) -> Influences:
+    """The influences on the mean of [k] values: (x - mean) / sqrt(k (k - 1)), summed over `groups` [k]
+    if these are the units.
 
     None for a single value or one that is not finite.
     """
     x = np.asarray(values, dtype=np.float64)
     if len(x) < 2 or not np.isfinite(x).all():
         return ()
-    return (Influence(units, (x - x.mean()) / math.sqrt(len(x) * (len(x) - 1))),)
+    influence = (x - x.mean()) / math.sqrt(len(x) * (len(x) - 1))
+    if groups is None:
+        return (Influence(units, influence),)
+    return influences_of_groups(influence, groups, units)
 
 
 def influences_of(values: ArrayLike, units: str) -> Influences:

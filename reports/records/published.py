@@ -13,10 +13,10 @@ A name only decides which data set is meant, and a profile decides nothing: 60 i
 `ffhq` are not FFHQ, and a run of a different profile is comparable if its fields are the paper's.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TypeVar
 
 from reports.records import representations, tokenizers
 from reports.records.estimate import Estimate
@@ -24,7 +24,7 @@ from reports.records.metrics import METRICS
 from reports.records.reading import (
     Fields,
     differing_fields,
-    letters,
+    grouped,
     part_of,
     plain,
     rows_of,
@@ -89,15 +89,25 @@ PLAIN = "plain"  # the name of our own protocol
 STEPS = ("inversion_steps", "decoding_steps", "latent_steps")
 
 
+def letters(name: str) -> str:
+    """The letters of a data set's name: all that readers and folders do not write in different ways."""
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+_TITLES = {letters(title): title for title in DATA_SETS}
+
+
 def paper_dataset(name: str, protocol: Fields) -> str:
     """The name of a data set in the paper's tables, such as "FFHQ 128".
 
     Its own name if the paper has no such data set. A name alone proves nothing: the images are
     counted.
     """
-    title = {letters(title): title for title in DATA_SETS}.get(letters(name).removeprefix("lsun"))
+    title = _TITLES.get(letters(name).removeprefix("lsun"))
+    if title is None:
+        return name
     size = part_of(protocol, "transform").get("image_size")
-    return f"{title} {size}" if title and size else name
+    return f"{title} {size}" if size else name
 
 
 def _from_paper(record: Record, protocol: Fields, steps: int | None) -> Iterator[str]:
@@ -139,8 +149,6 @@ def _kind_of_row(record: Record) -> str:
 # ----------------------------------------------------------------------------------------------
 # Numbers beside a record
 
-R = TypeVar("R", bound=Record)
-
 # The fields, by "section.field", on which a metric depends under a protocol that ships, by the names of
 # the protocol and of the metric.
 FieldsOf = Callable[[str, str], Fields]
@@ -158,7 +166,7 @@ class Published:
     differences: Sequence[str]
 
 
-def attach(record: R, protocol: Fields, fields_of: FieldsOf | None = None) -> R:
+def attach(record: Record, protocol: Fields, fields_of: FieldsOf | None = None) -> Record:
     """`record` with the published number of its metric, system and data; unchanged if there is none.
 
     `protocol` holds the fields that the record was measured by, with the `transform` and number
@@ -188,7 +196,6 @@ def _of_checkpoint(record: Record, protocol: Fields, fields_of: FieldsOf) -> Ite
     if LIKE_CHECKPOINTS.get(record.table) not in ("", record.setting):
         return
     data = SETS.get(record.dataset, record.dataset)
-    ours = _as_measured(protocol)
     for name in protocol.get("checkpoint", ()):
         for number in tokenizers.published_for(name, record.metric):
             if number.set not in ("", data):
@@ -198,6 +205,7 @@ def _of_checkpoint(record: Record, protocol: Fields, fields_of: FieldsOf) -> Ite
                 published = {**fields_of(number.protocol, number.metric), "precision": "float32"}
             hand = " (second-hand)" if number.mark == SECOND_HAND else ""
             source = f"{number.source}{hand}; {number.checkpoint}, recognised by its name"
+            ours = _as_measured(protocol)
             reasons = tuple(tokenizers.differences(number, record, ours, published))
             yield Published(number.value, number.metric, source, reasons)
 
@@ -216,8 +224,7 @@ def _of_code(record: Record, protocol: Fields, fields_of: FieldsOf) -> Iterator[
     Only a record whose protocol has all fields of the metric is a number of a code.
     """
     for number in representations.published():
-        is_same_data = plain(number.data) == plain(record.dataset)
-        if number.metric != record.metric or not is_same_data:
+        if number.metric != record.metric or plain(number.data) != plain(record.dataset):
             continue
         if plain(number.system.partition(" (")[0]) != plain(record.system):
             continue
@@ -295,7 +302,8 @@ def _of_paper(record: Record, protocol: Fields) -> Iterator[Published]:
     None if the paper has it by another network or on other data: such a number would only mislead. A
     field that is missing in `protocol` counts as a difference.
     """
-    if record.table == "section5.3_probe" and "attributes" in protocol:  # others than CelebA's
+    of_others = record.table == "section5.3_probe" and "attributes" in protocol  # than CelebA's
+    if record.table not in TABLES or of_others:
         return
     r, data = record, paper_dataset(record.dataset, protocol)
     cell = lookup(
@@ -304,14 +312,16 @@ def _of_paper(record: Record, protocol: Fields) -> Iterator[Published]:
     weights = f"{_PARTS.get(r.metric, '')}_weights"  # in protocols of weights that are not the published ones
     if cell is None or cell.value is None or weights in protocol:
         return
-    if _is_of_paper(record, protocol, cell):
+    if _is_of_paper(record, protocol, cell, data):
         reasons = tuple(_from_paper(record, protocol, cell.steps))
         yield Published(cell.value, cell.metric, cell.published_source, reasons)
 
 
-def _is_of_paper(record: Record, protocol: Fields, cell: Record) -> bool:
-    """Whether a number was measured on the data of the paper's cell: all images, with the same pixels."""
-    measured = paper_dataset(record.dataset, protocol)
+def _is_of_paper(record: Record, protocol: Fields, cell: Record, measured: str) -> bool:
+    """Whether a number was measured on the data of the paper's cell: all images, with the same pixels.
+
+    `measured` is the name of its data in the paper's tables.
+    """
     published = PROTOCOLS[record.table, _kind_of_row(record)].data or cell.dataset
     title = published.partition(" ")[0]
     if title not in DATA_SETS or published not in (measured, measured.partition(" ")[0]):
@@ -339,10 +349,7 @@ def published_records() -> tuple[Record, ...]:
 @cache
 def _by_cell() -> dict[tuple[str, str, str, str], list[Record]]:
     """The same by table, system, setting and metric."""
-    cells: dict[tuple[str, str, str, str], list[Record]] = {}
-    for r in published_records():
-        cells.setdefault((r.table, r.system, r.setting, r.metric), []).append(r)
-    return cells
+    return grouped(published_records(), lambda r: (r.table, r.system, r.setting, r.metric))
 
 
 def _record(row: Mapping[str, str]) -> Record:

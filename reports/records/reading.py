@@ -39,11 +39,6 @@ def short(value: object, most: int = 80) -> str:
     return printable(text if len(text) <= most else f"{text[: most - 4]} ...")
 
 
-def letters(name: str) -> str:
-    """The letters of a data set's name: all that readers and folders do not write in different ways."""
-    return re.sub(r"[^a-z]", "", name.lower())
-
-
 def plain(name: str) -> str:
     """A name in a canonical form: `FFHQ 128`, `ffhq-128` and `ffhq128` are equal."""
     return re.sub(r"[^a-z0-9]", "", name.lower())

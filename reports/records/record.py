@@ -135,14 +135,12 @@ def protocol_id(fields: Fields) -> str:
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write `records` to the CSV file `path`, whole or not at all.
 
-    Raises UserError if two of them have the same key: they could not be distinguished. A write that
-    fails leaves the file as it was.
+    A write that fails leaves the file as it was.
     """
-    distinct, text = Distinct(path), io.StringIO()
+    text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for number, record in enumerate(records, 1):
-        distinct.add(record, f"row {number}")
+    for record in records:
         writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
     write_whole(path, text.getvalue().encode())
 
@@ -196,8 +194,8 @@ class Distinct:
         """Raise UserError if the key occurs twice; a different table may repeat it with the same number."""
         key = _identity(record)
         other, there = self._first.setdefault(key, (record, where))
-        same = repr((record.value, record.stderr)) == repr((other.value, other.stderr))
-        if (record.table, key) in self._tables or not same:
+        number, first = (repr((r.estimate.value, r.estimate.error)) for r in (record, other))
+        if (record.table, key) in self._tables or number != first:
             named = short(list(key), 200)
             raise UserError(f"{self.path}, {where}: repeats the number of {there}: {named}")
         self._tables.add((record.table, key))

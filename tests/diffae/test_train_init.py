@@ -136,7 +136,7 @@ def test_the_images_of_the_start_count_as_trained_on(first, theirs, tmp_path):
     ours, theirs = folder_of(tmp_path / "ours", 2), open_dataset(theirs, 8)
     run("tiny", ours, tmp_path / "second", "--init", first)
     run("tiny", ours, tmp_path / "third", "--stages", "latent", "--init", tmp_path / "second")
-    known = checkpoint.trained_on(tmp_path / "third")
+    known = checkpoint.open_checkpoint(tmp_path / "third").trained_on()
     assert known.sight(theirs, "test").data == "theirs"
     assert known.sight(open_dataset(ours, 8), "test").data == "ours"
     assert known.saw(theirs, "test") and known.saw(open_dataset(ours, 8), "test")

@@ -493,8 +493,8 @@ def test_a_checkpoint_says_what_it_was_trained_on(split, saw, did_not_see, data,
     monkeypatch.setattr(step, "time", SimpleNamespace(monotonic=itertools.count().__next__))
     folder, out = data, trained_on(split, data, monkeypatch)
     data = open_dataset(folder, 8)
-    known = checkpoint.trained_on(out)
-    assert known == checkpoint.trained_on(out / "model.safetensors")
+    known = checkpoint.open_checkpoint(out).trained_on()
+    assert known == checkpoint.open_checkpoint(out / "model.safetensors").trained_on()
     assert (known.preset, known.data, known.split, known.seed) == ("tiny", data.name, split, 0)
     assert known.fingerprint == data.fingerprint and known.transform == data.transform.describe()
     assert known.count == len(data.indices(split)) == {"all": 20}.get(split, known.count)
@@ -514,7 +514,7 @@ def test_the_packaged_models_know_their_portraits(tmp_path, monkeypatch):
     drawn = open_dataset(tmp_path / "p", 8)
     per_identity, persons = PICTURES_PER_IDENTITY, range(250_000 // PICTURES_PER_IDENTITY)
     for name in ("portraits", "portraits-ddim"):
-        known = checkpoint.trained_on(name)
+        known = checkpoint.open_checkpoint(name).trained_on()
         assert known.count == per_identity * sum(partition(0, person) == 0 for person in persons)
         assert known.saw(drawn, "train") and not known.saw(drawn, "test")
     portraits.write_dataset(tmp_path / "q", 12, 8, seed=1)
@@ -543,19 +543,19 @@ def test_portraits_with_levels_and_of_another_size_are_other_images(tmp_path):
 
 def test_a_checkpoint_without_a_record_or_with_a_damaged_one(tmp_path):
     out = trained(tmp_path)
-    assert checkpoint.trained_on(out) is None
+    assert checkpoint.open_checkpoint(out).trained_on() is None
     (out / "training.json").write_text('{"trained_on": {"preset": 1}}')
     with pytest.raises(UserError, match=r"training\.json: not the record of a training"):
-        checkpoint.trained_on(out)
+        checkpoint.open_checkpoint(out).trained_on()
     fields = {"preset": "p", "data": "d", "split": "train", "count": 3, "seed": 0}
     for name, wrong in {"count": "zz", "data": [], "portraits": "zz", "transform": 3.0}.items():
         (out / "training.json").write_text(json.dumps({"trained_on": fields | {name: wrong}}))
         with pytest.raises(UserError, match=rf"not the record of a training \({name}: must be "):
-            checkpoint.trained_on(out)
+            checkpoint.open_checkpoint(out).trained_on()
     for content in ("zz", {"trained_on": "zz"}, {"trained_on": fields | {"before": "zz"}}):
         (out / "training.json").write_text(json.dumps(content))
         with pytest.raises(UserError, match="not the record of a training"):
-            checkpoint.trained_on(out)
+            checkpoint.open_checkpoint(out).trained_on()
 
 
 @pytest.mark.parametrize("steps", [1, 2])

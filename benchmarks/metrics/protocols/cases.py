@@ -24,7 +24,7 @@ from benchmarks.metrics.protocols import pairs
 from benchmarks.metrics.protocols.library import Value
 from benchmarks.metrics.protocols.pixels import of_side
 from benchmarks.metrics.protocols.schema import ImageProtocol
-from benchmarks.metrics.sets.frechet_pairs import paired_jackknife
+from benchmarks.metrics.sets.frechet_jackknife import paired_jackknife
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side
 from benchmarks.metrics.ssim import too_small_for
 from benchmarks.metrics.units import Units

@@ -18,14 +18,12 @@ import numpy as np
 
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.group import Group, Needs, metrics_of_table
-from benchmarks.metrics.sets import jackknife, kernel
+from benchmarks.metrics.sets import frechet_jackknife, kernel
 from benchmarks.metrics.sets.frechet import Moments, frechet_distance
-from benchmarks.metrics.sets.frechet_pairs import paired_jackknife
 from benchmarks.metrics.sets.jackknife import InParts, Side
 from benchmarks.metrics.sets.manifold import OVERLAPS, overlaps
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
-from reports.records.metrics import alternatives
 
 Estimates = Mapping[str, Estimate]
 Distance = Callable[[Side, Side], InParts[Estimate]]
@@ -86,14 +84,14 @@ _paired_distance = partial(_distance, needs="features of pairs")
 GROUPS: tuple[SetGroup, ...] = (
     _distance("kid", kernel.between, SAMPLES, FEW_SHOT),
     _distance("cmmd", kernel.cmmd, SAMPLES, FEW_SHOT),
-    _distance("fid", jackknife.between, SAMPLES, FEW_SHOT),
+    _distance("fid", frechet_jackknife.between, SAMPLES, FEW_SHOT),
     _group(tuple(OVERLAPS), overlaps, OVERLAP),
     _paired_distance("rkid", kernel.paired, RECONSTRUCTION),
-    _paired_distance("rfid", paired_jackknife, RECONSTRUCTION),
+    _paired_distance("rfid", frechet_jackknife.paired_jackknife, RECONSTRUCTION),
     _paired_distance("ikid", kernel.paired, HALFWAY),
-    _paired_distance("ifid", paired_jackknife, HALFWAY),
+    _paired_distance("ifid", frechet_jackknife.paired_jackknife, HALFWAY),
     _paired_distance("pkid", kernel.paired, TOKENS),
-    _paired_distance("pfid", paired_jackknife, TOKENS),
+    _paired_distance("pfid", frechet_jackknife.paired_jackknife, TOKENS),
 )
 
 
@@ -111,8 +109,9 @@ def shown_in(table: str) -> tuple[str, ...]:
 
 def names_through(network: str, metrics: Iterable[str]) -> dict[str, str]:
     """The names of metrics on the features of a network; without those that there are not."""
-    pairs = [(metric, name) for metric in metrics for name in alternatives(metric)]
-    return {metric: name for metric, name in pairs if METRICS[name].network == network}
+    through = [(name, row) for name, row in METRICS.items() if row.network == network]
+    names = {row.stands_in_for or name: name for name, row in through}
+    return {metric: names[metric] for metric in metrics if metric in names}
 
 
 def convention(metric: str) -> str:

@@ -1,4 +1,4 @@
-"""The jackknife of a Frechet distance: the influence of each block of either side on it.
+"""The jackknife of a distance: the influence of each block of either side on it.
 
 A delete-a-block jackknife (Efron and Stein, 1981): the distance is computed again without each
 block of the samples, and without each block of the reference. A bootstrap would repeat images,
@@ -8,17 +8,12 @@ Blocks differ in size: persons have several pictures, and of a pool of samples o
 accepted. The distance falls as 1/n, so leaving out a large block raises it by more than leaving out
 a small one, which says nothing about chance. Pseudo-values for blocks of unequal size (Busing,
 Meijer and van der Leeden, 1999) avoid this: see `influences`.
-
-With L L' = S_A, the eigenvalues of S_A S_B are those of L' S_B L. A block of B is removed by
-subtracting its rows, multiplied by L, from that matrix: no covariance is computed again. If A [n,
-d] has no more rows than dimensions, L is (A - mean)' / sqrt(n - 1), and without a block of A the
-eigenvalues are those of a part of the n x n matrix.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, partial, reduce
+from functools import cached_property, reduce
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -26,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.metrics.sets.frechet import ROWS, Moments, bias_note, refuse_not_finite
+from benchmarks.metrics.sets.frechet import ROWS, Moments, refuse_not_finite
 from benchmarks.runtime.digest import digest
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate, Influence
@@ -136,6 +131,11 @@ class Side:
         """The share [BLOCKS] of each block in the rows, or in those that they were drawn from."""
         return shares_of(self.blocks if self.drawn_from is None else self.drawn_from)
 
+    def jackknifed(self, value: float, without: NDArray[np.float64]) -> Estimate:
+        """The estimate of a number of these rows from its values [BLOCKS] without each of their blocks."""
+        influence = influences(value, without, self.shares)
+        return Estimate(value, (Influence(self.units, influence),), n=len(self))
+
     def parts(self) -> Iterator[Floats]:
         """All rows in order, a few at a time."""
         starts = range(0, max(len(self), 1), ROWS)
@@ -183,120 +183,3 @@ def jackknifed(
         return Estimate(value, (of_both,), n=len(samples))
     sources = Influence(samples.units, of_samples), Influence(reference.units, of_reference)
     return Estimate(value, sources, n=len(samples))
-
-
-def with_bias_note(estimate: Estimate, samples: Side, reference: Side) -> Estimate:
-    """The estimate of a Frechet distance, with a note if it has too few images."""
-    note = bias_note(min(len(samples), len(reference)), samples.features.shape[1])
-    return replace(estimate, notes=(note,)) if note else estimate
-
-
-def between(samples: Side, reference: Side) -> InParts[Estimate]:
-    """The Frechet distance of two sides, in parts: first its value, then those without each block of
-    the samples and of the reference.
-
-    Blocks are numbered from 0 to BLOCKS - 1; leaving out an empty one changes nothing, and a value
-    is nan if fewer than two rows remain. Each value takes the eigenvalues of a matrix: without its
-    error a distance takes one part instead of 41. Raises UserError if either side has fewer than
-    two rows.
-    """
-    samples.refuse_few("a Frechet distance", reference)
-    swapped = len(reference) < len(samples)
-    small, large = (reference, samples) if swapped else (samples, reference)
-    seen, other = (cache(partial(_Seen.through, *s)) for s in ((small, large), (large, small)))
-
-    def without(of_large: bool, block: int) -> float:
-        out = (large if of_large else small).blocks == block
-        if not out.any():
-            return seen().distance()
-        if (~out).sum() < 2:
-            return math.nan
-        if of_large:
-            return seen().without(large.taken(out)).distance()
-        if small.moments.full_rank:
-            return other().without(small.taken(out)).distance()
-        return seen().by_rest(small, out).distance()
-
-    def part(number: int) -> NDArray[np.float64]:
-        of_reference, block = divmod(number - 1, BLOCKS)
-        return np.array(without(swapped != of_reference, block) if number else seen().distance())
-
-    def joined(values: NDArray[np.float64]) -> Estimate:
-        value = float(values[0])
-        estimate = Estimate(value, n=len(samples))
-        if len(values) > 1:
-            without_samples, without_reference = np.split(values[1:], 2)
-            estimate = jackknifed(value, without_samples, without_reference, samples, reference)
-        return with_bias_note(estimate, samples, reference)
-
-    return InParts(1 + 2 * BLOCKS, part, joined, first_is_value=True)
-
-
-@dataclass(frozen=True)
-class _Spread:
-    """Count and mean of some rows, and the sum of their squared distances from the mean."""
-
-    count: int
-    mean: Tensor
-    squares: float
-
-    @staticmethod
-    def of(moments: Moments) -> "_Spread":
-        return _Spread(moments.n, moments.mean, float(moments.scatter.trace()))
-
-    def without(self, block: Tensor) -> "_Spread":
-        """The same without some of the rows (as `Moments.without`)."""
-        rest, mean = self.count - len(block), block.mean(0)
-        delta = mean - self.mean
-        between = self.count * len(block) / rest * float(delta @ delta)
-        squares = self.squares - float((block - mean).square().sum()) - between
-        return _Spread(rest, self.mean - delta * (len(block) / rest), squares)
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """One side projected by the other's factor L [d, r]: `gram` [r, r] is L' scatter L."""
-
-    factor: Tensor
-    by: _Spread
-    side: _Spread
-    gram: Tensor
-
-    @staticmethod
-    def through(by: Side, side: Side) -> "_Seen":
-        factor, moments = by.factor, side.moments
-        gram = factor.T @ moments.scatter @ factor
-        return _Seen(factor, _Spread.of(by.moments), _Spread.of(moments), gram)
-
-    def without(self, block: Tensor) -> "_Seen":
-        """The same without some of the side's rows."""
-        rest = self.side.without(block)
-        mean = block.mean(0)
-        seen, along = (block - mean) @ self.factor, (mean - self.side.mean) @ self.factor
-        between = self.side.count * len(block) / rest.count
-        gram = self.gram - seen.T @ seen - between * torch.outer(along, along)
-        return replace(self, side=rest, gram=gram)
-
-    def by_rest(self, by: Side, out: NDArray[np.bool_]) -> "_Seen":
-        """The same with some rows of `by`, from which the factor is made, left out."""
-        rest = self.by.without(by.taken(out))
-        gram = centred(self.gram, ~out) * ((self.by.count - 1) / (rest.count - 1))
-        return replace(self, by=rest, gram=gram)
-
-    def distance(self) -> float:
-        """The distance, from as many eigenvalues as the rank allows.
-
-        The others are rounding noise, whose root is not taken.
-        """
-        n, m = self.by.count, self.side.count
-        rank = min(n - 1, m - 1, len(self.side.mean))
-        roots = torch.linalg.eigvalsh(self.gram / (m - 1))[-rank:].clamp(min=0).sqrt().sum()
-        traces = self.by.squares / (n - 1) + self.side.squares / (m - 1)
-        return float((self.by.mean - self.side.mean).square().sum() + traces - 2 * roots)
-
-
-def centred(inner: Tensor, kept: NDArray[np.bool_]) -> Tensor:
-    """The inner products of some of the rows of both sides, with their own means subtracted."""
-    positions = torch.from_numpy(kept).to(inner.device)
-    part = inner[positions][:, positions]
-    return part - part.mean(0) - part.mean(1, keepdim=True) + part.mean()

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.metrics.sets.frechet import refuse_not_finite
-from benchmarks.metrics.sets.frechet_pairs import jackknifed_pairs
 from benchmarks.metrics.sets.jackknife import BLOCKS, InParts, Side, blocks_of, jackknifed
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
@@ -94,7 +93,7 @@ def paired(made: Side, originals: Side) -> InParts[Estimate]:
     def joined(sums: Sequence[Sums]) -> Estimate:
         value = float(sums[0].sum()) / (len(made) * (len(made) - 1))
         left = _two(len(made) - np.bincount(made.blocks, minlength=BLOCKS))
-        return jackknifed_pairs(value, _rest(sums[0]) / (left * (left - 1)), made)
+        return made.jackknifed(value, _rest(sums[0]) / (left * (left - 1)))
 
     return _in_parts([(pairs, len(made))], _of_pairs, joined)
 

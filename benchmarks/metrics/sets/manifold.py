@@ -199,7 +199,7 @@ def overlaps(
 
     def joined(parts: NDArray[np.float64]) -> Mapping[str, Estimate]:
         estimates = {
-            overlap.name: Estimate(None, n=len(samples), why=overlap.why_not(*sizes))
+            overlap.name: Estimate(None, n=sizes[0], why=overlap.why_not(*sizes))
             for overlap in wanted
         }
         for overlap, in_parts in zip(defined, parts[0] if defined else (), strict=True):
@@ -217,11 +217,11 @@ def _estimate(
 ) -> Estimate:
     """The estimate from the number in each of `PARTS` [39], the whole and the halves of each split."""
     value, influence = float(in_parts[0]), influence_of_splits(in_parts)
-    total = overlap.total(len(samples), len(reference))
-    if why := _why_no_error(value, influence, total):
-        return Estimate(value, n=len(samples), why=why)
+    n, m = len(samples), len(reference)
+    if why := _why_no_error(value, influence, overlap.total(n, m)):
+        return Estimate(value, n=n, why=why)
     units = units_of("blocks, halved", samples.units, reference.units)
-    return Estimate(value, (Influence(units, influence),), n=len(samples))
+    return Estimate(value, (Influence(units, influence),), n=n)
 
 
 def influence_of_splits(in_parts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -51,7 +51,8 @@ class Code:
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """All tensors of the code."""
-        return (*parts.tensors(self.semantic), *parts.tensors(self.x_T))
+        semantic = self.semantic if isinstance(self.semantic, tuple) else (self.semantic,)
+        return tuple(part for part in (*semantic, self.x_T) if part is not None)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Code":
         """The code with every tensor changed."""

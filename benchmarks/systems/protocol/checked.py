@@ -32,7 +32,6 @@ from diffae.networks.nn import evaluating
 from diffae.system.errors import UserError
 
 OURS = {"benchmarks", "diffae"}
-
 T = TypeVar("T")
 Check = Callable[[object, int], T]  # takes the result of a method and its number of images
 Owner = Callable[..., System] | None  # whose code is called; None: the system's
@@ -91,8 +90,10 @@ def cut(value: Any, place: slice | Tensor) -> Any:
 def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Tensors, tuples of them or codes with every tensor changed; anything else as it is."""
     if isinstance(value, Code):
-        return value.each(change)
-    return parts.each(change, value) if isinstance(value, Tensor | tuple) else value
+        return Code(_each(value.semantic, change), _each(value.x_T, change))
+    if isinstance(value, tuple):
+        return tuple(map(change, value))
+    return change(value) if isinstance(value, Tensor) else value
 
 
 def join(codes: Sequence[Any]) -> Any:
@@ -311,7 +312,7 @@ class Checked(System):
 
         def call(place: slice) -> T:
             batch = [cut(value, place) for value in (first, *others)]
-            count = rows(batch[0])
+            count = place.stop - place.start
             return self._call(method, lambda value: check(value, count), *batch, **named)
 
         return join(self.batches.each(method, rows(first), call))
@@ -371,10 +372,9 @@ class Checked(System):
         else:
             x_T = returned.free(code.x_T, count)
         size += _width(x_T)
-        size_varies = parts.numbers(self.semantic_parts or ()) is None
-        if count and size != self.latent_dim and not size_varies:
-            reason = f"returned {size} numbers per image, but latent_dim is {self.latent_dim}"
-            raise Wrong(reason)
+        is_other = count and size != self.latent_dim
+        if is_other and parts.numbers(self.semantic_parts or ()) is not None:
+            raise Wrong(f"returned {size} numbers per image, but latent_dim is {self.latent_dim}")
         return Code(semantic, x_T)
 
 

@@ -21,7 +21,8 @@ from scipy.stats import sem
 from tabulate import tabulate
 
 from benchmarks.metrics.pixel import mse
-from benchmarks.metrics.sets.jackknife import Side, between, blocks_of
+from benchmarks.metrics.sets.frechet_jackknife import between
+from benchmarks.metrics.sets.jackknife import Side, blocks_of
 from benchmarks.metrics.ssim import ssim
 from diffae.diffusion.scheme import find
 from reports.records.estimate import Estimate

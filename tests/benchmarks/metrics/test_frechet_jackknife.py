@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 from reference_metrics import frechet
 
-from benchmarks.metrics.sets.jackknife import (
-    BLOCKS,
-    Side,
-    between,
-    blocks_of,
-    influences,
-    shares_of,
-)
+from benchmarks.metrics.sets.frechet_jackknife import between
+from benchmarks.metrics.sets.jackknife import BLOCKS, Side, blocks_of, influences, shares_of
 from benchmarks.runtime.digest import digest
 from diffae.system.errors import UserError
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from reference_metrics import frechet
 
-from benchmarks.metrics.sets import frechet_pairs
+from benchmarks.metrics.sets import frechet_jackknife
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side, blocks_of, influences, shares_of
 from diffae.system.errors import UserError
 
 
 def in_parts(made, originals, blocks):
-    return frechet_pairs.paired_jackknife(Side.of(made, blocks), Side.of(originals, blocks))
+    return frechet_jackknife.paired_jackknife(Side.of(made, blocks), Side.of(originals, blocks))
 
 
 def paired_jackknife(made, originals, blocks):

@@ -7,8 +7,8 @@ import torch
 from sklearn.metrics.pairwise import polynomial_kernel
 
 from benchmarks.metrics.nearest import nearest
-from benchmarks.metrics.sets import frechet, jackknife, kernel
-from benchmarks.metrics.sets.frechet_pairs import paired_jackknife
+from benchmarks.metrics.sets import frechet, frechet_jackknife, kernel
+from benchmarks.metrics.sets.frechet_jackknife import paired_jackknife
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side, blocks_of, influences, shares_of
 from benchmarks.metrics.sets.manifold import overlaps
 from diffae.system.errors import UserError
@@ -159,7 +159,7 @@ OF_FEATURES = {
     "paired": value_of(kernel.paired),
     "subsets": lambda x, y: kernel.over_subsets(x, y, 2, 5).value,
     "frechet": lambda x, y: frechet.frechet_distance(*map(frechet.Moments.from_features, (x, y))),
-    "frechet, jackknife": value_of(jackknife.between),
+    "frechet, jackknife": value_of(frechet_jackknife.between),
     "frechet, paired": value_of(paired_jackknife),
     "precision": lambda x, y: of_sides(overlaps)(x, y)["precision"].value,
     "nearest": lambda x, y: nearest(x, y)[0].max(),

@@ -19,7 +19,7 @@ from benchmarks.core.measurement import Variant
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.codebooks import count_codes, use
 from benchmarks.metrics.sets import kernel
-from benchmarks.metrics.sets.frechet_pairs import paired_jackknife
+from benchmarks.metrics.sets.frechet_jackknife import paired_jackknife
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side, influences, shares_of
 from benchmarks.metrics.sets.manifold import overlaps
 from benchmarks.metrics.units import Units
