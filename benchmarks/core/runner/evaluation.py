@@ -174,7 +174,7 @@ def make_record(
         raise TypeError(
             f"{metric} of {context.benchmark} is of type {kind}: give Estimate(value, n=...)"
         )
-    notes = [place.note, *estimate.remarks]
+    notes = [place.note, estimate.why, *estimate.notes]
     if estimate.value is not None and not math.isfinite(estimate.value):
         kind = "not a number" if math.isnan(estimate.value) else "infinite"
         notes.insert(0, f"the value is {kind}")
@@ -293,10 +293,10 @@ class BenchmarkRun:
 
         Errors that are the user's, and those of our own benchmarks, go through.
         """
-        keys: set[str] = set()
+        given: list[Record] = []
         try:
             for record in records:
-                keys.add(record_key(record))
+                given.append(record)
                 yield record
             return
         except NotAvailable as obstacle:
@@ -313,7 +313,8 @@ class BenchmarkRun:
                 raise UserError(reason) from error
             last = self.not_run(title, reason, failed=True)
         # under a setting of its own if its cell has a number already
-        yield replace(last, setting="the rest") if record_key(last) in keys else last
+        is_taken = record_key(last) in map(record_key, given)
+        yield replace(last, setting="the rest") if is_taken else last
 
     # Records of what was not measured --------------------------------------------------------------
 

@@ -34,9 +34,11 @@ def measure(
     try:
         for name in tasks:
             callback.begins(name)
-            for record in recorder.take(name, evaluation.records(name)):
-                callback.row(record)
-                yield record
+            with recorder.benchmark(name):
+                for record in evaluation.records(name):
+                    recorder.add(record)
+                    callback.row(record)
+                    yield record
             callback.ends(name, recorder.seconds[name])
     finally:  # also of an interrupted run
         recorder.summarise()

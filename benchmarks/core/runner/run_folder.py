@@ -196,19 +196,21 @@ class Recorder:
         self._unread = False  # whether no tables could be made of the folder
         self._write({"seconds": self.seconds, "complete": False})
 
-    def take(self, name: str, records: Iterator[Record]) -> Iterator[Record]:
-        """Pass a benchmark's records on as they come; write records.csv every few seconds and at the
-        end. Then make the tables, unless they were made a few seconds ago.
+    def add(self, record: Record) -> None:
+        """Add a record, and write records.csv if it was not written in the last few seconds."""
+        self.run.add(record)
+        self._has_new = True
+        if time.monotonic() - self._written > BETWEEN_WRITES:
+            self._write({})
+
+    @contextmanager
+    def benchmark(self, name: str) -> Iterator[None]:
+        """Within the block a benchmark is measured; at its end records.csv is written, and the tables unless
+        they were made a few seconds ago.
         """
-        start = written = time.monotonic()
+        start = time.monotonic()
         try:
-            for record in records:
-                self.run.add(record)
-                self._has_new = True
-                if time.monotonic() - written > BETWEEN_WRITES:
-                    self._write({})
-                    written = time.monotonic()
-                yield record
+            yield
             self.seconds[name] = round(time.monotonic() - start, 1)
         finally:  # also what an interrupted benchmark has measured
             self._write({})
@@ -257,6 +259,7 @@ class Recorder:
             notes["invocations"][-1] = {"started": notes["started"], "until": provenance.now()}
             with writing(self.run.folder, ANOTHER_OUT):
                 self.run.write()
+        self._written = time.monotonic()
 
     def _write_summary(self) -> None:
         """Write influences.npz, samples.csv, times.csv and the tables."""
