@@ -13,13 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.core.job import Arrays, Calls
 from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.metrics import counting
-from benchmarks.plugin import Arrays, Benchmark, Calls, Code, Context, Number, Steps, System
+from benchmarks.plugin import Benchmark, Code, Context, Estimate, Number, Steps, System, TableSpec
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.checked import undivided
-from reports.records.estimate import Estimate
-from reports.records.specs import TableSpec
 
 Counted = Callable[[counting.Work], Mapping[str, float]]
 TABLE, TIMES = "section5.5_cost", "section5.5_times"
@@ -42,44 +41,35 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Verb:
-    """An operation of a system on images x [N, 3, S, S] and their code, in T steps if `iterative`, and its calls
-    of networks for each image; both are given the `Variant` v.
-    """
+    """An operation of a system s on images x [N, 3, S, S] and their code, in T steps if `iterative`."""
 
     name: str
     needs: set[str]
-    run: Callable[[Variant, Tensor, Code], object]
-    calls: Callable[[Variant], Calls]
+    run: Callable[[System, Tensor, Code, int], object]
     iterative: bool = True
 
 
 VERBS = (
-    Verb(
-        "encode, semantic",
-        {base.SEMANTIC},
-        lambda v, x, code: v.system.encode_semantic(x),
-        lambda v: Calls(encoder=1),
-        iterative=False,
-    ),
+    Verb("encode, semantic", {base.SEMANTIC}, lambda s, x, code, T: s.encode_semantic(x), False),
     Verb(
         "encode, stochastic",
         {base.ENCODE, base.STOCHASTIC},
-        lambda v, x, code: v.system.encode_stochastic(x, code.semantic, v.T),
-        lambda v: Calls(decoder=v.encoding.decoder),
+        lambda s, x, code, T: s.encode_stochastic(x, code.semantic, T),
     ),
-    Verb(
-        "decode",
-        {base.ENCODE, base.DECODE},
-        lambda v, x, code: v.system.decode(code, v.T),
-        lambda v: v.decoding,
-    ),
+    Verb("decode", {base.ENCODE, base.DECODE}, lambda s, x, code, T: s.decode(code, T)),
     Verb(
         "sample, semantic",
         {base.SAMPLE_LATENTS},
-        lambda v, x, code: v.system.sample_latents(range(len(x)), 0, v.T),
-        lambda v: Calls(latent=v.decoding.decoder),
+        lambda s, x, code, T: s.sample_latents(range(len(x)), 0, T),
     ),
 )
+# How often an image calls networks, by the name of the verb.
+CALLS: Mapping[str, Callable[[Variant], Calls]] = {
+    "encode, semantic": lambda variant: Calls(encoder=1),
+    "encode, stochastic": lambda variant: Calls(decoder=variant.encoding.decoder),
+    "decode": lambda variant: variant.decoding,
+    "sample, semantic": lambda variant: Calls(latent=variant.decoding.decoder),
+}
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
@@ -135,24 +125,16 @@ def _measured(
     def compute(_: np.ndarray) -> Arrays:
         images = torch.zeros(batch, 3, side, side)
         code = system.encode(images, 1) if has_code else Code()
-        call = partial(verb.run, variant, images, code)
+        call = partial(verb.run, system, images, code, variant.T)
         return {name: np.array([value]) for name, value in counted(call).items()}
 
     def numbers(costs: Arrays) -> Numbers:
         values = {metric: float(value) for metric, (value,) in costs.items()}
         return place.numbers(counting.estimates(values, batch))
 
-    calls = verb.calls(variant).times(times)
+    calls, title = CALLS[verb.name](variant).times(times), f"{work}: {verb.name}"
     calls += replace(variant, steps=1).encoding if has_code else Calls()
-    job = place.job(
-        work,
-        f"{work}: {verb.name}",
-        None,
-        compute,
-        count=1,
-        calls=calls.times(batch),
-        T=place.steps,
-    )
+    job = place.job(work, title, None, compute, count=1, calls=calls.times(batch), T=place.steps)
     return Measurement([replace(job, steps=place.steps)], numbers)
 
 
@@ -177,8 +159,8 @@ def _timed(context: Context, system: System, verb: Verb, sizes: Sizes) -> Measur
             peak = counting.peak_memory(work, context.device)
         return {"images_per_second": sizes.batch / seconds, "peak_memory": peak}
 
-    times = sizes.repeats + 2  # the first one is not timed, and the last one is for the peak
-    return _measured(place, "times", verb, measured, sizes.batch, times)
+    # the first time does not count, and the last one is for the peak
+    return _measured(place, "times", verb, measured, sizes.batch, times=sizes.repeats + 2)
 
 
 BENCHMARK = Benchmark(

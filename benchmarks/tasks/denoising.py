@@ -71,9 +71,8 @@ def _place(context: Context, system: System, images: Selection, t: int) -> Place
 
 def _predicted(place: Place, system: System, images: Selection) -> Job:
     """Scores per image, [N] each, and the first few predictions under "preview"."""
-    context, t, codes = place.context, place.fields["t"], list[Job]()
-    if SEMANTIC in system.capabilities:
-        codes = [context.codes.semantic(system, images)]
+    context, t = place.context, place.fields["t"]
+    codes = [context.codes.semantic(system, images)] if SEMANTIC in system.capabilities else []
 
     def compute(positions: np.ndarray, *codes: Arrays) -> Arrays:
         originals, seen = images.batch(positions), images.seen_by(system)
