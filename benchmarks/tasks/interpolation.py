@@ -73,7 +73,7 @@ def _paths(variant: Variant, images: Selection) -> Measurement:
     }
     place = Place(variant.context, TABLE, variant, n=pairs, fields=fields)
 
-    def job(work: str, count: int, compute: Callable[..., Arrays], calls: Calls) -> Job:
+    def over_pairs(work: str, count: int, compute: Callable[..., Arrays], calls: Calls) -> Job:
         title, rows_of = f"{work} of pairs", [_in_full_precision(variant.codes(images))]
         job = place.job(work, title, images, compute, count=count, rows_of=rows_of, calls=calls)
         return replace(_in_full_precision(job), rows_each=2)
@@ -87,12 +87,13 @@ def _paths(variant: Variant, images: Selection) -> Measurement:
 
     decoding, shown = variant.decoding, min(STRIPS, pairs)
     of_path = decoding.times(2) + Calls(perceptual=1)
-    path = job("path", pairs, partial(_lengths, variant, dtype), of_path)
-    strips = job("strips", shown, partial(_strips, variant), decoding.times(len(PLACES)))
+    path = over_pairs("path", pairs, partial(_lengths, variant, dtype), of_path)
+    strips = over_pairs("strips", shown, partial(_strips, variant), decoding.times(len(PLACES)))
     return Measurement([path, strips], numbers)
 
 
 def _in_full_precision(job: Job) -> Job:
+    """The job, computed in full precision whatever that of the run."""
     return replace(job, compute=precision("float32")(job.compute))
 
 
