@@ -63,6 +63,7 @@ class Job:
     count     units; None for work that has no units, such as the fit of a probe
     compute   from positions, the rows of `rows_of` at these positions, and all arrays of `takes`
     rows_of   jobs over the same units
+    rows_each how many rows of these a unit has: 2 where it is a pair of neighbours
     takes     jobs whose arrays are given whole
     system    whose networks are called, if it is one's
     steps     T of the decoding, for a dry run
@@ -80,6 +81,7 @@ class Job:
     compute: Compute
     rows_of: Sequence["Job"] = ()
     takes: Sequence["Job"] = ()
+    rows_each: int = 1
     system: System | None = None
     steps: int | None = None
     calls: Calls = NO_CALLS

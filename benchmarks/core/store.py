@@ -210,7 +210,8 @@ class Store:
     def _file_chunks(self, job: Job, group: list[Piece]) -> None:
         """Compute neighbouring chunks together and store each in its file."""
         start, stop = group[0][0], group[-1][1]
-        rows = [self._rows(other, start, stop) for other in job.rows_of]
+        first, last = job.rows_each * start, job.rows_each * stop
+        rows = [self._rows(other, first, last) for other in job.rows_of]
         taken = [without_counts(self._taken(other)) for other in job.takes]
         with _counted(job.system) as counts:
             computed = job.compute(np.arange(start, stop), *rows, *taken)

@@ -13,13 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.measurement import Cell, Measurement, solver_of
+from benchmarks.core.job import Arrays, Calls
+from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.metrics import counting
-from benchmarks.plugin import Arrays, Benchmark, Code, Context, Number, Record, Steps, System
+from benchmarks.plugin import Benchmark, Code, Context, Estimate, Number, Steps, System, TableSpec
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.checked import undivided
-from reports.records.estimate import Estimate
-from reports.records.specs import TableSpec
 
 Counted = Callable[[counting.Work], Mapping[str, float]]
 TABLE, TIMES = "section5.5_cost", "section5.5_times"
@@ -64,6 +63,13 @@ VERBS = (
         lambda s, x, code, T: s.sample_latents(range(len(x)), 0, T),
     ),
 )
+# How often an image calls networks, by the name of the verb.
+CALLS: Mapping[str, Callable[[Variant], Calls]] = {
+    "encode, semantic": lambda variant: Calls(encoder=1),
+    "encode, stochastic": lambda variant: Calls(decoder=variant.encoding.decoder),
+    "decode": lambda variant: variant.decoding,
+    "sample, semantic": lambda variant: Calls(latent=variant.decoding.decoder),
+}
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
@@ -71,7 +77,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes, flops = context.sizes(Sizes), "convolutions and matrix products, 2 per multiply-add"
     fields = {"batch_size": 1, "flops": f"{flops}, one step (T = 1)"}
     fields |= {"image_size": system.image_size or context.dataset.image_size}
-    cell, networks = Cell(context, TABLE, system, split="", fields=fields), system.networks()
+    place, networks = Place(context, TABLE, system, split="", fields=fields), system.networks()
 
     def operations(work: counting.Work) -> Mapping[str, float]:
         return {"gflops": counting.flops(work) / 1e9}
@@ -79,58 +85,57 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     def called(work: counting.Work) -> Mapping[str, float]:
         return {"network_calls": float(counting.network_calls(work, networks.values()))}
 
-    yield Measurement([], partial(_parameters, cell, system))
+    yield Measurement([], partial(_parameters, place, system))
     can = frozenset() if base.has_no_encoder(system) else system.capabilities
     verbs = [verb for verb in VERBS if verb.needs <= can]
     for verb in verbs:
-        yield _measured(cell, "flops", verb, 1, operations)
+        yield _measured(place, "flops", verb, operations)
     for verb in verbs if networks else ():
         for steps in sizes.steps if verb.iterative and system.iterative else (None,):
-            yield _measured(cell, "calls", verb, steps, called)
+            yield _measured(place.at(steps=steps), "calls", verb, called)
     for verb in verbs:
         yield _timed(context, system, verb, sizes)
 
 
-def _parameters(cell: Cell, system: System) -> Iterator[Record]:
+def _parameters(place: Place, system: System) -> Numbers:
     parts = system.networks()
     counted = {part: [network] for part, network in parts.items()}
     if parts:
         counted["total"] = [*parts.values()]
     for part, networks in counted.items():
         count = {"parameters": float(counting.parameters(networks))}
-        yield cell.record("parameters", counting.estimates(count, 1)["parameters"], setting=part)
+        yield from place.at(setting=part).numbers(counting.estimates(count, 1))
     if not parts:
         missing = Estimate(None, n=1, why=f"{system.title} names no networks")
-        yield cell.but(fields={}).record("parameters", missing, setting="total")
+        yield from place.at(setting="total", fields={}).numbers({"parameters": missing})
 
 
 def _measured(
-    cell: Cell, work: str, verb: Verb, T: int | None, counted: Counted, batch: int = 1
+    place: Place, work: str, verb: Verb, counted: Counted, batch: int = 1, times: int = 1
 ) -> Measurement:
-    """The numbers that `counted` gives of the operation on `batch` grey images.
+    """The numbers that `counted` gives of the operation on `batch` grey images, which it does so many times.
 
     Costs do not depend on the content of the images.
     """
-    system = cell.system or System()
-    side = system.image_size or cell.context.dataset.image_size
-    at_one_step = work == "flops"
-    steps, solver = (None, "") if at_one_step else (T, solver_of(system, T))
+    variant = Variant(place.context, place.system or System(), place.steps)
+    place = place.at(setting=verb.name, solver=variant.solver)
+    system, has_code = variant.system, base.ENCODE in variant.system.capabilities
+    side = system.image_size or place.context.dataset.image_size
 
     def compute(_: np.ndarray) -> Arrays:
         images = torch.zeros(batch, 3, side, side)
-        code = system.encode(images, 1) if base.ENCODE in system.capabilities else Code()
-        call = partial(verb.run, system, images, code, T or 1)
+        code = system.encode(images, 1) if has_code else Code()
+        call = partial(verb.run, system, images, code, variant.T)
         return {name: np.array([value]) for name, value in counted(call).items()}
 
-    def reduce(costs: Arrays) -> Iterator[Record]:
-        numbers = {metric: float(value) for metric, (value,) in costs.items()}
-        place = {"setting": verb.name, "steps": steps, "solver": solver}
-        for metric, cost in counting.estimates(numbers, batch).items():
-            yield cell.record(metric, cost, of_machine=cell.table == TIMES, **place)
+    def numbers(costs: Arrays) -> Numbers:
+        values = {metric: float(value) for metric, (value,) in costs.items()}
+        return place.numbers(counting.estimates(values, batch))
 
-    settings = {"verb": verb.name, "steps": T, "image_size": side}
-    computation = cell.computation(work, f"{work}: {verb.name}", None, compute, 1, **settings)
-    return Measurement([replace(computation, steps=T)], reduce)
+    calls, title = CALLS[verb.name](variant).times(times), f"{work}: {verb.name}"
+    calls += replace(variant, steps=1).encoding if has_code else Calls()
+    job = place.job(work, title, None, compute, count=1, calls=calls.times(batch), T=place.steps)
+    return Measurement([replace(job, steps=place.steps)], numbers)
 
 
 def _timed(context: Context, system: System, verb: Verb, sizes: Sizes) -> Measurement:
@@ -146,7 +151,7 @@ def _timed(context: Context, system: System, verb: Verb, sizes: Sizes) -> Measur
         "memory": "allocated on the device" if on_gpu else "resident set of the process",
         "steps": steps,
     }
-    cell = Cell(context, TIMES, system, setting=verb.name, split="", fields=setup)
+    place = Place(context, TIMES, system, split="", steps=steps, fields=setup, of_machine=True)
 
     def measured(work: counting.Work) -> Mapping[str, float]:
         with undivided(system):
@@ -154,7 +159,8 @@ def _timed(context: Context, system: System, verb: Verb, sizes: Sizes) -> Measur
             peak = counting.peak_memory(work, context.device)
         return {"images_per_second": sizes.batch / seconds, "peak_memory": peak}
 
-    return _measured(cell, "times", verb, steps, measured, sizes.batch)
+    # the first time does not count, and the last one is for the peak
+    return _measured(place, "times", verb, measured, sizes.batch, times=sizes.repeats + 2)
 
 
 BENCHMARK = Benchmark(

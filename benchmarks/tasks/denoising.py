@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from benchmarks.core.images import Selection, preview
+from benchmarks.core.job import Arrays, Calls, Job
 from benchmarks.core.sizes import Count, Timestep
-from benchmarks.metrics.pairs import DESCRIBED, estimates, scores_of
-from benchmarks.plugin import Arrays, Benchmark, Cell, Computation, Context, Measurement, Record
+from benchmarks.metrics.pairs import DESCRIBED, scores_of
+from benchmarks.plugin import Benchmark, Context, Measurement, Numbers, Place, semantic_of
 from benchmarks.systems.protocol.base import PREDICT_X0, SEMANTIC, System
-from benchmarks.systems.protocol.parts import index
 from diffae.diffusion import noise
 from reports.records.specs import TableSpec
 
@@ -40,26 +40,25 @@ class Sizes:
 def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
     images = context.select("test", sizes.images)
-    cells = [_cell(context, system, images, t) for t in sizes.timesteps]
+    places = [_place(context, system, images, t) for t in sizes.timesteps]
 
-    def reduce(*arrays: Arrays) -> Iterator[Record]:
-        for cell, scores in zip(cells, arrays, strict=True):
-            means = estimates({name: scores[name] for name in METRICS}, images.units)
-            yield from cell.records(means, split=images.split)
+    def numbers(*arrays: Arrays) -> Numbers:
+        for place, scores in zip(places, arrays, strict=True):
+            yield from place.means(images, {name: scores[name] for name in METRICS})
         previews = [torch.from_numpy(scores["preview"]) for scores in arrays]
         originals = images.batch(np.arange(len(previews[0])))
-        Cell(context, TABLE, system).draw(
+        Place(context, TABLE, system).draw(
             "denoising-{}",
             "the x_0 predicted at t",
             torch.stack([originals, *previews], dim=1).unbind(),
-            columns=("input", *(cell.setting for cell in cells)),
+            columns=("input", *(place.setting for place in places)),
             caption="Held-out images with noise up to t, and what one network call makes of them (Fig. 6).",
         )
 
-    yield Measurement([_predicted(cell, system, images) for cell in cells], reduce)
+    yield Measurement([_predicted(place, system, images) for place in places], numbers)
 
 
-def _cell(context: Context, system: System, images: Selection, t: int) -> Cell:
+def _place(context: Context, system: System, images: Selection, t: int) -> Place:
     fields = {
         "split": images.split,
         "t": t,
@@ -67,28 +66,28 @@ def _cell(context: Context, system: System, images: Selection, t: int) -> Cell:
         "x_0": "clipped to [-1, 1]",
         "ssim": DESCRIBED["ssim"],
     }
-    return Cell(context, TABLE, system, setting=f"t = {t}", n=len(images), fields=fields)
+    return Place(context, TABLE, system, setting=f"t = {t}", n=len(images), fields=fields)
 
 
-def _predicted(cell: Cell, system: System, images: Selection) -> Computation:
+def _predicted(place: Place, system: System, images: Selection) -> Job:
     """Scores per image, [N] each, and the first few predictions under "preview"."""
-    context, t, codes = cell.context, cell.fields["t"], None
-    if SEMANTIC in system.capabilities:
-        codes = context.codes.semantic(system, images)
+    context, t = place.context, place.fields["t"]
+    codes = [context.codes.semantic(system, images)] if SEMANTIC in system.capabilities else []
 
-    def compute(positions: np.ndarray) -> Arrays:
+    def compute(positions: np.ndarray, *codes: Arrays) -> Arrays:
         originals, seen = images.batch(positions), images.seen_by(system)
         x_0 = originals if seen.dataset is images.dataset else seen.batch(positions)
         indices = images.order[positions].tolist()
         # The same noise at every t and for every system, so that only the prediction differs.
         eps = noise.normal(context.seed, "denoising", indices, x_0.shape[1:])
-        z_sem = None if codes is None else index(codes, positions)
+        z_sem = semantic_of(codes[0]) if codes else None
         x_t = system.add_noise(x_0, t, eps)
         output = context.resized(system.predict_x0(x_t, t, z_sem).cpu())
         scores: Arrays = scores_of(dict.fromkeys(METRICS), output, originals)
         return scores | {"preview": preview(positions, output, PREVIEW)}
 
-    return cell.computation("denoising", f"predict x_0 at t = {t}", images, compute)
+    title, call = f"predict x_0 at t = {t}", Calls(decoder=1)
+    return place.job("denoising", title, images, compute, rows_of=codes, calls=call)
 
 
 BENCHMARK = Benchmark(

@@ -19,40 +19,27 @@ An embedding that looks for a face may find none. Such images are left out of th
 the note of the row.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from math import inf
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.images import Selection, file_name, preview
-from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.images import Selection, code_of, file_name, preview
+from benchmarks.core.job import Arrays, Calls, Job
+from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.core.sizes import Count, InvertingSolver, Steps, in_words
 from benchmarks.metrics import pairs
-from benchmarks.metrics.networks.faces import (
-    mean_of_different_people,
-    without_face,
-)
-from benchmarks.plugin import (
-    Arrays,
-    Benchmark,
-    Computation,
-    Context,
-    NotAvailable,
-    Record,
-    TableSpec,
-)
+from benchmarks.metrics.networks.faces import mean_of_different_people, without_face
+from benchmarks.plugin import Benchmark, Context, Estimate, NotAvailable, TableSpec
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.base import System, reading_of, why_immovable
-from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, fits, selections
+from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, probe_of, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
-from probes import LinearProbe
-from reports.records.estimate import Estimate
 
 TABLE = "appendix_g_identity"
 ATTRIBUTES = ("Male", "Smiling", "Wavy_Hair", "Young")  # the paper's
@@ -63,7 +50,6 @@ OTHER_IMAGES = "different images"  # for data without identities
 RECONSTRUCTED = "reconstruction"  # the row of data without labels
 # Shares of an image's side: TokBench's at 256 px (wjf5203/TokBench@a77070c, compute_all_metrics.py).
 FACE_SIDES = (0.0, 0.1, 0.2, inf)
-Decode = Callable[[np.ndarray], tuple[Tensor, Arrays]]
 RANGE = 16  # images of the range per edited image: they only pass through the embedding
 
 
@@ -85,76 +71,80 @@ class Sizes:
 def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
     images = context.select("test", sizes.images)
-    at = Solved.of(context, system, sizes.solver, sizes.steps)
-    yield from (_edits if context.dataset.labelled else _reconstructions)(at, images)
+    variant = Variant.of(context, system, sizes.solver, sizes.steps)
+    yield from (_edits if context.dataset.labelled else _reconstructions)(variant, images)
 
 
-def _cell(at: Solved, images: Selection, setting: str, **fields: Any) -> Cell:
-    context = at.context
-    fields |= {"before": "the real image", **context.networks.face.describe()}
-    return Cell(context, TABLE, at, setting=setting, n=len(images), fields=fields)
+def _place(variant: Variant, images: Selection, setting: str, **fields: str | int) -> Place:
+    context, n = variant.context, len(images)
+    described = {"before": "the real image", **context.networks.face.describe(), **fields}
+    return Place(context, TABLE, variant, setting=setting, n=n, fields=described)
 
 
-def _faces(cell: Cell, images: Selection, title: str, decode: Decode, **more: Any) -> Computation:
-    """How each face compares with that of the image that is decoded for it, "identity" [N].
+def _compared(place: Place, positions: np.ndarray, decoded: Tensor, faces: Arrays) -> Arrays:
+    """How each decoded face compares with that of its image, "identity" [N], and the first decoded images.
 
-    NaN where no face is found. `decode` may add arrays of its own.
+    NaN where no face is found. `faces` are those of the `_embeddings`.
     """
-    context, face = cell.context, cell.context.networks.face
-    originals = torch.from_numpy(_embeddings(context, len(images)))
-
-    def compute(positions: np.ndarray) -> Arrays:
-        decoded, arrays = decode(positions)
-        faces = face(decoded).cpu().double()
-        identity = {"identity": face.compare(originals[positions], faces).numpy()}
-        return arrays | identity | {"preview": preview(positions, decoded, PREVIEW)}
-
-    return cell.computation("decoded faces", title, images, compute, **more)
+    face = place.context.networks.face
+    originals = torch.from_numpy(faces["face"][positions]).double()
+    identity = face.compare(originals, face(decoded).cpu().double()).numpy()
+    return {"identity": identity, "preview": preview(positions, decoded, PREVIEW)}
 
 
-def kept(cell: Cell, images: Selection, values: np.ndarray) -> Iterator[Record]:
+def kept(place: Place, images: Selection, values: np.ndarray) -> Numbers:
     """The mean of the comparisons [N] of images before and after, over those with a face in both."""
-    metric = cell.context.networks.face.metric_name
-    mean = pairs.estimates({metric: values}, images.units)[metric]
-    yield cell.record(metric, mean, split=images.split)
+    means = pairs.estimates({place.context.networks.face.metric_name: values}, images.units)
+    return place.at(split=images.split).numbers(means)
 
 
 # ----------------------------------------------------------------------------------------------
 # Reconstructions of images without labels
 
 
-def _reconstructions(at: Solved, images: Selection) -> Iterator[Measurement]:
-    cell = _cell(at, images, RECONSTRUCTED, edit="none")
+def _reconstructions(variant: Variant, images: Selection) -> Iterator[Measurement]:
+    place, context = _place(variant, images, RECONSTRUCTED, edit="none"), variant.context
 
-    def decode(positions: np.ndarray) -> tuple[Tensor, Arrays]:
-        return at.decode(at.codes(images, positions)), {}
+    def compute(positions: np.ndarray, codes: Arrays, faces: Arrays) -> Arrays:
+        return _compared(place, positions, variant.decode(code_of(codes)), faces)
 
-    def reduce(arrays: Arrays) -> Iterator[Record]:
-        yield from kept(cell, images, arrays["identity"])
-        if measure := at.context.networks.face.sides:
-            yield from _by_size(cell, images, measure, arrays["identity"])
+    def numbers(decoded: Arrays, *sides: Arrays) -> Numbers:
+        yield from kept(place, images, decoded["identity"])
+        for of_faces in sides:
+            yield from _by_size(place, images, of_faces["sides"], decoded["identity"])
 
-    yield Measurement([_faces(cell, images, "decode", decode)], reduce)
+    decoded = place.job(
+        "decoded faces",
+        "decode",
+        images,
+        compute,
+        rows_of=[variant.codes(images)],
+        takes=[_embeddings(context)],
+        calls=variant.decoding + Calls(face=1),
+    )
+    yield Measurement([decoded, *_sides(context, images)], numbers)
 
 
-def _by_size(
-    cell: Cell, images: Selection, measure: Callable[[Tensor], Tensor], values: np.ndarray
-) -> Iterator[Record]:
-    """The mean comparison [N] of images and reconstructions by the size of the face in the image."""
-    context = cell.context
+def _sides(context: Context, images: Selection) -> list[Job]:
+    """The side [N] of the face in each image, where the embedding looks for faces."""
+    if (measure := context.networks.face.sides) is None:
+        return []
 
     def compute(positions: np.ndarray) -> Arrays:
         return {"sides": measure(images.batch(positions)).numpy()}
 
-    key = context.codes.key("sides of faces", None, images)
-    key |= {"face": context.networks.face.describe()}
-    sides = context.store.array(key, len(images), compute, "sides")
-    for low, high in pairwise(context.dataset.image_size * np.array(FACE_SIDES)):
+    decides = context.codes.decides(None, images) | {"face": context.networks.face.describe()}
+    return [Job("sides of faces", "sides of faces", decides, len(images), compute)]
+
+
+def _by_size(place: Place, images: Selection, sides: np.ndarray, values: np.ndarray) -> Numbers:
+    """The mean comparison [N] of images and reconstructions by the size of the face in the image."""
+    for low, high in pairwise(place.context.dataset.image_size * np.array(FACE_SIDES)):
         inside = np.flatnonzero((low <= sides) & (sides < high))
         if len(inside):
             seen = replace(images, order=images.order[inside])
             width = f"{low:.0f} {f'to {high:.0f}' if high < inf else 'or more'} px"
-            in_range = cell.but(setting=f"{RECONSTRUCTED}, face {width}")
+            in_range = place.at(setting=f"{RECONSTRUCTED}, face {width}")
             yield from kept(in_range, seen, values[inside])
 
 
@@ -162,8 +152,8 @@ def _by_size(
 # Edits of images with labels
 
 
-def _edits(at: Solved, images: Selection) -> Iterator[Measurement]:
-    context, system = at.context, at.system
+def _edits(variant: Variant, images: Selection) -> Iterator[Measurement]:
+    context, system = variant.context, variant.system
     if base.SEMANTIC not in system.capabilities:
         raise NotAvailable(f"{system.title} cannot {base.IN_WORDS[base.SEMANTIC]}")
     if reason := why_immovable(system):
@@ -172,44 +162,44 @@ def _edits(at: Solved, images: Selection) -> Iterator[Measurement]:
     probe, labels = fit_adam(context, system), selections(context)[0].labels
     fields = {"edit": "z + s sqrt(d) w / |w| on normalised z, away from the present value"}
     fields |= {"probe": ADAM, **reading_of(system)}
-    cell = _cell(at, images, "", **fields, probe_train=context.sizes(ProbeSizes).train)
+    place = _place(variant, images, "", **fields, probe_train=context.sizes(ProbeSizes).train)
     for attribute in attributes:
         column = context.dataset.attribute_names.index(attribute)
         if labels[:, column].all() or not labels[:, column].any():
             why = f"{attribute}: only one class among the probe's training images"
-            unedited = Cell(context, TABLE, title=system.title, setting=attribute)
+            unedited = Place(context, TABLE, title=system.title, setting=attribute)
             yield Measurement([], partial(unedited.missing, [metric], why))
         else:
-            yield _edited(cell.but(setting=attribute), at, images, probe, column)
+            yield _edited(place.at(setting=attribute), variant, images, probe, column)
 
 
 def _edited(
-    cell: Cell, at: Solved, images: Selection, probe: LinearProbe, column: int
+    place: Place, variant: Variant, images: Selection, probe: Job, column: int
 ) -> Measurement:
     """The rows of an attribute: of the reconstruction, and of the edit of each strength."""
-    attribute, strengths = cell.setting, (0.0, *cell.context.sizes(Sizes).strengths)
-    towards = away(images, column)
+    attribute, strengths = place.setting, (0.0, *place.context.sizes(Sizes).strengths)
 
-    def reduce(*arrays: Arrays) -> Iterator[Record]:
+    def numbers(*arrays: Arrays) -> Numbers:
         for strength, scores in zip(strengths, arrays, strict=True):
-            here = cell.but(setting=f"{attribute} {in_words(strength)}")
-            yield from kept(here, images, scores["identity"])
-            changes = scores["logits_change"][:, column] * towards
-            yield from here.means(images, {"logit_change": changes})
+            at_strength = place.at(setting=f"{attribute} {in_words(strength)}")
+            yield from kept(at_strength, images, scores["identity"])
+            changes = scores["logits_change"][:, column] * away(images, column)
+            yield from at_strength.means(images, {"logit_change": changes})
         strips = [torch.from_numpy(scores["preview"]) for scores in arrays]
         originals = images.batch(np.arange(len(strips[0])))
-        cell.draw(
+        present = images.labels[: len(originals), column]
+        place.draw(
             f"edit-{{}}-{file_name(attribute)}",
             f"{attribute}, edited",
             [originals, *strips],
             rows=("input", "reconstruction", *(f"strength {in_words(s)}" for s in strengths[1:])),
-            columns=edit_titles(attribute, images.labels[: len(originals), column]),
+            columns=[f"{'away from' if has else 'towards'} {attribute}" for has in present],
             caption="Codes moved along the direction of the probe for the attribute (Fig. 5): "
             "towards it where a face has it not, else away from it.",
         )
 
-    edits = [edit(cell, at, images, probe, column, strength) for strength in strengths]
-    return Measurement(edits, reduce, list(fits(cell.context, True, regressions=False)))
+    edits = [edit(place, variant, images, probe, column, strength) for strength in strengths]
+    return Measurement(edits, numbers)
 
 
 def away(images: Selection, column: int) -> np.ndarray:
@@ -217,34 +207,39 @@ def away(images: Selection, column: int) -> np.ndarray:
     return 1 - 2 * images.labels[:, column].astype(np.float32)
 
 
-def edit_titles(attribute: str, present: np.ndarray) -> list[str]:
-    """The direction in which each image is edited, by whether it has the attribute, `present` [N]."""
-    return [f"{'away from' if has else 'towards'} {attribute}" for has in present]
-
-
 def edit(
-    cell: Cell, at: Solved, images: Selection, probe: LinearProbe, column: int, strength: float
-) -> Computation:
+    place: Place, variant: Variant, images: Selection, probe: Job, column: int, strength: float
+) -> Job:
     """Faces, and the change of all logits "logits_change" [N, A], after an edit of this strength.
 
     Strength 0 is the reconstruction, which all attributes share: no edit can keep more than it does.
     """
-    system, towards = at.system, torch.from_numpy(away(images, column))
+    system, towards = variant.system, torch.from_numpy(away(images, column))
 
-    def decode(positions: np.ndarray) -> tuple[Tensor, Arrays]:
-        code = at.codes(images, positions)
+    def compute(positions: np.ndarray, codes: Arrays, faces: Arrays, fitted: Arrays) -> Arrays:
+        code, probe = code_of(codes), probe_of(fitted)
         if (semantic := code.semantic) is None:
             raise NotAvailable(f"{system.title} encodes no semantic part beside its other code")
         if strength:
             by = probe.move(column, strength * towards[positions])
             code = replace(code, semantic=system.move(semantic, by))
-        edited = system.decode(code, at.T).cpu()
+        edited = variant.decode_at_own_size(code)
         before = probe.logits(system.read(semantic).cpu())
         after = probe.logits(system.read(system.encode_semantic(edited)).cpu())
-        return cell.context.resized(edited), {"logits_change": (after - before).numpy()}
+        compared = _compared(place, positions, place.context.resized(edited), faces)
+        return compared | {"logits_change": (after - before).numpy()}
 
-    cell = cell if strength else cell.but(setting="")
-    return _faces(cell, images, "edit", decode, strength=strength)
+    place = place if strength else place.at(setting="")
+    return place.job(
+        "decoded faces",
+        "edit",
+        images,
+        compute,
+        rows_of=[variant.codes(images)],
+        takes=[_embeddings(place.context), probe],
+        calls=variant.decoding + Calls(encoder=1, face=1),
+        strength=strength,
+    )
 
 
 # ----------------------------------------------------------------------------------------------
@@ -269,7 +264,7 @@ def _attributes(context: Context) -> list[str]:
     return names
 
 
-def references(context: Context) -> Iterator[Record]:
+def references(context: Context) -> Iterator[Measurement]:
     """The range of the metric: real images of the same person and of different people.
 
     People, one picture each, are compared with all others, and with a second picture of themselves
@@ -278,36 +273,35 @@ def references(context: Context) -> Iterator[Record]:
     called "different images".
     """
     try:
-        face = context.networks.face
-        _ = not context.dataset.labelled or _attributes(context)
+        _ = context.networks.face, not context.dataset.labelled or _attributes(context)
     except NotAvailable:
         return  # every system's row reports it
-    images = context.select("test", RANGE * context.sizes(Sizes).images)
-    if not len(images):
-        return
-    embeddings = _embeddings(context, len(images))
-    has_face = ~np.isnan(embeddings).any(1)
-    note = without_face(int((~has_face).sum()), len(has_face), "images")
-    seen = replace(images, order=images.order[has_face])
-    faces = torch.from_numpy(embeddings[has_face])
+    if len(images := _images_of_range(context)):
+        yield Measurement([_embeddings(context)], partial(_range, context, images))
+
+
+def _range(context: Context, images: Selection, arrays: Arrays) -> Numbers:
+    face, embeddings = context.networks.face, arrays["face"].astype(np.float64)
+    has_face = np.isnan(embeddings).sum(1) == 0
+    seen, faces = images.units.at(has_face), torch.from_numpy(embeddings[has_face])
     first, second = _two_pictures(seen.groups)
     twice = np.flatnonzero(second >= 0)
-
     are_people = context.dataset.identities is not None
     estimates = dict[str, Estimate]()
     if are_people and len(twice):
         same = face.compare(faces[first[twice]], faces[second[twice]]).numpy()
-        estimates[SAME] = seen.units.mean_of("persons with two pictures", same)
+        estimates[SAME] = seen.mean_of("persons with two pictures", same)
     different = DIFFERENT if are_people else OTHER_IMAGES
     if len(first) > 1:
         with_others = face.with_others(faces[first]).numpy()
-        estimates[different] = mean_of_different_people(with_others, seen.units)
+        estimates[different] = mean_of_different_people(with_others, seen)
     if not has_face.any():
-        estimates[different] = Estimate(None)  # the note of the cell says why
+        estimates[different] = Estimate(None)  # the note of the place says why
+    note = without_face(int((~has_face).sum()), len(has_face), "images")
     fields = {"pairs": "real images", **face.describe()}
-    cell = Cell(context, TABLE, title=REAL, n=len(images), note=note, fields=fields)
+    place = Place(context, TABLE, title=REAL, n=len(images), note=note, fields=fields)
     for setting, estimate in estimates.items():
-        yield cell.record(face.metric_name, estimate, setting=setting, reference=True)
+        yield from place.at(setting=setting).numbers({face.metric_name: estimate})
 
 
 def _two_pictures(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -319,20 +313,22 @@ def _two_pictures(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order[starts], second
 
 
-def _embeddings(context: Context, count: int) -> np.ndarray:
-    """Embeddings of the first test images, from the store: float64 count x d, NaN where no face is found.
+def _images_of_range(context: Context) -> Selection:
+    return context.select("test", RANGE * context.sizes(Sizes).images)
 
-    Those of the range are computed, which all edits of all systems share.
+
+def _embeddings(context: Context) -> Job:
+    """Embeddings "face" [N, d] of the images of the range, of which the first are edited by all systems.
+
+    NaN where no face is found.
     """
-    at_least = RANGE * context.sizes(Sizes).images
-    selection = context.select("test", max(count, at_least))
+    images, face = _images_of_range(context), context.networks.face
 
     def compute(positions: np.ndarray) -> Arrays:
-        return {"face": context.networks.face(selection.batch(positions)).cpu().numpy()}
+        return {"face": face(images.batch(positions)).cpu().numpy()}
 
-    key = context.codes.key("faces", None, selection) | {"face": context.networks.face.describe()}
-    computation = Computation("faces of test", key, len(selection), compute, shared="faces test")
-    return context.store.read(computation)["face"][:count].astype(np.float64)
+    decides = context.codes.decides(None, images) | {"face": face.describe()}
+    return Job("faces", "faces of test", decides, len(images), compute, calls=Calls(face=1))
 
 
 BENCHMARK = Benchmark(

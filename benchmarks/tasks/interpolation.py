@@ -6,25 +6,25 @@ position. Everything is computed in full precision: in float64 by systems that c
 (`System.computes_in_float64`), and never less than float32, whatever the precision of the run.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.core.job import Job
+from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
-from benchmarks.core.store import CHUNK, Arrays, Computation
+from benchmarks.core.store import CHUNK
 from benchmarks.metrics.path_length import estimate_path_length, path_length
-from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Selection, Solved
-from benchmarks.runtime.errors import NotAvailable
-from benchmarks.runtime.precision import full_precision
-from benchmarks.systems.protocol import parts
+from benchmarks.plugin import Arrays, Benchmark, Calls, Context, NotAvailable, Selection, code_of
+from benchmarks.runtime.precision import precision
+from benchmarks.systems.protocol import checked, parts
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System, parts_of
-from benchmarks.systems.protocol.checked import cut, join
-from diffae.diffusion import noise
-from diffae.diffusion.interpolation import slerp
+from diffae.diffusion import interpolation, noise
 from reports.records.metrics import seen_through
 from reports.records.specs import SMOOTHNESS, TableSpec
 
@@ -55,18 +55,13 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     if len(images) < 2:
         raise NotAvailable("one test image makes no pair")
     exact = replace(context, precision="float32")  # whatever the run's precision
-    at = Solved.of(exact, system, sizes.solver, sizes.steps)
-    yield _lengths(at, images)
+    yield _paths(Variant.of(exact, system, sizes.solver, sizes.steps), images)
 
 
-def _lengths(at: Solved, images: Selection) -> Measurement:
-    """eps^-2 d(decode(t), decode(t + eps)) for each pair of images.
-
-    Positions 2p and 2p + 1 make pair p.
-    """
-    context, system, pairs = at.context, at.system, len(images) // 2
-    dtype = torch.float64 if system.computes_in_float64 else torch.float32
-    distance = context.networks.path_distance
+def _paths(variant: Variant, images: Selection) -> Measurement:
+    """The path between the codes of images 2p and 2p + 1, for each pair p, and strips of the first pairs."""
+    distance, pairs = variant.context.networks.path_distance, len(images) // 2
+    dtype = torch.float64 if variant.system.computes_in_float64 else torch.float32
     fields = {
         "epsilon": EPSILON,
         "t": "uniform in [0, 1 - epsilon], one a pair",
@@ -76,35 +71,61 @@ def _lengths(at: Solved, images: Selection) -> Measurement:
         "percentiles": "1 to 99, lower and higher neighbour (trimmed mean)",
         **distance.describe(),
     }
-    cell = Cell(context, TABLE, at, n=pairs, fields=fields)
+    place = Place(variant.context, TABLE, variant, n=pairs, fields=fields)
 
-    def decode(code: Code) -> Tensor:
-        return context.resized(system.decode(code, at.T))
+    def over_pairs(work: str, count: int, compute: Callable[..., Arrays], calls: Calls) -> Job:
+        title, rows_of = f"{work} of pairs", [_in_full_precision(variant.codes(images))]
+        job = place.job(work, title, images, compute, count=count, rows_of=rows_of, calls=calls)
+        return replace(_in_full_precision(job), rows_each=2)
 
-    def between(ends: Iterable[Code], t: Tensor) -> Tensor:
-        a, b = (code.each(lambda part: part.to(dtype)) for code in ends)
-        with in_float64(system):
-            return path_length(decode, a, b, distance, t, EPSILON, interpolate)
-
-    def compute(positions: np.ndarray) -> Arrays:
-        draws = [noise.generator(context.seed, "t", int(p)).random() for p in positions]
-        t = torch.tensor(draws, dtype=torch.float64) * (1 - EPSILON)
-        at_once = AT_ONCE if context.device.type == "cpu" else CHUNK
-        with full_precision():
-            a, b = _endpoints(at, images, positions)
-            places = torch.arange(len(positions)).split(at_once)
-            lengths = [between((cut(a, place), cut(b, place)), t[place]) for place in places]
-        return {"length": torch.cat(lengths).cpu().numpy()}
-
-    def reduce(paths: Arrays, strips: Arrays) -> Iterator[Record]:
+    def numbers(paths: Arrays, strips: Arrays) -> Numbers:
         metric = seen_through("ppl", distance.network)
         estimates = estimate_path_length(paths["length"], images.units.named("pairs"))
         for setting, estimate in estimates.items():
-            yield cell.record(metric, estimate, setting=setting)
-        _save_strips(cell, images, torch.from_numpy(strips["strips"]))
+            yield from place.at(setting=setting).numbers({metric: estimate})
+        _save_strips(place, images, torch.from_numpy(strips["strips"]))
 
-    path = cell.computation("path", "path length of pairs", images, compute, pairs)
-    return Measurement([path, _strips(cell, at, images)], reduce)
+    decoding, shown = variant.decoding, min(STRIPS, pairs)
+    of_path = decoding.times(2) + Calls(perceptual=1)
+    path = over_pairs("path", pairs, partial(_lengths, variant, dtype), of_path)
+    strips = over_pairs("strips", shown, partial(_strips, variant), decoding.times(len(PLACES)))
+    return Measurement([path, strips], numbers)
+
+
+def _in_full_precision(job: Job) -> Job:
+    """The job, computed in full precision whatever that of the run."""
+    return replace(job, compute=precision("float32")(job.compute))
+
+
+def _lengths(variant: Variant, dtype: torch.dtype, pairs: np.ndarray, codes: Arrays) -> Arrays:
+    """eps^-2 d(decode(t), decode(t + eps)) for each pair of images."""
+    context, distance = variant.context, variant.context.networks.path_distance
+    draws = [noise.generator(context.seed, "t", int(p)).random() for p in pairs]
+    t = torch.tensor(draws, dtype=torch.float64) * (1 - EPSILON)
+    a, b = (end.each(lambda part: part.to(dtype)) for end in _ends(codes))
+    at_once, lengths = AT_ONCE if context.device.type == "cpu" else CHUNK, list[Tensor]()
+
+    def decode(code: Code) -> Tensor:
+        return context.resized(variant.system.decode(code, variant.T))
+
+    with in_float64(variant.system):
+        for rows in torch.arange(len(pairs)).split(at_once):
+            ends = checked.cut(a, rows), checked.cut(b, rows)
+            lengths.append(path_length(decode, *ends, distance, t[rows], EPSILON, interpolate))
+    return {"length": torch.cat(lengths).cpu().numpy()}
+
+
+def _strips(variant: Variant, pairs: np.ndarray, codes: Arrays) -> Arrays:
+    """What is decoded from codes on the way between the images of each pair."""
+    a, b = _ends(codes)
+    between = (interpolate(a, b, torch.full((len(pairs),), t)) for t in PLACES.tolist())
+    return {"strips": torch.stack([variant.decode(code) for code in between], dim=1).numpy()}
+
+
+def _ends(codes: Arrays) -> tuple[Code, Code]:
+    """The codes of the first and of the second image of each pair."""
+    code = code_of(codes)
+    return checked.cut(code, slice(0, None, 2)), checked.cut(code, slice(1, None, 2))
 
 
 def interpolate(a: Code, b: Code, t: Tensor) -> Code:
@@ -113,7 +134,7 @@ def interpolate(a: Code, b: Code, t: Tensor) -> Code:
     if a.semantic is not None and b.semantic is not None:
         semantic = parts.lerp(a.semantic, b.semantic, t)
     if a.x_T is not None and b.x_T is not None:
-        x_T = slerp(a.x_T, b.x_T, t)
+        x_T = interpolation.slerp(a.x_T, b.x_T, t)
     return Code(semantic, x_T)
 
 
@@ -130,31 +151,10 @@ def in_float64(system: System) -> Iterator[None]:
             network.float()  # exact for what was float32 before
 
 
-def _endpoints(at: Solved, images: Selection, pairs: np.ndarray) -> tuple[Code, Code]:
-    """Codes of both images of each pair, assembled from the stored chunks."""
-    positions = np.arange(2 * pairs[0], 2 * pairs[-1] + 2)
-    chunks = np.split(positions, np.arange(CHUNK, len(positions), CHUNK))
-    code = join([at.codes(images, part) for part in chunks])
-    return cut(code, slice(0, None, 2)), cut(code, slice(1, None, 2))
-
-
-def _strips(cell: Cell, at: Solved, images: Selection) -> Computation:
-    """What is decoded from codes on the way between the images of the first pairs."""
-
-    def compute(pairs: np.ndarray) -> Arrays:
-        with full_precision():
-            a, b = _endpoints(at, images, pairs)
-            between = (interpolate(a, b, torch.full((len(pairs),), t)) for t in PLACES.tolist())
-            return {"strips": torch.stack([at.decode(code) for code in between], dim=1).numpy()}
-
-    pairs = min(STRIPS, len(images) // 2)
-    return cell.computation("strips", "strips of pairs", images, compute, pairs)
-
-
-def _save_strips(cell: Cell, images: Selection, strips: Tensor) -> None:
+def _save_strips(place: Place, images: Selection, strips: Tensor) -> None:
     """One row per pair: the two images at the ends, decoded codes between them."""
     ends = images.batch(np.arange(2 * len(strips)))
-    cell.draw(
+    place.draw(
         "interpolation-{}",
         "between two images",
         torch.cat([ends[::2, None], strips, ends[1::2, None]], dim=1).unbind(),

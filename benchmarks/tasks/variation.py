@@ -7,17 +7,16 @@ code leaves it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.images import Selection, preview
-from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.images import Selection, preview, semantic_of
+from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.core.sizes import Count, Number, Solver, Steps
 from benchmarks.metrics.diversity import (
-    OF_POSTERIOR,
     estimate_diversity,
     estimate_posterior,
     of_posterior,
@@ -25,7 +24,7 @@ from benchmarks.metrics.diversity import (
     ring_distance,
     std_image,
 )
-from benchmarks.plugin import Arrays, Benchmark, Context, NotAvailable, Record, TableSpec
+from benchmarks.plugin import Arrays, Benchmark, Calls, Context, NotAvailable, TableSpec
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, STOCHASTIC, System
 from benchmarks.systems.protocol.parts import index
 from reports.records.metrics import seen_through
@@ -58,9 +57,9 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     images = context.select("test", sizes.images * sizes.draws)
     if len(images) < sizes.draws:
         raise NotAvailable(f"{len(images)} test images, {sizes.draws} are needed")
-    at = Solved.of(context, system, sizes.solver, sizes.steps, inverts=False)
+    variant = Variant.of(context, system, sizes.solver, sizes.steps, inverts=False)
     for varies in (VARY_X_T, VARY_Z_SEM):
-        yield _varied(at, images, sizes.draws, varies)
+        yield _varied(variant, images, sizes.draws, varies)
 
 
 def _diversity(context: Context) -> str:
@@ -68,56 +67,56 @@ def _diversity(context: Context) -> str:
     return seen_through("diversity_lpips", context.networks.perceptual.network)
 
 
-def _varied(at: Solved, images: Selection, draws: int, varies: str) -> Measurement:
+def _varied(variant: Variant, images: Selection, draws: int, varies: str) -> Measurement:
     """The mean distances of decodes of groups of images.
 
     Positions K g to K g + K - 1 are group g: its first image is the one that varies, and the codes
     that it is given are those of the group, so that no two groups have anything in common.
     """
-    context, metric = at.context, _diversity(at.context)
-    distance = context.networks.perceptual
+    context, metric, count = variant.context, _diversity(variant.context), len(images) // draws
+    distance, with_posterior = context.networks.perceptual, varies == VARY_X_T
     fields = {"varies": varies, "draws": draws}
-    groups = len(images) // draws
-    of_images = Cell(context, TABLE, at, setting=varies, n=groups, fields=fields)
-    cell = of_images.also(pairs="consecutive draws, cyclically", **distance.describe())
-    with_posterior = varies == VARY_X_T
-    more = {"scores": OF_POSTERIOR} if with_posterior else {}
-    semantic = context.codes.semantic(at.system, images)
+    of_images = Place(context, TABLE, variant, setting=varies, n=count, fields=fields)
+    place = of_images.also(pairs="consecutive draws, cyclically", **distance.describe())
 
-    def compute(groups: np.ndarray) -> Arrays:
-        first, codes = groups * draws, []
-        for k in range(draws):
-            z_of, x_T_of = (first, first + k) if varies == VARY_X_T else (first + k, first)
-            codes.append(at.random(index(semantic, z_of), images.order[x_T_of].tolist()))
-        decodes = torch.stack([at.decode(code) for code in codes])
-        arrays = {metric: ring_distance(decodes, distance).cpu().numpy()}
-        arrays |= {"pixel_std": pixel_std(decodes).numpy()}
-        if with_posterior:
-            spread = of_posterior(decodes, images.batch(first))
-            arrays |= {name: scores.numpy() for name, scores in spread.items()}
-        return arrays | {"preview": preview(groups, decodes.transpose(0, 1), PREVIEW)}
+    def compute(groups: np.ndarray, codes: Arrays) -> Arrays:
+        first, decodes = groups * draws, list[Tensor]()
+        for other in (first + k for k in range(draws)):
+            z_of, x_T_of = (first, other) if varies == VARY_X_T else (other, first)
+            z_sem = index(semantic_of(codes), z_of)
+            decodes.append(variant.decode(variant.random(z_sem, images.order[x_T_of].tolist())))
+        drawn = torch.stack(decodes)
+        scores = {metric: ring_distance(drawn, distance).cpu(), "pixel_std": pixel_std(drawn)}
+        scores |= of_posterior(drawn, images.batch(first)) if with_posterior else {}
+        arrays = {name: values.numpy() for name, values in scores.items()}
+        return arrays | {"preview": preview(groups, drawn.transpose(0, 1), PREVIEW)}
 
-    def reduce(arrays: Arrays) -> Iterator[Record]:
+    def numbers(arrays: Arrays) -> Numbers:
         scores = {name: arrays[name] for name in (metric, "pixel_std")}
-        yield from cell.records(estimate_diversity(scores, f"groups of {draws}", images.units))
+        yield from place.numbers(estimate_diversity(scores, f"groups of {draws}", images.units))
         if with_posterior:
-            varied = replace(images, order=images.order[::draws][:groups])
-            posterior = estimate_posterior(arrays, varied.units)
-            yield from of_images.records(posterior, split=varied.split)
-        _save_preview(cell, images, arrays["preview"])
+            varied = images.units.at(np.arange(count) * draws)
+            yield from of_images.numbers(estimate_posterior(arrays, varied))
+        _save_preview(place, images, torch.from_numpy(arrays["preview"]))
 
-    title = f"{draws} decodes an image, {varies}"
-    computation = cell.computation("variation", title, images, compute, groups, **more)
-    return Measurement([computation], reduce)
+    decoded = place.job(
+        "variation",
+        f"{draws} decodes an image, {varies}",
+        images,
+        compute,
+        count=count,
+        takes=[context.codes.semantic(variant.system, images)],
+        calls=(variant.decoding + Calls(perceptual=1)).times(draws),
+    )
+    return Measurement([decoded], numbers)
 
 
-def _save_preview(cell: Cell, images: Selection, shown: np.ndarray) -> None:
+def _save_preview(place: Place, images: Selection, decodes: Tensor) -> None:
     """One row per image: the original, its decodes, their mean and their standard deviation in grey."""
-    decodes, draws = torch.from_numpy(shown), shown.shape[1]
-    originals = images.batch(np.arange(len(decodes)) * draws)
-    fixed, free = ("z_sem", "x_T") if cell.setting == VARY_X_T else ("x_T", "z_sem")
-    drawn = (f"{free} {k}" for k in range(1, draws + 1))
-    cell.draw(
+    originals = images.batch(np.arange(len(decodes)) * decodes.shape[1])
+    fixed, free = ("z_sem", "x_T") if place.setting == VARY_X_T else ("x_T", "z_sem")
+    drawn = (f"{free} {k + 1}" for k in range(decodes.shape[1]))
+    place.draw(
         f"variation-{{}}-{free}",
         f"{free} varies, {fixed} stays",
         [_row(original, row) for original, row in zip(originals, decodes, strict=True)],

@@ -5,7 +5,7 @@ encoded again, the edited image gives the edited code. A face is an angle, three
 the red channel.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -14,14 +14,15 @@ from systems import Cells
 
 from benchmarks.commands import dry_run
 from benchmarks.core.context import Context
-from benchmarks.core.measurement import Cell, Solved
+from benchmarks.core.job import Job
+from benchmarks.core.measurement import Place, Variant
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.networks.faces import FaceEmbedding, mean_of_different_people
 from benchmarks.metrics.units import Units
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import checked
 from benchmarks.tasks import identity
-from benchmarks.tasks.identity import DIFFERENT, OTHER_IMAGES, SAME, references
+from benchmarks.tasks.identity import DIFFERENT, OTHER_IMAGES, SAME
 from probes import LinearProbe
 
 DIM = 12
@@ -31,16 +32,23 @@ def edit_scores(context, system, images, probe, attribute, strength, steps):
     """What is computed of an edit of the images, and by how much it moved the attribute's logit."""
     column = context.dataset.attribute_names.index(attribute)
     towards = 1 - 2 * images.labels[:, column].astype(np.float32)
-    at = Solved(system, steps, context=context)
-    cell = Cell(context, identity.TABLE, at, setting=attribute)
-    edit = identity.edit(cell, at, images, probe, column, strength)
-    found = context.store.read(edit)
-    return found | {"logit_change": found["logits_change"][:, column] * towards}
+    variant = Variant(context, system, steps)
+    place = Place(context, identity.TABLE, variant, setting=attribute)
+    weights = {name: tensor.numpy() for name, tensor in asdict(probe).items()}
+    fit = Job("probe", "fit", {"of": "a test"}, None, lambda _: weights)
+    edit = identity.edit(place, variant, images, fit, column, strength)
+    scores = context.store.read(edit)
+    return scores | {"logit_change": scores["logits_change"][:, column] * towards}
 
 
 def measured(context, system):
     """The rows of the system."""
     return [r for r in rows(identity.BENCHMARK, context, [system]) if not r.reference]
+
+
+def references(context):
+    """The rows of real images."""
+    return list(rows(identity.BENCHMARK, context, []))
 
 
 class Quarters(Cells):
@@ -191,16 +199,16 @@ def test_the_range_of_a_distance_is_of_the_images_with_a_face(by_distance):
 
 def test_pairs_without_a_face_are_left_out_and_counted(by_distance):
     selection = by_distance.select("test", 5)
-    cell = Cell(by_distance, identity.TABLE, title="a system", setting="Male 0.3")
+    place = Place(by_distance, identity.TABLE, title="a system", setting="Male 0.3")
     values = np.array([0.2, np.nan, 0.4, 0.3, np.nan])
-    (some,) = identity.kept(cell, selection, values)
-    assert (some.value, some.n) == (pytest.approx(0.3), 3)
-    assert some.note == "no face found in 2 of 5 pairs"
-    assert some.estimate.scores.images.tolist() == selection.order[[0, 2, 3]].tolist()
-    (none,) = identity.kept(cell, selection, np.full(5, np.nan))
-    assert none.value is None and none.note == "no face found in 5 of 5 pairs"
-    (every,) = identity.kept(cell, selection, np.full(5, 0.5))
-    assert every.n == 5 and every.note == ""
+    ((_, metric, some),) = identity.kept(place, selection, values)
+    assert (metric, some.value, some.n) == ("id_dlib", pytest.approx(0.3), 3)
+    assert some.remarks == ("no face found in 2 of 5 pairs",)
+    assert some.scores.images.tolist() == selection.order[[0, 2, 3]].tolist()
+    ((_, _, none),) = identity.kept(place, selection, np.full(5, np.nan))
+    assert none.value is None and none.remarks == ("no face found in 5 of 5 pairs",)
+    ((_, _, all_pairs),) = identity.kept(place, selection, np.full(5, 0.5))
+    assert all_pairs.n == 5 and all_pairs.remarks == ()
 
 
 def test_edits_are_compared_as_the_network_does(by_distance, probe):
@@ -223,12 +231,12 @@ def test_images_of_nobody_in_particular_are_only_different(known):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_two_images_are_enough_for_the_range(known, count):
+def test_two_images_are_enough_for_the_range(known, count, monkeypatch):
     known.dataset = replace(known.dataset, identities=None)
     selection = known.select("test", 3)
     few = replace(selection, order=selection.order[:count])
-    known.select = lambda split, n: few
-    found = list(references(known))
+    monkeypatch.setattr(Context, "select", lambda *_: few)
+    found = references(known)
     assert [row.setting for row in found if row.value is not None] == [OTHER_IMAGES] * (count > 1)
 
 
@@ -246,7 +254,8 @@ def test_without_labels_the_reconstruction_is_compared(known):
     assert row.value == pytest.approx(np.cos(0.3), abs=1e-3)  # white is clipped in some images
     assert [one.setting for one in references(known)] == [OTHER_IMAGES]
     planned, _ = dry_run.collect(known, ("identity",), [system])
-    assert sum(one.calls.face * one.images for *_, one in planned if not one.real) == 8
+    jobs = [part.job for part in planned]
+    assert sum(job.calls.face * job.count for job in jobs if job.system) == 8
 
 
 def widths(images: torch.Tensor) -> torch.Tensor:
@@ -307,7 +316,7 @@ def test_the_error_of_different_people_is_the_spread_over_people():
 
 def test_without_an_embedding_or_attributes_there_is_no_range(known, context):
     known.dataset = replace(known.dataset, attribute_names=("Hat", "Tie"))
-    assert list(references(known)) == []
+    assert references(known) == []
     with pytest.raises(NotAvailable):
         _ = context.networks.face
-    assert list(references(context)) == []
+    assert references(context) == []

@@ -148,13 +148,16 @@ class Rounding(Linear):
 
     computes_in_float64 = False
 
+    def encode_semantic(self, images):
+        return super().encode_semantic(as_allowed(images))
+
     def decode(self, code, steps=100):
-        coarse = torch.backends.cuda.matmul.allow_tf32
-        inputs = (ten_bits(part) if coarse else part for part in (code.semantic, code.x_T))
-        return super().decode(Code(*inputs), steps)
+        return super().decode(code.each(as_allowed), steps)
 
 
-def ten_bits(values: Tensor) -> Tensor:
+def as_allowed(values: Tensor) -> Tensor:
+    if not torch.backends.cuda.matmul.allow_tf32:
+        return values
     mantissa, exponent = torch.frexp(values)
     return torch.ldexp((mantissa * 2**11).round() / 2**11, exponent)
 
