@@ -14,6 +14,7 @@ from torch import Tensor
 import probes
 from benchmarks.plugin import Context, Count, Number, Solver, Steps
 from probes import LinearProbe
+from probes.fewshot import FewShotSplit
 
 Acceptance = Literal["probability", "threshold", "reject"]  # the names of RULES
 SCENARIOS = ("binary", "pu")  # k of each class; positives against unlabelled images
@@ -123,10 +124,16 @@ class Setup:
 
 
 def labelled(sizes: Sizes, scenario: str) -> dict[str, int]:
-    """Number of labelled images of a scenario, as text of the protocol."""
+    """Numbers of labelled images of a scenario, as fields of the protocol."""
     if scenario == "binary":
         return {"k": sizes.binary_k}
     return {"positives": sizes.pu_positives, "unlabeled": sizes.pu_unlabeled}
+
+
+def split(sizes: Sizes, setup: Setup, labels: np.ndarray, seed: int) -> FewShotSplit:
+    """The images of `labels` [N, A] that `seed` draws. Raises ValueError if a class has too few."""
+    draw = probes.binary_split if setup.scenario == "binary" else probes.pu_split
+    return draw(setup.target.members(labels), *labelled(sizes, setup.scenario).values(), seed=seed)
 
 
 def classifier(
@@ -137,11 +144,7 @@ def classifier(
     They are drawn from those with codes `features` [N, d] and `labels` [N, A]. Raises ValueError if
     a class has too few images.
     """
-    members, binary = setup.target.members(labels), setup.scenario == "binary"
-    if binary:
-        split = probes.binary_split(members, sizes.binary_k, seed)
-    else:
-        split = probes.pu_split(members, sizes.pu_positives, sizes.pu_unlabeled, seed)
-    fit = probes.fit_binary if binary else probes.fit_pu
+    drawn = split(sizes, setup, labels, seed)
+    fit = probes.fit_binary if setup.scenario == "binary" else probes.fit_pu
     decay = EMA_DECAY if setup.rule.ema else None
-    return fit(features, *split, steps=setup.steps, seed=seed, ema_decay=decay)
+    return fit(features, *drawn, steps=setup.steps, seed=seed, ema_decay=decay)
