@@ -14,7 +14,7 @@ from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.sets.jackknife import Side, blocks_of
 from benchmarks.plugin import Arrays, Context, Job, NotAvailable, Place, Variant
 from benchmarks.runtime.digest import digest
-from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled, split
+from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled
 from benchmarks.tasks.shared.distances import side_of
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import shown
@@ -37,7 +37,7 @@ def refusal(context: Context, setup: Setup) -> str:
     """Why a class cannot be measured, by the labels of the images; empty if it can."""
     target, labels = setup.target, _training_images(context).labels
     try:
-        split(context.sizes(Sizes), setup, labels, seed=0)
+        setup.split(context.sizes(Sizes), labels, seed=0)
     except ValueError as few:
         return f"class {target.name}: {few}"
     members = target.members(reference_images(context).labels).sum()
@@ -60,7 +60,7 @@ def logits(variant: Variant, setup: Setup, pool: Job) -> Job:
             raise NotAvailable(f"class {setup.target.name}: {error}") from None
         return {"logits": np.stack([fit.logits(latents)[:, 0].numpy() for fit in fits])}
 
-    decides = {"scenario": setup.scenario, "steps": setup.steps, "ema": setup.rule.ema}
+    decides = {"scenario": setup.scenario, "steps": setup.steps, "decay": setup.rule.ema_decay}
     decides |= {"members": digest(setup.target.members(labels)), **labelled(sizes, setup.scenario)}
     return Job(
         "few-shot-logits",
