@@ -13,17 +13,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.core.images import THUMBNAIL, Selection, thumbnails
-from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
-from benchmarks.core.plan import comparisons
+from benchmarks.core.job import Arrays, Comparison, Job
+from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.metrics.nearest import QUANTILES, estimate_quantiles, estimate_ratios, nearest
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.plugin import Arrays, Benchmark, Context, Count, NotAvailable, Record, System
-from benchmarks.runtime.digest import digest
+from benchmarks.plugin import Benchmark, Context, Count, Estimate, NotAvailable, System, TableSpec
 from benchmarks.systems.protocol import base
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import samples, shown
 from reports.records.metrics import seen_through
-from reports.records.specs import TableSpec
 
 TABLE = "appendix_c_memorisation"
 SHOWN = 8
@@ -45,7 +43,7 @@ class Space:
 
     metric, ratio  the names of the metrics
     samples        the name of the array of the samples' vectors
-    real           the vectors of real images
+    real           the job of the vectors of real images, its "features"
     scale          what distances are multiplied by
     fields         of the protocol
     """
@@ -53,7 +51,7 @@ class Space:
     metric: str
     ratio: str
     samples: str
-    real: Callable[[Selection], np.ndarray]
+    real: Callable[[Selection], Job]
     scale: float
     fields: Mapping[str, Any]
 
@@ -73,14 +71,14 @@ def spaces(context: Context) -> list[Space]:
     return [*map(of_features, context.networks.features), by_pixels]
 
 
-def real_pixels(context: Context, images: Selection) -> np.ndarray:
-    """Thumbnails of real images, from the store: uint8 N x d."""
-    key = context.codes.key("pixels", None, images) | {"size": THUMBNAIL}
+def real_pixels(context: Context, images: Selection) -> Job:
+    """Thumbnails of real images: uint8 N x d."""
 
     def compute(positions: np.ndarray) -> Arrays:
-        return {"pixels": thumbnails(images.batch(positions))}
+        return {"features": thumbnails(images.batch(positions))}
 
-    return context.store.array(key, len(images), compute, "pixels")
+    decides = context.codes.decides(None, images) | {"size": THUMBNAIL}
+    return Job("pixels", f"thumbnails of {images.split}", decides, len(images), compute)
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
@@ -88,41 +86,50 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         raise NotAvailable(reason)
     # the samples of `unconditional`, so that they are drawn once
     sizes, latents = context.sizes(SampleSizes), base.SAMPLE_LATENTS in system.capabilities
-    at = Solved.of(context, system, sizes.solver, sizes.steps[-1], inverts=False, latents=latents)
-    searched, training = spaces(context), _training(context, system)
-    for space in searched:  # of real images, so that a dry run counts them
-        _ = space.real(_train(context)), space.real(_held_out(context))
-
-    def reduce(new: Arrays) -> Iterator[Record]:
-        for space in searched:
-            neighbours = _neighbours(context, space, new[space.samples])
-            held_out, groups = _real(context, space)["distance"], _held_out(context).groups
-            distance = neighbours["distance"]
-            cell = _cell(context, space, at, neighbours, note=training)
-            for setting, estimate in estimate_quantiles(distance).items():
-                yield cell.record(space.metric, estimate, setting=setting)
-            for setting, estimate in estimate_ratios(distance, held_out, groups).items():
-                yield cell.record(space.ratio, estimate, setting=setting)
-            if space is searched[0]:
-                _save_nearest(cell, at, new, neighbours)
-
-    names = (space.samples for space in searched)
-    searches = comparisons(len(searched), "nearest image", sizes.count, len(_train(context)))
-    yield Measurement([samples(at, sizes.count, *names)], reduce, searches)
+    steps, searched = sizes.steps[-1], spaces(context)
+    variant = Variant.of(context, system, sizes.solver, steps, inverts=False, latents=latents)
+    new = samples(variant, sizes.count, *(space.samples for space in searched))
+    comparisons = [Comparison("nearest image", sizes.count, len(_train(context)))]
+    for space in searched:
+        jobs = [new, _nearest(context, space, new, space.samples), _nearest_of_real(context, space)]
+        numbers = partial(_numbers, variant, space, space is searched[0])
+        yield Measurement(jobs, numbers, comparisons)
 
 
-def references(context: Context) -> Iterator[Record]:
+def _numbers(
+    variant: Variant, space: Space, pictured: bool, new: Arrays, neighbours: Arrays, real: Arrays
+) -> Numbers:
+    """The distances of samples in a space, and their ratios to those of held-out images."""
+    context, distance = variant.context, neighbours["distance"]
+    ratios = estimate_ratios(distance, real["distance"], _held_out(context).groups)
+    place = _place(variant, space, len(distance), note=_training(context, variant.system))
+    yield from _by_setting(place, space.metric, estimate_quantiles(distance))
+    yield from _by_setting(place, space.ratio, ratios)
+    if pictured and context.pictures is not None:
+        _save_nearest(place, variant, new, neighbours)
+
+
+def references(context: Context) -> Iterator[Measurement]:
     """Held-out images: the distance of images that no model has seen."""
     if reason := _lacking(context):
-        cell = Cell(context, TABLE, title=REAL, split="")
-        for setting in QUANTILES:
-            yield from cell.missing([spaces(context)[0].metric], reason, setting=setting)
+        place, missing = Place(context, TABLE, title=REAL, split=""), Estimate(None, why=reason)
+        estimates = dict.fromkeys(QUANTILES, missing)
+        yield Measurement([], partial(_by_setting, place, spaces(context)[0].metric, estimates))
         return
     for space in spaces(context):
-        neighbours, groups = _real(context, space), _held_out(context).groups
-        cell = _cell(context, space, Taken(System(), None), neighbours, title=REAL)
-        for setting, estimate in estimate_quantiles(neighbours["distance"], groups).items():
-            yield cell.record(space.metric, estimate, setting=setting)
+        yield Measurement([_nearest_of_real(context, space)], partial(_of_real, context, space))
+
+
+def _of_real(context: Context, space: Space, neighbours: Arrays) -> Numbers:
+    estimates = estimate_quantiles(neighbours["distance"], _held_out(context).groups)
+    real, n = Variant(context, System(), None), len(_held_out(context))
+    return _by_setting(_place(real, space, n, title=REAL), space.metric, estimates)
+
+
+def _by_setting(place: Place, metric: str, estimates: Mapping[str, Estimate]) -> Numbers:
+    """The numbers of a metric."""
+    for setting, estimate in estimates.items():
+        yield from place.at(setting=setting).numbers({metric: estimate})
 
 
 def _training(context: Context, system: System) -> str:
@@ -153,40 +160,37 @@ def _train(context: Context) -> Selection:
     return context.select("train", context.sizes(Sizes).train)
 
 
-def _neighbours(context: Context, space: Space, queries: np.ndarray) -> Arrays:
-    """The nearest training image of each query, from the store: "distance" [N], "position" [N]."""
-    corpus = space.real(_train(context))
+def _nearest(context: Context, space: Space, queries: Job, name: str = "features") -> Job:
+    """The nearest training image of each row of an array: "distance" [N] and "position" [N]."""
 
-    def compute() -> Arrays:
-        distance, position = nearest(queries, corpus, context.device)
+    def compute(_: np.ndarray, queries: Arrays, training: Arrays) -> Arrays:
+        distance, position = nearest(queries[name], training["features"], context.device)
         return {"distance": distance * space.scale, "position": position}
 
-    key = {"work": "nearest", "queries": digest(queries), "corpus": digest(corpus)}
-    return context.store.once(key | {"scale": space.scale}, compute)
+    decides = {"queries": name, "scale": space.scale}
+    title, takes = f"nearest by {space.samples}", [queries, space.real(_train(context))]
+    return Job("nearest", title, decides, None, compute, takes=takes, system=queries.system)
 
 
-def _real(context: Context, space: Space) -> Arrays:
-    return _neighbours(context, space, space.real(_held_out(context)))
+def _nearest_of_real(context: Context, space: Space) -> Job:
+    return _nearest(context, space, space.real(_held_out(context)))
 
 
-def _cell(context: Context, space: Space, taken: Taken, neighbours: Arrays, **texts: str) -> Cell:
+def _place(variant: Variant, space: Space, n: int, title: str = "", note: str = "") -> Place:
+    context = variant.context
     fields: dict[str, Any] = {"train_n": len(_train(context)), "test_n": len(_held_out(context))}
     fields |= {"distance": "Euclidean, to the nearest training image", **space.fields}
-    n = len(neighbours["distance"])
-    return Cell(context, TABLE, taken, n=n, split="", fields=fields, **texts)
+    return Place(context, TABLE, variant, title, split="", n=n, note=note, fields=fields)
 
 
-def _save_nearest(cell: Cell, at: Solved, new: Arrays, neighbours: Arrays) -> None:
+def _save_nearest(place: Place, variant: Variant, new: Arrays, neighbours: Arrays) -> None:
     """Save the samples nearest to a training image above these images, the nearest first."""
-    if cell.context.pictures is None:
-        return
     first = np.argsort(neighbours["distance"], kind="stable")[:SHOWN]
-    images = shown(cell, at, new, first)
-    training = _train(cell.context).batch(neighbours["position"][first])
-    cell.draw(
+    training = _train(place.context).batch(neighbours["position"][first])
+    place.draw(
         "memorisation-{}",
         "samples nearest to the training images",
-        [images, training],
+        [shown(place, variant, new, first), training],
         rows=("sample", "nearest training image"),
         caption="The samples that are nearest to a training image, the nearest first (Appendix C).",
     )

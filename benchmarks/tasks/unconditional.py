@@ -5,38 +5,30 @@ both), and DiffAE + autoencoding from z_sem of held-out images and a random x_T,
 the latent DDIM.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
 
-from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
-from benchmarks.core.plan import Work, comparisons
+from benchmarks.core.images import Selection, semantic_of
+from benchmarks.core.job import Arrays, Calls, Comparison, Job
+from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.core.sizes import Count, Split
-from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.metrics.sets import groups
-from benchmarks.metrics.sets.groups import names_through, shown_in
+from benchmarks.core.store import preview_of
+from benchmarks.metrics.sets.groups import OVERLAP, SAMPLES, names_through, shown_in
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side, blocks_of
-from benchmarks.plugin import (
-    Arrays,
-    Benchmark,
-    Context,
-    Record,
-    Selection,
-    System,
-    TableSpec,
-)
+from benchmarks.plugin import Benchmark, Context, Record, System, TableSpec
 from benchmarks.systems.protocol import base
-from benchmarks.tasks.shared.distances import set_records, side_of
+from benchmarks.tasks.shared.distances import set_numbers, side_of
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import samples
 from reports.records.estimate import units_of
 from reports.records.metrics import seen_through
 from reports.records.published import OF_N
 
-TABLE, OVERLAP = groups.SAMPLES, groups.OVERLAP
+TABLE = SAMPLES
 REAL = "real images (test)"
 BOUND = "no new codes: those of held-out images, with a random x_T; a bound for samples of the latent DDIM"
 
@@ -59,85 +51,134 @@ class Sizes:
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
-    sizes, can = context.sizes(SampleSizes), system.capabilities
-    networks, images = context.networks.features, _reference_images(context)
-    references = [_real(context, network, images, "blocks of reference") for network in networks]
-    real = context.select("test", sizes.count)
-    for network in networks:  # those of `beside`, so that a dry run counts them
-        for selection in (real, apart(context, real)[0]):
-            context.codes.real_features(selection, network)
+    sizes, capabilities = context.sizes(SampleSizes), system.capabilities
+    reference = Reference.of_run(context)
+    of_real = _of_real(context, REAL, context.select("test", sizes.count))
+    yield Measurement(of_real.jobs, lambda *_: ())  # `beside` takes them: a dry run lists them here
     for steps in sizes.steps if system.iterative else (None,):
-        latents = base.SAMPLE_LATENTS in can
-        at = Solved.of(context, system, sizes.solver, steps, inverts=False, latents=latents)
-        yield _sampled(at, sizes.count, references)
-        if {base.SEMANTIC, base.STOCHASTIC, base.DECODE} <= can:
-            yield _autoencoded(replace(at, latents=False), references)
+        latents = base.SAMPLE_LATENTS in capabilities
+        variant = Variant.of(context, system, sizes.solver, steps, inverts=False, latents=latents)
+        yield from _sampled(variant, sizes.count, reference)
+        if {base.SEMANTIC, base.STOCHASTIC, base.DECODE} <= capabilities:
+            yield _autoencoded(replace(variant, latents=False), sizes.count, reference)
 
 
-def _sampled(at: Solved, count: int, references: Sequence[Side]) -> Measurement:
-    """New images against the reference of each feature network."""
-    context, networks = at.context, at.context.networks.features
-    cell = Cell(context, TABLE, at, split="")
+@dataclass(frozen=True)
+class Reference:
+    """The real images on the other side of distances: those at the positions `rows` of `images`.
+
+    They are a source of error of their own, which two runs of one seed have in common: `units`
+    identifies it.
+    """
+
+    images: Selection
+    rows: np.ndarray
+    units: str
+
+    @classmethod
+    def of_run(cls, context: Context) -> "Reference":
+        sizes = context.sizes(Sizes)
+        images = context.select(sizes.reference_split, sizes.reference)
+        units = images.units.named("blocks of reference")
+        return cls(images, np.arange(len(images)), units)
+
+    @classmethod
+    def without(cls, context: Context, images: Selection) -> "Reference":
+        """The reference without `images`.
+
+        If the reference split contains some of them (or other pictures of their persons), the next
+        images of the split replace them, as long as there are any.
+        """
+        sizes = context.sizes(Sizes)
+        split = context.select(sizes.reference_split, len(context.dataset))
+        kept = np.flatnonzero(~np.isin(split.groups, images.groups))[: sizes.reference]
+        whole = context.select(split.split, int(kept[-1]) + 1 if len(kept) else 0)
+        units = units_of("blocks of reference", whole.units.named("reference"), kept)
+        return cls(whole, kept, units)
+
+    def against(
+        self, place: Place, jobs: Sequence[Job], sides: Callable[..., list[Side]]
+    ) -> Measurement:
+        """Distances to the images that `sides` makes of the arrays of jobs, by each network."""
+        features, most = _features(place.context, self.images), place.context.sizes(Sizes).overlap
+        n, m = jobs[0].count or 0, len(self.rows)
+        counts = {"kernel distance": (n, m), "overlap": (min(n, most), min(m, most))}
+        comparisons = [Comparison(name, *counts[name], len(features)) for name in counts]
+        return Measurement([*jobs, *features], partial(self._numbers, place, sides), comparisons)
+
+    def _numbers(self, place: Place, sides: Callable[..., list[Side]], *arrays: Arrays) -> Numbers:
+        networks, sizes = place.context.networks.features, place.context.sizes(Sizes)
+        made, features = arrays[: -len(networks)], arrays[-len(networks) :]
+        blocks, device = self.images.units.blocks(BLOCKS)[self.rows], place.context.device
+        for network, ours, real in zip(networks, sides(*made), features, strict=True):
+            theirs = Side(real["features"], self.rows, blocks, self.units, device)
+            first = ours.first(sizes.overlap), theirs.first(sizes.overlap)
+            for table, a, b in ((TABLE, ours, theirs), (OVERLAP, *first)):
+                fields = {"reference_without": None, "autoencoding_split": None, **place.fields}
+                fields |= {"reference_split": sizes.reference_split, "reference_n": len(b)}
+                shown = place.at(table=table, n=len(a), fields=fields | network.describe())
+                yield from set_numbers(shown, network, shown_in(table), a, b, sizes.frechet_error)
+
+
+def _sampled(variant: Variant, count: int, reference: Reference) -> Iterator[Measurement]:
+    """New images, and a picture of the first."""
+    context, networks = variant.context, variant.context.networks.features
+    new = samples(variant, count, *(network.array for network in networks))
     units = f"blocks of {units_of('samples', context.seed, count)}"
 
-    def reduce(new: Arrays) -> Iterator[Record]:
-        for network, reference in zip(networks, references, strict=True):
-            ours = Side.of(new[network.array], blocks_of(count), units, context.device)
-            yield from _records(cell, network, ours, reference)
-        cell.draw(
-            f"samples-{{}}-{at.steps}" if at.steps else "samples-{}",
-            "samples" + (f", T = {at.steps}" if at.steps else ""),
-            torch.from_numpy(new["preview"]).split(8),
-            caption="New samples, the first that were drawn, none chosen (Table 4).",
-        )
+    def sides(new: Arrays) -> list[Side]:
+        blocks = blocks_of(count)
+        return [Side.of(new[network.array], blocks, units, context.device) for network in networks]
 
-    names = (*(network.array for network in networks), "preview")
-    return Measurement(
-        [samples(at, count, *names)], reduce, _comparisons(context, count, references)
+    place = Place(context, TABLE, variant, split="")
+    yield reference.against(place, [new], sides)
+    yield Measurement([preview_of(new)], partial(_draw, place, variant.steps))
+
+
+def _draw(place: Place, steps: int | None, new: Arrays) -> Numbers:
+    """A picture, and no number."""
+    place.draw(
+        f"samples-{{}}-{steps}" if steps else "samples-{}",
+        "samples" + (f", T = {steps}" if steps else ""),
+        torch.from_numpy(new["preview"]).split(8),
+        caption="New samples, the first that were drawn, none chosen (Table 4).",
     )
+    return iter(())
 
 
-def _autoencoded(at: Solved, references: Sequence[Side]) -> Measurement:
-    """Held-out images, decoded from their z_sem and a random x_T, against each reference.
+def _autoencoded(variant: Variant, sampled: int, reference: Reference) -> Measurement:
+    """Held-out images, decoded from their z_sem and a random x_T.
 
-    The rows say how many there are, and whether the reference contains them.
+    The numbers say how many images there are, and whether the reference contains them.
     """
-    context, sampled = at.context, at.context.sizes(SampleSizes).count
+    context, networks = variant.context, variant.context.networks.features
     split = context.sizes(Sizes).autoencoding_split
     images, notes = context.select(split, sampled), [BOUND]
     if len(images) < sampled:
         notes.append(f"{len(images):,} images, not the {sampled:,} that are sampled")
-    if shared := np.isin(images.order, _reference_images(context).order).sum():
+    if shared := np.isin(images.order, reference.images.order).sum():
         notes.append(f"{shared:,} of the images themselves are in the reference")
-    title, fields = f"{at.system.title} + autoencoding", {"autoencoding_split": split}
-    cell = Cell(context, TABLE, at, title, split="", note="; ".join(notes), fields=fields)
+    title, fields = f"{variant.system.title} + autoencoding", {"autoencoding_split": split}
+    place = Place(context, TABLE, variant, title, split="", note="; ".join(notes), fields=fields)
 
-    def compute(positions: np.ndarray) -> Arrays:
-        semantic = at.system.encode_semantic(images.seen_by(at.system).batch(positions))
-        return context.codes.embed(at.decode(at.random(semantic, positions.tolist())))
+    def embed(positions: np.ndarray, codes: Arrays) -> Arrays:
+        code = variant.random(semantic_of(codes), positions.tolist())
+        return context.codes.embed(variant.decode(code))
 
-    def reduce(decoded: Arrays) -> Iterator[Record]:
-        for network, reference in zip(context.networks.features, references, strict=True):
-            features = decoded.get(network.array, np.zeros((0, network.dim), np.float32))
-            ours = side_of(context, images, features, "blocks of decoded")
-            for record in _records(cell, network, ours, reference):
-                yield replace(record, reference=True)
+    def sides(decoded: Arrays) -> list[Side]:
+        features = [decoded[network.array] for network in networks]
+        return [side_of(context, images, each, "blocks of decoded") for each in features]
 
-    described = context.codes.described()
-    decoded = cell.computation("autoencoded", "autoencoding", images, compute, features=described)
-    return Measurement([decoded], reduce, _comparisons(context, len(images), references))
-
-
-def _comparisons(context: Context, n: int, references: Sequence[Side]) -> list[Work]:
-    """What `_records` compares of n images with each reference, for a dry run."""
-    m, most = len(references[0]), context.sizes(Sizes).overlap
-    return [
-        *comparisons(len(references), "kernel distance", n, m),
-        *comparisons(len(references), "overlap", min(n, most), min(m, most)),
-    ]
+    codes, described = context.codes.semantic(variant.system, images), context.codes.described()
+    calls = variant.decoding + Calls(features=1)
+    decoded = place.job(
+        "autoencoded", "autoencode", images, embed, rows_of=[codes], calls=calls, features=described
+    )
+    empty = {network.array: np.zeros((0, network.dim), np.float32) for network in networks}
+    return reference.against(place.at(reference=True), [replace(decoded, empty=empty)], sides)
 
 
-def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
+def beside(context: Context, measured: Sequence[Record]) -> Iterator[Measurement]:
     """Held-out real images, as many as each row has, against others: the best that a model can reach.
 
     If there are fewer, a row says so, and those that there are have rows of their own n.
@@ -148,74 +189,35 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
     for n in sorted(counts | {len(images)} - {0}, reverse=True):
         title = REAL if n == most else f"{REAL}{OF_N}{n:,}"
         if n <= len(images):
-            yield from _of_real(context, title, context.select("test", n))
+            yield _of_real(context, title, context.select("test", n))
             continue
         note = f"the test split has {len(images):,} of the {n:,} images that are needed"
-        cell = Cell(context, TABLE, title=title, split="", n=n, note=note)
+        place = Place(context, TABLE, title=title, split="", n=n, note=note)
         for network in context.networks.features:
-            yield from cell.missing(names_through(network.network, shown_in(TABLE)).values(), "")
+            names = names_through(network.network, shown_in(TABLE)).values()
+            yield Measurement([], partial(place.missing, names, ""))
 
 
-def _of_real(context: Context, title: str, images: Selection) -> Iterator[Record]:
-    """The rows of test images, against a reference without them."""
-    whole, kept = apart(context, images)
-    reference = _reference_images(context)
-    shared = np.isin(reference.groups, images.groups).any()
+def _of_real(context: Context, title: str, images: Selection) -> Measurement:
+    """Test images against a reference without them."""
+    reference, whole = Reference.without(context, images), Reference.of_run(context)
+    shared = np.isin(whole.images.groups, images.groups).any()
     note = "the reference is taken without these images" if shared else ""
-    if len(kept) < len(reference):
-        note += f", of which only {len(kept):,} are left"
-    units = units_of("blocks of reference", whole.units.named("reference"), kept)
-    fields = {"reference_without": "the images of the row" if note else None}
-    cell = Cell(context, TABLE, Taken(System(), None), title, split="", note=note, fields=fields)
-    for network in context.networks.features:
-        ours = _real(context, network, images, "blocks of test")
-        features = context.codes.real_features(whole, network)
-        blocks = whole.units.blocks(BLOCKS)[kept]
-        others = Side(features, kept, blocks, units, context.device)
-        yield from _records(cell, network, ours, others)
+    if len(reference.rows) < len(whole.rows):
+        note += f", of which only {len(reference.rows):,} are left"
+    real, fields = Variant(context, System(), None), {"reference_without": "the images of the row"}
+    place = Place(context, TABLE, real, title, split="", note=note, fields=fields if note else {})
+
+    def sides(*features: Arrays) -> list[Side]:
+        tested = [arrays["features"] for arrays in features]
+        return [side_of(context, images, each, "blocks of test") for each in tested]
+
+    return reference.against(place, _features(context, images), sides)
 
 
-def apart(context: Context, images: Selection) -> tuple[Selection, np.ndarray]:
-    """The reference without `images`: a selection, and the positions in it of the images that are kept.
-
-    If the reference split contains some of them (or other pictures of their persons), the next
-    images of the split replace them, as long as there are any.
-    """
-    sizes = context.sizes(Sizes)
-    split = context.select(sizes.reference_split, len(context.dataset))
-    kept = np.flatnonzero(~np.isin(split.groups, images.groups))[: sizes.reference]
-    return context.select(split.split, int(kept[-1]) + 1 if len(kept) else 0), kept
-
-
-def _reference_images(context: Context) -> Selection:
-    sizes = context.sizes(Sizes)
-    return context.select(sizes.reference_split, sizes.reference)
-
-
-def _real(context: Context, network: FeatureNetwork, images: Selection, kind: str) -> Side:
-    return side_of(context, images, context.codes.real_features(images, network), kind)
-
-
-def _records(cell: Cell, network: FeatureNetwork, ours: Side, reference: Side) -> Iterator[Record]:
-    """The records of the distances and of the overlap.
-
-    The reference images are a source of error of their own, which two runs of one seed have in
-    common.
-    """
-    sizes = cell.context.sizes(Sizes)
-
-    def cell_of(table: str, ours: Side, reference: Side) -> Cell:
-        fields: dict[str, Any] = {"reference_without": None, "autoencoding_split": None}
-        fields |= {"reference_split": sizes.reference_split, "reference_n": len(reference)}
-        fields |= {**cell.fields, **network.describe()}
-        return cell.but(table=table, n=len(ours), fields=fields)
-
-    distances = cell_of(TABLE, ours, reference)
-    yield from set_records(
-        distances, network, shown_in(TABLE), ours, reference, sizes.frechet_error
-    )
-    first = ours.first(sizes.overlap), reference.first(sizes.overlap)
-    yield from set_records(cell_of(OVERLAP, *first), network, shown_in(OVERLAP), *first)
+def _features(context: Context, images: Selection) -> list[Job]:
+    """The features of real images by each network."""
+    return [context.codes.real_features(images, n) for n in context.networks.features]
 
 
 BENCHMARK = Benchmark(

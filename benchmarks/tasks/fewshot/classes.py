@@ -54,7 +54,7 @@ class Sizes:
 class Rule:
     """How latents are accepted, and how the classifier that decides is trained (reference: Table 3).
 
-    `accept` takes the probability of the wanted class and a uniform number. With `ema`, the
+    `accept` takes the probability of the wanted class and a uniform number. With `ema_decay`, the
     classifier is the moving average of the weights, as in the authors' code; `steps` are those of
     (binary, PU).
     """
@@ -62,7 +62,7 @@ class Rule:
     description: str
     accept: Callable[[Tensor, Tensor], Tensor]
     steps: tuple[int, int] = (1_562, 3_125)
-    ema: bool = False
+    ema_decay: float | None = None
 
 
 # The paper's text gives the first; the authors' code, at different times, the others. Which of them made
@@ -74,10 +74,9 @@ RULES = {
         "p > 0.5 and u < p, EMA classifier of 18,750 steps (the authors' code)",
         probes.accept_threshold_and_probability,
         steps=(18_750, 18_750),
-        ema=True,
+        ema_decay=0.9999,
     ),
 }
-EMA_DECAY = 0.9999
 
 
 @dataclass(frozen=True)
@@ -121,9 +120,19 @@ class Setup:
         """Steps of the classifier's training."""
         return self.rule.steps[SCENARIOS.index(self.scenario)]
 
+    def split(self, sizes: Sizes, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """The positions of the images of `labels` [N, A] that `seed` draws, as positives and negatives.
+
+        Raises ValueError if a class has too few images.
+        """
+        members = self.target.members(labels)
+        if self.scenario == "binary":
+            return probes.binary_split(members, sizes.binary_k, seed)
+        return probes.pu_split(members, sizes.pu_positives, sizes.pu_unlabeled, seed)
+
 
 def labelled(sizes: Sizes, scenario: str) -> dict[str, int]:
-    """Number of labelled images of a scenario, as text of the protocol."""
+    """Numbers of labelled images of a scenario, as fields of the protocol."""
     if scenario == "binary":
         return {"k": sizes.binary_k}
     return {"positives": sizes.pu_positives, "unlabeled": sizes.pu_unlabeled}
@@ -137,11 +146,7 @@ def classifier(
     They are drawn from those with codes `features` [N, d] and `labels` [N, A]. Raises ValueError if
     a class has too few images.
     """
-    members, binary = setup.target.members(labels), setup.scenario == "binary"
-    if binary:
-        split = probes.binary_split(members, sizes.binary_k, seed)
-    else:
-        split = probes.pu_split(members, sizes.pu_positives, sizes.pu_unlabeled, seed)
-    fit = probes.fit_binary if binary else probes.fit_pu
-    decay = EMA_DECAY if setup.rule.ema else None
-    return fit(features, *split, steps=setup.steps, seed=seed, ema_decay=decay)
+    drawn = setup.split(sizes, labels, seed)
+    fit = probes.fit_binary if setup.scenario == "binary" else probes.fit_pu
+    decay = setup.rule.ema_decay
+    return fit(features, *drawn, steps=setup.steps, seed=seed, ema_decay=decay)

@@ -7,127 +7,157 @@ latents, decoded once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
 
-from benchmarks.core.measurement import Cell, Measurement, Solved
-from benchmarks.core.plan import comparisons
+from benchmarks.core.job import Arrays, Comparison, Job
+from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
+from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.sets.groups import FEW_SHOT, names_through, shown_in
 from benchmarks.metrics.sets.jackknife import Side
 from benchmarks.metrics.sets.means import acceptance_rate, mean_over_seeds, spread_over_seeds
-from benchmarks.plugin import (
-    Arrays,
-    Benchmark,
-    Calls,
-    Context,
-    Estimate,
-    NotAvailable,
-    Record,
-    Work,
-)
+from benchmarks.plugin import Benchmark, Context, Estimate, Record, TableSpec
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
-from benchmarks.tasks.fewshot.sampling import Pool, Real, accepted_by, compare_accepted
+from benchmarks.tasks.fewshot.sampling import (
+    Pool,
+    Real,
+    accepted_by,
+    logits,
+    reference_images,
+    refusal,
+)
 from benchmarks.tasks.shared.distances import set_estimates
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import samples
 from reports.records.estimate import units_of
 from reports.records.metrics import seen_through
 from reports.records.published import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
-from reports.records.specs import TableSpec
 
 TABLE = FEW_SHOT
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
-    sizes = context.sizes(Sizes)
-    at = Solved.of(context, system, sizes.solver, sizes.steps, inverts=False, latents=True)
-    reals = [Real(context, network) for network in context.networks.features]
-    training = context.select("train", context.sizes(ProbeSizes).train)
-    codes = context.codes.features(system, training)
-
-    def reduce(new: Arrays) -> Iterator[Record]:
-        pool, first = Pool(at, new, training, codes), sizes.acceptance[0]
-        for rule, scenario, target in product(sizes.acceptance, SCENARIOS, targets(context)):
-            title = system.title if rule == first else f"{system.title}, {rule} rule"
-            setup = Setup(scenario, RULES[rule], target)
-            yield from _one_class(reals, pool, title, setup, picture=rule == first)
-
-    names = ("latents", "pixels", *(network.array for network in context.networks.features))
-    yield Measurement([samples(at, sizes.pool, *names)], reduce, list(_fits(context)))
-
-
-def _fits(context: Context) -> Iterator[Work]:
-    """The classifiers, and the naive distances, for a dry run."""
-    sizes, classes = context.sizes(Sizes), targets(context)
-    rules = f"accepted by {', '.join(sizes.acceptance)}; {sizes.seeds} seeds"
-    k, unlabelled = sizes.binary_k, sizes.pu_unlabeled
-    labels = {"binary": f"{k} + {k}", "pu": f"{sizes.pu_positives} + {unlabelled:,}"}
-    for scenario, target in product(SCENARIOS, classes):
-        title = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
-        yield Work(title, sizes.samples, Calls())
-    count = len(sizes.acceptance) * sizes.seeds * len(SCENARIOS) * len(classes)
-    count *= len(context.networks.features)
-    reference = len(context.select("all", sizes.reference))
-    yield from comparisons(count, "kernel distance", sizes.samples, reference)
-    naive = {"as many of all images": sizes.samples}
-    naive |= {"all images": len(context.dataset)} if _of_all(context) else {}
-    for target, (images, count) in product(classes, naive.items()):
-        title = f"naive: {images} against {target.name}"
-        yield Work(title, count, Calls(), shared=title, real=True)
+    sizes, networks = context.sizes(Sizes), context.networks.features
+    variant = Variant.of(context, system, sizes.solver, sizes.steps, inverts=False, latents=True)
+    pool = samples(variant, sizes.pool, "latents", "pixels", *(n.array for n in networks))
+    features = [_features(context, network) for network in networks]
+    sides = sizes.samples, len(reference_images(context))
+    distances = Comparison("kernel distance, at most", *sides, sizes.seeds * len(networks))
+    for rule, scenario, target in product(sizes.acceptance, SCENARIOS, targets(context)):
+        setup, is_first = Setup(scenario, RULES[rule], target), rule == sizes.acceptance[0]
+        title = system.title if is_first else f"{system.title}, {rule} rule"
+        row = Row(variant, setup, title, pictured=is_first)
+        if reason := refusal(context, setup):
+            yield Measurement([], partial(row.missing, reason))
+            continue
+        jobs = [pool, logits(variant, setup, pool), *features]
+        yield Measurement(jobs, row.numbers, [distances])
 
 
-def _one_class(
-    reals: Sequence[Real], pool: Pool, title: str, setup: Setup, picture: bool
-) -> Iterator[Record]:
-    """The rows of one class; rows with the reason if it has too few images or samples."""
-    context, sizes = pool.context, pool.context.sizes(Sizes)
-    cell = Cell(context, TABLE, title=title, split="all", setting=setup.setting)
-    try:
-        accepted = [accepted_by(pool, setup, seed) for seed in range(sizes.seeds)]
-        reals[0].refuse_few(setup.target)
-    except NotAvailable as reason:
-        names = names_through(reals[0].network.network, shown_in(TABLE)).values()
-        yield from cell.missing(names, str(reason))
-        return
-    # A distance depends on the number of images: all seeds use as many as the seed with the fewest.
-    count = min(sizes.samples, *map(len, accepted))
-    for real in reals:
-        by_seed = [compare_accepted(real, pool, setup.target, seed, count) for seed in accepted]
-        if real is reals[0]:  # the rate depends on no feature network
-            units = pool.blocks, pool.units, real.reference_units
-            rates = [acceptance_rate(latents, *units) for latents in accepted]
-            by_seed = [
-                {**distances, **rate} for distances, rate in zip(by_seed, rates, strict=True)
-            ]
-        yield from _records(cell.but(of=pool.at), setup, real, by_seed, count)
-    if picture:
-        pool.save_picture(f"{setup.scenario}-{setup.target.name}", accepted[0])
+def _features(context: Context, network: FeatureNetwork) -> Job:
+    return context.codes.real_features(reference_images(context), network)
 
 
-def references(context: Context) -> Iterator[Record]:
+@dataclass(frozen=True)
+class Row:
+    """The samples of a class by a scenario and a rule; `title` is that of their row."""
+
+    variant: Variant
+    setup: Setup
+    title: str
+    pictured: bool
+
+    @property
+    def place(self) -> Place:
+        setting = self.setup.setting
+        return Place(self.variant.context, TABLE, None, self.title, setting, split="all")
+
+    def missing(self, why: str) -> Numbers:
+        network = self.variant.context.networks.features[0].network
+        return self.place.missing(names_through(network, shown_in(TABLE)).values(), why)
+
+    def numbers(self, new: Arrays, fits: Arrays, *features: Arrays) -> Numbers:
+        """The numbers from the samples, the classifiers and the features of real images; the reason if a
+        classifier accepts too few samples.
+        """
+        context, name = self.variant.context, self.setup.target.name
+        sizes, pool, rows = context.sizes(Sizes), Pool(self.variant, new), enumerate(fits["logits"])
+        accepted = [accepted_by(context, self.setup, seed, row) for seed, row in rows]
+        if few := [len(latents) for latents in accepted if len(latents) < 2]:
+            yield from self.missing(f"class {name}: {few[0]} of {sizes.pool} latents accepted")
+            return
+        # A distance depends on the number of images: all seeds use as many as the seed with the fewest.
+        count, metrics = min(sizes.samples, *map(len, accepted)), shown_in(TABLE)
+        for number, network in enumerate(context.networks.features):
+            reference = Real(context, network, features[number]).of_class(self.setup.target)
+            by_seed = list[Mapping[str, Estimate]]()
+            for latents in accepted:
+                sides = pool.side(network, latents[:count]), reference
+                distances = set_estimates(context, network, metrics, *sides, sizes.frechet_error)
+                rate = acceptance_rate(latents, pool.blocks, pool.units, reference.units)
+                # the rate depends on no feature network
+                by_seed.append({**distances, **({} if number else rate)})
+            yield from self._over_seeds(network, by_seed, count)
+        if self.pictured:
+            pool.save_picture(f"{self.setup.scenario}-{name}", accepted[0])
+
+    def _over_seeds(
+        self, network: FeatureNetwork, by_seed: Sequence[Mapping[str, Estimate]], n: int
+    ) -> Numbers:
+        """The numbers of one feature network as means over seeds, and the standard deviation over seeds of
+        the Frechet distance.
+
+        The latter is the paper's ±: between seeds only the labelled images differ.
+        """
+        context, setup = self.variant.context, self.setup
+        sizes = context.sizes(Sizes)
+        place = self.place.at(measured=self.variant).also(
+            scenario=setup.scenario,
+            acceptance=setup.rule.description,
+            samples=sizes.samples,
+            pool=sizes.pool,
+            seeds=sizes.seeds,
+            reference="all images of the class",
+            reference_n=len(reference_images(context)),
+            probe_train=context.sizes(ProbeSizes).train,
+            **labelled(sizes, setup.scenario),
+            **reading_of(self.variant.system),
+            **network.describe(),
+        )
+        short = f"only {n} of {sizes.samples} samples accepted" if n < sizes.samples else ""
+        seeds = units_of("seeds", context.seed, len(by_seed))
+        for name in by_seed[0]:
+            mean = mean_over_seeds([estimates[name] for estimates in by_seed], n, seeds)
+            yield from place.at(note=short).numbers({name: mean})
+        distances = [estimates[network.metric_name] for estimates in by_seed]
+        for metric, spread in spread_over_seeds(distances).items():
+            yield from place.numbers({seen_through(metric, network.network): spread})
+
+
+def references(context: Context) -> Iterator[Measurement]:
     """The paper's naive distance: all images of the data set against those of the class.
 
     Its value at its own n is comparable with the paper only, and only if these are all images. The
     class's images are on both sides: a kernel distance would be biased by their pairs.
     """
-    if _of_all(context):
+    if len(reference_images(context)) == len(context.dataset):
         for network in context.networks.features:
-            real = Real(context, network)
-            for target, scenario in product(targets(context), SCENARIOS):
-                sides = real.everything, real.reference(real.members(target))
-                setting = f"{scenario}/{target.name}"
-                yield from _scale(context, real, NAIVE_OF_ALL, setting, sides, ("fid",))
+            yield Measurement([_features(context, network)], partial(_of_all, context, network))
 
 
-def _of_all(context: Context) -> bool:
-    """Whether classes are taken from all images of the data set, as in the paper."""
-    return len(context.select("all", context.sizes(Sizes).reference)) == len(context.dataset)
+def _of_all(context: Context, network: FeatureNetwork, features: Arrays) -> Numbers:
+    real = Real(context, network, features)
+    for target, scenario in product(targets(context), SCENARIOS):
+        sides = real.everything, real.reference(real.members(target))
+        setting = f"{scenario}/{target.name}"
+        yield from _scale(context, real, NAIVE_OF_ALL, setting, sides, ("fid",))
 
 
-def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
+def beside(context: Context, measured: Sequence[Record]) -> Iterator[Measurement]:
     """Two scales for every cell, with as many images as its samples.
 
     One is of all images, the other of the class itself: no sampler can do better. Both are compared
@@ -136,11 +166,15 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
     for network in context.networks.features:
         metric = network.metric_name
         if cells := [r for r in measured if r.metric == metric and r.value is not None]:
-            yield from _beside(context, Real(context, network), cells)
+            scales = partial(_scales, context, network, cells)
+            yield Measurement([_features(context, network)], scales)
 
 
-def _beside(context: Context, real: Real, cells: Sequence[Record]) -> Iterator[Record]:
+def _scales(
+    context: Context, network: FeatureNetwork, cells: Sequence[Record], features: Arrays
+) -> Numbers:
     """The scales for the cells of one feature network."""
+    real = Real(context, network, features)
     for scenario, target in product(SCENARIOS, targets(context)):
         setting = f"{scenario}/{target.name}"
         counts = sorted({r.n for r in cells if r.setting == setting and r.n}, reverse=True)
@@ -163,58 +197,25 @@ def _scale(
     setting: str,
     sides: tuple[Side, Side],
     metrics: Sequence[str],
-) -> Iterator[Record]:
-    """The distances of real images to real images; records with the reason if there are too few.
+) -> Numbers:
+    """The distances of real images to real images; the reason if there are too few.
 
     The same persons' images are on both sides, whose units are equal.
     """
-    images, reference = sides
-    sizes = context.sizes(Sizes)
+    images, reference = map(len, sides)
+    sizes, network = context.sizes(Sizes), real.network
     fields = {"reference_row": scale_name(title), "images": len(real.images)}
-    fields |= {"samples": sizes.samples, **real.network.describe()}
-    cell = Cell(context, TABLE, title=title, split="all", setting=setting, fields=fields)
-    if min(len(images), len(reference)) < 2:
-        few = f"{len(images)} and {len(reference)} images are too few"
-        for name in names_through(real.network.network, metrics).values():
-            yield cell.record(name, Estimate(None, n=len(images), why=few))
+    fields |= {"samples": sizes.samples, **network.describe()}
+    place = Place(context, TABLE, title=title, split="all", setting=setting, fields=fields)
+    if min(images, reference) < 2:
+        few = Estimate(None, n=images, why=f"{images} and {reference} images are too few")
+        names = names_through(network.network, metrics).values()
+        yield from place.numbers(dict.fromkeys(names, few))
         return
-    cell = cell.but(note=f"against {len(reference):,} images")
-    estimates = set_estimates(context, real.network, metrics, *sides, sizes.frechet_error)
-    for name, estimate in estimates.items():
-        yield cell.record(name, replace(estimate, notes=()))  # the table's caption tells the bias
-
-
-def _records(
-    cell: Cell, setup: Setup, real: Real, by_seed: Sequence[Mapping[str, Estimate]], n: int
-) -> Iterator[Record]:
-    """The numbers of one feature network as means over seeds, and the standard deviation over seeds of
-    the Frechet distance.
-
-    The latter is the paper's ±: between seeds only the labelled images differ.
-    """
-    context, network = cell.context, real.network
-    sizes = context.sizes(Sizes)
-    cell = cell.also(
-        scenario=setup.scenario,
-        acceptance=setup.rule.description,
-        samples=sizes.samples,
-        pool=sizes.pool,
-        seeds=sizes.seeds,
-        reference="all images of the class",
-        reference_n=len(real.images),
-        probe_train=context.sizes(ProbeSizes).train,
-        **labelled(sizes, setup.scenario),
-        **(reading_of(cell.system) if cell.system else {}),
-        **network.describe(),
-    )
-    short = f"only {n} of {sizes.samples} samples accepted" if n < sizes.samples else ""
-    seeds = units_of("seeds", context.seed, len(by_seed))
-    for name in by_seed[0]:
-        mean = mean_over_seeds([estimates[name] for estimates in by_seed], n, seeds)
-        yield cell.record(name, mean, note=short)
-    distances = [estimates[network.metric_name] for estimates in by_seed]
-    for metric, spread in spread_over_seeds(distances).items():
-        yield cell.record(seen_through(metric, network.network), spread)
+    estimates = set_estimates(context, network, metrics, *sides, sizes.frechet_error)
+    for name, estimate in estimates.items():  # the table's caption tells the bias
+        against = place.at(note=f"against {reference:,} images")
+        yield from against.numbers({name: replace(estimate, notes=())})
 
 
 BENCHMARK = Benchmark(

@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from lone_context import small_context
 from PIL import Image
 
 from benchmarks import evaluate
-from benchmarks.core.context import make_record
-from benchmarks.core.images import select
+from benchmarks.core.measurement import Place
+from benchmarks.core.runner.evaluation import make_record
 from reports.records.run_folder import samples_of
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
@@ -54,33 +55,26 @@ def test_a_file_whose_name_is_a_formula_is_text(run):
 
 def test_solvers_with_equal_steps_are_apart(run):
     """T = 10 of DDIM and T = 10 of another solver are two samples of one image."""
-    results, _ = run
-    selection = select(results.dataset, "test", 4, 0)
-    rows = [
+    results, out = run
+    context = small_context(results.dataset, out)
+    images, place = context.select("test", 4), Place(context, "table2_by_calls", title="DiffAE")
+    records = [
         make_record(
-            results.dataset,
-            "reconstruction",
-            "table2_by_calls",
-            "DiffAE",
-            "mse",
-            selection.units.mean(np.full(len(selection), score)),
-            steps=10,
-            solver=solver,
-            calls=20,
+            place.at(steps=10, solver=solver), "mse", images.units.mean(np.full(len(images), score))
         )
         for solver, score in (("ddim", 1.0), ("fast", 2.0))
     ]
-    found = samples_of(rows, results.dataset.name_of)
+    found = samples_of(records, results.dataset.name_of)
     assert found.groupby("solver").mse.mean().to_dict() == {"ddim": 1.0, "fast": 2.0}
-    assert len(found) == 2 * len(selection)
+    assert len(found) == 2 * len(images)
 
 
 def test_hits_are_numbers(run):
     """A share of images, such as top-1 accuracy, is the mean of ones and zeros."""
-    results, _ = run
-    selection = select(results.dataset, "test", 4, 0)
-    hits = np.arange(len(selection)) % 2 == 0
-    where = (results.dataset, "probes", "section5.3_probe", "DiffAE", "top1")
-    record = make_record(*where, selection.units.mean(hits))
+    results, out = run
+    context = small_context(results.dataset, out)
+    images, place = context.select("test", 4), Place(context, "section5.3_probe", title="DiffAE")
+    hits = np.arange(len(images)) % 2 == 0
+    record = make_record(place, "top1", images.units.mean(hits))
     found = samples_of([record], results.dataset.name_of)
     assert list(found.top1) == [float(hit) for hit in hits] and found.top1.dtype == float
