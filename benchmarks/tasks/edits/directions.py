@@ -1,18 +1,28 @@
 """Edits of codes: along a direction for each attribute, or by a system's own method."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmarks.metrics.edits import Floats
-from benchmarks.plugin import Context, System
-from benchmarks.runtime.digest import digest
-from benchmarks.systems.protocol.base import Code, has_own, why_immovable
-from benchmarks.tasks.shared.probe_fits import ADAM, ALL, Rows, fit_adam, selections, stored
+from benchmarks.plugin import Code, Context, Job, System
+from benchmarks.systems.protocol.base import has_own, why_immovable
+from benchmarks.tasks.shared.probe_fits import (
+    ADAM,
+    ALL,
+    Rows,
+    features,
+    fit_adam,
+    fit_job,
+    selections,
+)
 from probes import LinearProbe
 from probes.linear import feature_moments, normalise
 
@@ -35,61 +45,72 @@ FITS = {
 }
 FARTHEST = 2  # times the largest strength whose dose was measured
 
-Edit = Callable[[Code, bool], Code]  # a code, and whether to undo the edit -> the edited code
 
-
-def edit(
-    system: System,
-    probe: LinearProbe | None,
-    column: int,
-    attribute: str,
-    on: bool,
-    strength: float,
-) -> tuple[Edit, str]:
-    """An edit along the direction of a probe, or without one by the system's own method; and a text that
-    changes with whatever it depends on beside the system.
+@dataclass(frozen=True)
+class CodeEdit:
+    """An edit of codes that adds an attribute if `on`, else removes it: along the direction of a probe, or
+    without one by the system's own method.
     """
-    if probe is None:
-        own = f"{attribute} {on} {strength!r}"
-        return lambda code, back: system.edit(code, attribute, on != back, strength), own
-    delta = torch.zeros(1, probe.weight.shape[1])  # where nothing in the code tells the attribute
-    if probe.weight[column].any():
-        delta = probe.move(column, torch.tensor([strength if on else -strength]))
 
-    def moved(code: Code, back: bool) -> Code:
+    system: System
+    probe: LinearProbe | None
+    attribute: str
+    column: int
+    on: bool
+    strength: float
+
+    def apply(self, code: Code) -> Code:
+        """The edited code."""
+        return self._towards(code, self.on)
+
+    def undo(self, code: Code) -> Code:
+        """The code before the edit."""
+        return self._towards(code, not self.on)
+
+    def _towards(self, code: Code, on: bool) -> Code:
+        if self.probe is None:
+            return self.system.edit(code, self.attribute, on, self.strength)
         assert code.semantic is not None
-        by = (-delta if back else delta).expand(len(system.read(code.semantic)), -1)
-        return replace(code, semantic=system.move(code.semantic, by))
+        move = torch.zeros(1, self.probe.weight.shape[1])
+        if self.probe.weight[self.column].any():  # something in the code tells the attribute
+            move = self.probe.move(
+                self.column, torch.tensor([self.strength if on else -self.strength])
+            )
+        moves = move.expand(len(self.system.read(code.semantic)), -1)
+        return replace(code, semantic=self.system.move(code.semantic, moves))
 
-    return moved, digest(delta.numpy())
+
+# ----------------------------------------------------------------------------------------------
+# Fits of directions
 
 
 def fit_all(
     context: Context, system: System, names: tuple[Direction, ...]
-) -> dict[str, LinearProbe | None]:
-    """The directions of all attributes, if the code can be moved; None for the system's own edits."""
-    probes = dict[str, LinearProbe | None]()
+) -> dict[str, Job | None]:
+    """The fits of directions of all attributes, if the code can be moved; None for the system's own edits."""
+    fits = dict[str, Job | None]()
     if not why_immovable(system):
-        probes |= {name: fit(context, system, name) for name in names}
-    return probes | ({OWN: None} if has_own(system, "edit") else {})
+        fits |= {name: fit(context, system, name) for name in names}
+    return fits | ({OWN: None} if has_own(system, "edit") else {})
 
 
-def fit(context: Context, system: System, name: str, rows: Rows = ALL) -> LinearProbe:
+def fit(context: Context, system: System, name: str, rows: Rows = ALL) -> Job:
     """Directions as the weights of a probe, fitted to the probes' training images, or some `rows` of them."""
     if name == PAPER:
         return fit_adam(context, system, rows)
     train = selections(context)[0]
-    features = context.codes.features(system, train)[rows]
     labels = torch.from_numpy(train.labels[rows])
 
-    def fitted() -> LinearProbe:
-        moments = feature_moments(features)
-        x, y = normalise(features, *moments).double().numpy(), labels.double().numpy()
+    def fitted(features: Tensor) -> LinearProbe:
+        moments = feature_moments(features[rows])
+        x, y = normalise(features[rows], *moments).double().numpy(), labels.double().numpy()
         weight = torch.from_numpy(directions(name, x, y)).float()
         return LinearProbe(weight, torch.zeros(len(weight)), *moments)
 
+    decided_by = [train.labels, *([rows] if isinstance(rows, np.ndarray) else [])]
     settings = {"direction": name, "fit": FITS[name]}
-    return stored(context, settings, {"features": features, "labels": labels}, fitted)
+    codes = features(context, system)[:1]
+    return fit_job(f"fit: {name}", settings, codes, decided_by, fitted)
 
 
 def directions(name: str, x: Floats, y: Floats) -> Floats:
@@ -106,20 +127,42 @@ def directions(name: str, x: Floats, y: Floats) -> Floats:
     return np.nan_to_num(shares).T @ x
 
 
-def agreement(context: Context, system: System, name: str) -> Floats:
-    """The cosine of the directions of each attribute in normalised codes that are fitted to two halves of the
-    training images, by persons where they are known: [A]. nan where a half has one class alone.
-    """
-    train = selections(context)[0]
-    halves = [train.units.blocks(2) == k for k in range(2)]
-    labels = [train.labels[rows] for rows in halves]
-    lone = np.any([half.all(0) | ~half.any(0) for half in labels], axis=0)
-    if lone.all():
-        return np.full(len(lone), np.nan)
-    a, b = (fit(context, system, name, rows).weight.double().numpy() for rows in halves)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cosines = (a * b).sum(1) / np.sqrt(np.square(a).sum(1) * np.square(b).sum(1))
-    return np.where(lone, np.nan, cosines)
+@dataclass(frozen=True)
+class Halves:
+    """A direction that is fitted to two halves of the training images, by persons where they are known."""
+
+    context: Context
+    system: System
+    direction: str
+
+    @cached_property
+    def rows(self) -> list[NDArray[np.bool_]]:
+        """Which training images are in each half."""
+        blocks = selections(self.context)[0].units.blocks(2)
+        return [blocks == half for half in range(2)]
+
+    @property
+    def lone(self) -> NDArray[np.bool_]:
+        """Attributes of which a half has one class alone, [A]."""
+        labels = selections(self.context)[0].labels
+        halves = [labels[rows] for rows in self.rows]
+        return np.any([half.all(0) | ~half.any(0) for half in halves], axis=0)
+
+    @cached_property
+    def jobs(self) -> list[Job]:
+        """The fits to both halves; none where no attribute has both classes in both."""
+        if self.lone.all():
+            return []
+        return [fit(self.context, self.system, self.direction, rows) for rows in self.rows]
+
+    def cosines(self, *fits: LinearProbe) -> Floats:
+        """The cosine of both directions of each attribute in normalised codes, [A]; nan of `lone` ones."""
+        if not fits:
+            return np.full(len(self.lone), np.nan)
+        a, b = (probe.weight.double().numpy() for probe in fits)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cosines = (a * b).sum(1) / np.sqrt(np.square(a).sum(1) * np.square(b).sum(1))
+        return np.where(self.lone, np.nan, cosines)
 
 
 def strength_of_dose_1(doses: Mapping[float, float]) -> tuple[float, str]:
