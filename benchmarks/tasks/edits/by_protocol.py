@@ -110,17 +110,10 @@ def _lec(place: Place, ground: Ground, names: Sequence[str], lec: Lec) -> Measur
         scores = {"lec_frobenius": arrays["missed"][kept]}
         return place.at(setting=place.setting + attribute).means(chosen, scores)
 
-    job = place.job(
-        "LEC",
-        "decoded edits",
-        images,
-        compute,
-        rows_of=[ground.codes],
-        takes=[fit_adam(place.context, system)],
-        calls=ground.variant.decoding + Calls(encoder=1),
-        attribute=attribute,
-    )
-    return Measurement([job], numbers)
+    calls = ground.variant.decoding + Calls(encoder=1)
+    job = place.job("LEC", "decoded edits", images, compute, calls=calls, attribute=attribute)
+    fit = fit_adam(place.context, system)
+    return Measurement([replace(job, rows_of=[ground.codes], takes=[fit])], numbers)
 
 
 def without_outliers(values: np.ndarray, batch: int, cut: float) -> np.ndarray:

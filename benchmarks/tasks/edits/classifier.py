@@ -1,6 +1,6 @@
 """A classifier of images, which knows no system's code: it sees whether an edit has been effective."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -10,35 +10,17 @@ from benchmarks.metrics.pixel import resize, seen
 from benchmarks.plugin import Arrays, Context, Job
 from benchmarks.runtime.digest import digest
 from benchmarks.tasks.shared.probe_fits import probe_of
-from probes import LinearProbe, fit_lbfgs
+from probes import fit_lbfgs
 
 SIDE, C = 16, 0.01
 NAME = f"logistic regression of the pixels at {SIDE} px, C = {C}, logits over their sd"
 PIXELS, SPREAD = "pixels", "spread"  # names of arrays in the store
 
 
-@dataclass(frozen=True)
-class Classifier:
-    """A probe of small pixels, and the `spread` of its logits on its training images: nan where it is 0, as
-    of one class.
-    """
-
-    probe: LinearProbe
-    spread: Tensor
-
-    @classmethod
-    def of(cls, arrays: Arrays) -> "Classifier":
-        """The classifier among the arrays of a `fit`."""
-        weights = {name: array for name, array in arrays.items() if name != SPREAD}
-        return cls(probe_of(weights), torch.from_numpy(arrays[SPREAD]))
-
-    def sees(self, images: Tensor) -> np.ndarray:
-        """The logits of images N x 3 x S x S in [-1, 1], over their spread: float64 N x A."""
-        return (self.probe.logits(_small(images)) / self.spread).numpy()
-
-
 def fit(context: Context, count: int) -> Job:
-    """The fit to the first `count` training images; `Classifier.of` reads it."""
+    """The classifier by the first `count` training images, and the spread of its logits on them: nan where it
+    is 0, as of one class.
+    """
     train = context.select("train", count)
 
     def pixels(positions: np.ndarray) -> Arrays:
@@ -55,6 +37,13 @@ def fit(context: Context, count: int) -> Job:
     small = Job("small pixels", "pixels of train", decides, len(train), pixels)
     decides = {"classifier": NAME, "labels": digest(train.labels)}
     return Job("classifier", "fit: classifier of images", decides, None, fitted, takes=[small])
+
+
+def sees(fit: Arrays, images: Tensor) -> np.ndarray:
+    """The logits that a `fit` gives images N x 3 x S x S in [-1, 1], over their spread: float64 N x A."""
+    weights = {name: array for name, array in fit.items() if name != SPREAD}
+    spread = torch.from_numpy(fit[SPREAD])
+    return (probe_of(weights).logits(_small(images)) / spread).numpy()
 
 
 def _small(images: Tensor) -> Tensor:

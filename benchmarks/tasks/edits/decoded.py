@@ -17,7 +17,7 @@ from benchmarks.metrics.pixel import mse
 from benchmarks.plugin import Arrays, Calls, Code, Job, Place, Selection, Variant
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.parts import Semantic
-from benchmarks.tasks.edits.classifier import Classifier
+from benchmarks.tasks.edits.classifier import sees
 from diffae.data.pairs import Pairs
 
 # Names of arrays in the store.
@@ -48,11 +48,16 @@ class Ground:
     """
 
     place: Place
-    variant: Variant
     images: Selection
     times: int
     classifier: Job
     face: FaceEmbedding | None = None
+
+    @property
+    def variant(self) -> Variant:
+        """The system that encodes and decodes them."""
+        assert self.place.variant is not None
+        return self.place.variant
 
     @cached_property
     def codes(self) -> Job:
@@ -103,11 +108,11 @@ class Ground:
 
 @dataclass(frozen=True, eq=False)
 class Originals:
-    """Some images of a `Ground`: their codes, the arrays of what these are decoded to, and the classifier."""
+    """Some images of a `Ground`: their codes, the arrays of what these are decoded to, and the fit of the classifier."""
 
     code: Code
     arrays: Arrays
-    classifier: Classifier
+    classifier: Arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +186,7 @@ class Change:
         """The images without the change, of the arrays of the ground's `jobs`."""
         places = (self.ground.images.order == self.pairs.before[positions, None]).argmax(1)
         here = [{name: a[places] for name, a in arrays.items()} for arrays in (codes, decoded)]
-        return Originals(code_of(here[0]), here[1], Classifier.of(classifier))
+        return Originals(code_of(here[0]), here[1], classifier)
 
     def _read(self, semantic: Semantic | None) -> np.ndarray:
         """What probes read of codes."""
@@ -209,7 +214,7 @@ class Change:
         codes = originals.code.semantic, edited.code.semantic, edited.encoded
         z, target, back = map(self._read, codes)
         viewed = {"": y, "_before": decoded, "_true": truth, "_drawn": changed}
-        logits = {name: originals.classifier.sees(images) for name, images in viewed.items()}
+        logits = {name: sees(originals.classifier, images) for name, images in viewed.items()}
         hits = {
             f"hits{name}": ((values[:, self.pairs.column] > 0) == self.pairs.on).astype(float)
             for name, values in logits.items()

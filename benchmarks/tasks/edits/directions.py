@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import pairwise
 from typing import Final, Literal
 
@@ -14,15 +13,9 @@ from torch import Tensor
 from benchmarks.metrics.edits import Floats
 from benchmarks.plugin import Code, Context, Job, System
 from benchmarks.systems.protocol.base import has_own, why_immovable
-from benchmarks.tasks.shared.probe_fits import (
-    ADAM,
-    ALL,
-    Rows,
-    features,
-    fit_adam,
-    fit_job,
-    selections,
-)
+from benchmarks.tasks.shared.probe_fits import ADAM, ALL, Rows, fit_adam, fit_job, selections
+from benchmarks.tasks.shared.probe_fits import features as features_of
+from diffae.data.pairs import Pairs
 from probes import LinearProbe
 from probes.linear import feature_moments, normalise
 
@@ -45,48 +38,42 @@ FITS = {
 }
 FARTHEST = 2  # times the largest strength whose dose was measured
 
+Fits = Mapping[str, Job | None]  # by direction
+
 
 @dataclass(frozen=True)
 class CodeEdit:
-    """An edit of codes that adds an attribute if `on`, else removes it: along the direction of a probe, or
+    """An edit of codes that adds or removes the attribute of some pairs: along the direction of a probe, or
     without one by the system's own method.
     """
 
     system: System
     probe: LinearProbe | None
-    attribute: str
-    column: int
-    on: bool
+    pairs: Pairs
     strength: float
 
-    def apply(self, code: Code) -> Code:
-        """The edited code."""
-        return self._towards(code, self.on)
+    def apply(self, code: Code, on: bool | None = None) -> Code:
+        """The code with the attribute added if `on`, else removed; as in the pairs unless it is given."""
+        on, column = self.pairs.on if on is None else on, self.pairs.column
+        if self.probe is None:
+            return self.system.edit(code, self.pairs.attribute, on, self.strength)
+        assert code.semantic is not None
+        move = torch.zeros(1, self.probe.weight.shape[1])
+        if self.probe.weight[column].any():  # something in the code tells the attribute
+            move = self.probe.move(column, torch.tensor([self.strength if on else -self.strength]))
+        moves = move.expand(len(self.system.read(code.semantic)), -1)
+        return replace(code, semantic=self.system.move(code.semantic, moves))
 
     def undo(self, code: Code) -> Code:
         """The code before the edit."""
-        return self._towards(code, not self.on)
-
-    def _towards(self, code: Code, on: bool) -> Code:
-        if self.probe is None:
-            return self.system.edit(code, self.attribute, on, self.strength)
-        assert code.semantic is not None
-        move = torch.zeros(1, self.probe.weight.shape[1])
-        if self.probe.weight[self.column].any():  # something in the code tells the attribute
-            move = self.probe.move(
-                self.column, torch.tensor([self.strength if on else -self.strength])
-            )
-        moves = move.expand(len(self.system.read(code.semantic)), -1)
-        return replace(code, semantic=self.system.move(code.semantic, moves))
+        return self.apply(code, not self.pairs.on)
 
 
 # ----------------------------------------------------------------------------------------------
 # Fits of directions
 
 
-def fit_all(
-    context: Context, system: System, names: tuple[Direction, ...]
-) -> dict[str, Job | None]:
+def fit_all(context: Context, system: System, names: tuple[Direction, ...]) -> Fits:
     """The fits of directions of all attributes, if the code can be moved; None for the system's own edits."""
     fits = dict[str, Job | None]()
     if not why_immovable(system):
@@ -109,7 +96,7 @@ def fit(context: Context, system: System, name: str, rows: Rows = ALL) -> Job:
 
     decided_by = [train.labels, *([rows] if isinstance(rows, np.ndarray) else [])]
     settings = {"direction": name, "fit": FITS[name]}
-    codes = features(context, system)[:1]
+    codes = features_of(context, system)[:1]
     return fit_job(f"fit: {name}", settings, codes, decided_by, fitted)
 
 
@@ -127,42 +114,33 @@ def directions(name: str, x: Floats, y: Floats) -> Floats:
     return np.nan_to_num(shares).T @ x
 
 
-@dataclass(frozen=True)
-class Halves:
-    """A direction that is fitted to two halves of the training images, by persons where they are known."""
+def halves(context: Context) -> tuple[list[NDArray[np.bool_]], NDArray[np.bool_]]:
+    """Which training images are in either half of them, by persons where they are known; and of which
+    attributes [A] a half has one class alone.
+    """
+    train = selections(context)[0]
+    rows = [train.units.blocks(2) == half for half in range(2)]
+    labels = [train.labels[half] for half in rows]
+    return rows, np.any([half.all(0) | ~half.any(0) for half in labels], axis=0)
 
-    context: Context
-    system: System
-    direction: str
 
-    @cached_property
-    def rows(self) -> list[NDArray[np.bool_]]:
-        """Which training images are in each half."""
-        blocks = selections(self.context)[0].units.blocks(2)
-        return [blocks == half for half in range(2)]
+def fit_halves(context: Context, system: System, name: str) -> list[Job]:
+    """The fits of a direction to both halves; none where no attribute has both classes in both."""
+    rows, lone = halves(context)
+    return [] if lone.all() else [fit(context, system, name, half) for half in rows]
 
-    @property
-    def lone(self) -> NDArray[np.bool_]:
-        """Attributes of which a half has one class alone, [A]."""
-        labels = selections(self.context)[0].labels
-        halves = [labels[rows] for rows in self.rows]
-        return np.any([half.all(0) | ~half.any(0) for half in halves], axis=0)
 
-    @cached_property
-    def jobs(self) -> list[Job]:
-        """The fits to both halves; none where no attribute has both classes in both."""
-        if self.lone.all():
-            return []
-        return [fit(self.context, self.system, self.direction, rows) for rows in self.rows]
-
-    def cosines(self, *fits: LinearProbe) -> Floats:
-        """The cosine of both directions of each attribute in normalised codes, [A]; nan of `lone` ones."""
-        if not fits:
-            return np.full(len(self.lone), np.nan)
-        a, b = (probe.weight.double().numpy() for probe in fits)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            cosines = (a * b).sum(1) / np.sqrt(np.square(a).sum(1) * np.square(b).sum(1))
-        return np.where(self.lone, np.nan, cosines)
+def agreement(context: Context, *probes: LinearProbe) -> Floats:
+    """The cosine of the directions of each attribute by `fit_halves`, in normalised codes: [A]. nan where a
+    half has one class alone.
+    """
+    lone = halves(context)[1]
+    if not probes:
+        return np.full(len(lone), np.nan)
+    a, b = (probe.weight.double().numpy() for probe in probes)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosines = (a * b).sum(1) / np.sqrt(np.square(a).sum(1) * np.square(b).sum(1))
+    return np.where(lone, np.nan, cosines)
 
 
 def strength_of_dose_1(doses: Mapping[float, float]) -> tuple[float, str]:

@@ -19,21 +19,11 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.core.sizes import Count, InvertingSolver, Number, Range, Steps
 from benchmarks.metrics.edits import EditedPairs, EditSums, estimate_edit, estimate_mean_edit
 from benchmarks.metrics.networks.faces import FaceEmbedding
-from benchmarks.plugin import (
-    Arrays,
-    Benchmark,
-    Context,
-    Job,
-    Measurement,
-    NotAvailable,
-    Numbers,
-    Place,
-    TableSpec,
-    Variant,
-)
+from benchmarks.plugin import Arrays, Benchmark, Context, Job, NotAvailable, TableSpec
 from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
@@ -51,7 +41,7 @@ from benchmarks.tasks.edits.decoded import (
     Chosen,
     Ground,
 )
-from benchmarks.tasks.edits.directions import FITS, MEANS, NO_EDIT, ORACLE, PAPER, Direction
+from benchmarks.tasks.edits.directions import FITS, MEANS, NO_EDIT, ORACLE, PAPER, Direction, Fits
 from benchmarks.tasks.edits.strengths import Edit, Edited
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.probe_fits import selections
@@ -103,9 +93,9 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     fits = directions.fit_all(context, system, sizes.directions)
     yield Measurement([], partial(_unedited, place, names))
     if context.dataset.truth is None or context.options.edit_protocols:
-        yield from _without_truth(variant, names, fits)
+        yield from _without_truth(place, names, fits)
     if context.dataset.truth is not None:
-        yield _beside_truth(place, variant, names, fits)
+        yield _beside_truth(place, names, fits)
 
 
 def _unedited(place: Place, names: Sequence[str]) -> Numbers:
@@ -141,13 +131,11 @@ def _face(context: Context) -> tuple[FaceEmbedding | None, str]:
         return None, str(reason)
 
 
-def _beside_truth(
-    place: Place, variant: Variant, names: Sequence[str], fits: Mapping[str, Job | None]
-) -> Measurement:
+def _beside_truth(place: Place, names: list[str], fits: Fits) -> Measurement:
     """Edits of test images beside the truth, each as far as on validation images."""
     context, sizes = place.context, place.context.sizes(Sizes)
-    tests = _changes(place, variant, names, "test", sizes.pairs, sizes.times)
-    valid = _changes(place, variant, names, "valid", sizes.calibration, 1)
+    tests = _changes(place, names, "test", sizes.pairs, sizes.times)
+    valid = _changes(place, names, "valid", sizes.calibration, 1)
     if not tests:
         raise NotAvailable(f"{context.dataset.name}: no test images of which a change is known")
     edits = {
@@ -170,7 +158,7 @@ def _beside_truth(
         pictures.draw(place, names, edited)
         if no_face := _face(context)[1]:
             yield from means.at(setting=NO_EDIT).missing(["arcface"], no_face)
-        if reason := why_immovable(variant.system):
+        if reason := why_immovable(ground.variant.system):
             for direction in sizes.directions:
                 yield from place.at(setting=direction).missing(["off_target"], reason)
 
@@ -178,7 +166,7 @@ def _beside_truth(
 
 
 def _changes(
-    place: Place, variant: Variant, names: Sequence[str], split: str, count: int, times: int
+    place: Place, names: Sequence[str], split: str, count: int, times: int
 ) -> dict[tuple[str, bool], Change]:
     """The pairs of a split of each attribute, added and removed, where there are any."""
     context = place.context
@@ -191,7 +179,7 @@ def _changes(
     face = _face(context)[0] if split == "test" else None
     place = place.also(**face.describe()) if face else place
     fit = classifier.fit(context, context.sizes(Sizes).classifier)
-    ground = Ground(place, variant, images, times, fit, face)
+    ground = Ground(place, images, times, fit, face)
     drawn = names[: pictures.SHEETS]
     return {(p.attribute, p.on): Change(ground, p, p.attribute in drawn) for p in changed}
 
@@ -203,24 +191,21 @@ def _edit(change: Change, held_out: Change | None, name: str, fit: Job | None) -
     return Edit(change, name, fit, strengths, trials)
 
 
-def _without_truth(
-    variant: Variant, names: Sequence[str], fits: Mapping[str, Job | None]
-) -> Iterator[Measurement]:
+def _without_truth(place: Place, names: Sequence[str], fits: Fits) -> Iterator[Measurement]:
     """What needs no truth, where none is known; and protocols."""
-    context, sizes = variant.context, variant.context.sizes(Sizes)
-    fields = _fields(context, variant.system) | {"truth": None, "strength": unpaired.STRENGTH}
+    context, sizes = place.context, place.context.sizes(Sizes)
     images = context.select("test", sizes.images)
-    place = Place(context, TABLE, variant, n=len(images), fields=fields)
-    ground = Ground(place, variant, images, sizes.times, classifier.fit(context, sizes.classifier))
+    place = place.also(truth=None, strength=unpaired.STRENGTH).at(n=len(images))
+    ground = Ground(place, images, sizes.times, classifier.fit(context, sizes.classifier))
     yield from by_protocol.measured(ground, names)
     if context.dataset.truth is not None:
         return
     edits, refused = unpaired.edits_of(ground, names, fits or {PAPER: None})
-    of_edits, system = [edit.job for edit in edits], variant.system
-    networks = context.networks.features
+    of_edits, networks = [edit.job for edit in edits], context.networks.features
     real = [context.codes.real_features(images, network) for network in networks]
-    halves = [directions.Halves(context, system, name) for name, fit in fits.items() if fit]
-    jobs = [ground.job, *of_edits, *real, *(job for half in halves for job in half.jobs)]
+    fit_halves = partial(directions.fit_halves, context, ground.variant.system)
+    halves = {name: fit_halves(name) for name, fit in fits.items() if fit}
+    jobs = [ground.job, *of_edits, *real, *chain(*halves.values())]
 
     def numbers(*arrays: Arrays) -> Numbers:
         read, means = dict(zip(jobs, arrays, strict=True)), place.also(attributes=names)
@@ -233,8 +218,9 @@ def _without_truth(
             near = [edit for edit, _ in made]
             features = read[job]["features"]
             yield from unpaired.near_numbers(each, means, network, "kid", near, features)
-        for half in halves:
-            yield from unpaired.agreements(each, means, half, names, read)
+        for name, of_halves in halves.items():
+            both = [read[job] for job in of_halves]
+            yield from unpaired.agreements(each, means, name, names, both)
         yield from unpaired.refusals(each, "lec", refused | cannot)
         yield from place.missing(["off_target"], f"{context.dataset.name}: {NO_TRUTH}")
 

@@ -21,7 +21,7 @@ WORST = 5  # pairs of attributes in the caption
 Sides = list[Edited]  # the edits of an attribute, added and removed
 
 
-def draw(place: Place, names: Sequence[str], edited: Sequence[Edited]) -> None:
+def draw(place: Place, names: list[str], edited: Sequence[Edited]) -> None:
     """Draw portraits of the first of attributes `names`, and of each direction what else it moves."""
     made = defaultdict[str, dict[str, Sides]](dict)
     moved = defaultdict[str, dict[str, list[np.ndarray]]](dict)
@@ -38,11 +38,7 @@ def draw(place: Place, names: Sequence[str], edited: Sequence[Edited]) -> None:
 
 
 def leakage(
-    place: Place,
-    file: str,
-    direction: str,
-    moved: Mapping[str, list[np.ndarray]],
-    names: Sequence[str],
+    place: Place, file: str, direction: str, moved: Mapping[str, list[np.ndarray]], names: list[str]
 ) -> None:
     """Draw L - dose T of the edits of attributes `names`, a row each, over all attributes: the mean of the
     sides [A] that were `moved`.

@@ -10,7 +10,7 @@ import torch
 from benchmarks.metrics.edits import EditedPairs, estimate_edit
 from benchmarks.metrics.pixel import mse
 from benchmarks.plugin import Arrays, Calls, Job
-from benchmarks.tasks.edits.decoded import CHANGED, DECODED_2, TRUTH, Change
+from benchmarks.tasks.edits.decoded import DECODED_2, OF_TRUTH, Change
 from benchmarks.tasks.edits.directions import CodeEdit, strength_of_dose_1
 from benchmarks.tasks.shared.probe_fits import probe_of
 
@@ -49,12 +49,13 @@ class Edit:
     @cached_property
     def job(self) -> Job:
         """The sums of the edit."""
-        fits = [] if self.fit is None else [self.fit]
+        ground, fits = self.change.ground, [] if self.fit is None else [self.fit]
+        undone = ground.times > 1
         return self.change.job(
             "edits",
-            "decoded edits, and undone" if self._is_undone else "decoded edits",
+            "decoded edits, and undone" if undone else "decoded edits",
             self._compute,
-            self.change.ground.variant.decoding.times(1 + self._is_undone) + Calls(encoder=1),
+            ground.variant.decoding.times(2 if undone else 1) + Calls(encoder=1),
             rows_of=[self.change.truth],
             takes=[*fits, *(trial.job for trial in self.trials)],
             direction=self.direction,
@@ -63,15 +64,9 @@ class Edit:
 
     def edited(self, read: Mapping[Job, Arrays]) -> Edited:
         """The edit with its sums, among the arrays of jobs."""
-        sums = [read[trial.job] for trial in self.trials]
-        strength, note = self._strength(sums)
-        tried = self._tried(sums)
+        tried = self._tried([read[trial.job] for trial in self.trials])
+        strength, note = self._strength(tried)
         return Edited(self.change, self.direction, read[self.job], note, strength, tried)
-
-    @property
-    def _is_undone(self) -> bool:
-        """Whether undoing the edit is compared with what is decoded without any edit."""
-        return self.change.ground.times > 1
 
     def _tried(self, sums: Sequence[Arrays]) -> dict[float, EditedPairs]:
         """The pairs of the trials, of these sums, by strength."""
@@ -80,39 +75,26 @@ class Edit:
             for trial, arrays in zip(self.trials, sums, strict=True)
         }
 
-    def _strength(self, sums: Sequence[Arrays]) -> tuple[float, str]:
-        """How far the edit goes by the sums of its trials, and a note."""
+    def _strength(self, tried: Mapping[float, EditedPairs]) -> tuple[float, str]:
+        """How far the edit goes, and a note on it."""
         doses = dict.fromkeys(self.strengths, 0.0)
-        for strength, pairs in self._tried(sums).items():
-            doses[strength] = estimate_edit(pairs)["dose"].value or 0.0
+        doses |= {s: estimate_edit(pairs)["dose"].value or 0.0 for s, pairs in tried.items()}
         return strength_of_dose_1(doses)
 
-    def _compute(
-        self,
-        positions: np.ndarray,
-        truth: Arrays,
-        codes: Arrays,
-        decoded: Arrays,
-        classifier: Arrays,
-        *others: Arrays,
-    ) -> Arrays:
+    def _compute(self, positions: np.ndarray, truth: Arrays, *taken: Arrays) -> Arrays:
         change, variant = self.change, self.change.ground.variant
-        originals = change.originals(positions, codes, decoded, classifier)
-        edit = self._of_codes(*others)
+        taken, others = taken[:3], list(taken[3:])  # of the ground; of the fit and the trials
+        originals = change.originals(positions, *taken)
+        probe = None if self.fit is None else probe_of(others.pop(0))
+        strength = self._strength(self._tried(others))[0]
+        edit = CodeEdit(variant.system, probe, change.pairs, strength)
         edited = change.decoded(edit.apply(originals.code))
-        images = (torch.from_numpy(truth[name]) for name in (CHANGED, TRUTH))
-        arrays = change.scored(positions, originals, *images, edited)
-        if self._is_undone:
+        changed, decoded = (torch.from_numpy(truth[name]) for name in OF_TRUTH)
+        arrays = change.scored(positions, originals, changed, decoded, edited)
+        if DECODED_2 in originals.arrays:
             back = variant.decode(edit.undo(replace(originals.code, semantic=edited.encoded)))
             error = mse(back, torch.from_numpy(originals.arrays[DECODED_2])).double().numpy()
-            has_inverse = change.pairs.others_changed[positions].sum(1) == 0
-            arrays["inverts"] = has_inverse.astype(float)
+            inverts = change.pairs.others_changed[positions].sum(1) == 0
+            arrays["inverts"] = inverts.astype(float)
             arrays["returned"] = error * arrays["inverts"]
         return arrays
-
-    def _of_codes(self, *others: Arrays) -> CodeEdit:
-        """The edit of codes, from the arrays of the fit and those of the trials."""
-        probe = None if self.fit is None else probe_of(others[0])
-        strength = self._strength(others[len(others) - len(self.trials) :])[0]
-        pairs, system = self.change.pairs, self.change.ground.variant.system
-        return CodeEdit(system, probe, pairs.attribute, pairs.column, pairs.on, strength)

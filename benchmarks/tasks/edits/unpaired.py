@@ -18,26 +18,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.core.images import features_of
+from benchmarks.core.job import Arrays, Calls, Job
+from benchmarks.core.measurement import Numbers, Place
 from benchmarks.metrics.edits import Floats, direction_consistency
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side
 from benchmarks.metrics.sets.means import mean_over_edits
-from benchmarks.plugin import (
-    Arrays,
-    Calls,
-    Estimate,
-    Job,
-    NotAvailable,
-    Numbers,
-    Place,
-    code_of,
-)
+from benchmarks.plugin import Estimate, code_of
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import why_immovable
-from benchmarks.tasks.edits.classifier import Classifier
+from benchmarks.tasks.edits.classifier import sees
 from benchmarks.tasks.edits.decoded import DECODED_2, SIDES, Change, Ground
-from benchmarks.tasks.edits.directions import FITS, Halves
+from benchmarks.tasks.edits.directions import FITS, Fits, agreement
 from benchmarks.tasks.edits.strengths import Edited
 from benchmarks.tasks.shared.distances import set_estimates
 from benchmarks.tasks.shared.probe_fits import fit_adam, probe_of, selections
@@ -49,7 +42,6 @@ MEDIAN = 0.5
 STRENGTH = (
     "to the median logit of the real images of the other class, by the paper's classifier of codes"
 )
-STRENGTHS = "strengths"  # the name of an array in the store
 UNEDITED, OTHER_HALF = "not edited", "real images, the other half"
 NOT_RAISED = "the direction does not raise the logit of the paper's classifier"
 NO_DIRECTION = "how far a system's own edits go is found by the truth"
@@ -68,12 +60,12 @@ def strengths(
     the paper's classifier w.z + b gets as confident of the other class as of a quantile of its images: [N].
 
     `present` bool [N] says which images have the attribute, some but not all. It is 0 for images past the
-    quantile. Raises NotAvailable if the direction does not raise w.z.
+    quantile. Without any, [0], if the direction does not raise w.z.
     """
     v, w = along.weight[column].double(), paper.weight[column].double()
     slope = math.sqrt(len(w)) * float(v @ w / v.norm())
     if not slope > 0:
-        raise NotAvailable(NOT_RAISED)
+        return np.zeros(0)
     logits = paper.logits(features)[:, column].double().numpy()
     aims = np.quantile(logits[~present], 1 - quantile), np.quantile(logits[present], quantile)
     down, up = ((aim - logits) / slope for aim in aims)
@@ -99,75 +91,53 @@ class Unpaired:
         return self.ground.images.dataset.attribute_names.index(self.attribute)
 
     @cached_property
-    def strengths(self) -> Job:
-        """The `strengths` of the edits, [N]; none where the direction does not raise the logit."""
-        context, system, images = (
-            self.ground.place.context,
-            self.ground.variant.system,
-            self.ground.images,
-        )
-        takes = [context.codes.features(system, images), fit_adam(context, system), self.fit]
-        decides = {
-            "column": self.column,
-            "present": digest(self.present),
-            "quantile": self.quantile,
-        }
-        title = "strengths of edits"
-        return Job("strengths of edits", title, decides, None, self._strengths, takes=takes)
-
-    def _strengths(self, _: np.ndarray, codes: Arrays, paper: Arrays, along: Arrays) -> Arrays:
-        probes, features = (probe_of(paper), probe_of(along)), features_of(codes)
-        try:
-            by = strengths(*probes, self.column, features, self.present, self.quantile)
-        except NotAvailable:
-            by = np.zeros(0)
-        return {STRENGTHS: by}
-
-    @cached_property
     def job(self) -> Job:
         """The sums of `benchmarks.metrics.edits` that need no truth, and features of what is decoded; nothing
-        where there are no strengths.
+        where the direction does not raise the logit.
         """
-        ground, context = self.ground, self.ground.place.context
+        ground, codes = self.ground, self.ground.place.context.codes
+        features = codes.features(ground.variant.system, ground.images)
+        paper = fit_adam(ground.place.context, ground.variant.system)
         job = ground.place.job(
             "unpaired edits",
             "decoded edits, and undone",
             ground.images,
             self._compute,
             rows_of=[ground.codes, ground.job],
-            takes=[ground.classifier, self.fit, self.strengths],
+            takes=[ground.classifier, features, paper, self.fit],
             calls=ground.variant.decoding.times(2) + Calls(encoder=1, features=1),
             attribute=self.attribute,
-            features=context.codes.described(),
+            present=digest(self.present),
+            quantile=self.quantile,
+            features=codes.described(),
         )
-        networks = context.networks.features
-        return replace(job, at_most=True, without=tuple(network.array for network in networks))
+        names = tuple(network.array for network in codes.networks.features)
+        return replace(job, at_most=True, without=names)
 
     def _compute(
-        self,
-        positions: np.ndarray,
-        codes: Arrays,
-        decoded: Arrays,
-        classifier: Arrays,
-        along: Arrays,
-        by: Arrays,
+        self, positions: np.ndarray, codes: Arrays, decoded: Arrays, *taken: Arrays
     ) -> Arrays:
-        if not len(by[STRENGTHS]):
+        classifier, features, *fits = taken
+        paper, along = map(probe_of, fits)
+        z = features_of(features)
+        by = strengths(paper, along, self.column, z, self.present, self.quantile)
+        if not len(by):
             return {}
         variant, system = self.ground.variant, self.ground.variant.system
-        move = probe_of(along).move(self.column, torch.from_numpy(by[STRENGTHS]).float())[positions]
+        move = along.move(self.column, torch.from_numpy(by[positions]).float())
         code = code_of(codes)
         assert code.semantic is not None
         aim = system.move(code.semantic, move)
         made = variant.decode_at_own_size(replace(code, semantic=aim))
         again, y = system.encode_semantic(made), variant.context.resized(made)
         back = variant.decode(replace(code, semantic=system.move(again, -move)))
-        codes_read = (system.read(each) for each in (code.semantic, aim, again))
-        z, target, encoded = (features.cpu().double().numpy() for features in codes_read)
-        seen = Classifier.of(classifier).sees(y)[:, self.column] > 0
+        start, target, encoded = (
+            system.read(each).cpu().double().numpy() for each in (code.semantic, aim, again)
+        )
+        seen = sees(classifier, y)[:, self.column] > 0
         return {
             "missed": np.linalg.norm(encoded - target, axis=1),
-            "step": np.linalg.norm(target - z, axis=1),
+            "step": np.linalg.norm(target - start, axis=1),
             "returned": mse(back, torch.from_numpy(decoded[DECODED_2])).double().numpy(),
             "hits": 1.0 * (seen != self.present[positions]),
             "inverts": np.ones(len(y)),
@@ -221,10 +191,7 @@ class Unpaired:
 
 
 def edits_of(
-    ground: Ground,
-    names: Sequence[str],
-    fits: Mapping[str, Job | None],
-    quantile: float = MEDIAN,
+    ground: Ground, names: Sequence[str], fits: Fits, quantile: float = MEDIAN
 ) -> tuple[list[Unpaired], dict[str, str]]:
     """The edits of attributes along directions; and by attribute and direction why there are none."""
     images, edits, refused = ground.images, list[Unpaired](), dict[str, str]()
@@ -296,13 +263,12 @@ def near_numbers(
 
 
 def agreements(
-    each: Place, means: Place, halves: Halves, attributes: Sequence[str], read: Mapping[Job, Arrays]
+    each: Place, means: Place, name: str, attributes: Sequence[str], fits: Sequence[Arrays]
 ) -> Numbers:
-    """How alike a direction is that is fitted to either half of the training images."""
-    context, name = halves.context, halves.direction
+    """How alike a direction is that is fitted to either half of the training images, by both `fits`."""
+    context = each.context
     columns = [context.dataset.attribute_names.index(attribute) for attribute in attributes]
-    cosines = halves.cosines(*(probe_of(read[job]) for job in halves.jobs))[columns]
-    n = len(selections(context)[0])
+    cosines, n = agreement(context, *map(probe_of, fits))[columns], len(selections(context)[0])
     places = [each.at(setting=f"{attribute}, {name}") for attribute in attributes]
     values = [*np.split(cosines, len(cosines)), cosines]
     for place, of_place in zip([*places, means.at(setting=name)], values, strict=True):
