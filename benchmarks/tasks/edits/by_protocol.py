@@ -66,22 +66,19 @@ def _section(place: Place, ground: Ground, names: Sequence[str], section: Sectio
 
 def _fid(place: Place, ground: Ground, names: Sequence[str], fid: Fid) -> Measurement:
     """FID of edited and unedited images to real ones of the other class."""
-    context = place.context
-    networks = {network.network: network for network in context.networks.features}
+    networks = {network.network: network for network in place.context.networks.features}
     if "inception" not in networks:
         return Measurement([], lambda: refusals(place, "fid", {"edited": NO_INCEPTION}))
-    fits = {PAPER: fit_adam(context, ground.variant.system)}
+    network, fits = networks["inception"], {PAPER: fit_adam(place.context, ground.variant.system)}
     edits, refused = edits_of(ground, names, fits, fid.quantile)
-    network = networks["inception"]
+    real = place.context.codes.real_features(ground.images, network)
 
     def numbers(features: Arrays, *sums: Arrays) -> Numbers:
-        can, cannot = made(edits, sums)
-        real = features["features"]
-        edited = [edit for edit, _ in can]
-        yield from near_numbers(place, place, network, "fid", edited, real, halved=False)
+        edited, cannot = made(edits, sums)
+        near = [edit for edit, _ in edited], features["features"]
+        yield from near_numbers(place, place, network, "fid", *near, halved=False)
         yield from refusals(place, "fid", refused | cannot)
 
-    real = context.codes.real_features(ground.images, network)
     return Measurement([real, *(edit.job for edit in edits)], numbers)
 
 

@@ -67,16 +67,11 @@ class Ground:
     @cached_property
     def job(self) -> Job:
         """What the images are decoded to."""
-        again = Calls(encoder=self.times - 1, face=2 if self.face else 0)
-        return self.place.job(
-            "edited images",
-            f"decoded, and {self.times} x in all",
-            self.images,
-            self._compute,
-            rows_of=[self.codes],
-            calls=self.variant.decoding.times(self.times) + again,
-            times=self.times,
-        )
+        face = Calls(face=2 if self.face else 0)
+        calls = self.variant.decoding.times(self.times) + Calls(encoder=self.times - 1) + face
+        title = f"decoded, and {self.times} x in all"
+        job = self.place.job("edited images", title, self.images, self._compute, times=self.times)
+        return replace(job, rows_of=[self.codes], calls=calls)
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -169,16 +164,16 @@ class Change:
             arrays[IDENTITY_BEFORE] = originals.arrays[IDENTITY]
         return arrays | {CHANGED: changed.numpy(), TRUTH: truth.images.numpy()}
 
-    def job(self, work: str, title: str, compute: Compute, calls: Calls, **settings: Any) -> Job:
-        """A job over the pairs that takes what their images are decoded to; `settings` are those of
-        `Place.job`.
+    def job(self, work: str, title: str, compute: Compute, calls: Calls, **decides: Any) -> Job:
+        """A job over the pairs that takes what their images are decoded to; `decides` are what else decides
+        its arrays.
         """
         ground, pairs = self.ground, self.pairs
-        settings |= {"attribute": pairs.attribute, "on": pairs.on}
-        settings["takes"] = [*ground.jobs, *settings.get("takes", ())]
+        decides |= {"attribute": pairs.attribute, "on": pairs.on}
         calls += Calls(face=1 if ground.face else 0)
-        job = ground.place.job(work, title, self.images, compute, calls=calls, **settings)
-        return replace(job, without=OF_TRUTH if self.drawn else (*OF_TRUTH, PREVIEW))
+        left_out = OF_TRUTH if self.drawn else (*OF_TRUTH, PREVIEW)
+        job = ground.place.job(work, title, self.images, compute, calls=calls, **decides)
+        return replace(job, takes=ground.jobs, without=left_out)
 
     def originals(
         self, positions: np.ndarray, codes: Arrays, decoded: Arrays, classifier: Arrays

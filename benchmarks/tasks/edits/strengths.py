@@ -49,18 +49,15 @@ class Edit:
     @cached_property
     def job(self) -> Job:
         """The sums of the edit."""
-        ground, fits = self.change.ground, [] if self.fit is None else [self.fit]
-        undone = ground.times > 1
-        return self.change.job(
-            "edits",
-            "decoded edits, and undone" if undone else "decoded edits",
-            self._compute,
-            ground.variant.decoding.times(2 if undone else 1) + Calls(encoder=1),
-            rows_of=[self.change.truth],
-            takes=[*fits, *(trial.job for trial in self.trials)],
-            direction=self.direction,
-            strengths=self.strengths,
-        )
+        change, decoding = self.change, self.change.ground.variant.decoding
+        undone = change.ground.times > 1
+        title = "decoded edits, and undone" if undone else "decoded edits"
+        calls = decoding.times(2 if undone else 1) + Calls(encoder=1)
+        decides = {"direction": self.direction, "strengths": self.strengths}
+        job = change.job("edits", title, self._compute, calls, **decides)
+        fits = [] if self.fit is None else [self.fit]
+        takes = [*job.takes, *fits, *(trial.job for trial in self.trials)]
+        return replace(job, rows_of=[change.truth], takes=takes)
 
     def edited(self, read: Mapping[Job, Arrays]) -> Edited:
         """The edit with its sums, among the arrays of jobs."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,31 +96,22 @@ class Unpaired:
         """The sums of `benchmarks.metrics.edits` that need no truth, and features of what is decoded; nothing
         where the direction does not raise the logit.
         """
-        ground, codes = self.ground, self.ground.place.context.codes
-        features = codes.features(ground.variant.system, ground.images)
-        paper = fit_adam(ground.place.context, ground.variant.system)
-        job = ground.place.job(
-            "unpaired edits",
-            "decoded edits, and undone",
-            ground.images,
-            self._compute,
-            rows_of=[ground.codes, ground.job],
-            takes=[ground.classifier, features, paper, self.fit],
-            calls=ground.variant.decoding.times(2) + Calls(encoder=1, features=1),
-            attribute=self.attribute,
-            present=digest(self.present),
-            quantile=self.quantile,
-            features=codes.described(),
-        )
-        names = tuple(network.array for network in codes.networks.features)
-        return replace(job, at_most=True, without=names)
+        ground, variant, codes = self.ground, self.ground.variant, self.ground.place.context.codes
+        takes = [ground.classifier, codes.features(variant.system, ground.images)]
+        takes += [fit_adam(variant.context, variant.system), self.fit]
+        decides: dict[str, Any] = {"attribute": self.attribute, "present": digest(self.present)}
+        decides |= {"quantile": self.quantile, "features": codes.described()}
+        calls = variant.decoding.times(2) + Calls(encoder=1, features=1)
+        work, title = "unpaired edits", "decoded edits, and undone"
+        job = ground.place.job(work, title, ground.images, self._compute, calls=calls, **decides)
+        job = replace(job, rows_of=[ground.codes, ground.job], takes=takes, at_most=True)
+        return replace(job, without=tuple(network.array for network in codes.networks.features))
 
     def _compute(
         self, positions: np.ndarray, codes: Arrays, decoded: Arrays, *taken: Arrays
     ) -> Arrays:
         classifier, features, *fits = taken
-        paper, along = map(probe_of, fits)
-        z = features_of(features)
+        (paper, along), z = map(probe_of, fits), features_of(features)
         by = strengths(paper, along, self.column, z, self.present, self.quantile)
         if not len(by):
             return {}
@@ -151,15 +143,9 @@ class Unpaired:
         data = images.dataset
         for on in SIDES:
             edited = np.flatnonzero(self.present != on)
-            pairs = Pairs(
-                self.attribute,
-                on,
-                before=images.order[edited],
-                people=images.groups[edited],
-                others_changed=np.zeros((len(edited), 0), bool),
-                dataset=data,
-                picture=data.source.read,
-            )
+            order, people = images.order[edited], images.groups[edited]
+            others = np.zeros((len(edited), 0), bool)
+            pairs = Pairs(self.attribute, on, order, people, others, data, data.source.read)
             of_side = {name: array[edited] for name, array in sums.items()}
             yield Edited(Change(self.ground, pairs), self.direction, of_side)
 
