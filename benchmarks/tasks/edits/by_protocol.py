@@ -20,13 +20,13 @@ from benchmarks.metrics.protocols.edits import (
     named,
 )
 from benchmarks.metrics.protocols.pixels import from_zero_to_one
-from benchmarks.plugin import Arrays, Cell, Measurement, Record
+from benchmarks.plugin import Arrays, Calls, Measurement, Numbers, Place, code_of
 from benchmarks.systems.protocol.base import why_immovable
 from benchmarks.systems.protocol.parts import flat
-from benchmarks.tasks.edits.decoded import Ground, stored_code
+from benchmarks.tasks.edits.decoded import Ground
 from benchmarks.tasks.edits.directions import PAPER
-from benchmarks.tasks.edits.unpaired import edits_of, near_rows, refusals
-from benchmarks.tasks.shared.probe_fits import fit_adam
+from benchmarks.tasks.edits.unpaired import edits_of, made, near_numbers, refusals
+from benchmarks.tasks.shared.probe_fits import fit_adam, probe_of
 from diffae.eight_bit import to_uint8
 
 TABLE = "edits_by_protocol"
@@ -43,72 +43,74 @@ PIXELS = schema.Pixels(scaling="x / 255")
 
 def measured(ground: Ground, names: Sequence[str]) -> Iterator[Measurement]:
     """The measurements of each protocol of the run: of the images of a ground, and edits of attributes."""
-    for protocol in map(named, ground.at.context.options.edit_protocols):
+    for protocol in map(named, ground.place.context.options.edit_protocols):
         for name, section in protocol.sections.items():
             fields = {f"{name}.{field}": value for field, value in vars(section).items()}
-            cell = ground.cell.also(by=protocol.name, **fields)
-            yield _section(
-                cell.but(table=TABLE, setting=f"{protocol.name}, "), ground, names, section
-            )
+            place = ground.place.also(by=protocol.name, **fields)
+            place = place.at(table=TABLE, setting=f"{protocol.name}, ")
+            yield _section(place, ground, names, section)
 
 
-def _section(cell: Cell, ground: Ground, names: Sequence[str], section: Section) -> Measurement:
+def _section(place: Place, ground: Ground, names: Sequence[str], section: Section) -> Measurement:
     """The measurement of a section of a protocol."""
     match section:
         case Fid():
-            return _fid(cell, ground, names, section)
+            return _fid(place, ground, names, section)
         case Lec():
-            return _lec(cell, ground, names, section)
+            return _lec(place, ground, names, section)
         case Composition():
-            return _composition(cell, ground, section)
+            return _composition(place, ground, section)
         case Effectiveness():
-            return _effectiveness(cell, ground, names, section)
+            return _effectiveness(place, ground, names, section)
 
 
-def _fid(cell: Cell, ground: Ground, names: Sequence[str], fid: Fid) -> Measurement:
+def _fid(place: Place, ground: Ground, names: Sequence[str], fid: Fid) -> Measurement:
     """FID of edited and unedited images to real ones of the other class."""
-    networks = {network.network: network for network in cell.context.networks.features}
+    networks = {network.network: network for network in place.context.networks.features}
     if "inception" not in networks:
-        return Measurement([], lambda: refusals(cell, "fid", {"edited": NO_INCEPTION}))
-    probes = {PAPER: fit_adam(cell.context, ground.at.system)}
-    edits, refused = edits_of(ground, names, probes, fid.quantile)
+        return Measurement([], lambda: refusals(place, "fid", {"edited": NO_INCEPTION}))
+    network, fits = networks["inception"], {PAPER: fit_adam(place.context, ground.variant.system)}
+    edits, refused = edits_of(ground, names, fits, fid.quantile)
+    real = place.context.codes.real_features(ground.images, network)
 
-    def reduce(*_: Arrays) -> Iterator[Record]:
-        yield from near_rows(cell, cell, networks["inception"], "fid", edits, halved=False)
-        yield from refusals(cell, "fid", refused)
+    def numbers(features: Arrays, *sums: Arrays) -> Numbers:
+        edited, cannot = made(edits, sums)
+        near = [edit for edit, _ in edited], features["features"]
+        yield from near_numbers(place, place, network, "fid", *near, halved=False)
+        yield from refusals(place, "fid", refused | cannot)
 
-    return Measurement([edit.computation for edit in edits], reduce)
+    return Measurement([real, *(edit.job for edit in edits)], numbers)
 
 
-def _lec(cell: Cell, ground: Ground, names: Sequence[str], lec: Lec) -> Measurement:
+def _lec(place: Place, ground: Ground, names: Sequence[str], lec: Lec) -> Measurement:
     """LEC as published, of one attribute."""
-    system, T, images = ground.at.system, ground.at.T, ground.images
+    system, images = ground.variant.system, ground.images
     attribute = AGE if AGE in names else names[0]
     if reason := why_immovable(system):
-        return Measurement([], lambda: refusals(cell, "lec_frobenius", {attribute: reason}))
+        return Measurement([], lambda: refusals(place, "lec_frobenius", {attribute: reason}))
     column = images.dataset.attribute_names.index(attribute)
-    step = lec.step * fit_adam(cell.context, system).normal(column)
 
-    def compute(positions: np.ndarray) -> Arrays:
-        code = stored_code(ground.of_chunk(positions))
+    def compute(positions: np.ndarray, codes: Arrays, fit: Arrays) -> Arrays:
+        code, step = code_of(codes), lec.step * probe_of(fit).normal(column)
         assert code.semantic is not None
         aim = system.move(code.semantic, step.expand(len(positions), -1))
-        made = system.decode(replace(code, semantic=aim), T).cpu()
-        missed = flat(system.encode_semantic(made)).cpu() - flat(aim).cpu()
+        decoded = ground.variant.decode_at_own_size(replace(code, semantic=aim))
+        missed = flat(system.encode_semantic(decoded)).cpu() - flat(aim).cpu()
         return {"missed": missed.double().norm(dim=1).numpy()}
 
-    def reduce(arrays: Arrays) -> Iterator[Record]:
+    def numbers(arrays: Arrays) -> Numbers:
         kept = without_outliers(arrays["missed"], lec.batch, lec.cut)
         if not len(kept):
             few = f"{len(images)} images, fewer than a batch of {lec.batch}"
-            yield from refusals(cell, "lec_frobenius", {attribute: few})
-            return
+            return refusals(place, "lec_frobenius", {attribute: few})
         chosen = replace(images, order=images.order[kept])
         scores = {"lec_frobenius": arrays["missed"][kept]}
-        yield from cell.but(setting=cell.setting + attribute).means(chosen, scores)
+        return place.at(setting=place.setting + attribute).means(chosen, scores)
 
-    computed = cell.computation("LEC", "decoded edits", images, compute, attribute=attribute)
-    return Measurement([computed], reduce)
+    calls = ground.variant.decoding + Calls(encoder=1)
+    job = place.job("LEC", "decoded edits", images, compute, calls=calls, attribute=attribute)
+    fit = fit_adam(place.context, system)
+    return Measurement([replace(job, rows_of=[ground.codes], takes=[fit])], numbers)
 
 
 def without_outliers(values: np.ndarray, batch: int, cut: float) -> np.ndarray:
@@ -123,56 +125,62 @@ def without_outliers(values: np.ndarray, batch: int, cut: float) -> np.ndarray:
     return np.flatnonzero(np.repeat((low <= means) & (means <= high), batch))
 
 
-def _composition(cell: Cell, ground: Ground, composition: Composition) -> Measurement:
+def _composition(place: Place, ground: Ground, composition: Composition) -> Measurement:
     """How far images are from the originals after all of the code was encoded and decoded again."""
-    at, images, networks = ground.at, ground.images, cell.context.networks
+    variant, images, networks = ground.variant, ground.images, place.context.networks
     lpips = schema.Lpips(trunk=composition.trunk, batch=composition.batch)
     case = cases.ImageCase("lpips", schema.ImageProtocol("", "", "", lpips=lpips))
     reason = cases.why_not(case, networks, (images.dataset.image_size,) * 2)
     network = {} if reason else cases.network_of(case, networks).describe()
+    cycles = max(composition.cycles)
 
     def compute(positions: np.ndarray) -> Arrays:
         x, arrays = images.batch(positions), Arrays()
-        made = images.seen_by(at.system).batch(positions)
-        for m in range(1, max(composition.cycles) + 1):
-            made = at.system.decode(at.system.encode(made, at.T), at.T).cpu()
+        decoded = images.seen_by(variant.system).batch(positions)
+        for m in range(1, cycles + 1):
+            decoded = variant.decode_at_own_size(variant.system.encode(decoded, variant.T))
             if m in composition.cycles:
-                y, rounding = at.context.resized(made), composition.rounding
+                y, rounding = variant.context.resized(decoded), composition.rounding
                 a, b = (from_zero_to_one(z, PIXELS, rounding) for z in (y, to_uint8(x)))
                 arrays[f"L1 {m}"] = 255 * (a - b).abs().flatten(1).mean(1).numpy()
                 scores = cases.compute([] if reason else [case], networks, y, x)
                 arrays |= {f"LPIPS {m}": values for values in scores.values()}
         return arrays
 
-    def reduce(arrays: Arrays) -> Iterator[Record]:
+    def numbers(arrays: Arrays) -> Numbers:
         metric = "lpips_vgg" if lpips.trunk == "vgg16" else "lpips"
         for m in composition.cycles:
-            at = cell.but(setting=f"{cell.setting}encoded {m} x")
+            at = place.at(setting=f"{place.setting}encoded {m} x")
             yield from at.means(images, {"composition_l1": arrays[f"L1 {m}"]})
             if reason:
                 yield from at.missing([metric], reason)
                 continue
             scores = {case.scores_key: arrays[f"LPIPS {m}"]}
-            yield at.also(**network).record(metric, cases.estimate(case, scores, images.units))
+            estimate = cases.estimate(case, scores, images.units)
+            yield from at.also(**network).numbers({metric: estimate})
 
-    title = f"all encoded and decoded {max(composition.cycles)} x"
-    return Measurement([cell.computation("cycles", title, images, compute, **network)], reduce)
+    title = f"all encoded and decoded {cycles} x"
+    calls = (variant.encoding + variant.decoding).times(cycles)
+    calls += Calls(perceptual=0 if reason else len(composition.cycles))
+    return Measurement(
+        [place.job("cycles", title, images, compute, calls=calls, **network)], numbers
+    )
 
 
 def _effectiveness(
-    cell: Cell, ground: Ground, names: Sequence[str], effectiveness: Effectiveness
+    place: Place, ground: Ground, names: Sequence[str], effectiveness: Effectiveness
 ) -> Measurement:
     """F1 of a classifier of images, of edits of all images to the other class of an attribute."""
-    probes = {PAPER: fit_adam(cell.context, ground.at.system)}
-    edits, refused = edits_of(ground, names, probes)
+    fits = {PAPER: fit_adam(place.context, ground.variant.system)}
+    edits, refused = edits_of(ground, names, fits)
     batch, units = effectiveness.batch, ground.images.units
 
-    def reduce(*sums: Arrays) -> Iterator[Record]:
-        for edit, arrays in zip(edits, sums, strict=True):
+    def numbers(*sums: Arrays) -> Numbers:
+        can, cannot = made(edits, sums)
+        for edit, arrays in can:
             seen = edit.present ^ (arrays["hits"] > 0)
-            setting = cell.setting + edit.attribute
             f1 = f1_of_batches(~edit.present, seen, batch, units)
-            yield from cell.records(f1, setting=setting)
-        yield from refusals(cell, "f1", refused)
+            yield from place.at(setting=place.setting + edit.attribute).numbers(f1)
+        yield from refusals(place, "f1", refused | cannot)
 
-    return Measurement([edit.computation for edit in edits], reduce)
+    return Measurement([edit.job for edit in edits], numbers)

@@ -1,7 +1,6 @@
 """What is decoded of images, of their counterfactuals and of their edits, and its sums."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,20 +9,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from benchmarks.core.images import Selection, preview
-from benchmarks.core.store import Compute
+from benchmarks.core.images import code_of, preview
+from benchmarks.core.job import Compute
 from benchmarks.metrics.edits import EditedPairs, EditSums, Floats
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.pixel import mse
-from benchmarks.plugin import Arrays, Cell, Code, Computation, Solved
+from benchmarks.plugin import Arrays, Calls, Code, Job, Place, Selection, Variant
 from benchmarks.runtime.digest import digest
-from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.parts import Semantic
-from benchmarks.tasks.edits.directions import Edit
+from benchmarks.tasks.edits.classifier import sees
 from diffae.data.pairs import Pairs
 
 # Names of arrays in the store.
-CODE, X_T, FACE, DECODED_1, DECODED_2 = "code", "x_T", "face", "decoded 1", "decoded 2"
+FACE, DECODED_1, DECODED_2 = "face", "decoded 1", "decoded 2"
 OF_TRUTH = CHANGED, TRUTH = "changed", "truth"
 IDENTITY, IDENTITY_BEFORE = "identity", "identity_before"
 PREVIEW, PORTRAITS = "preview", 2  # the first edited images of an attribute and side
@@ -41,71 +39,75 @@ class Chosen(Selection):
         return super().key | {"chosen": digest(self.order)}
 
 
-def stored_code(arrays: Arrays) -> Code:
-    """The codes among the arrays of a `Ground`."""
-    x_T = torch.from_numpy(arrays[X_T]) if X_T in arrays else None
-    return Code(parts.from_arrays(arrays, CODE), x_T)
-
-
 @dataclass(frozen=True)
 class Ground:
-    """The images of some pairs, whose x_T they share with all of their edits.
+    """Images whose x_T is shared by all of their edits.
 
-    They are encoded and decoded 1 to `times` times: "decoded 1", ... and their squared errors. `sees`
-    gives the logits of attributes in images, [N, A]. With `face`, faces are compared with the image's.
+    They are encoded and decoded 1 to `times` times: "decoded 1", ... and their squared errors. The fit
+    `classifier` sees attributes in images. With `face`, faces are compared with the image's.
     """
 
-    cell: Cell
-    at: Solved
-    images: Chosen
+    place: Place
+    images: Selection
     times: int
-    sees: Callable[[Tensor], np.ndarray]
+    classifier: Job
     face: FaceEmbedding | None = None
 
-    def identity(self, faces: np.ndarray | None, images: Tensor) -> Arrays:
-        """How faces compare with those in images, "identity" [n]: nan where no face is found."""
-        if self.face is None or faces is None:
+    @property
+    def variant(self) -> Variant:
+        """The system that encodes and decodes them."""
+        assert self.place.variant is not None
+        return self.place.variant
+
+    @cached_property
+    def codes(self) -> Job:
+        """The codes of the images."""
+        return self.variant.codes(self.images)
+
+    @cached_property
+    def job(self) -> Job:
+        """What the images are decoded to."""
+        face = Calls(face=2 if self.face else 0)
+        calls = self.variant.decoding.times(self.times) + Calls(encoder=self.times - 1) + face
+        title = f"decoded, and {self.times} x in all"
+        job = self.place.job("edited images", title, self.images, self._compute, times=self.times)
+        return replace(job, rows_of=[self.codes], calls=calls)
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """What an edit of the images takes."""
+        return self.codes, self.job, self.classifier
+
+    def _compute(self, positions: np.ndarray, codes: Arrays) -> Arrays:
+        variant, x, code = self.variant, self.images.batch(positions), code_of(codes)
+        arrays = {} if self.face is None else {FACE: self.face(x).cpu().numpy()}
+        for m in range(1, self.times + 1):
+            decoded = variant.decode_at_own_size(code)
+            if m < self.times:
+                code = replace(code, semantic=variant.system.encode_semantic(decoded))
+            resized = variant.context.resized(decoded)
+            arrays[f"composition {m}"] = mse(resized, x).numpy()
+            if m <= 2:
+                arrays[f"decoded {m}"] = resized.numpy()
+            if m == 1:
+                arrays |= self.identity(arrays, resized)
+        return arrays
+
+    def identity(self, before: Arrays, images: Tensor) -> Arrays:
+        """How the faces `before` compare with those in images, "identity" [n]: nan where no face is found."""
+        if self.face is None:
             return {}
-        before, after = torch.from_numpy(faces).double(), self.face(images).cpu().double()
-        compared = self.face.compare(before, after)
-        return {IDENTITY: compared.numpy()}
+        faces, after = torch.from_numpy(before[FACE]).double(), self.face(images).cpu().double()
+        return {IDENTITY: self.face.compare(faces, after).numpy()}
 
-    @cached_property
-    def computation(self) -> Computation:
-        at, images = self.at, self.images
 
-        def compute(positions: np.ndarray) -> Arrays:
-            x = images.batch(positions)
-            code = at.system.encode(images.seen_by(at.system).batch(positions), at.T)
-            arrays = parts.to_arrays(code.semantic, CODE)
-            if self.face is not None:
-                arrays[FACE] = self.face(x).cpu().numpy()
-            if code.x_T is not None:
-                arrays[X_T] = code.x_T.cpu().numpy()
-            for m in range(1, self.times + 1):
-                decoded = at.system.decode(code, at.T).cpu()
-                if m < self.times:
-                    code = replace(code, semantic=at.system.encode_semantic(decoded))
-                resized = at.context.resized(decoded)
-                arrays[f"composition {m}"] = mse(resized, x).numpy()
-                if m <= 2:
-                    arrays[f"decoded {m}"] = resized.numpy()
-                if m == 1:
-                    arrays |= self.identity(arrays.get(FACE), resized)
-            return arrays
+@dataclass(frozen=True, eq=False)
+class Originals:
+    """Some images of a `Ground`: their codes, the arrays of what these are decoded to, and the fit of the classifier."""
 
-        title = f"encoded and decoded {self.times} x"
-        return self.cell.computation("edited images", title, images, compute, times=self.times)
-
-    @cached_property
-    def arrays(self) -> Arrays:
-        """The arrays of all images; the run keeps them in memory."""
-        return self.at.context.store.read(self.computation)
-
-    def of_chunk(self, positions: np.ndarray) -> Arrays:
-        """The arrays of whole chunks of the images, within the computation of a chunk."""
-        part = replace(self.computation, count=len(positions))
-        return self.at.context.store.stretch(part, int(positions[0]))
+    code: Code
+    arrays: Arrays
+    classifier: Arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +130,8 @@ class Change:
     @property
     def images(self) -> Chosen:
         """The images without the change."""
-        return replace(self.ground.images, order=self.pairs.before)
+        images = self.ground.images
+        return Chosen(images.dataset, images.split, self.pairs.before, images.seed)
 
     @property
     def alone(self) -> np.ndarray:
@@ -142,86 +145,71 @@ class Change:
         return EditedPairs(sums, self.images.units, strength)
 
     @cached_property
-    def truth(self) -> Computation:
+    def truth(self) -> Job:
         """The code of the truth, as an edit: its sums, the images with the change ("changed"), the images
         that their codes are decoded to ("truth"), and the true "steps" [n, d] of what is read of the code.
         """
-        system = self.ground.at.system
-        pairs = replace(self.pairs, dataset=self.images.seen_by(system).dataset)
+        calls = self.ground.variant.decoding + Calls(encoder=2)
+        return self.job("truths", "encoded and decoded truths", self._truth, calls)
 
-        def compute(positions: np.ndarray) -> Arrays:
-            originals, changed = self._originals(positions), self.pairs.after(positions)
-            code = stored_code(originals)
-            truth = self._decoded(
-                replace(code, semantic=system.encode_semantic(pairs.after(positions)))
-            )
-            arrays = self._scored(positions, originals, changed, truth.images, truth)
-            arrays["steps"] = self._read(truth.code.semantic) - self._read(code.semantic)
-            if IDENTITY in originals:
-                arrays[IDENTITY_BEFORE] = originals[IDENTITY]
-            return arrays | {CHANGED: changed.numpy(), TRUTH: truth.images.numpy()}
+    def _truth(self, positions: np.ndarray, *ground: Arrays) -> Arrays:
+        originals, changed = self.originals(positions, *ground), self.pairs.after(positions)
+        system = self.ground.variant.system
+        seen = replace(self.pairs, dataset=self.images.seen_by(system).dataset)
+        semantic = system.encode_semantic(seen.after(positions))
+        truth = self.decoded(replace(originals.code, semantic=semantic))
+        arrays = self.scored(positions, originals, changed, truth.images, truth)
+        arrays["steps"] = self._read(semantic) - self._read(originals.code.semantic)
+        if IDENTITY in originals.arrays:
+            arrays[IDENTITY_BEFORE] = originals.arrays[IDENTITY]
+        return arrays | {CHANGED: changed.numpy(), TRUTH: truth.images.numpy()}
 
-        return self._computation("truths", "encoded and decoded truths", compute)
-
-    def edited(self, edit: Edit, depends: str, undo: bool = True) -> Computation:
-        """The sums of an edit that depends on what the text `depends` identifies.
-
-        With `undo` also how far undoing it comes from what is decoded without any edit, where the change
-        has an inverse.
+    def job(self, work: str, title: str, compute: Compute, calls: Calls, **decides: Any) -> Job:
+        """A job over the pairs that takes what their images are decoded to; `decides` are what else decides
+        its arrays.
         """
-        at, inverts = self.ground.at, self.pairs.others_changed.sum(1) == 0
+        ground, pairs = self.ground, self.pairs
+        decides |= {"attribute": pairs.attribute, "on": pairs.on}
+        calls += Calls(face=1 if ground.face else 0)
+        left_out = OF_TRUTH if self.drawn else (*OF_TRUTH, PREVIEW)
+        job = ground.place.job(work, title, self.images, compute, calls=calls, **decides)
+        return replace(job, takes=ground.jobs, without=left_out)
 
-        def compute(positions: np.ndarray) -> Arrays:
-            part = replace(self.truth, count=len(positions))
-            stored = at.context.store.stretch(part, int(positions[0]))
-            changed, truth = (torch.from_numpy(stored[name]) for name in OF_TRUTH)
-            originals = self._originals(positions)
-            code = stored_code(originals)
-            edited = self._decoded(edit(code, False))
-            arrays = self._scored(positions, originals, changed, truth, edited)
-            if undo and DECODED_2 in originals:
-                back = at.decode(edit(replace(code, semantic=edited.encoded), True))
-                error = mse(back, torch.from_numpy(originals[DECODED_2])).double().numpy()
-                arrays["inverts"] = inverts[positions].astype(float)
-                arrays["returned"] = error * arrays["inverts"]
-            return arrays
-
-        title = "decoded edits, and undone" if undo else "decoded edits"
-        return self._computation("edits", title, compute, edit=depends, undo=undo)
-
-    def _originals(self, positions: np.ndarray) -> Arrays:
-        """The arrays of the `Ground` of the images without the change."""
-        order, before = self.ground.images.order, self.pairs.before[positions]
-        place = (order == before[:, None]).argmax(1)
-        return {name: array[place] for name, array in self.ground.arrays.items()}
+    def originals(
+        self, positions: np.ndarray, codes: Arrays, decoded: Arrays, classifier: Arrays
+    ) -> Originals:
+        """The images without the change, of the arrays of the ground's `jobs`."""
+        places = (self.ground.images.order == self.pairs.before[positions, None]).argmax(1)
+        here = [{name: a[places] for name, a in arrays.items()} for arrays in (codes, decoded)]
+        return Originals(code_of(here[0]), here[1], classifier)
 
     def _read(self, semantic: Semantic | None) -> np.ndarray:
         """What probes read of codes."""
         assert semantic is not None
-        return self.ground.at.system.read(semantic).cpu().double().numpy()
+        return self.ground.variant.system.read(semantic).cpu().double().numpy()
 
-    def _decoded(self, code: Code) -> EditedImages:
+    def decoded(self, code: Code) -> EditedImages:
         """Edited codes, decoded and encoded again."""
-        at = self.ground.at
-        decoded = at.system.decode(code, at.T).cpu()
-        encoded = at.system.encode_semantic(decoded)
-        return EditedImages(code, at.context.resized(decoded), encoded)
+        variant = self.ground.variant
+        decoded = variant.decode_at_own_size(code)
+        encoded = variant.system.encode_semantic(decoded)
+        return EditedImages(code, variant.context.resized(decoded), encoded)
 
-    def _scored(
+    def scored(
         self,
         positions: np.ndarray,
-        originals: Arrays,
+        originals: Originals,
         changed: Tensor,
         truth: Tensor,
         edited: EditedImages,
     ) -> Arrays:
         """The sums of an edit, and a preview. The images `changed` are encoded and decoded to the `truth`."""
-        y, decoded = edited.images, torch.from_numpy(originals[DECODED_1])
+        y, decoded = edited.images, torch.from_numpy(originals.arrays[DECODED_1])
         sums = sums_of(self.images.batch(positions), changed, decoded, truth, y)
-        codes = stored_code(originals).semantic, edited.code.semantic, edited.encoded
+        codes = originals.code.semantic, edited.code.semantic, edited.encoded
         z, target, back = map(self._read, codes)
         viewed = {"": y, "_before": decoded, "_true": truth, "_drawn": changed}
-        logits = {name: self.ground.sees(images) for name, images in viewed.items()}
+        logits = {name: sees(originals.classifier, images) for name, images in viewed.items()}
         hits = {
             f"hits{name}": ((values[:, self.pairs.column] > 0) == self.pairs.on).astype(float)
             for name, values in logits.items()
@@ -235,34 +223,8 @@ class Change:
             logits_true=sign * (logits["_true"] - logits["_before"]),
             **hits,
         )
-        identity = self.ground.identity(originals.get(FACE), y)
+        identity = self.ground.identity(originals.arrays, y)
         return {**sums.arrays, **identity, PREVIEW: preview(positions, y, PORTRAITS)}
-
-    def _computation(self, work: str, title: str, compute: Compute, **settings: Any) -> Computation:
-        settings |= {"attribute": self.pairs.attribute, "on": self.pairs.on}
-        computation = self.ground.cell.computation(work, title, self.images, compute, **settings)
-        left_out = OF_TRUTH if self.drawn else (*OF_TRUTH, PREVIEW)
-        return replace(computation, without=left_out)
-
-
-@dataclass(frozen=True, eq=False)
-class Edited:
-    """An edit of a change along a direction.
-
-    note         on its strength
-    computation  of its sums
-    strength     how far the edit goes; None for the code of the truth
-    held_out     the pairs by which the strength was found
-    tried        the edits of these pairs by other strengths
-    """
-
-    change: Change
-    direction: str
-    computation: Computation
-    note: str = ""
-    strength: float | None = None
-    held_out: Change | None = None
-    tried: Mapping[float, EditedPairs] = field(default_factory=dict)
 
 
 def sums_of(x: Tensor, changed: Tensor, decoded: Tensor, truth: Tensor, y: Tensor) -> EditSums:

@@ -1,18 +1,21 @@
 """Edits of codes: along a direction for each attribute, or by a system's own method."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmarks.metrics.edits import Floats
-from benchmarks.plugin import Context, System
-from benchmarks.runtime.digest import digest
-from benchmarks.systems.protocol.base import Code, has_own, why_immovable
-from benchmarks.tasks.shared.probe_fits import ADAM, ALL, Rows, fit_adam, selections, stored
+from benchmarks.plugin import Code, Context, Job, System
+from benchmarks.systems.protocol.base import has_own, why_immovable
+from benchmarks.tasks.shared.probe_fits import ADAM, ALL, Rows, fit_adam, fit_job, selections
+from benchmarks.tasks.shared.probe_fits import features as features_of
+from diffae.data.pairs import Pairs
 from probes import LinearProbe
 from probes.linear import feature_moments, normalise
 
@@ -35,61 +38,66 @@ FITS = {
 }
 FARTHEST = 2  # times the largest strength whose dose was measured
 
-Edit = Callable[[Code, bool], Code]  # a code, and whether to undo the edit -> the edited code
+Fits = Mapping[str, Job | None]  # by direction
 
 
-def edit(
-    system: System,
-    probe: LinearProbe | None,
-    column: int,
-    attribute: str,
-    on: bool,
-    strength: float,
-) -> tuple[Edit, str]:
-    """An edit along the direction of a probe, or without one by the system's own method; and a text that
-    changes with whatever it depends on beside the system.
+@dataclass(frozen=True)
+class CodeEdit:
+    """An edit of codes that adds or removes the attribute of some pairs: along the direction of a probe, or
+    without one by the system's own method.
     """
-    if probe is None:
-        own = f"{attribute} {on} {strength!r}"
-        return lambda code, back: system.edit(code, attribute, on != back, strength), own
-    delta = torch.zeros(1, probe.weight.shape[1])  # where nothing in the code tells the attribute
-    if probe.weight[column].any():
-        delta = probe.move(column, torch.tensor([strength if on else -strength]))
 
-    def moved(code: Code, back: bool) -> Code:
+    system: System
+    probe: LinearProbe | None
+    pairs: Pairs
+    strength: float
+
+    def apply(self, code: Code, on: bool | None = None) -> Code:
+        """The code with the attribute added if `on`, else removed; as in the pairs unless it is given."""
+        on, column = self.pairs.on if on is None else on, self.pairs.column
+        if self.probe is None:
+            return self.system.edit(code, self.pairs.attribute, on, self.strength)
         assert code.semantic is not None
-        by = (-delta if back else delta).expand(len(system.read(code.semantic)), -1)
-        return replace(code, semantic=system.move(code.semantic, by))
+        move = torch.zeros(1, self.probe.weight.shape[1])
+        if self.probe.weight[column].any():  # something in the code tells the attribute
+            move = self.probe.move(column, torch.tensor([self.strength if on else -self.strength]))
+        moves = move.expand(len(self.system.read(code.semantic)), -1)
+        return replace(code, semantic=self.system.move(code.semantic, moves))
 
-    return moved, digest(delta.numpy())
+    def undo(self, code: Code) -> Code:
+        """The code before the edit."""
+        return self.apply(code, not self.pairs.on)
 
 
-def fit_all(
-    context: Context, system: System, names: tuple[Direction, ...]
-) -> dict[str, LinearProbe | None]:
-    """The directions of all attributes, if the code can be moved; None for the system's own edits."""
-    probes = dict[str, LinearProbe | None]()
+# ----------------------------------------------------------------------------------------------
+# Fits of directions
+
+
+def fit_all(context: Context, system: System, names: tuple[Direction, ...]) -> Fits:
+    """The fits of directions of all attributes, if the code can be moved; None for the system's own edits."""
+    fits = dict[str, Job | None]()
     if not why_immovable(system):
-        probes |= {name: fit(context, system, name) for name in names}
-    return probes | ({OWN: None} if has_own(system, "edit") else {})
+        fits |= {name: fit(context, system, name) for name in names}
+    return fits | ({OWN: None} if has_own(system, "edit") else {})
 
 
-def fit(context: Context, system: System, name: str, rows: Rows = ALL) -> LinearProbe:
+def fit(context: Context, system: System, name: str, rows: Rows = ALL) -> Job:
     """Directions as the weights of a probe, fitted to the probes' training images, or some `rows` of them."""
     if name == PAPER:
         return fit_adam(context, system, rows)
     train = selections(context)[0]
-    features = context.codes.features(system, train)[rows]
     labels = torch.from_numpy(train.labels[rows])
 
-    def fitted() -> LinearProbe:
-        moments = feature_moments(features)
-        x, y = normalise(features, *moments).double().numpy(), labels.double().numpy()
+    def fitted(features: Tensor) -> LinearProbe:
+        moments = feature_moments(features[rows])
+        x, y = normalise(features[rows], *moments).double().numpy(), labels.double().numpy()
         weight = torch.from_numpy(directions(name, x, y)).float()
         return LinearProbe(weight, torch.zeros(len(weight)), *moments)
 
+    decided_by = [train.labels, *([rows] if isinstance(rows, np.ndarray) else [])]
     settings = {"direction": name, "fit": FITS[name]}
-    return stored(context, settings, {"features": features, "labels": labels}, fitted)
+    codes = features_of(context, system)[:1]
+    return fit_job(f"fit: {name}", settings, codes, decided_by, fitted)
 
 
 def directions(name: str, x: Floats, y: Floats) -> Floats:
@@ -106,17 +114,30 @@ def directions(name: str, x: Floats, y: Floats) -> Floats:
     return np.nan_to_num(shares).T @ x
 
 
-def agreement(context: Context, system: System, name: str) -> Floats:
-    """The cosine of the directions of each attribute in normalised codes that are fitted to two halves of the
-    training images, by persons where they are known: [A]. nan where a half has one class alone.
+def halves(context: Context) -> tuple[list[NDArray[np.bool_]], NDArray[np.bool_]]:
+    """Which training images are in either half of them, by persons where they are known; and of which
+    attributes [A] a half has one class alone.
     """
     train = selections(context)[0]
-    halves = [train.units.blocks(2) == k for k in range(2)]
-    labels = [train.labels[rows] for rows in halves]
-    lone = np.any([half.all(0) | ~half.any(0) for half in labels], axis=0)
-    if lone.all():
+    rows = [train.units.blocks(2) == half for half in range(2)]
+    labels = [train.labels[half] for half in rows]
+    return rows, np.any([half.all(0) | ~half.any(0) for half in labels], axis=0)
+
+
+def fit_halves(context: Context, system: System, name: str) -> list[Job]:
+    """The fits of a direction to both halves; none where no attribute has both classes in both."""
+    rows, lone = halves(context)
+    return [] if lone.all() else [fit(context, system, name, half) for half in rows]
+
+
+def agreement(context: Context, *probes: LinearProbe) -> Floats:
+    """The cosine of the directions of each attribute by `fit_halves`, in normalised codes: [A]. nan where a
+    half has one class alone.
+    """
+    lone = halves(context)[1]
+    if not probes:
         return np.full(len(lone), np.nan)
-    a, b = (fit(context, system, name, rows).weight.double().numpy() for rows in halves)
+    a, b = (probe.weight.double().numpy() for probe in probes)
     with np.errstate(divide="ignore", invalid="ignore"):
         cosines = (a * b).sum(1) / np.sqrt(np.square(a).sum(1) * np.square(b).sum(1))
     return np.where(lone, np.nan, cosines)

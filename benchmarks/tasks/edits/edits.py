@@ -13,16 +13,17 @@ by it too.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from functools import partial
+from itertools import chain, product
 from typing import Annotated, Any
 
 import numpy as np
 
-from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.core.sizes import Count, InvertingSolver, Number, Range, Steps
 from benchmarks.metrics.edits import EditedPairs, EditSums, estimate_edit, estimate_mean_edit
 from benchmarks.metrics.networks.faces import FaceEmbedding
-from benchmarks.plugin import Arrays, Benchmark, Context, NotAvailable, Record, TableSpec
+from benchmarks.plugin import Arrays, Benchmark, Context, Job, NotAvailable, TableSpec
 from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
@@ -38,14 +39,13 @@ from benchmarks.tasks.edits.decoded import (
     SIDES,
     Change,
     Chosen,
-    Edited,
     Ground,
 )
-from benchmarks.tasks.edits.directions import FITS, MEANS, NO_EDIT, ORACLE, PAPER, Direction
+from benchmarks.tasks.edits.directions import FITS, MEANS, NO_EDIT, ORACLE, PAPER, Direction, Fits
+from benchmarks.tasks.edits.strengths import Edit, Edited
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
-from benchmarks.tasks.shared.probe_fits import fits, selections
+from benchmarks.tasks.shared.probe_fits import selections
 from diffae.data.pairs import pairs_of
-from probes import LinearProbe
 from reports.records.estimate import Estimate
 from reports.records.metrics import OF_EDITS
 
@@ -86,39 +86,23 @@ class Sizes:
     solver: InvertingSolver = "fast"
 
 
-def run(context: Context, system: System) -> Iterator[Record | Measurement]:
-    sizes = context.sizes(Sizes)
-    at = Solved.of(context, system, sizes.solver, sizes.steps)
-    cell = Cell(context, TABLE, at, fields=_fields(context, system))
-    names = _attributes(context)
-    probes = directions.fit_all(context, system, sizes.directions)
-    for name in (name for name in context.options.attributes if name not in names):
-        yield from cell.missing(["off_target"], UNEDITABLE, setting=name)
+def run(context: Context, system: System) -> Iterator[Measurement]:
+    sizes, names = context.sizes(Sizes), _attributes(context)
+    variant = Variant.of(context, system, sizes.solver, sizes.steps)
+    place = Place(context, TABLE, variant, fields=_fields(context, system))
+    fits = directions.fit_all(context, system, sizes.directions)
+    yield Measurement([], partial(_unedited, place, names))
     if context.dataset.truth is None or context.options.edit_protocols:
-        yield from _without_truth(at, names, probes)
-    if context.dataset.truth is None:
-        return
-    tests = _changes(cell, at, names, "test", sizes.pairs, sizes.times)
-    valid = _changes(cell, at, names, "valid", sizes.calibration, 1)
-    edited = list[Edited]()
-    for side, change in tests.items():
-        edited += _edits(change, valid.get(side), probes)
-    if not edited:
-        raise NotAvailable(f"{context.dataset.name}: no test images of which a change is known")
-    ground, means = edited[0].change.ground, cell.also(attributes=names, pairs=sizes.pairs)
+        yield from _without_truth(place, names, fits)
+    if context.dataset.truth is not None:
+        yield _beside_truth(place, names, fits)
 
-    def reduce(images: Arrays, *sums: Arrays) -> Iterator[Record]:
-        yield from _composition(means, ground, images)
-        yield from _measured(cell, means, ground, edited, sums)
-        pictures.draw(cell, names, edited, sums)
-        if no_face := _face(context)[1]:
-            yield from means.missing(["arcface"], no_face, setting=NO_EDIT)
-        if reason := why_immovable(system):
-            for direction in sizes.directions:
-                yield from cell.missing(["off_target"], reason, setting=direction)
 
-    computations = [ground.computation, *(edit.computation for edit in edited)]
-    yield Measurement(computations, reduce, list(fits(context, PAPER in sizes.directions, False)))
+def _unedited(place: Place, names: Sequence[str]) -> Numbers:
+    """Why chosen attributes are not among those that are edited, `names`."""
+    for name in place.context.options.attributes:
+        if name not in names:
+            yield from place.at(setting=name).missing(["off_target"], UNEDITABLE)
 
 
 def _attributes(context: Context) -> list[str]:
@@ -147,89 +131,106 @@ def _face(context: Context) -> tuple[FaceEmbedding | None, str]:
         return None, str(reason)
 
 
+def _beside_truth(place: Place, names: list[str], fits: Fits) -> Measurement:
+    """Edits of test images beside the truth, each as far as on validation images."""
+    context, sizes = place.context, place.context.sizes(Sizes)
+    tests = _changes(place, names, "test", sizes.pairs, sizes.times)
+    valid = _changes(place, names, "valid", sizes.calibration, 1)
+    if not tests:
+        raise NotAvailable(f"{context.dataset.name}: no test images of which a change is known")
+    edits = {
+        side: [_edit(change, valid.get(side), name, fit) for name, fit in fits.items()]
+        for side, change in tests.items()
+    }
+    ground = next(iter(tests.values())).ground
+    jobs = [ground.job, *(change.truth for change in tests.values())]
+    for edit in chain(*edits.values()):
+        jobs += [edit.job, *(trial.job for trial in edit.trials)]
+
+    def numbers(*arrays: Arrays) -> Numbers:
+        read = dict(zip(jobs, arrays, strict=True))
+        means, edited = place.also(attributes=names, pairs=sizes.pairs), list[Edited]()
+        for side, change in tests.items():
+            edited.append(Edited(change, ORACLE, read[change.truth]))
+            edited += [edit.edited(read) for edit in edits[side]]
+        yield from _composition(means, ground, read[ground.job])
+        yield from _measured(place, means, ground, edited)
+        pictures.draw(place, names, edited)
+        if no_face := _face(context)[1]:
+            yield from means.at(setting=NO_EDIT).missing(["arcface"], no_face)
+        if reason := why_immovable(ground.variant.system):
+            for direction in sizes.directions:
+                yield from place.at(setting=direction).missing(["off_target"], reason)
+
+    return Measurement(jobs, numbers)
+
+
 def _changes(
-    cell: Cell, at: Solved, names: Sequence[str], split: str, count: int, times: int
+    place: Place, names: Sequence[str], split: str, count: int, times: int
 ) -> dict[tuple[str, bool], Change]:
     """The pairs of a split of each attribute, added and removed, where there are any."""
-    context = cell.context
+    context = place.context
     data, seed = context.dataset, context.seed
     sides = (pairs_of(data, *side, count, seed, split) for side in product(names, SIDES))
     changed = [pairs for pairs in sides if len(pairs)]
     chosen = np.concatenate([np.zeros(0, int), *(pairs.before for pairs in changed)])
     order = data.ordered(split, seed)
-    order = order[np.isin(order, chosen)]
-    sees = classifier.sees(context, context.sizes(Sizes).classifier)
+    images = Chosen(data, split, order[np.isin(order, chosen)], seed)
     face = _face(context)[0] if split == "test" else None
-    cell = cell.also(**face.describe()) if face else cell
-    ground = Ground(cell, at, Chosen(data, split, order, seed), times, sees, face)
-    _ = ground.arrays  # now, not within the first computation that needs them
+    place = place.also(**face.describe()) if face else place
+    fit = classifier.fit(context, context.sizes(Sizes).classifier)
+    ground = Ground(place, images, times, fit, face)
     drawn = names[: pictures.SHEETS]
     return {(p.attribute, p.on): Change(ground, p, p.attribute in drawn) for p in changed}
 
 
-def _without_truth(
-    at: Solved, names: Sequence[str], probes: Mapping[str, LinearProbe | None]
-) -> Iterator[Measurement]:
+def _edit(change: Change, held_out: Change | None, name: str, fit: Job | None) -> Edit:
+    """The edit of a change as far as the truth on the validation images, if there are any."""
+    strengths = change.ground.place.context.sizes(Sizes).strengths
+    trials = [Edit(held_out, name, fit, (s,)) for s in strengths] if held_out else []
+    return Edit(change, name, fit, strengths, trials)
+
+
+def _without_truth(place: Place, names: Sequence[str], fits: Fits) -> Iterator[Measurement]:
     """What needs no truth, where none is known; and protocols."""
-    context, sizes = at.context, at.context.sizes(Sizes)
-    fields = _fields(context, at.system) | {"truth": None, "strength": unpaired.STRENGTH}
-    images = Chosen(**vars(context.select("test", sizes.images)))
-    cell = Cell(context, TABLE, at, n=len(images), fields=fields)
-    ground = Ground(cell, at, images, sizes.times, classifier.sees(context, sizes.classifier))
-    for network in context.networks.features:  # now, so that a dry run counts them
-        context.codes.real_features(images, network)
+    context, sizes = place.context, place.context.sizes(Sizes)
+    images = context.select("test", sizes.images)
+    place = place.also(truth=None, strength=unpaired.STRENGTH).at(n=len(images))
+    ground = Ground(place, images, sizes.times, classifier.fit(context, sizes.classifier))
     yield from by_protocol.measured(ground, names)
     if context.dataset.truth is not None:
         return
-    edits, refused = unpaired.edits_of(ground, names, probes or {PAPER: None})
-    means = cell.also(attributes=names)
+    edits, refused = unpaired.edits_of(ground, names, fits or {PAPER: None})
+    of_edits, networks = [edit.job for edit in edits], context.networks.features
+    real = [context.codes.real_features(images, network) for network in networks]
+    fit_halves = partial(directions.fit_halves, context, ground.variant.system)
+    halves = {name: fit_halves(name) for name, fit in fits.items() if fit}
+    jobs = [ground.job, *of_edits, *real, *chain(*halves.values())]
 
-    def reduce(decoded: Arrays, *sums: Arrays) -> Iterator[Record]:
-        yield from _composition(means, ground, decoded)
-        edited, sums_of_sides = list[Edited](), list[Arrays]()
-        for edit, arrays in zip(edits, sums, strict=True):
-            for change, of_side in edit.sides(arrays):
-                edited.append(Edited(change, edit.direction, edit.computation))
-                sums_of_sides.append(of_side)
-        yield from _measured(cell, means, ground, edited, sums_of_sides)
-        each = cell.but(table=EACH)
-        for network in context.networks.features:
-            yield from unpaired.near_rows(each, means, network, "kid", edits)
-        for name in (name for name, probe in probes.items() if probe):
-            yield from unpaired.agreements(each, means, name, names)
-        yield from unpaired.refusals(each, "lec", refused)
-        yield from cell.missing(["off_target"], f"{context.dataset.name}: {NO_TRUTH}")
+    def numbers(*arrays: Arrays) -> Numbers:
+        read, means = dict(zip(jobs, arrays, strict=True)), place.also(attributes=names)
+        each = place.at(table=EACH)
+        yield from _composition(means, ground, read[ground.job])
+        made, cannot = unpaired.made(edits, [read[job] for job in of_edits])
+        edited = [side for edit, sums in made for side in edit.sides(sums)]
+        yield from _measured(place, means, ground, edited)
+        for network, job in zip(networks, real, strict=True):
+            near = [edit for edit, _ in made]
+            features = read[job]["features"]
+            yield from unpaired.near_numbers(each, means, network, "kid", near, features)
+        for name, of_halves in halves.items():
+            both = [read[job] for job in of_halves]
+            yield from unpaired.agreements(each, means, name, names, both)
+        yield from unpaired.refusals(each, "lec", refused | cannot)
+        yield from place.missing(["off_target"], f"{context.dataset.name}: {NO_TRUTH}")
 
-    computations = [ground.computation, *(edit.computation for edit in edits)]
-    yield Measurement(computations, reduce, list(fits(context, True, False)))
-
-
-def _edits(
-    change: Change, held_out: Change | None, probes: Mapping[str, LinearProbe | None]
-) -> Iterator[Edited]:
-    """The edits of a change, each as far as the truth on the validation images, if there are any."""
-    yield Edited(change, ORACLE, change.truth)
-    cell, pairs, system = change.ground.cell, change.pairs, change.ground.at.system
-    side = (pairs.column, pairs.attribute, pairs.on)
-    strengths = cell.context.sizes(Sizes).strengths
-    for name, probe in probes.items():
-        tried, doses = dict[float, EditedPairs](), dict.fromkeys(strengths, 0.0)
-        for strength in strengths if held_out else ():
-            assert held_out
-            edit, depends = directions.edit(system, probe, *side, strength)
-            sums = cell.context.store.read(held_out.edited(edit, f"{name} {depends}", undo=False))
-            tried[strength] = replace(held_out.edited_pairs(sums), silenced="")
-            doses[strength] = estimate_edit(tried[strength])["dose"].value or 0.0
-        strength, note = directions.strength_of_dose_1(doses)
-        edit, depends = directions.edit(system, probe, *side, strength)
-        computation = change.edited(edit, f"{name} {depends}")
-        yield Edited(change, name, computation, note, strength, held_out, tried)
+    yield Measurement(jobs, numbers)
 
 
-def _composition(means: Cell, ground: Ground, images: Arrays) -> Iterator[Record]:
+def _composition(means: Place, ground: Ground, images: Arrays) -> Numbers:
     for m in (m for m in (1, 2, 10) if m <= ground.times):
-        cell = means.also(times=m).but(setting=f"no edit, encoded {m} x")
-        yield from cell.means(ground.images, {"composition": images[f"composition {m}"]})
+        place = means.also(times=m).at(setting=f"no edit, encoded {m} x")
+        yield from place.means(ground.images, {"composition": images[f"composition {m}"]})
 
 
 def _fields(context: Context, system: System) -> dict[str, Any]:
@@ -245,76 +246,72 @@ def _fields(context: Context, system: System) -> dict[str, Any]:
 
 
 # ----------------------------------------------------------------------------------------------
-# Records
+# Numbers
 
 
-def _measured(
-    cell: Cell, means: Cell, ground: Ground, edited: Sequence[Edited], arrays: Sequence[Arrays]
-) -> Iterator[Record]:
-    """The numbers of each edit, and of each direction their means, which are of the cell `means`."""
+def _measured(place: Place, means: Place, ground: Ground, edited: Sequence[Edited]) -> Numbers:
+    """The numbers of each edit, and of each direction their means, which belong to the place `means`."""
     by_direction = defaultdict[str, list[EditedPairs]](list)
     by_strength = defaultdict[tuple[str, str], list[EditedPairs]](list)
-    for edit, sums in zip(edited, arrays, strict=True):
-        pairs = edit.change.edited_pairs(sums, edit.strength)
+    for edit in edited:
+        pairs = edit.change.edited_pairs(edit.sums, edit.strength)
         estimates = estimate_edit(pairs)
-        yield from _of_edit(cell, edit, edit.direction, estimates, _note(edit, sums))
+        yield from _of_edit(place, edit, edit.direction, estimates, _note(edit))
         by_direction[edit.direction].append(pairs)
-        if IDENTITY_BEFORE in sums:
-            of_faces = EditSums(identity=sums[IDENTITY_BEFORE], pairs=sums["pairs"])
+        if IDENTITY_BEFORE in edit.sums:
+            of_faces = EditSums(identity=edit.sums[IDENTITY_BEFORE], pairs=edit.sums["pairs"])
             unedited = replace(pairs, sums=of_faces)
-            yield from _of_edit(cell, edit, NO_EDIT, estimate_edit(unedited))
+            yield from _of_edit(place, edit, NO_EDIT, estimate_edit(unedited))
             by_direction[NO_EDIT].append(unedited)
         for strength, tried in edit.tried.items():
             undefined = replace(tried, silenced=estimates["dose"].why)
             by_strength[edit.direction, f"strength {strength:g}"].append(undefined)
     for direction, of_edits in by_direction.items():
-        at = means.but(setting=direction, split=ground.images.split)
+        at = means.at(setting=direction, split=ground.images.split)
         yield from _numbers(at, ground.face, direction, estimate_mean_edit(of_edits))
     for (direction, label), of_edits in by_strength.items():
         of_plane = estimate_mean_edit(of_edits)
         setting = f"{direction}, {label}"
-        at = means.but(setting=setting, table=BY_STRENGTH, split="valid")
+        at = means.at(setting=setting, table=BY_STRENGTH, split="valid")
         shown = {metric: of_plane[metric] for metric in PLANE}
         yield from _numbers(at, ground.face, direction, shown)
 
 
-def _note(edit: Edited, sums: Arrays) -> str:
+def _note(edit: Edited) -> str:
     """A note on the numbers of an edit: on its strength, or on the classifier and the drawn truth."""
     if edit.direction != ORACLE:
         return edit.note
-    return f"a classifier sees {sums['hits_drawn'].mean():.0%} of the drawn truths"
+    return f"a classifier sees {edit.sums['hits_drawn'].mean():.0%} of the drawn truths"
 
 
 def _of_edit(
-    cell: Cell, edit: Edited, direction: str, estimates: Mapping[str, Estimate], note: str = ""
-) -> Iterator[Record]:
-    """The records of the numbers of an edit."""
+    place: Place, edit: Edited, direction: str, estimates: Mapping[str, Estimate], note: str = ""
+) -> Numbers:
+    """The numbers of an edit."""
     pairs, ground = edit.change.pairs, edit.change.ground
     setting = f"{pairs.attribute} {SIDES[pairs.on]}, {direction}"
-    at = cell.but(table=EACH, setting=setting, split=edit.change.images.split)
+    at = place.at(table=EACH, setting=setting, split=edit.change.images.split)
     yield from _numbers(at, ground.face, direction, estimates, note, edit.note)
 
 
 def _numbers(
-    cell: Cell,
+    place: Place,
     face: FaceEmbedding | None,
     direction: str,
     estimates: Mapping[str, Estimate],
     note: str = "",
     note_on_faces: str = "",
-) -> Iterator[Record]:
-    """The records of numbers of a direction; faces may be compared by a stand-in for ArcFace."""
-    cell = cell.also(direction=FITS[direction])
+) -> Numbers:
+    """The numbers of a direction; faces may be compared by a stand-in for ArcFace."""
+    place = place.also(direction=FITS[direction])
     for metric, estimate in estimates.items():
-        at, name, remark = cell.but(n=estimate.n), metric, note
+        at, name, remark = place.at(n=estimate.n), metric, note
         if metric == "arcface" and face:
             at = at.also(before="the real image", **face.describe())
             name, remark = face.metric_name, note_on_faces
-        if estimate.value is None:
-            yield at.record(name, estimate)
-        else:
-            reference = direction in (ORACLE, NO_EDIT)
-            yield at.record(name, estimate, note=remark, reference=reference)
+        if estimate.value is not None:
+            at = at.at(reference=direction in (ORACLE, NO_EDIT)).noting(remark)
+        yield from at.numbers({name: estimate})
 
 
 def _spec(name: str, title: str, caption: str, order: int, **more: Any) -> TableSpec:

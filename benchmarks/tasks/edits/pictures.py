@@ -8,41 +8,42 @@ import torch
 
 from benchmarks.core.images import file_name
 from benchmarks.metrics.edits import EditSums, beyond_truth, number_of
-from benchmarks.plugin import Arrays, Cell
-from benchmarks.tasks.edits.decoded import PLANE, PREVIEW, SIDES, Change, Edited
+from benchmarks.plugin import Arrays, Place
+from benchmarks.tasks.edits.decoded import PLANE, PREVIEW, SIDES
 from benchmarks.tasks.edits.directions import MEANS, ORACLE
+from benchmarks.tasks.edits.strengths import Edited
 
 SHEETS = 4  # attributes of which portraits are shown
 FACTOR = 2  # of differences
 BLOCK, FULL = 16, 1.0  # pixels of a number; the number of full colour
 UP, DOWN, NONE = (0.40, -0.81, -0.66), (-0.74, -0.20, 0.35), (0.45, 0.45, 0.45)  # in [-1, 1]
 WORST = 5  # pairs of attributes in the caption
-Sides = list[tuple[Change, Arrays]]  # the edits of an attribute, added and removed
+Sides = list[Edited]  # the edits of an attribute, added and removed
 
 
-def draw(cell: Cell, names: list[str], edited: list[Edited], arrays: Sequence[Arrays]) -> None:
+def draw(place: Place, names: list[str], edited: Sequence[Edited]) -> None:
     """Draw portraits of the first of attributes `names`, and of each direction what else it moves."""
     made = defaultdict[str, dict[str, Sides]](dict)
     moved = defaultdict[str, dict[str, list[np.ndarray]]](dict)
-    for edit, sums in zip(edited, arrays, strict=True):
-        change, direction, name = edit.change, edit.direction, edit.change.pairs.attribute
-        made[name].setdefault(direction, []).append((change, sums))
-        pairs = change.edited_pairs(sums)
+    for edit in edited:
+        direction, name = edit.direction, edit.change.pairs.attribute
+        made[name].setdefault(direction, []).append(edit)
+        pairs = edit.change.edited_pairs(edit.sums)
         if direction != ORACLE and not pairs.unheld:
             moved[direction].setdefault(name, []).append(beyond_truth(pairs.sums))
     for number, direction in enumerate(moved, 2):  # after the first portraits
-        leakage(cell, f"{number:02}-{direction}", direction, moved[direction], names)
+        leakage(place, f"{number:02}-{direction}", direction, moved[direction], names)
     for k, name in enumerate(name for name in names[:SHEETS] if name in made):
-        portraits(cell.but(setting=name), f"{1 + k + len(moved) * (k > 0):02}-{name}", made[name])
+        portraits(place.at(setting=name), f"{1 + k + len(moved) * (k > 0):02}-{name}", made[name])
 
 
 def leakage(
-    cell: Cell, file: str, direction: str, moved: Mapping[str, list[np.ndarray]], names: list[str]
+    place: Place, file: str, direction: str, moved: Mapping[str, list[np.ndarray]], names: list[str]
 ) -> None:
     """Draw L - dose T of the edits of attributes `names`, a row each, over all attributes: the mean of the
     sides [A] that were `moved`.
     """
-    attributes = cell.context.dataset.attribute_names
+    attributes = place.context.dataset.attribute_names
     rest = [name for name in attributes if name not in names]
     shown = [*names, *rest]
     nothing = np.full(len(attributes), np.nan)
@@ -61,7 +62,7 @@ def leakage(
     worst = [divmod(int(i), len(attributes)) for i in np.argsort(-sizes, axis=None)[:WORST]]
     furthest = ", ".join(f"{names[k]} moves {text(k, j)}" for k, j in worst if sizes[k, j])
     columns = ", then ".join(filter(None, ["as the rows", ", ".join(rest)]))
-    cell.draw(
+    place.draw(
         f"edits-{{}}-{file_name(file)}",
         f"what else an edit moves, {direction}",
         list(torch.from_numpy(blocks).permute(0, 2, 1)[:, None, :, None]),
@@ -74,14 +75,14 @@ def leakage(
     )
 
 
-def portraits(cell: Cell, file: str, made: Mapping[str, Sides]) -> None:
+def portraits(place: Place, file: str, made: Mapping[str, Sides]) -> None:
     """Draw the first portraits of an attribute, added and removed in turn, with what their edits `made`."""
-    changes = [change for change, _ in made[ORACLE]]
-    counts = [len(sums[PREVIEW]) for _, sums in made[ORACLE]]
+    changes = [edit.change for edit in made[ORACLE]]
+    counts = [len(edit.sums[PREVIEW]) for edit in made[ORACLE]]
     places = sorted((i, side) for side, count in enumerate(counts) for i in range(count))
 
     def decoded(direction: str) -> torch.Tensor:
-        return torch.from_numpy(np.stack([made[direction][k][1][PREVIEW][i] for i, k in places]))
+        return torch.from_numpy(np.stack([made[direction][k].sums[PREVIEW][i] for i, k in places]))
 
     rows = {
         "input": torch.cat([changes[k].images.batch(np.array([i])) for i, k in places]),
@@ -93,13 +94,13 @@ def portraits(cell: Cell, file: str, made: Mapping[str, Sides]) -> None:
         rows[f"edit: {name}"] = decoded(name)
         less = FACTOR * (decoded(name) - rows["decoded truth"])
         rows[f"{name}, less the truth"] = less.clamp(-1, 1)
-        notes += [[_of_pair(made[name][k][1], i) for i, k in places], notes[0]]
-    cell.draw(
+        notes += [[_of_pair(made[name][k].sums, i) for i, k in places], notes[0]]
+    place.draw(
         f"edits-{{}}-{file_name(file)}",
-        f"{cell.setting} added and removed",
+        f"{place.setting} added and removed",
         [*rows.values()],
         rows=[*rows],
-        columns=[f"{cell.setting} {SIDES[changes[k].pairs.on]}" for _, k in places],
+        columns=[f"{place.setting} {SIDES[changes[k].pairs.on]}" for _, k in places],
         notes=notes,
         strip=[0, 3, 2] if len(made) > 1 else [0, 2],
         caption="The image; the same drawn with the change; that decoded; and of each direction the edit, "
@@ -107,9 +108,9 @@ def portraits(cell: Cell, file: str, made: Mapping[str, Sides]) -> None:
     )
 
 
-def _of_pair(sums: Arrays, place: int) -> str:
+def _of_pair(sums: Arrays, position: int) -> str:
     """The dose and the off-target share of one pair."""
-    pair = EditSums.from_arrays(sums).at(slice(place, place + 1))
+    pair = EditSums.from_arrays(sums).at(slice(position, position + 1))
     texts = list[str]()
     for metric in PLANE:
         value = number_of(metric, pair)

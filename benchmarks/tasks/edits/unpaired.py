@@ -11,24 +11,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.core.images import features_of
+from benchmarks.core.job import Arrays, Calls, Job
+from benchmarks.core.measurement import Numbers, Place
 from benchmarks.metrics.edits import Floats, direction_consistency
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side
 from benchmarks.metrics.sets.means import mean_over_edits
-from benchmarks.plugin import Arrays, Cell, Computation, Estimate, NotAvailable, Record
+from benchmarks.plugin import Estimate, code_of
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import why_immovable
-from benchmarks.tasks.edits.decoded import DECODED_2, SIDES, Change, Ground, stored_code
-from benchmarks.tasks.edits.directions import FITS, agreement
+from benchmarks.tasks.edits.classifier import sees
+from benchmarks.tasks.edits.decoded import DECODED_2, SIDES, Change, Ground
+from benchmarks.tasks.edits.directions import FITS, Fits, agreement
+from benchmarks.tasks.edits.strengths import Edited
 from benchmarks.tasks.shared.distances import set_estimates
-from benchmarks.tasks.shared.probe_fits import fit_adam, selections
+from benchmarks.tasks.shared.probe_fits import fit_adam, probe_of, selections
 from diffae.data.pairs import Pairs
 from probes import LinearProbe
 from reports.records.metrics import seen_through
@@ -38,6 +44,7 @@ STRENGTH = (
     "to the median logit of the real images of the other class, by the paper's classifier of codes"
 )
 UNEDITED, OTHER_HALF = "not edited", "real images, the other half"
+NOT_RAISED = "the direction does not raise the logit of the paper's classifier"
 NO_DIRECTION = "how far a system's own edits go is found by the truth"
 NO_ERROR = "no error: too few persons"
 
@@ -54,12 +61,12 @@ def strengths(
     the paper's classifier w.z + b gets as confident of the other class as of a quantile of its images: [N].
 
     `present` bool [N] says which images have the attribute, some but not all. It is 0 for images past the
-    quantile. Raises NotAvailable if the direction does not raise w.z.
+    quantile. Without any, [0], if the direction does not raise w.z.
     """
     v, w = along.weight[column].double(), paper.weight[column].double()
     slope = math.sqrt(len(w)) * float(v @ w / v.norm())
     if not slope > 0:
-        raise NotAvailable("the direction does not raise the logit of the paper's classifier")
+        return np.zeros(0)
     logits = paper.logits(features)[:, column].double().numpy()
     aims = np.quantile(logits[~present], 1 - quantile), np.quantile(logits[present], quantile)
     down, up = ((aim - logits) / slope for aim in aims)
@@ -68,7 +75,7 @@ def strengths(
 
 @dataclass(frozen=True)
 class Unpaired:
-    """Edits of all images of a ground along a direction for an attribute, by `strengths` [N]; `present` [N] says
+    """Edits of all images of a ground along a direction for an attribute, which is `fit`; `present` [N] says
     which images have it.
     """
 
@@ -76,75 +83,82 @@ class Unpaired:
     attribute: str
     present: NDArray[np.bool_]
     direction: str
-    along: LinearProbe
-    strengths: Floats
+    fit: Job
+    quantile: float = MEDIAN
+
+    @property
+    def column(self) -> int:
+        """The index of the attribute among those of the data set."""
+        return self.ground.images.dataset.attribute_names.index(self.attribute)
 
     @cached_property
-    def computation(self) -> Computation:
-        """The sums of `benchmarks.metrics.edits` that need no truth, and features of what is decoded."""
-        ground, at, system = self.ground, self.ground.at, self.ground.at.system
-        column = ground.images.dataset.attribute_names.index(self.attribute)
-        moves = self.along.move(column, torch.from_numpy(self.strengths).float())
+    def job(self) -> Job:
+        """The sums of `benchmarks.metrics.edits` that need no truth, and features of what is decoded; nothing
+        where the direction does not raise the logit.
+        """
+        ground, variant, codes = self.ground, self.ground.variant, self.ground.place.context.codes
+        takes = [ground.classifier, codes.features(variant.system, ground.images)]
+        takes += [fit_adam(variant.context, variant.system), self.fit]
+        decides: dict[str, Any] = {"attribute": self.attribute, "present": digest(self.present)}
+        decides |= {"quantile": self.quantile, "features": codes.described()}
+        calls = variant.decoding.times(2) + Calls(encoder=1, features=1)
+        work, title = "unpaired edits", "decoded edits, and undone"
+        job = ground.place.job(work, title, ground.images, self._compute, calls=calls, **decides)
+        job = replace(job, rows_of=[ground.codes, ground.job], takes=takes, at_most=True)
+        return replace(job, without=tuple(network.array for network in codes.networks.features))
 
-        def compute(positions: np.ndarray) -> Arrays:
-            stored = ground.of_chunk(positions)
-            code = stored_code(stored)
-            assert code.semantic is not None
-            by = moves[positions]
-            aim = system.move(code.semantic, by)
-            made = system.decode(replace(code, semantic=aim), at.T).cpu()
-            again, y = system.encode_semantic(made), at.context.resized(made)
-            back = at.decode(replace(code, semantic=system.move(again, -by)))
-            codes = code.semantic, aim, again
-            z, target, encoded = (system.read(each).cpu().double().numpy() for each in codes)
-            return {
-                "missed": np.linalg.norm(encoded - target, axis=1),
-                "step": np.linalg.norm(target - z, axis=1),
-                "returned": mse(back, torch.from_numpy(stored[DECODED_2])).double().numpy(),
-                "hits": 1.0 * ((ground.sees(y)[:, column] > 0) != self.present[positions]),
-                "inverts": np.ones(len(y)),
-                "pairs": np.ones(len(y)),
-                **at.context.codes.embed(y),
-            }
-
-        computation = ground.cell.computation(
-            "unpaired edits",
-            "decoded edits, and undone",
-            ground.images,
-            compute,
-            attribute=self.attribute,
-            edit=f"{self.direction} {digest(moves.numpy())}",
-            features=at.context.codes.described(),
+    def _compute(
+        self, positions: np.ndarray, codes: Arrays, decoded: Arrays, *taken: Arrays
+    ) -> Arrays:
+        classifier, features, *fits = taken
+        (paper, along), z = map(probe_of, fits), features_of(features)
+        by = strengths(paper, along, self.column, z, self.present, self.quantile)
+        if not len(by):
+            return {}
+        variant, system = self.ground.variant, self.ground.variant.system
+        move = along.move(self.column, torch.from_numpy(by[positions]).float())
+        code = code_of(codes)
+        assert code.semantic is not None
+        aim = system.move(code.semantic, move)
+        made = variant.decode_at_own_size(replace(code, semantic=aim))
+        again, y = system.encode_semantic(made), variant.context.resized(made)
+        back = variant.decode(replace(code, semantic=system.move(again, -move)))
+        start, target, encoded = (
+            system.read(each).cpu().double().numpy() for each in (code.semantic, aim, again)
         )
-        networks = at.context.networks.features
-        return replace(computation, without=tuple(network.array for network in networks))
+        seen = sees(classifier, y)[:, self.column] > 0
+        return {
+            "missed": np.linalg.norm(encoded - target, axis=1),
+            "step": np.linalg.norm(target - start, axis=1),
+            "returned": mse(back, torch.from_numpy(decoded[DECODED_2])).double().numpy(),
+            "hits": 1.0 * (seen != self.present[positions]),
+            "inverts": np.ones(len(y)),
+            "pairs": np.ones(len(y)),
+            **variant.context.codes.embed(y),
+        }
 
-    def sides(self, arrays: Arrays) -> Iterator[tuple[Change, Arrays]]:
-        """The images that the attribute is added to and those that it is removed from, with their sums."""
+    def sides(self, sums: Arrays) -> Iterator[Edited]:
+        """The edits that add the attribute and those that remove it, with their sums."""
         images = self.ground.images
         data = images.dataset
         for on in SIDES:
             edited = np.flatnonzero(self.present != on)
-            pairs = Pairs(
-                self.attribute,
-                on,
-                before=images.order[edited],
-                people=images.groups[edited],
-                others_changed=np.zeros((len(edited), 0), bool),
-                dataset=data,
-                picture=data.source.read,
-            )
-            change = Change(self.ground, pairs)
-            yield change, {name: array[edited] for name, array in arrays.items()}
+            order, people = images.order[edited], images.groups[edited]
+            others = np.zeros((len(edited), 0), bool)
+            pairs = Pairs(self.attribute, on, order, people, others, data, data.source.read)
+            of_side = {name: array[edited] for name, array in sums.items()}
+            yield Edited(Change(self.ground, pairs), self.direction, of_side)
 
-    def near(self, network: FeatureNetwork, halved: bool) -> Iterator[tuple[str, bool, Side, Side]]:
+    def near(
+        self, network: FeatureNetwork, real: np.ndarray, halved: bool
+    ) -> Iterator[tuple[str, bool, Side, Side]]:
         """What is near real images of a class, the class, and both sides of the distance: edited images of the
         other class, by the direction, and the same unedited; if `halved` a half of the class near the other, by
-        persons, and all of as many images.
+        persons, and all of as many images. The features of all images are `real`.
         """
-        images, context = self.ground.images, self.ground.at.context
-        real, name = context.codes.real_features(images, network), network.array
-        edited = context.store.read(replace(self.computation, names=(name,), without=()))[name]
+        images, context, name = self.ground.images, self.ground.place.context, network.array
+        # of one edit at a time: those of all may need more memory than there is
+        edited = context.store.read(replace(self.job, names=(name,), without=()))[name]
         blocks, units, n = images.units.blocks(BLOCKS), images.units.named("blocks"), None
         for on in SIDES:
             ours, members = np.flatnonzero(self.present != on), np.flatnonzero(self.present == on)
@@ -163,82 +177,86 @@ class Unpaired:
 
 
 def edits_of(
-    ground: Ground,
-    names: Sequence[str],
-    probes: Mapping[str, LinearProbe | None],
-    quantile: float = MEDIAN,
+    ground: Ground, names: Sequence[str], fits: Fits, quantile: float = MEDIAN
 ) -> tuple[list[Unpaired], dict[str, str]]:
     """The edits of attributes along directions; and by attribute and direction why there are none."""
-    context, system, images = ground.at.context, ground.at.system, ground.images
-    paper, features = fit_adam(context, system), context.codes.features(system, images)
-    edits, refused, immovable = list[Unpaired](), dict[str, str](), why_immovable(system)
-    for attribute, (name, along) in product(names, probes.items()):
+    images, edits, refused = ground.images, list[Unpaired](), dict[str, str]()
+    immovable = why_immovable(ground.variant.system)
+    for attribute, (name, fit) in product(names, fits.items()):
         column = images.dataset.attribute_names.index(attribute)
         present = images.labels[:, column]
-        try:
-            people = [len({*images.groups[present == on]}) for on in SIDES]
-            if min(people) < 2:
-                few = "{} people with it, {} without: needs 2 of each"
-                raise NotAvailable(few.format(*people))
-            if along is None or immovable:
-                raise NotAvailable(immovable or NO_DIRECTION)
-            by = strengths(paper, along, column, features, present, quantile)
-            edits.append(Unpaired(ground, attribute, present, name, along, by))
-        except NotAvailable as reason:
-            refused[f"{attribute}, {name}"] = str(reason)
+        people = [len({*images.groups[present == on]}) for on in SIDES]
+        if min(people) < 2:
+            few = "{} people with it, {} without: needs 2 of each"
+            refused[f"{attribute}, {name}"] = few.format(*people)
+        elif fit is None or immovable:
+            refused[f"{attribute}, {name}"] = immovable or NO_DIRECTION
+        else:
+            edits.append(Unpaired(ground, attribute, present, name, fit, quantile))
     return edits, refused
 
 
+def made(
+    edits: Sequence[Unpaired], sums: Sequence[Arrays]
+) -> tuple[list[tuple[Unpaired, Arrays]], dict[str, str]]:
+    """The edits that have strengths, with their sums; and by attribute and direction why others have none."""
+    with_sums = list(zip(edits, sums, strict=True))
+    cannot = (edit for edit, arrays in with_sums if not arrays)
+    reasons = {f"{edit.attribute}, {edit.direction}": NOT_RAISED for edit in cannot}
+    return [(edit, arrays) for edit, arrays in with_sums if arrays], reasons
+
+
 # ----------------------------------------------------------------------------------------------
-# Records
+# Numbers
 
 
-def refusals(cell: Cell, metric: str, refused: Mapping[str, str]) -> Iterator[Record]:
-    """The records of edits that cannot be made, which say why."""
+def refusals(place: Place, metric: str, refused: Mapping[str, str]) -> Numbers:
+    """The numbers of edits that cannot be made, which say why."""
     for setting, reason in refused.items():
-        yield from cell.missing([metric], reason, setting=cell.setting + setting)
+        yield from place.at(setting=place.setting + setting).missing([metric], reason)
 
 
-def near_rows(
-    each: Cell,
-    means: Cell,
+def near_numbers(
+    each: Place,
+    means: Place,
     network: FeatureNetwork,
     metric: str,
     edits: Sequence[Unpaired],
+    real: np.ndarray,
     halved: bool = True,
-) -> Iterator[Record]:
-    """The records of a distance to real images, and of its means over attributes and sides."""
+) -> Numbers:
+    """The numbers of a distance to real images, of features `real`, and of its means over attributes and sides."""
     name = seen_through(metric, network.network)
-    each, means = (cell.also(**network.describe()) for cell in (each, means))
-    measured: dict[str, dict[str, tuple[Cell, Estimate]]] = {}
+    each, means = (place.also(**network.describe()) for place in (each, means))
+    measured: dict[str, dict[str, tuple[Place, Estimate]]] = {}
     for edit in edits:
-        for label, on, samples, reference in edit.near(network, halved):
+        for label, on, samples, reference in edit.near(network, real, halved):
             setting = f"{each.setting}{edit.attribute} {SIDES[on]}, {label}"
             if setting in measured.setdefault(label, {}):  # measured for another direction
                 continue
-            cell = each.also(direction=FITS.get(label, label))
-            cell = cell.but(setting=setting, n=len(samples))
+            place = each.also(direction=FITS.get(label, label))
+            place = place.at(setting=setting, n=len(samples), reference=label not in FITS)
             estimates = set_estimates(each.context, network, (metric,), samples, reference)
-            measured[label][setting] = cell, estimates[name]
+            measured[label][setting] = place, estimates[name]
     for label, of_label in measured.items():
-        is_reference = label not in FITS
-        for cell, estimate in of_label.values():
+        for place, estimate in of_label.values():
             if estimate.value is not None and not estimate.influences:
                 estimate = replace(estimate, why=NO_ERROR)
-            yield cell.record(name, estimate, reference=is_reference)
+            yield from place.numbers({name: estimate})
         mean = mean_over_edits([estimate for _, estimate in of_label.values()])
-        setting = means.setting + label
-        yield means.record(name, mean, setting=setting, reference=is_reference)
+        place = means.at(setting=means.setting + label, reference=label not in FITS)
+        yield from place.numbers({name: mean})
 
 
-def agreements(each: Cell, means: Cell, name: str, attributes: Sequence[str]) -> Iterator[Record]:
-    """The records of how alike a direction is that is fitted to either half of the training images."""
-    context, system = each.context, each.system
-    assert system is not None
+def agreements(
+    each: Place, means: Place, name: str, attributes: Sequence[str], fits: Sequence[Arrays]
+) -> Numbers:
+    """How alike a direction is that is fitted to either half of the training images, by both `fits`."""
+    context = each.context
     columns = [context.dataset.attribute_names.index(attribute) for attribute in attributes]
-    cosines, n = agreement(context, system, name)[columns], len(selections(context)[0])
-    cells = [each.but(setting=f"{attribute}, {name}") for attribute in attributes]
+    cosines, n = agreement(context, *map(probe_of, fits))[columns], len(selections(context)[0])
+    places = [each.at(setting=f"{attribute}, {name}") for attribute in attributes]
     values = [*np.split(cosines, len(cosines)), cosines]
-    for cell, of_cell in zip([*cells, means.but(setting=name)], values, strict=True):
-        estimates = direction_consistency(of_cell, n)
-        yield from cell.also(direction=FITS[name]).but(n=n).records(estimates)
+    for place, of_place in zip([*places, means.at(setting=name)], values, strict=True):
+        estimates = direction_consistency(of_place, n)
+        yield from place.also(direction=FITS[name]).at(n=n).numbers(estimates)

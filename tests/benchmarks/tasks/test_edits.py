@@ -1,6 +1,7 @@
 """Edits of images whose truth is a known vector, by systems for which all numbers are known."""
 
 from dataclasses import replace
+from functools import partial
 
 import dummies
 import numpy as np
@@ -142,6 +143,11 @@ def of_pixels(context):
     return measured(context, Pixels())
 
 
+def image_classifier(context):
+    """The logits of images by the classifier of the runs."""
+    return partial(classifier.sees, context.store.read(classifier.fit(context, 72)))
+
+
 def pattern():
     """What some edits do to the lower half, in [-1, 1]."""
     signs = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) < 0.5
@@ -253,7 +259,7 @@ def test_strengths_and_the_classifier_see_no_test_image(context, monkeypatch):
     sides = [("Lit", True), ("Lit", False)]
     assert asked == [(side, n, split) for n, split in ((6, "test"), (4, "valid")) for side in sides]
     selected.clear()
-    classifier.sees(context, 7)
+    classifier.fit(context, 7)
     assert selected == [("train", 7)]
 
 
@@ -321,7 +327,7 @@ def test_what_leaks_is_by_the_logits_of_an_image_classifier(context, on):
     x, changed, pairs = before_and_after(context, on)
     alone = ~pairs.others_changed[:, 1]
     assert 0 < alone.sum() < len(x)
-    y, sees = tied(x, on), classifier.sees(context, 72)
+    y, sees = tied(x, on), image_classifier(context)
     moved, true = ((1 if on else -1) * (sees(after) - sees(x))[alone, 1] for after in (y, changed))
     expected = abs(np.mean(moved) - np.mean(true))
     assert expected > 0.05
@@ -333,13 +339,13 @@ def test_what_leaks_is_by_the_logits_of_an_image_classifier(context, on):
 
 def test_logits_are_over_their_spread_on_the_training_images(context, dataset):
     train = context.select("train", 72)
-    logits = classifier.sees(context, 72)(train.batch(np.arange(72)))
+    logits = image_classifier(context)(train.batch(np.arange(72)))
     np.testing.assert_allclose(logits.std(0, ddof=1), 1, rtol=1e-6)
     assert np.corrcoef(logits[:, 0], train.labels[:, 0])[0, 1] > 0.9
     labels = dataset.attributes.copy()
     labels[:, 1] = True
     of_one_class = replace(context, dataset=replace(dataset, attributes=labels))
-    assert np.isnan(classifier.sees(of_one_class, 72)(train.batch(np.arange(5))))[:, 1].all()
+    assert np.isnan(image_classifier(of_one_class)(train.batch(np.arange(5))))[:, 1].all()
 
 
 def test_the_doses_by_which_the_strength_is_chosen(context):
@@ -458,7 +464,7 @@ def test_what_leaks_is_drawn_by_its_sign(context, tmp_path):
     assert (sheet.rows, sheet.lengths) == (("Lit",), (1,))
     own, tie = np.asarray(sheet.cell(0, 0)).astype(int)[0]
     signed = 0.0
-    sees = classifier.sees(context, 72)
+    sees = image_classifier(context)
     for on in (True, False):
         x, changed, pairs = before_and_after(context, on)
         moved = (sees(tied(x, on)) - sees(changed))[~pairs.others_changed[:, 1], 1].mean()

@@ -4,6 +4,7 @@ Images have one colour, and so has what is decoded; codes and features are that 
 """
 
 from dataclasses import replace
+from functools import partial
 
 import colours
 import numpy as np
@@ -14,20 +15,21 @@ from systems import Coloured, noted
 
 from benchmarks.commands import dry_run
 from benchmarks.core import store
+from benchmarks.core.images import features_of
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.networks.chosen import DISTANCES
 from benchmarks.metrics.protocols import edits as edit_protocols
 from benchmarks.metrics.sets.jackknife import Side
-from benchmarks.plugin import Cell, Estimate, NotAvailable, Part, Solved
+from benchmarks.plugin import Estimate, Part, Place, Variant
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import Code
-from benchmarks.tasks.edits import by_protocol, directions, edits, unpaired
-from benchmarks.tasks.edits.decoded import Chosen, Ground
+from benchmarks.tasks.edits import by_protocol, classifier, directions, edits, unpaired
+from benchmarks.tasks.edits.decoded import Ground
 from benchmarks.tasks.edits.directions import MEANS, PAPER
 from benchmarks.tasks.edits.unpaired import OTHER_HALF, UNEDITED, Unpaired, strengths
 from benchmarks.tasks.shared.distances import set_estimates
-from benchmarks.tasks.shared.probe_fits import fit_adam
+from benchmarks.tasks.shared.probe_fits import fit_adam, probe_of
 from probes import LinearProbe
 
 SMALL = {
@@ -90,10 +92,9 @@ def measured(context, system, protocols=(), **settings):
 
 def ground_of(context, system):
     """The ground of the images of a run."""
-    at = Solved.of(context, system, None, None)
-    images = Chosen(**vars(context.select("test", 48)))
-    cell = Cell(context, "edits", at, n=len(images))
-    return Ground(cell, at, images, 2, lambda y: np.zeros((len(y), 1)))
+    variant, images = Variant.of(context, system, None, None), context.select("test", 48)
+    place = Place(context, "edits", variant, n=len(images))
+    return Ground(place, images, 2, classifier.fit(context, 90))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -127,13 +128,24 @@ def test_an_edit_brings_the_classifier_to_the_quantile_of_the_other_class(own, q
         np.testing.assert_allclose(by[edited], formula, rtol=1e-5)
 
 
-def test_a_direction_that_cannot_has_a_reason():
+def test_a_direction_that_cannot_has_no_strengths():
     features, present = torch.randn(20, 3), np.arange(20) < 10
     probe = LinearProbe(torch.eye(3), torch.zeros(3), torch.zeros(3), torch.ones(3))
     for weight in (-torch.eye(3), torch.eye(3)[[1, 2, 0]], torch.zeros(3, 3)):
         along = replace(probe, weight=weight)
-        with pytest.raises(NotAvailable, match="does not raise the logit"):
-            strengths(probe, along, 0, features, present)
+        assert not len(strengths(probe, along, 0, features, present))
+
+
+def test_a_direction_that_cannot_has_a_reason(context, monkeypatch):
+    """In chunks; what needs no edit is measured."""
+    monkeypatch.setattr(store, "CHUNK", 10)
+    monkeypatch.setattr(unpaired, "strengths", lambda *_: np.zeros(0))
+    found = measured(context, Colour(), PROTOCOLS)
+    for key in ((f"Male, {PAPER}", "lec"), (f"counterfactual-benchmark, Male, {PAPER}", "f1")):
+        assert found[key].value is None and found[key].note == unpaired.NOT_RAISED
+    assert found["no edit, encoded 1 x", "composition"].value == 0
+    assert found["e4e-lec, Male", "lec_frobenius"].value is not None
+    assert (PAPER, "lec") not in found
 
 
 # ----------------------------------------------------------------------------------------------
@@ -191,25 +203,24 @@ def test_the_distance_of_edited_images_is_beside_that_of_unedited_and_of_real_on
 
 def test_positives_in_place_of_edits_are_at_distance_0(context, monkeypatch):
     """Others of the same distribution: within the error; and the error is of blocks of persons on both sides."""
-    ground = ground_of(context, Colour())
+    ground = ground_of(context, checked.Checked("colour", Colour(), torch.device("cpu")))
     images, network = ground.images, colours.features()
     present, rng = images.labels[:, 0], np.random.default_rng(5)
     drawn = np.where(
         present[:, None], colours.colours(48, False, rng), colours.colours(48, True, rng)
     )
-    probe = LinearProbe.unfitted(3, 1)
-    edit = Unpaired(ground, "Male", present, PAPER, probe, np.ones(48))
+    edit = Unpaired(ground, "Male", present, PAPER, fit_adam(context, ground.variant.system))
     made = {network.array: (drawn / 255).astype(np.float32)}
-    found = replace(
-        edit.computation, compute=lambda positions: {k: v[positions] for k, v in made.items()}
+    vars(edit)["job"] = replace(
+        edit.job, compute=lambda positions, *_: {k: v[positions] for k, v in made.items()}
     )
-    vars(edit)["computation"] = found
-    rows = list(unpaired.near_rows(ground.cell, ground.cell, network, "kid", [edit]))
-    known = {row.setting: row for row in rows}
+    real = context.store.read(context.codes.real_features(images, network))["features"]
+    near = partial(unpaired.near_numbers, ground.place, ground.place, network, "kid")
+    known = {place.setting: estimate for place, _, estimate in near([edit], real)}
     for side in edits.SIDES.values():
         row = known[f"Male {side}, {PAPER}"]
         assert abs(row.value) < 3 * row.stderr < known[f"Male {side}, {UNEDITED}"].value / 3
-        (part,) = row.estimate.influences
+        (part,) = row.influences
         assert part.units.startswith("blocks") and len(part.values) == 20
         assert row.stderr == pytest.approx(np.linalg.norm(part.values))
     added = known[f"Male added, {PAPER}"]
@@ -220,12 +231,8 @@ def test_positives_in_place_of_edits_are_at_distance_0(context, monkeypatch):
         return {name: estimate if is_added else Estimate(estimate.value, n=estimate.n)}
 
     monkeypatch.setattr(unpaired, "set_estimates", of_added_alone)
-    *_, mean = (
-        row
-        for row in unpaired.near_rows(ground.cell, ground.cell, network, "kid", [edit])
-        if row.setting == PAPER
-    )
-    assert (mean.value, mean.n, mean.note) == (added.value, added.n, "of 1 of 2 edits")
+    *_, mean = (number for place, _, number in near([edit], real) if place.setting == PAPER)
+    assert (mean.value, mean.n, mean.notes) == (added.value, added.n, ("of 1 of 2 edits",))
 
 
 def test_the_error_of_a_distance_is_its_spread_where_persons_are_on_both_sides(context):
@@ -305,17 +312,21 @@ def test_directions_of_two_halves(context, dataset, monkeypatch):
         directions, "fit", lambda *of: halves.append(of[3]) or fitted(*of[:3], np.ones(90, bool))
     )
     system = checked.Checked("colour", Colour(), torch.device("cpu"))
-    assert directions.agreement(context, system, MEANS) == pytest.approx(1)
+    probes = [
+        probe_of(context.store.read(fit)) for fit in directions.fit_halves(context, system, MEANS)
+    ]
+    assert directions.agreement(context, *probes) == pytest.approx(1)
     a, b = halves
     assert (a != b).all() and not {*train.groups[a]} & {*train.groups[b]}
     assert abs(a.sum() - b.sum()) < 5
     labels = dataset.attributes.copy()
     labels[train.order[a]] = False
     lone = replace(context, dataset=replace(dataset, attributes=labels))
-    assert np.isnan(directions.agreement(lone, system, MEANS)).all()
-    monkeypatch.setattr(directions, "fit", lambda *of: replace(fitted(*of), weight=turned.pop()))
-    turned = [torch.tensor([[1.0, 0, 0]]), torch.tensor([[3.0, 4, 0]])]
-    assert directions.agreement(context, system, MEANS) == pytest.approx(0.6)
+    assert directions.fit_halves(lone, system, MEANS) == []
+    assert np.isnan(directions.agreement(lone, *probes)).all()
+    weights = torch.tensor([[1.0, 0, 0]]), torch.tensor([[3.0, 4, 0]])
+    turned = [replace(probe, weight=w) for probe, w in zip(probes, weights, strict=True)]
+    assert directions.agreement(context, *turned) == pytest.approx(0.6)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -355,9 +366,10 @@ def test_the_step_of_the_published_lec_is_normal_to_the_boundary(context):
 
     found = measured(context, Pale(64), ("e4e-lec",))["e4e-lec, Male", "lec_frobenius"]
     system = checked.Checked("pale", Pale(64), torch.device("cpu"))
-    probe = fit_adam(context, system)
+    probe = probe_of(context.store.read(fit_adam(context, system)))
     normal = (probe.weight[0] / probe.std).numpy()
-    z = context.codes.features(system, context.select("test", 48))[:, 0].numpy()
+    features = context.codes.features(system, context.select("test", 48))
+    z = features_of(context.store.read(features))[:, 0].numpy()
     expected = np.abs(z + 3 * normal[0] / np.linalg.norm(normal)).mean()
     assert found.value == pytest.approx(expected, rel=1e-4)
     assert abs(normal[0] / np.linalg.norm(normal) - float(probe.direction(0)[0])) > 0.05
@@ -463,8 +475,9 @@ def test_a_dry_run_counts_what_a_run_computes(context, monkeypatch):
     context = replace(context, options=TaskOptions(edit_protocols=PROTOCOLS))
     system = checked.Checked("counting", Colour(), torch.device("cpu"))
     calls = noted(system.inner)
-    planned = [work for *_, work in dry_run.collect(context, ("edits",), [system])[0]]
+    jobs = [planned.job for planned in dry_run.collect(context, ("edits",), [system])[0]]
     assert not any(calls.values())
     measured(context, system.inner, PROTOCOLS)
     for name, verb in (("encoder", "encode_semantic"), ("decoder", "decode")):
-        assert sum(w.images * getattr(w.calls, name) for w in planned) == sum(calls[verb]), name
+        counts = [(job.count or 0) * getattr(job.calls, name) for job in jobs]
+        assert sum(counts) == sum(calls[verb]), name

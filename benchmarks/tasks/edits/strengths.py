@@ -1,0 +1,97 @@
+"""Edits of the pairs of a change, each as far as the truth on validation images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from benchmarks.metrics.edits import EditedPairs, estimate_edit
+from benchmarks.metrics.pixel import mse
+from benchmarks.plugin import Arrays, Calls, Job
+from benchmarks.tasks.edits.decoded import DECODED_2, OF_TRUTH, Change
+from benchmarks.tasks.edits.directions import CodeEdit, strength_of_dose_1
+from benchmarks.tasks.shared.probe_fits import probe_of
+
+
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """The sums of an edit of a change along a direction.
+
+    note      on its strength
+    strength  how far the edit goes; None for the code of the truth
+    tried     the edits of validation pairs, by strength
+    """
+
+    change: Change
+    direction: str
+    sums: Arrays
+    note: str = ""
+    strength: float | None = None
+    tried: Mapping[float, EditedPairs] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """An edit of a change along a direction, which is `fit`; None for the system's own method.
+
+    It goes as far as the truth by its `trials`, which are edits of validation pairs by each of `strengths`;
+    without trials as far as the first strength.
+    """
+
+    change: Change
+    direction: str
+    fit: Job | None
+    strengths: tuple[float, ...]
+    trials: Sequence["Edit"] = ()
+
+    @cached_property
+    def job(self) -> Job:
+        """The sums of the edit."""
+        change, decoding = self.change, self.change.ground.variant.decoding
+        undone = change.ground.times > 1
+        title = "decoded edits, and undone" if undone else "decoded edits"
+        calls = decoding.times(2 if undone else 1) + Calls(encoder=1)
+        decides = {"direction": self.direction, "strengths": self.strengths}
+        job = change.job("edits", title, self._compute, calls, **decides)
+        fits = [] if self.fit is None else [self.fit]
+        takes = [*job.takes, *fits, *(trial.job for trial in self.trials)]
+        return replace(job, rows_of=[change.truth], takes=takes)
+
+    def edited(self, read: Mapping[Job, Arrays]) -> Edited:
+        """The edit with its sums, among the arrays of jobs."""
+        tried = self._tried([read[trial.job] for trial in self.trials])
+        strength, note = self._strength(tried)
+        return Edited(self.change, self.direction, read[self.job], note, strength, tried)
+
+    def _tried(self, sums: Sequence[Arrays]) -> dict[float, EditedPairs]:
+        """The pairs of the trials, of these sums, by strength."""
+        return {
+            trial.strengths[0]: replace(trial.change.edited_pairs(arrays), silenced="")
+            for trial, arrays in zip(self.trials, sums, strict=True)
+        }
+
+    def _strength(self, tried: Mapping[float, EditedPairs]) -> tuple[float, str]:
+        """How far the edit goes, and a note on it."""
+        doses = dict.fromkeys(self.strengths, 0.0)
+        doses |= {s: estimate_edit(pairs)["dose"].value or 0.0 for s, pairs in tried.items()}
+        return strength_of_dose_1(doses)
+
+    def _compute(self, positions: np.ndarray, truth: Arrays, *taken: Arrays) -> Arrays:
+        change, variant = self.change, self.change.ground.variant
+        taken, others = taken[:3], list(taken[3:])  # of the ground; of the fit and the trials
+        originals = change.originals(positions, *taken)
+        probe = None if self.fit is None else probe_of(others.pop(0))
+        strength = self._strength(self._tried(others))[0]
+        edit = CodeEdit(variant.system, probe, change.pairs, strength)
+        edited = change.decoded(edit.apply(originals.code))
+        changed, decoded = (torch.from_numpy(truth[name]) for name in OF_TRUTH)
+        arrays = change.scored(positions, originals, changed, decoded, edited)
+        if DECODED_2 in originals.arrays:
+            back = variant.decode(edit.undo(replace(originals.code, semantic=edited.encoded)))
+            error = mse(back, torch.from_numpy(originals.arrays[DECODED_2])).double().numpy()
+            inverts = change.pairs.others_changed[positions].sum(1) == 0
+            arrays["inverts"] = inverts.astype(float)
+            arrays["returned"] = error * arrays["inverts"]
+        return arrays
