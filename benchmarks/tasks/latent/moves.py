@@ -37,7 +37,7 @@ class Move:
 
     moved: Callable[..., Semantic]
     takes: Sequence[Job] = ()
-    calls: Calls = Calls()
+    calls: Calls = field(default_factory=Calls)
     refused: str = ""
     undefined: Callable[..., str] = lambda *arrays: ""
     depends: Sequence[Job] = ()
@@ -242,7 +242,9 @@ class MovedImages:
         for name, move in self.moves.items():
             start, at = f"{name} ", place.also(move=name).at(setting=name)
             why = move.refused or move.undefined(*(depends[job] for job in move.depends))
-            kept = {key.removeprefix(start): a for key, a in scores.items() if key.startswith(start)}
+            kept = {
+                key.removeprefix(start): a for key, a in scores.items() if key.startswith(start)
+            }
             yield at, why, kept
 
     def draw(self, *arrays: Arrays) -> None:

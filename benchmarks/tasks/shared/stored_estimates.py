@@ -103,6 +103,3 @@ def plain_numbers(
     elif estimate.value is not None:
         place = place.at(split="test" if NUMBERS[metric].is_scored else "")
     return place.also(**fields(metric, named(PLAIN))).numbers({metric: estimate})
-
-
-codes_of = plain_record = None  # TEMPORARY
