@@ -89,7 +89,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
     variant = Variant.of(context, system, sizes.solver, sizes.steps, inverts=False)
     images = context.select("test", max(sizes.images, sizes.moved))
-    codes = MovedCodes(variant, images, context.select("train", sizes.training))
+    codes = MovedCodes.of(variant, images, context.select("train", sizes.training))
     yield _between(codes.first(sizes.images))
     yield _tokens(codes.first(sizes.images), sizes)
     yield _robustness(codes.first(sizes.moved), sizes)

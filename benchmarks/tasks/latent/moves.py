@@ -45,19 +45,21 @@ class Move:
 
 @dataclass(frozen=True)
 class MovedCodes:
-    """The semantic codes of images, and how they are moved; some moves need those of training images."""
+    """The semantic codes of images and of training images, and how they are moved.
+
+    `of_images` are those of `images`, and maybe of more.
+    """
 
     variant: Variant
     images: Selection
     training: Selection
+    of_images: Job
+    of_training: Job
 
-    @cached_property
-    def of_images(self) -> Job:
-        return self.variant.context.codes.semantic(self.variant.system, self.images)
-
-    @cached_property
-    def of_training(self) -> Job:
-        return self.variant.context.codes.semantic(self.variant.system, self.training)
+    @classmethod
+    def of(cls, variant: Variant, images: Selection, training: Selection) -> "MovedCodes":
+        semantic = partial(variant.context.codes.semantic, variant.system)
+        return cls(variant, images, training, semantic(images), semantic(training))
 
     @cached_property
     def moments(self) -> Job:
