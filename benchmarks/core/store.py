@@ -186,14 +186,14 @@ class Store:
         return _neighbours(missing, self.together)
 
     def _rows(self, job: Job, start: int, stop: int) -> Arrays:
-        """The rows of a job at these positions, which begin with a chunk, and end with one or are the last."""
-        pieces = _pieces(start, stop)
+        """The rows of a job at these positions, the first of which begins a chunk."""
+        whole = stop + -stop % CHUNK  # a chunk is read and stored whole, also where fewer rows are wanted
+        pieces = _pieces(start, min(whole, stop if job.count is None else job.count))
         for group in self._missing(job, pieces):
             self._file_chunks(job, group)
-        first, *rest = (without_counts(self._chunk(job, piece)) for piece in pieces)
-        if not rest:
-            return first
-        return {name: np.concatenate([first[name], *(c[name] for c in rest)]) for name in first}
+        chunks = [without_counts(self._chunk(job, piece)) for piece in pieces]
+        joined = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+        return {name: array[: stop - start] for name, array in joined.items()}
 
     def _chunk(self, job: Job, piece: Piece) -> Arrays:
         """The arrays of one chunk, read from its file; computed and stored first if there is none."""

@@ -13,16 +13,15 @@ components, and noise of the same marginals. A code has them only if it has few 
 The numbers, with their sources, are in `benchmarks.metrics.codes`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
 
 import numpy as np
-import torch
 
-from benchmarks.core.context import with_note
-from benchmarks.core.images import Selection, select
+from benchmarks.core.images import SEMANTIC as READ
+from benchmarks.core.images import features_of, select
 from benchmarks.core.sizes import Range
 from benchmarks.metrics.codes.data import (
     DISCRETE,
@@ -30,7 +29,6 @@ from benchmarks.metrics.codes.data import (
     TEST,
     TRAIN,
     Codes,
-    Floats,
     Ints,
     LabelColumns,
     parts,
@@ -42,20 +40,32 @@ from benchmarks.metrics.codes.number import REPRESENTATION
 from benchmarks.metrics.codes.probes import MEAN, guesses, mean_auroc, most_frequent
 from benchmarks.metrics.codes.schema import NUMBERS, shown_in
 from benchmarks.plugin import (
+    Arrays,
     Benchmark,
-    Cell,
     Context,
     Count,
+    Estimate,
+    Job,
     Measurement,
     Number,
-    Record,
+    Numbers,
+    Place,
+    Selection,
     TableSpec,
-    Taken,
+    Variant,
 )
-from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
+from benchmarks.systems.protocol.base import SEMANTIC, System, has_own, reading_of
 from benchmarks.tasks.shared import probe_fits
 from benchmarks.tasks.shared.probe_fits import selections
-from benchmarks.tasks.shared.stored_estimates import codes_of, plain_record, stored_estimates
+from benchmarks.tasks.shared.stored_estimates import (
+    CodesOfJobs,
+    as_probes_read,
+    estimates_job,
+    estimates_of,
+    images_of,
+    plain_job,
+    plain_numbers,
+)
 from diffae.data import open_combinations
 from diffae.data.dataset import SPLITS
 
@@ -66,7 +76,8 @@ OF_AXES = (
     "tad", "attrs", "dci_d", "dci_c", "dci_i", "mig", "infom", "infoc", "infoe", "factor_vae",
 )  # fmt: skip
 WIDEST = 64  # numbers of a code; those of the axes of wider ones are only measured by `measure`
-CODE, ROTATED = "the code", "rotated at random"
+CODE, ROTATED, PRINCIPAL, NOISE = "the code", "rotated at random", "principal components", "noise"
+KINDS = (CODE, ROTATED, PRINCIPAL, NOISE)  # the last three are the controls
 OF_ATTRIBUTES = ("tad", "attrs")
 CHANCE = "chance"
 FIT = "L-BFGS in float64"
@@ -96,18 +107,12 @@ class Sizes:
 # Codes
 
 
-def codes_of_splits(context: Context, values: Floats) -> Codes:
-    """Codes [n, d] of the probes' training, validation and test images, in this order."""
+def images_of_splits(context: Context) -> Codes:
+    """The probes' training, validation and test images, in this order, as codes of no numbers."""
     of_splits = selections(context)
     order = np.concatenate([images.order for images in of_splits])
     split = np.repeat(list(SPLITS.values()), list(map(len, of_splits)))
-    return replace(codes_of(context.dataset, order, values), split=split)
-
-
-def of_system(context: Context, system: System) -> Codes:
-    """What probes read of the system's codes."""
-    features = [context.codes.features(system, images) for images in selections(context)]
-    return codes_of_splits(context, torch.cat(features).double().numpy())
+    return replace(images_of(context.dataset, order), split=split)
 
 
 def with_attributes(context: Context, codes: Codes) -> Codes:
@@ -120,28 +125,31 @@ def with_attributes(context: Context, codes: Codes) -> Codes:
     return replace(codes, labels=LabelColumns(values, names, ("binary",) * len(names)))
 
 
-def grid_of(context: Context, system: System) -> tuple[Selection, Codes] | None:
+def grid_of(context: Context, system: System) -> tuple[Selection, CodesOfJobs] | None:
     """Images of all combinations of factors, and their codes; None if the data has none."""
     if (data := open_combinations(context.dataset, context.sizes(Sizes).grid)) is None:
         return None
-    images = select(data, "all", len(data), context.seed)
-    values = context.codes.features(system, images).double().numpy()
-    return images, replace(codes_of(data, images.order, values), persons=None)
+    grid = select(data, "all", len(data), context.seed)
+    known = replace(images_of(data, grid.order), persons=None)
+    return grid, CodesOfJobs([context.codes.features(system, grid)], known)
 
 
-def controls(codes: Codes, seed: int) -> dict[str, Codes]:
-    """The codes, and what has the same numbers of them but other axes, or nothing of the images."""
+def controlled(kind: str, seed: int, images: Codes, *features: Arrays) -> Codes:
+    """The codes of images; or for the kind of a control what has as many numbers, but other axes or
+    nothing of the images.
+    """
+    codes = as_probes_read(images, *features)
     fitted = np.arange(len(codes.values))
     if codes.split is not None:
         fitted = np.flatnonzero(codes.split == TRAIN)
     x = standardised(codes.values, fitted)
     random = np.random.default_rng([seed, x.shape[1]])
-    rotation = np.linalg.qr(random.standard_normal((x.shape[1], x.shape[1])))[0]
-    principal = np.linalg.eigh(x[fitted].T @ x[fitted])[1][:, ::-1]
-    noise = random.permuted(codes.values, axis=0)
-    each = {CODE: codes.values, ROTATED: x @ rotation, "principal components": x @ principal}
-    each["noise"] = noise
-    return {name: replace(codes, values=values) for name, values in each.items()}
+    normal = random.standard_normal((x.shape[1], x.shape[1]))  # drawn before the noise
+    if kind == ROTATED:
+        return replace(codes, values=x @ np.linalg.qr(normal)[0])
+    if kind == PRINCIPAL:
+        return replace(codes, values=x @ np.linalg.eigh(x[fitted].T @ x[fitted])[1][:, ::-1])
+    return replace(codes, values=random.permuted(codes.values, axis=0)) if kind == NOISE else codes
 
 
 # ----------------------------------------------------------------------------------------------
@@ -149,50 +157,41 @@ def controls(codes: Codes, seed: int) -> dict[str, Codes]:
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
-    sizes, codes = context.sizes(Sizes), of_system(context, system)
+    codes = CodesOfJobs(probe_fits.features(context, system), images_of_splits(context))
     fields = {**probe_fits.counts_of_splits(context), **reading_of(system)}
-    cell = Cell(context, TABLE, system, fields=fields)
-    few = sizes.axes and codes.values.shape[1] <= WIDEST
-    grid = grid_of(context, system) if few else None
-
-    def reduce() -> Iterator[Record]:
-        yield from _of_labels(cell, with_attributes(context, codes), system, sizes)
-        for name in OF_CODES:
-            setting = MEAN if NUMBERS[name].kinds else EVERY
-            if name != "ridge_r2" or (codes.labels and codes.labels.of_kind(*NUMERIC)):
-                yield plain_record(cell.but(setting=setting), name, codes)
-        if sizes.axes:
-            yield from _of_axes(cell.but(table=AXES), codes, grid)
-
-    fits = probe_fits.fits(context, adam=False) if context.dataset.labelled else ()
-    yield Measurement([], reduce, list(fits))
+    place = Place(context, TABLE, system, fields=fields)
+    yield _of_labels(place, system, codes)
+    yield _of_codes(place, codes)
+    if context.sizes(Sizes).axes:
+        yield from _of_axes(place.at(table=AXES), system, codes)
 
 
-def _of_labels(cell: Cell, codes: Codes, system: System, sizes: Sizes) -> Iterator[Record]:
+def _of_labels(place: Place, system: System, codes: CodesOfJobs) -> Measurement:
     """AUROC of probes of all labels, that of few labels, and the code length."""
-    labels, context, test = codes.labels, cell.context, selections(cell.context)[2]
-    assert labels is not None
-    if not labels.of_kind("binary"):
-        yield from cell.missing(("auroc", "code_length"), "needs binary labels", setting=MEAN)
-        return
-    logits = probe_fits.fit(context, system).logits(context.codes.features(system, test)).numpy()
-    mean = mean_auroc(logits, test.labels, context.dataset.attribute_names, test.units)
-    yield cell.also(probe=probe_fits.BINARY).record("auroc", mean, setting=MEAN)
-    yield from _of_few_labels(cell, codes, sizes)
-    choices = {"coded": sizes.coded, "orders": sizes.orders, "fit": FIT}
-    length = partial(code_length, codes, context.seed, sizes.orders, _coded(context, codes))
-    each = stored_estimates(context, "code_length", codes, length, **choices)
-    yield cell.also(**choices).record("code_length", each["code_length"], setting=MEAN, split="")
+    context, mean, (*_, test) = place.context, place.at(setting=MEAN), selections(place.context)
+    sizes, images = context.sizes(Sizes), with_attributes(context, codes.images)
+    if not (images.labels and images.labels.of_kind("binary")):
+        missing = partial(mean.missing, ("auroc", "code_length"), "needs binary labels")
+        return Measurement([], missing)
+    codes = replace(codes, images=images)
+    of_curve = {"labels": list(sizes.labels), "draws": sizes.draws, "C": 1.0, "fit": FIT}
+    of_length = {"coded": sizes.coded, "orders": sizes.orders, "fit": FIT}
+    curve = partial(few_labels, seed=context.seed, counts=sizes.labels, draws=sizes.draws)
+    coded = _coded(context, images)
+    length = partial(code_length, seed=context.seed, orders=sizes.orders, rows=coded)
 
+    def numbers(probe: Arrays, features: Arrays, few: Arrays, lengths: Arrays) -> Numbers:
+        logits = probe_fits.probe_of(probe).logits(features_of(features)).numpy()
+        auroc = mean_auroc(logits, test.labels, context.dataset.attribute_names, test.units)
+        yield from mean.also(probe=probe_fits.BINARY).numbers({"auroc": auroc})
+        for setting, estimate in estimates_of(few).items():  # or why there are not so many labels
+            yield from place.also(**of_curve).at(setting=setting).numbers({"auroc": estimate})
+        yield from mean.also(**of_length).at(split="").numbers(estimates_of(lengths))
 
-def _of_few_labels(cell: Cell, codes: Codes, sizes: Sizes) -> Iterator[Record]:
-    """AUROC by the number of labels; of more than there are images to label, the reason."""
-    counts, draws = tuple(sizes.labels), sizes.draws
-    curve = partial(few_labels, codes, cell.context.seed, counts, draws)
-    choices = {"labels": list(counts), "draws": draws, "C": 1.0, "fit": FIT}
-    by_setting = stored_estimates(cell.context, "few_labels", codes, curve, **choices)
-    for setting, estimate in by_setting.items():
-        yield cell.also(**choices).record("auroc", estimate, setting=setting)
+    jobs = [probe_fits.fit(context, system), codes.jobs[-1]]
+    jobs.append(estimates_job(context, "few_labels", codes, curve, **of_curve))
+    jobs.append(estimates_job(context, "code_length", codes, length, **of_length))
+    return Measurement(jobs, numbers)
 
 
 def _coded(context: Context, codes: Codes) -> Ints:
@@ -201,67 +200,108 @@ def _coded(context: Context, codes: Codes) -> Ints:
     return np.sort(order[: context.sizes(Sizes).coded])
 
 
-def _of_axes(cell: Cell, codes: Codes, grid: tuple[Selection, Codes] | None) -> Iterator[Record]:
-    """Numbers of the code's axes beside those of the controls, and how far it is from the rotated one.
+def _of_codes(place: Place, codes: CodesOfJobs) -> Measurement:
+    """The numbers of codes that do not depend on their axes."""
+    labels = codes.images.labels
+    is_numeric = bool(labels and labels.of_kind(*NUMERIC))
+    names = [name for name in OF_CODES if name != "ridge_r2" or is_numeric]
 
-    That difference is in units of its error, as if both were independent. Numbers that need all
-    combinations of factors are of the `grid`; so are those of factors where the data has a drawing,
-    whose attributes are not independent.
+    def numbers(*arrays: Arrays) -> Numbers:
+        for name, of_name in zip(names, arrays, strict=True):
+            at = place.at(setting=MEAN if NUMBERS[name].kinds else EVERY)
+            yield from plain_numbers(at, name, estimates_of(of_name)[name])
+
+    return Measurement([plain_job(place.context, name, codes) for name in names], numbers)
+
+
+def _of_axes(place: Place, system: System, codes: CodesOfJobs) -> Iterator[Measurement]:
+    """Numbers of the code's axes beside those of the controls.
+
+    Numbers that need all combinations of factors are of the grid; so are those of factors where the data
+    has a drawing, whose attributes are not independent.
     """
-    if (d := codes.values.shape[1]) > WIDEST:
-        why = f"{d:,} numbers, too many to stand for single labels; of at most {WIDEST} it is measured"
-        yield from cell.missing(OF_AXES, why, setting=CODE)
-        return
-    seed, is_drawn = cell.context.seed, cell.context.dataset.drawing is not None
-    of_probes, of_grid = controls(codes, seed), controls(grid[1], seed) if grid else {}
+    is_drawn = place.context.dataset.drawing is not None
+    # the width of what a system reads in its own way is only known from its codes
+    is_wide = not has_own(system, "read") and codes.jobs[0].empty[READ].shape[1] > WIDEST
+    grid = None if is_wide else grid_of(place.context, system)
     for name in OF_AXES:
-        images, place, each = None, cell, of_probes
         if grid and (NUMBERS[name].combinations or (is_drawn and name not in OF_ATTRIBUTES)):
-            images, each = grid[0], of_grid
-            data = images.dataset
-            place = cell.also(factors=data.factors([0]).names, factors_sha256=data.fingerprint)
-        records = {
-            control: plain_record(place.but(setting=control), name, values, images)
-            for control, values in each.items()
-        }
-        yield with_note(records[CODE], _apart(records))
-        for control in [control for control in records if control != CODE]:
-            yield replace(records[control], reference=True)
+            yield _beside_controls(place, name, grid[1], grid[0])
+        else:
+            yield _beside_controls(place, name, codes, is_wide=is_wide)
 
 
-def _apart(records: Mapping[str, Record]) -> str:
-    """How far a number is from that of the rotated code."""
-    code, rotated = records[CODE], records[ROTATED]
+def _beside_controls(
+    place: Place,
+    name: str,
+    codes: CodesOfJobs,
+    grid: Selection | None = None,
+    is_wide: bool = False,
+) -> Measurement:
+    """A number of the axes of a code, with how far it is from that of the rotated code, and of the controls."""
+
+    def estimated(kind: str) -> Job:
+        make = partial(controlled, kind, place.context.seed)
+        of_kind = replace(codes, make=make, choices={"control": kind})
+        return plain_job(place.context, name, of_kind, WIDEST)
+
+    def numbers(features: Arrays, *arrays: Arrays) -> Numbers:
+        if (d := features_of(features).shape[1]) > WIDEST:
+            why = f"{d:,} numbers, too many to stand for single labels; of at most {WIDEST} it is measured"
+            yield from place.at(setting=CODE).missing([name], why)
+            return
+        at, estimates = place, [estimates_of(of_kind)[name] for of_kind in arrays]
+        if grid:
+            data = grid.dataset
+            at = at.also(factors=data.factors([0]).names, factors_sha256=data.fingerprint)
+        estimates[0] = _with_distance(*estimates[:2])
+        for kind, estimate in zip(KINDS, estimates, strict=True):
+            of_kind = at.at(setting=kind, reference=kind != CODE)
+            yield from plain_numbers(of_kind, name, estimate, grid)
+
+    return Measurement([codes.jobs[0], *map(estimated, () if is_wide else KINDS)], numbers)
+
+
+def _with_distance(code: Estimate, rotated: Estimate) -> Estimate:
+    """A number with a note on how far it is from that of the rotated code.
+
+    The difference is in units of its error, as if both were independent.
+    """
     if code.value is None or rotated.value is None:
-        return ""
-    difference = code.value - rotated.value
-    if not code.stderr or not rotated.stderr:
-        return f"{difference:+.3g} from the rotated code"
-    errors = difference / float(np.hypot(code.stderr, rotated.stderr))
-    return f"{errors:+.1f} standard errors from the rotated code"
+        return code
+    note = f"{(difference := code.value - rotated.value):+.3g} from the rotated code"
+    if code.stderr and rotated.stderr:
+        errors = difference / float(np.hypot(code.stderr, rotated.stderr))
+        note = f"{errors:+.1f} standard errors from the rotated code"
+    return replace(code, notes=(*code.notes, note))
 
 
-def references(context: Context) -> Iterator[Record]:
+def references(context: Context) -> Iterator[Measurement]:
     """What codes give that know nothing of the images: guesses by the labels' shares."""
-    test = selections(context)[2]
-    codes = codes_of_splits(context, np.zeros((sum(map(len, selections(context))), 1)))
-    assert codes.labels is not None
-    labels, first = codes.labels, _coded(context, codes)
-    of_test = codes.of(np.flatnonzero(codes.split == TEST)).labels
-    assert of_test is not None
+    yield Measurement([], partial(_of_chance, context))
+
+
+def _of_chance(context: Context) -> Numbers:
+    test, codes = selections(context)[2], images_of_splits(context)
+    labels, of_test = codes.labels, codes.of(np.flatnonzero(codes.split == TEST)).labels
+    assert labels is not None and of_test is not None
     varied = varied_labels(codes, parts(codes, context.seed))  # those that systems are scored on
     fields = {"chance": "guesses by the shares of the labels"}
-    cell = Cell(context, TABLE, Taken(System(), None), title=CHANCE, setting=MEAN, fields=fields)
+    place = Place(
+        context, TABLE, Variant(context, System(), None), CHANCE, setting=MEAN, fields=fields
+    )
     attributes = with_attributes(context, codes)
     if attributes.labels and (binary := attributes.labels.of_kind("binary")):
         is_scored = bool(np.ptp(attributes.y[codes.split == TEST][:, binary], axis=0).any())
-        yield cell.record("auroc", guesses(0.5, len(test), is_scored))
-        yield cell.record("code_length", entropy_of_labels(attributes, first), split="")
+        yield from place.numbers({"auroc": guesses(0.5, len(test), is_scored)})
+        entropy = entropy_of_labels(attributes, _coded(context, codes))
+        yield from place.at(split="").numbers({"code_length": entropy})
     if discrete := labels.of_kind(*DISCRETE):
         scored = of_test.of([k for k in discrete if varied[k]])
-        yield cell.record("knn", most_frequent(scored, test.units))
+        yield from place.numbers({"knn": most_frequent(scored, test.units)})
     if numeric := labels.of_kind(*NUMERIC):
-        yield cell.record("ridge_r2", guesses(0.0, len(test), bool(varied[numeric].any())))
+        r2 = guesses(0.0, len(test), bool(varied[numeric].any()))
+        yield from place.numbers({"ridge_r2": r2})
 
 
 def _headline(context: Context) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.parts import Part, Semantic
 from diffae.checkpoints.trained_on import TrainedOn
@@ -277,8 +278,15 @@ class System:
 
 
 def parts_of(system: System) -> tuple[Part, ...]:
-    """The parts of a semantic code: one vector, unless the system has `semantic_parts`."""
-    return system.semantic_parts or (Part((system.semantic_dim,)),)
+    """The parts of a semantic code: one vector, unless the system has `semantic_parts`.
+
+    Raises NotAvailable for a system without a semantic code.
+    """
+    if system.semantic_parts or system.semantic_dim:
+        return system.semantic_parts or (Part((system.semantic_dim,)),)
+    if SEMANTIC not in system.capabilities:
+        raise NotAvailable(f"{system.title} cannot {IN_WORDS[SEMANTIC]}")
+    return (Part((system.latent_dim,)),)
 
 
 def reading_of(system: System) -> dict[str, str]:

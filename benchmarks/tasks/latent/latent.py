@@ -11,39 +11,37 @@ Each image keeps its x_T, which is drawn at random, as for new samples: only the
 moved. The method of each number is cited in `benchmarks.metrics.latent` and below.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from benchmarks.core.plan import comparisons
+from benchmarks.core.images import semantic_of
+from benchmarks.core.job import Comparison
 from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
-from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
-from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.protocols.printed import names_of
 from benchmarks.metrics.sets import groups
 from benchmarks.metrics.sets.groups import names_through, shown_in
 from benchmarks.plugin import (
+    Arrays,
     Benchmark,
-    Cell,
+    Calls,
     Context,
     Measurement,
-    Record,
-    Solved,
-    Taken,
+    Numbers,
+    Place,
+    Variant,
 )
-from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
+from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System, parts_of
 from benchmarks.systems.protocol.parts import tensors
-from benchmarks.tasks.latent.moves import UNMOVED, Move, MovedCodes, Score, decoded
+from benchmarks.tasks.latent.moves import UNMOVED, Move, MovedCodes, MovedImages
 from benchmarks.tasks.latent.space import FOLLOWS, SIX, SPACE, OfSpace, followed, of_space
-from benchmarks.tasks.shared.distances import set_records, side_of
+from benchmarks.tasks.shared.distances import set_numbers, side_of
 from reports.records.metrics import seen_through
 from reports.records.specs import SMOOTHNESS, TableSpec
 
@@ -53,7 +51,6 @@ AS_DECODED = "as decoded: neither clamped nor rounded to 8 bits"
 SPHERICAL, LINEAR = "slerp", "linear"
 ASPECTS = {BETWEEN: ("slerp.*",), ROBUST: ("noise 0.3|noise .*", "4 bits|.* bits")}
 
-Moves = Mapping[str, Callable[[], Move]]
 Share = Annotated[float, Range(0, 1)]
 Level = Annotated[float, Range(0, 1000)]
 Bits = Annotated[int, Range(1, 16)]
@@ -88,25 +85,11 @@ class Sizes:
     solver: Solver = "fast"
 
 
-@dataclass(frozen=True)
-class NumbersOfMoves:
-    """Numbers of each move: their metrics, what else decides them, and their records from the arrays
-    of a move.
-
-    `of_sets` are those that compare two sets of images.
-    """
-
-    metrics: Sequence[str]
-    fields: Mapping[str, Any]
-    records: Callable[[Cell, Arrays], Iterator[Record]]
-    of_sets: bool = False
-
-
 def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
-    at = Solved.of(context, system, sizes.solver, sizes.steps, inverts=False)
+    variant = Variant.of(context, system, sizes.solver, sizes.steps, inverts=False)
     images = context.select("test", max(sizes.images, sizes.moved))
-    codes = MovedCodes.encoded(at, images, context.select("train", sizes.training))
+    codes = MovedCodes.of(variant, images, context.select("train", sizes.training))
     yield _between(codes.first(sizes.images))
     yield _tokens(codes.first(sizes.images), sizes)
     yield _robustness(codes.first(sizes.moved), sizes)
@@ -115,12 +98,12 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     yield followed(codes.first(sizes.moved))
 
 
-def _cell(codes: MovedCodes, table: str, **fields: Any) -> Cell:
+def _place(codes: MovedCodes, table: str, **fields: Any) -> Place:
     about = {"training": len(codes.training), "x_T": "random", **fields}
-    if isinstance(source := getattr(codes.at.system, "source", None), Path):
+    if isinstance(source := getattr(codes.variant.system, "source", None), Path):
         about["checkpoint"] = names_of(source)
-    split, n = codes.images.split, len(codes.images)
-    return Cell(codes.at.context, table, codes.at, split=split, n=n, fields=about)
+    context, split, n = codes.variant.context, codes.images.split, len(codes.images)
+    return Place(context, table, codes.variant, split=split, n=n, fields=about)
 
 
 def _between(codes: MovedCodes) -> Measurement:
@@ -128,155 +111,120 @@ def _between(codes: MovedCodes) -> Measurement:
 
     As in its code, Inception is given what is decoded neither clamped nor rounded to 8 bits.
     """
-    networks = codes.at.context.networks.features
+    variant = codes.variant
+    networks = variant.context.networks.features
     floats = [network.network for network in networks if network.takes_floats]
     if floats:
-        codes = replace(codes, at=replace(codes.at, system=codes.at.system.unclamped()))
-    spherical, linear = (partial(codes.halfway, is_spherical) for is_spherical in (True, False))
-    moves: Moves = {UNMOVED: lambda: codes.unmoved, SPHERICAL: spherical, LINEAR: linear}
+        codes = replace(codes, variant=replace(variant, system=variant.system.unclamped()))
+    moves = {UNMOVED: codes.unmoved(), SPHERICAL: codes.halfway(True), LINEAR: codes.halfway(False)}
     drawn = "one, by a softmax of minus the mean squared difference"
     fields = {"candidates": latent.CANDIDATES, "drawn": drawn, "place": 0.5}
-    return _distances(codes, _cell(codes, BETWEEN, **fields), moves, floats)
+    return _distances(_place(codes, BETWEEN, **fields), codes, moves, floats)
 
 
 def _tokens(codes: MovedCodes, sizes: Sizes) -> Measurement:
     """pFID, of all images (beta = 1). Its published grid of alpha and delta is not known."""
-    moves = {f"{n} nearest": partial(codes.perturbed, sizes.share, n) for n in sizes.neighbours}
-    return _distances(codes, _cell(codes, TOKENS, alpha=sizes.share, beta=1), moves)
+    moves = {f"{n} nearest": codes.perturbed(sizes.share, n) for n in sizes.neighbours}
+    return _distances(_place(codes, TOKENS, alpha=sizes.share, beta=1), codes, moves)
 
 
 def _distances(
-    codes: MovedCodes, cell: Cell, moves: Moves, floats: Sequence[str] = ()
+    place: Place, codes: MovedCodes, moves: Mapping[str, Move], floats: Sequence[str] = ()
 ) -> Measurement:
     """The distances of what is decoded after each move to the originals, by every network.
 
     The networks `floats` are given what is decoded as it is, the others 8 bits.
     """
-    context, images = cell.context, codes.images
-
-    def of_network(network: FeatureNetwork) -> NumbersOfMoves:
-        names = list(names_through(network.network, shown_in(cell.table)).values())
-        features = context.codes.real_features(images, network)
-        originals = cache(lambda: side_of(context, images, features))
-
-        def records(at_move: Cell, arrays: Arrays) -> Iterator[Record]:
-            made = side_of(context, images, arrays[network.array])
-            yield from set_records(at_move, network, shown_in(cell.table), made, originals())
-
-        as_decoded = {"images": AS_DECODED} if network.network in floats else {}
-        about = {"originals": "the same images", **network.describe(), **as_decoded}
-        return NumbersOfMoves(names, about, records, of_sets=True)
+    context, images, metrics = place.context, codes.images, shown_in(place.table)
+    networks = context.networks.features
+    features = [context.codes.real_features(images, network) for network in networks]
+    described = {"features": context.codes.described(), "as decoded": list(floats)}
 
     def score(made: Tensor, unmoved: Tensor) -> Arrays:
         return context.codes.embed(made, bool(floats))
 
-    described = {"features": context.codes.described(), "as decoded": list(floats)}
-    numbers = list(map(of_network, context.networks.features))
-    return _moved(codes, cell, moves, score, numbers, **described)
+    moved = MovedImages(place, codes, moves, score, Calls(features=1), described)
+
+    def numbers(*arrays: Arrays) -> Numbers:
+        of_originals, of_moved = arrays[: len(features)], arrays[len(features) :]
+        for network, of_network in zip(networks, of_originals, strict=True):
+            as_decoded = {"images": AS_DECODED} if network.network in floats else {}
+            about = {"originals": "the same images", **network.describe(), **as_decoded}
+            originals = side_of(context, images, of_network["features"])
+            for at, why, scores in moved.by_move(place.also(**about), *of_moved):
+                if why:
+                    names = names_through(network.network, metrics).values()
+                    yield from at.missing(names, why)
+                else:
+                    made = side_of(context, images, scores[network.array])
+                    yield from set_numbers(at, network, metrics, made, originals)
+        moved.draw(*of_moved)
+
+    count, n = len(moved.possible) * len(networks), len(images)
+    compared = [Comparison("kernel distance", n, n, count)] if count else []
+    return Measurement([*features, *moved.jobs], numbers, compared)
 
 
 def _robustness(codes: MovedCodes, sizes: Sizes) -> Measurement:
     """The mean perceptual distance by which the image of a code moves."""
-    network = codes.at.context.networks.perceptual
-    moves = {f"noise {in_words(level)}": partial(codes.noised, level) for level in sizes.noise}
-    moves |= {f"{bits} bits": partial(codes.rounded, bits) for bits in sizes.bits}
+    network = codes.variant.context.networks.perceptual
+    moves = {f"noise {in_words(level)}": codes.noised(level) for level in sizes.noise}
+    moves |= {f"{bits} bits": codes.rounded(bits) for bits in sizes.bits}
     about = {
         "noise": "in units of each number's standard deviation over training images",
         "rounding": f"evenly over the mean +- {latent.RANGE:g} standard deviations",
         "to": "what is decoded from the code as it is, with the same x_T",
         **network.describe(),
     }
-    metric = network.metric_name
+    place, metric = _place(codes, ROBUST, **about), network.metric_name
 
     def score(made: Tensor, unmoved: Tensor) -> Arrays:
         return {metric: network(made, unmoved).cpu().numpy()}
 
-    def records(at_move: Cell, arrays: Arrays) -> Iterator[Record]:
-        return at_move.means(codes.images, arrays)
+    moved = MovedImages(place, codes, moves, score, Calls(perceptual=1))
 
-    numbers = NumbersOfMoves([metric], {}, records)
-    return _moved(codes, _cell(codes, ROBUST, **about), moves, score, [numbers])
+    def numbers(*arrays: Arrays) -> Numbers:
+        for at, why, scores in moved.by_move(place, *arrays):
+            yield from at.missing([metric], why) if why else at.means(codes.images, scores)
+        moved.draw(*arrays)
 
-
-def _moved(
-    codes: MovedCodes,
-    cell: Cell,
-    moves: Moves,
-    score: Score,
-    numbers: Sequence[NumbersOfMoves],
-    **more: Any,
-) -> Measurement:
-    """The numbers of moved codes, and a sheet of the first images. A move that is not possible with
-    these codes has rows with the reason.
-    """
-    ready: dict[str, Move] = {}
-    reasons = {}
-    for name, prepared in moves.items():
-        try:
-            ready[name] = prepared()
-        except NotAvailable as reason:
-            reasons[name] = str(reason)
-
-    def reduce(*computed: Arrays) -> Iterator[Record]:
-        for part in numbers:
-            for move in moves:
-                at_move = cell.also(**part.fields, move=move).but(setting=move)
-                if move in ready:
-                    yield from part.records(at_move, _arrays_of(move, computed[0]))
-                else:
-                    yield from at_move.missing(part.metrics, reasons[move])
-        if computed:
-            cell.draw(
-                f"{cell.table}-{{}}",
-                "moved codes",
-                torch.from_numpy(computed[0]["preview"]).unbind(),
-                columns=("input", UNMOVED, *(name for name in ready if name != UNMOVED)),
-                caption="What is decoded from the codes of the first test images after each move.",
-            )
-
-    needs = [decoded(cell, codes, ready, score, **more)] if ready else []
-    comparing_sets = [part for part in numbers if part.of_sets]
-    count, n = len(ready) * len(comparing_sets), len(codes.images)
-    return Measurement(needs, reduce, comparisons(count, "kernel distance", n, n))
-
-
-def _arrays_of(move: str, computed: Arrays) -> Arrays:
-    """The arrays of one move, which begin with its name."""
-    start = f"{move} "
-    return {
-        name.removeprefix(start): array
-        for name, array in computed.items()
-        if name.startswith(start)
-    }
+    return Measurement(moved.jobs, numbers)
 
 
 def _spectrum(codes: MovedCodes) -> Measurement:
     """The mean divergence of each map of the code."""
-    images = codes.images
-    maps = [numbers for numbers in tensors(codes.of_images) if numbers.ndim == 4]
+    images, system = codes.images, codes.variant.system
     power = "DCT-II of mean-centred maps, without the constant; log(1 + mean of a bin)"
-    cell = _cell(codes, SPECTRUM, bins=latent.BINS, power=power, move="")
-    cell = cell.but(of=Taken(codes.at.system, None))
+    place = _place(codes, SPECTRUM, bins=latent.BINS, power=power, move="")
+    place = place.at(measured=Variant(place.context, system, None))
     blurred, sharp = (
-        cell.also(images=f"{blur}, bicubic to the map's side")
+        place.also(images=f"{blur}, bicubic to the map's side")
         for blur in (f"blurred (sigma {latent.BLUR:g}, 7 px)", "not blurred")
     )
+    maps = [part for part in parts_of(system) if len(part.shape) == 3]
+    if not maps or maps[0].codebook is not None:
+        missing = partial(blurred.missing, ["spectrum_kl"], "its code is no map of numbers")
+        return Measurement([], missing)
 
-    def reduce() -> Iterator[Record]:
-        if not maps or not maps[0].is_floating_point():
-            yield from blurred.missing(["spectrum_kl"], "its code is no map of numbers")
-            return
-        seen = images.seen_by(codes.at.system)
-        pieces = np.array_split(np.arange(len(images)), -(-len(images) // CHUNK))
-        for number, codes_map in enumerate(maps, 1):
-            scores = [
-                latent.spectrum_divergence(seen.batch(piece), codes_map[piece]) for piece in pieces
-            ]
+    def compute(positions: np.ndarray, arrays: Arrays) -> Arrays:
+        seen = images.seen_by(system).batch(positions)
+        return {
+            str(number): latent.spectrum_divergence(seen, codes_map)
+            for number, codes_map in enumerate(_maps(arrays), 1)
+        }
+
+    def numbers(scores: Arrays, arrays: Arrays) -> Numbers:
+        for number, codes_map in enumerate(_maps(arrays), 1):
             setting = f"{number}, {codes_map.shape[2]} px" if len(maps) > 1 else ""
-            of_map = (blurred if latent.blurs(codes_map) else sharp).but(setting=setting)
-            yield from of_map.means(images, {"spectrum_kl": np.concatenate(scores)})
+            of_map = (blurred if latent.blurs(codes_map) else sharp).at(setting=setting)
+            yield from of_map.means(images, {"spectrum_kl": scores[str(number)]})
 
-    return Measurement([], reduce)
+    spectra = place.job("spectrum", "spectra", images, compute, rows_of=[codes.of_images])
+    return Measurement([spectra, codes.of_images], numbers)
+
+
+def _maps(codes: Arrays) -> list[Tensor]:
+    return [numbers for numbers in tensors(semantic_of(codes)) if numbers.ndim == 4]
 
 
 def _spec(name: str, title: str, caption: str, metrics: tuple[str, ...], order: int) -> TableSpec:

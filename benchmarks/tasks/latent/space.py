@@ -1,9 +1,9 @@
 """Numbers of the codes alone, and how encoder and decoder follow what is done to the image."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -11,16 +11,22 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from benchmarks.core.images import Selection
+from benchmarks.core.images import Selection, semantic_of
 from benchmarks.metrics.codes.data import Codes
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.metrics.latent import estimate_equivariance
-from benchmarks.plugin import Arrays, Cell, Context, Measurement, Record, System
-from benchmarks.systems.protocol.base import STOCHASTIC, Code
-from benchmarks.systems.protocol.parts import tensors
+from benchmarks.plugin import Arrays, Calls, Context, Job, Measurement, Numbers, Place, System
+from benchmarks.systems.protocol.base import STOCHASTIC, Code, parts_of
+from benchmarks.systems.protocol.parts import has_tokens, tensors
 from benchmarks.tasks.latent.moves import MovedCodes
 from benchmarks.tasks.latent.panel import CAPTION, COLUMNS, panel
-from benchmarks.tasks.shared.stored_estimates import codes_of, plain_record
+from benchmarks.tasks.shared.stored_estimates import (
+    CodesOfJobs,
+    estimates_of,
+    images_of,
+    plain_job,
+    plain_numbers,
+)
 from diffae.system.errors import UserError
 
 SPACE, FOLLOWS = "latent_space", "latent_equivariance"
@@ -29,7 +35,7 @@ OfSpace = Literal[
 ]  # fmt: skip
 SIX: tuple[OfSpace, ...] = ("viv", "code_fd", "sec_50", "lds", "twonn", "density_cv")
 MOST_SHOWN = 6  # maps of a code
-TOKENS = "its code consists of tokens"
+TOKENS, NO_CELLS = "its code consists of tokens", "its code has no cells of whole pixels"
 
 # ----------------------------------------------------------------------------------------------
 # Numbers of the codes
@@ -37,27 +43,41 @@ TOKENS = "its code consists of tokens"
 
 def of_space(context: Context, system: System, names: Sequence[OfSpace], count: int) -> Measurement:
     """Numbers of the codes of training images, of each map of a code that has several."""
-    images = context.select("train", count)
-    maps = tensors(context.codes.semantic(system, images))
+    images, kinds = context.select("train", count), parts_of(system)
+    semantic, known = (
+        context.codes.semantic(system, images),
+        images_of(images.dataset, images.order),
+    )
+    jobs = {
+        (number, name): plain_job(
+            context,
+            name,
+            CodesOfJobs([semantic], known, partial(of_map, number), {"map": number}),
+        )
+        for number, part in enumerate(kinds)
+        for name in names
+        if part.codebook is None
+    }
 
-    def reduce() -> Iterator[Record]:
+    def numbers(codes: Arrays, *arrays: Arrays) -> Numbers:
+        estimates = dict(zip(jobs, map(estimates_of, arrays), strict=True))
         panels: dict[str, Tensor] = {}
-        for number, part in enumerate(maps, 1):
-            setting = f"{number}, {part.shape[2]} px" if len(maps) > 1 and part.ndim == 4 else ""
+        for number, part in enumerate(tensors(semantic_of(codes))):
+            several = len(kinds) > 1 and part.ndim == 4
+            setting = f"{number + 1}, {part.shape[2]} px" if several else ""
             shape = " x ".join(map(str, part.shape[1:]))
-            cell = Cell(context, SPACE, system, setting=setting, fields={"codes": shape})
-            if not part.is_floating_point():
-                yield from cell.missing(names, TOKENS)
+            place = Place(context, SPACE, system, setting=setting, fields={"codes": shape})
+            if kinds[number].codebook is not None:
+                yield from place.missing(names, TOKENS)
                 continue
-            codes = _codes(images, part)
             for name in names:
-                yield plain_record(cell, name, codes, images)
+                yield from plain_numbers(place, name, estimates[number, name][name], images)
             if context.pictures is None or len(panels) == MOST_SHOWN or len(images) < FEWEST:
                 continue
             with suppress(UserError):  # that all codes are the same, as the records say
-                panels[setting or "code"] = panel(codes)
+                panels[setting or "code"] = panel(of_map(number, known, codes))
         if panels:
-            Cell(context, SPACE, system).draw(
+            Place(context, SPACE, system).draw(
                 "latent_space-{}",
                 "the space of codes",
                 list(panels.values()),
@@ -66,14 +86,15 @@ def of_space(context: Context, system: System, names: Sequence[OfSpace], count: 
                 caption=CAPTION,
             )
 
-    return Measurement([], reduce)
+    return Measurement([semantic, *jobs.values()], numbers)
 
 
-def _codes(images: Selection, part: Tensor) -> Codes:
-    """One tensor of the codes of images, with what is known of them."""
+def of_map(number: int, images: Codes, codes: Arrays) -> Codes:
+    """One tensor of the codes of images, with what is known of these."""
+    part = tensors(semantic_of(codes))[number]
     shape = tuple(part.shape[1:])
-    codes = codes_of(images.dataset, images.order, part.flatten(1).double().numpy())
-    return replace(codes, shape=(shape[0], shape[1], shape[2])) if len(shape) == 3 else codes
+    only = replace(images, values=part.flatten(1).double().numpy())
+    return replace(only, shape=(shape[0], shape[1], shape[2])) if len(shape) == 3 else only
 
 
 # ----------------------------------------------------------------------------------------------
@@ -90,53 +111,108 @@ def followed(codes: MovedCodes) -> Measurement:
     A vector has no places: it should stay as it is. A shift repeats the places at the border, and those
     that it brings in are left out of the comparison.
     """
-    at, images = codes.at, codes.images
-    system, side = at.system, images.seen_by(at.system).dataset.image_size
-    maps = tensors(codes.of_images)
-    reasons = dict.fromkeys(MOVES, "" if all(x.is_floating_point() for x in maps) else TOKENS)
-    coarsest = max((side / x.shape[2] for x in maps if x.ndim == 4), default=0.0)
-    if not coarsest or coarsest % 1:
-        reasons[CELL] = reasons[CELL] or "its code has no cells of whole pixels"
-    if system.stride is None or side // 2 % system.stride:
-        reasons[HALF] = reasons[HALF] or f"it takes images of {side} px only"
-    decodes = "its code has no places" if any(x.ndim != 4 for x in maps) else ""
-    if STOCHASTIC in system.capabilities:
-        decodes = decodes or "x_T would have to move too"
-    of_decoder = {name: reason or decodes for name, reason in reasons.items() if name != PIXEL}
-    sides = {"encoder": reasons, "decoder": of_decoder}
-    cell = Cell(at.context, FOLLOWS, at, split=images.split, n=len(images), fields={"shift": "to the right"})  # fmt: skip
-    move = partial(_moved, coarsest)
+    equivariance = Equivariance(codes)
+    possible = [*equivariance.possible("encoder"), *equivariance.possible("decoder")]
+    return Measurement([equivariance.job] if possible else [], equivariance.numbers)
 
-    def compute(positions: np.ndarray) -> Arrays:
-        x, unmoved = images.seen_by(system).batch(positions), codes.unmoved(positions)
+
+@dataclass(frozen=True)
+class Equivariance:
+    """The moved images and codes that are compared, and why some moves are not possible."""
+
+    codes: MovedCodes
+
+    @property
+    def system(self) -> System:
+        return self.codes.variant.system
+
+    @property
+    def images(self) -> Selection:
+        """The images at the size of the system."""
+        return self.codes.images.seen_by(self.system)
+
+    @property
+    def side(self) -> int:
+        return self.images.dataset.image_size
+
+    @cached_property
+    def reasons(self) -> dict[str, dict[str, str]]:
+        """Why each move is not possible, or "", by network."""
+        system, kinds = self.system, parts_of(self.system)
+        moves = dict.fromkeys(MOVES, TOKENS if has_tokens(kinds) else "")
+        coarsest = self._coarsest(part.shape[1] for part in kinds if len(part.shape) == 3)
+        if not coarsest or coarsest % 1:
+            moves[CELL] = moves[CELL] or NO_CELLS
+        if system.stride is None or self.side // 2 % system.stride:
+            moves[HALF] = moves[HALF] or f"it takes images of {self.side} px only"
+        decodes = "its code has no places" if any(len(part.shape) != 3 for part in kinds) else ""
+        if STOCHASTIC in system.capabilities:
+            decodes = decodes or "x_T would have to move too"
+        of_decoder = {name: why or decodes for name, why in moves.items() if name != PIXEL}
+        return {"encoder": moves, "decoder": of_decoder}
+
+    def possible(self, network: str) -> list[str]:
+        """The moves that are possible, as far as the shapes of the codes are known."""
+        return [name for name, why in self.reasons[network].items() if not why]
+
+    def _coarsest(self, heights: Iterable[int | None]) -> float:
+        """The pixels of a cell of the map with fewest, 0 without maps; a height may not be known yet."""
+        return max((self.side / (height or 1) for height in heights), default=0.0)
+
+    @cached_property
+    def place(self) -> Place:
+        variant, images, fields = self.codes.variant, self.codes.images, {"shift": "to the right"}
+        place = Place(variant.context, FOLLOWS, variant, split=images.split, fields=fields)
+        return place.at(n=len(images))
+
+    @property
+    def job(self) -> Job:
+        encoded, moved = len(self.possible("encoder")), len(self.possible("decoder"))
+        decoding = self.codes.variant.decoding.times(moved + 1 if moved else 0)
+        title = "moved images, encoded; and moved codes, decoded"
+        job = self.place.job(
+            "equivariance",
+            title,
+            self.codes.images,
+            self._compute,
+            rows_of=[self.codes.of_images],
+            calls=decoding + Calls(encoder=encoded),
+        )
+        return replace(job, at_most=any(None in part.shape for part in parts_of(self.system)))
+
+    def _compute(self, positions: np.ndarray, codes: Arrays) -> Arrays:
+        """What is compared: "NETWORK, MOVE moved" and "NETWORK, MOVE expected", N x d."""
+        system, T, side = self.system, self.codes.variant.T, self.side
+        x, unmoved = self.images.batch(positions), semantic_of(codes)
+        maps = tensors(unmoved)
+        coarsest = self._coarsest(z.shape[2] for z in maps if z.ndim == 4)
+        move, without = partial(_moved, coarsest), {CELL} if coarsest % 1 else set()
         arrays: Arrays = {}
-        for name in (name for name, reason in reasons.items() if not reason):
+        for name in [name for name in self.possible("encoder") if name not in without]:
             encoded = tensors(system.encode_semantic(move(name, x, 1.0)))
-            expected = [move(name, z, side / z.shape[-1]) for z in tensors(unmoved)]
+            expected = [move(name, z, side / z.shape[-1]) for z in maps]
             arrays |= _compared(f"encoder, {name}", name, encoded, expected)
-        decoded = at.system.decode(Code(unmoved), at.T) if not all(of_decoder.values()) else x
-        for name in (name for name, reason in of_decoder.items() if not reason):
-            moved = [move(name, z, side / z.shape[-1]) for z in tensors(unmoved)]
+        of_decoder = [name for name in self.possible("decoder") if name not in without]
+        decoded = system.decode(Code(unmoved), T) if of_decoder else x
+        for name in of_decoder:
+            moved = [move(name, z, side / z.shape[-1]) for z in maps]
             code = Code(moved[0] if isinstance(unmoved, Tensor) else tuple(moved))
-            pair = [system.decode(code, at.T)], [move(name, decoded, 1.0)]
+            pair = [system.decode(code, T)], [move(name, decoded, 1.0)]
             arrays |= _compared(f"decoder, {name}", name, *pair, round(coarsest))
         return arrays
 
-    def reduce(*computed: Arrays) -> Iterator[Record]:
-        for network, moves in sides.items():
-            for name, reason in moves.items():
-                setting = f"{network}, {name}"
-                if reason:
-                    yield from cell.missing(["equivariance"], reason, setting=setting)
+    def numbers(self, *arrays: Arrays) -> Numbers:
+        """A number for each network and move, or the reason."""
+        for network, moves in self.reasons.items():
+            for name, why in moves.items():
+                place = self.place.at(setting=f"{network}, {name}")
+                names = [f"{place.setting} {kind}" for kind in ("moved", "expected")]
+                if why or names[0] not in arrays[0]:
+                    yield from place.missing(["equivariance"], why or NO_CELLS)
                     continue
-                moved, expected = (computed[0][f"{setting} {x}"] for x in ("moved", "expected"))
-                estimates = estimate_equivariance(moved, expected, images.units)
-                yield from cell.records(estimates, setting=setting)
-
-    title = "moved images, encoded; and moved codes, decoded"
-    wanted = [cell.computation("equivariance", title, images, compute)]
-    refused = all(reason for moves in sides.values() for reason in moves.values())
-    return Measurement([] if refused else wanted, reduce)
+                moved, expected = (arrays[0][key] for key in names)
+                units = self.codes.images.units
+                yield from place.numbers(estimate_equivariance(moved, expected, units))
 
 
 def _moved(coarsest: float, name: str, maps: Tensor, pixels: float) -> Tensor:

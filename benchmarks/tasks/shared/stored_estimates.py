@@ -1,13 +1,15 @@
 """Codes with what a data set knows of their images; the jobs that estimate numbers of them, and the numbers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
-from benchmarks.core.images import Selection
-from benchmarks.metrics.codes.data import Codes, Floats, Ints, LabelColumns
+from benchmarks.core.images import Selection, features_of
+from benchmarks.metrics.codes.data import Codes, Ints, LabelColumns
 from benchmarks.metrics.codes.number import estimates_of_json, json_of_estimates
 from benchmarks.metrics.codes.schema import NUMBERS, PLAIN, named
 from benchmarks.metrics.codes.table import estimates, fields
@@ -17,32 +19,55 @@ from diffae.data.dataset import SPLITS
 from reports.records.estimate import Estimate
 
 
-def codes_of(data: Dataset, order: Ints, values: Floats) -> Codes:
-    """Codes [n, d] of the images of a data set with these indices [n], with their factors and persons."""
+def images_of(data: Dataset, order: Ints) -> Codes:
+    """The images of a data set with these indices [n], with their factors and persons, as codes of no numbers."""
     labels, persons = LabelColumns(*data.factors(order)), data.identities
     who = None if persons is None else persons[order]
-    return Codes(values, labels, persons=who, data=data.fingerprint, images=order)
+    nothing = np.empty((len(order), 0))
+    return Codes(nothing, labels, persons=who, data=data.fingerprint, images=order)
+
+
+def as_probes_read(images: Codes, *features: Arrays) -> Codes:
+    """The codes of images, as probes read them; `features` are those of some of them each, in order."""
+    return replace(images, values=torch.cat(list(map(features_of, features))).double().numpy())
+
+
+@dataclass(frozen=True)
+class CodesOfJobs:
+    """Codes of images, which jobs compute.
+
+    jobs     whose arrays the codes are made of
+    images   the images, as codes of no numbers
+    make     from `images` and these arrays to codes
+    choices  what else decides the codes
+    """
+
+    jobs: Sequence[Job]
+    images: Codes
+    make: Callable[..., Codes] = as_probes_read
+    choices: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def decides(self) -> dict[str, Any]:
+        """What decides the codes, except the jobs."""
+        return {"images": self.images.digests, **self.choices}
 
 
 def estimates_job(
     context: Context,
     work: str,
-    takes: Sequence[Job],
-    codes_from: Callable[..., Codes],
+    codes: CodesOfJobs,
     compute: Callable[[Codes], Mapping[str, Estimate]],
     **choices: Any,
 ) -> Job:
-    """What `compute` estimates from codes, as `estimates_of` reads it.
-
-    `codes_from` makes the codes of the arrays of the jobs `takes`; `choices` are what else decides it.
-    """
+    """What `compute` estimates from codes, as `estimates_of` reads it; `choices` are what else decides it."""
 
     def packed(_: np.ndarray, *arrays: Arrays) -> Arrays:
-        text = json_of_estimates(compute(codes_from(*arrays)))
+        text = json_of_estimates(compute(codes.make(codes.images, *arrays)))
         return {"json": np.frombuffer(text.encode(), np.uint8)}
 
-    decides = {"seed": context.seed, **choices}
-    return Job(work, f"{work} of codes", decides, None, packed, takes=takes)
+    decides = {"seed": context.seed, **codes.decides, **choices}
+    return Job(work, f"{work} of codes", decides, None, packed, takes=codes.jobs)
 
 
 def estimates_of(arrays: Arrays) -> dict[str, Estimate]:
@@ -50,41 +75,31 @@ def estimates_of(arrays: Arrays) -> dict[str, Estimate]:
     return estimates_of_json(arrays["json"].tobytes().decode())
 
 
-def plain_job(
-    context: Context,
-    metric: str,
-    takes: Sequence[Job],
-    codes_from: Callable[..., Codes],
-    **choices: Any,
-) -> Job:
-    """A metric of codes by our own protocol, with those that share its work. `choices` are what else
-    decides the codes.
+def plain_job(context: Context, metric: str, codes: CodesOfJobs, widest: int | None = None) -> Job:
+    """A metric of codes by our own protocol, with those that share its work. Codes of more than `widest`
+    numbers have no estimates.
     """
     protocol, group = named(PLAIN), NUMBERS[metric]
 
     def compute(codes: Codes) -> Mapping[str, Estimate]:
+        if widest is not None and codes.values.shape[1] > widest:
+            return {}
         return estimates(group.metrics, codes, protocol, context.seed)
 
     work = group.metrics[0]  # `viv` and `viv_by_class` have the same choices, and are two works
-    choices |= fields(metric, protocol)
-    return estimates_job(context, work, takes, codes_from, compute, **choices)
+    return estimates_job(context, work, codes, compute, **fields(metric, protocol))
 
 
 def plain_numbers(
-    place: Place, metric: str, arrays: Arrays, images: Selection | None = None
+    place: Place, metric: str, estimate: Estimate, images: Selection | None = None
 ) -> Numbers:
-    """The number of a metric from the arrays of its `plain_job`.
+    """The number of a metric, of which a `plain_job` has the estimate.
 
     `images` are those of the codes, if not the training, validation and test images of the probes.
     """
-    protocol, group = named(PLAIN), NUMBERS[metric]
-    estimate = estimates_of(arrays)[metric]
     estimate = replace(estimate, why=estimate.why.removeprefix(f"{metric}: "))
     if estimate.value is not None and images is not None:
         place = place.at(split=images.split if images.split in SPLITS else "")
     elif estimate.value is not None:
-        place = place.at(split="test" if group.is_scored else "")
-    return place.also(**fields(metric, protocol)).numbers({metric: estimate})
-
-
-plain_record = stored_estimates = None  # TEMPORARY
+        place = place.at(split="test" if NUMBERS[metric].is_scored else "")
+    return place.also(**fields(metric, named(PLAIN))).numbers({metric: estimate})

@@ -10,7 +10,8 @@ from colours import without_effnet
 from torch.nn import functional as F
 
 from benchmarks import systems
-from benchmarks.core.measurement import Solved
+from benchmarks.core.images import semantic_of
+from benchmarks.core.measurement import Variant
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import Store
 from benchmarks.metrics import latent
@@ -122,8 +123,15 @@ def measured(context, system):
 
 def codes_of(context, system):
     images, training = context.select("test", IMAGES), context.select("train", TRAINING)
-    at = Solved.of(context, systems.as_system(system), None, None)
-    return MovedCodes.encoded(at, images, training)
+    variant = Variant.of(context, systems.as_system(system), None, None)
+    return MovedCodes.of(variant, images, training)
+
+
+def moved_by(codes, move, positions):
+    """The codes of the images at these positions, moved."""
+    store = codes.variant.context.store
+    semantic = semantic_of(store.rows(codes.of_images, positions))
+    return move.moved(positions, semantic, *map(store.read, move.takes))
 
 
 def images_of(selection):
@@ -133,7 +141,7 @@ def images_of(selection):
 def test_halfway_on_a_line_is_the_mean_of_two_images_one_of_ten_near_ones(context):
     codes, everything = codes_of(context, Pixels()), np.arange(IMAGES)
     ours, theirs = (images_of(s).flatten(1) for s in (codes.images, codes.training))
-    middles = (codes.halfway(False)(everything).flatten(1) - 1) / 10
+    middles = (moved_by(codes, codes.halfway(False), everything).flatten(1) - 1) / 10
     others = 2 * middles - ours
     apart = torch.cdist(others, theirs)
     chosen = apart.argmin(1)
@@ -152,10 +160,10 @@ def test_the_distances_are_those_of_the_decoded_images_to_the_originals(context)
     found = measured(context, Pixels())
     network = context.networks.features[0]
     codes = codes_of(context, Pixels())
-    originals = context.codes.real_features(codes.images, network)
+    originals = context.store.read(context.codes.real_features(codes.images, network))["features"]
     blocks = codes.images.units.blocks(BLOCKS)
     for setting, spherical in ((SPHERICAL, True), (LINEAR, False)):
-        semantic = codes.halfway(spherical)(np.arange(IMAGES))
+        semantic = moved_by(codes, codes.halfway(spherical), np.arange(IMAGES))
         made = context.codes.embed(((semantic - 1) / 10).clamp(-1, 1))[network.array]
         row = found[BETWEEN, setting, "ikd_effnet"]
         expected = kernel.paired(Side.of(made, blocks), Side.of(originals, blocks)).whole()
@@ -185,8 +193,8 @@ def test_a_network_that_takes_floats_is_given_what_is_decoded_as_it_is(context, 
     found, codes = measured(context, Loud()), codes_of(context, Loud())
     originals = ((images_of(codes.images) + 1) / 2).mean((2, 3)).numpy()
     for setting in (UNMOVED, SPHERICAL):
-        semantic = codes.halfway(True)(np.arange(IMAGES)) if setting == SPHERICAL else None
-        moved = images_of(codes.images) if semantic is None else (semantic - 1) / 10
+        move = codes.halfway(True) if setting == SPHERICAL else codes.unmoved()
+        moved = (moved_by(codes, move, np.arange(IMAGES)) - 1) / 10
         seen = (10 * moved + 1) / 2
         if not floats:
             seen = (255 * seen.clamp(0, 1)).round() / 255
@@ -219,15 +227,15 @@ def test_perturbed_tokens_are_drawn_from_the_nearest_by_image(context):
     codes = codes_of(context, Tokens())
     everything = np.arange(IMAGES)
     for neighbours, changed in ((1, 0.0), (3, 0.5 * 2 / 3)):
-        moved = codes.perturbed(0.5, neighbours)(everything)
-        differs = (moved != codes.unmoved(everything)).any(1).float().mean()
+        moved = moved_by(codes, codes.perturbed(0.5, neighbours), everything)
+        differs = (moved != moved_by(codes, codes.unmoved(), everything)).any(1).float().mean()
         assert float(differs) == pytest.approx(changed, abs=0.06)
-    again = codes.perturbed(0.5, 3)(everything[7:9])
-    assert torch.equal(again, codes.perturbed(0.5, 3)(everything)[7:9])
+    again = moved_by(codes, codes.perturbed(0.5, 3), everything[7:9])
+    assert torch.equal(again, moved_by(codes, codes.perturbed(0.5, 3), everything)[7:9])
     order = torch.cdist(
         F.avg_pool2d(images_of(codes.images), 8).movedim(1, -1).reshape(-1, 3), Tokens.book
     ).argsort(1)
-    moved = codes.perturbed(1.0, 3)(everything).movedim(1, -1).reshape(-1, 1, 3)
+    moved = moved_by(codes, codes.perturbed(1.0, 3), everything).movedim(1, -1).reshape(-1, 1, 3)
     rank = (Tokens.book[order] == moved).all(2).float().argmax(1)
     assert sorted(set(rank.tolist())) == [0, 1, 2]
     assert np.bincount(rank) / len(rank) == pytest.approx([1 / 3] * 3, abs=0.06)

@@ -21,7 +21,8 @@ from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTI
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.tasks.latent.latent import BENCHMARK
 from benchmarks.tasks.latent.panel import panel
-from benchmarks.tasks.latent.space import FOLLOWS, MOVES, SPACE, _codes, _compared
+from benchmarks.tasks.latent.space import FOLLOWS, MOVES, SPACE, _compared, of_map
+from benchmarks.tasks.shared.stored_estimates import images_of
 
 MOVED, CODES = 12, 60
 DOCS = Path(__file__).parents[3] / "docs"
@@ -223,18 +224,24 @@ def test_rows_are_the_numbers_of_the_codes_of_training_images(found):
     assert of["", "viv"].value is None and "not defined for 60 codes" in of["", "viv"].note
 
 
+def zeros_of(images):
+    """Codes of the images that are all zero."""
+    known = images_of(images.dataset, images.order)
+    return of_map(0, known, {"semantic": np.zeros((CODES, 3), np.float32)})
+
+
 def test_what_is_known_of_images_is_in_the_order_of_their_codes(context):
     n = len(context.dataset)
     known = {"identities": np.arange(n) // 2, "attributes": np.arange(n)[:, None] % 3 == 0}
     context.dataset = replace(context.dataset, attribute_names=("a",), **known)
     images = context.select("train", CODES)
-    codes = _codes(images, torch.zeros(CODES, 3))
+    codes = zeros_of(images)
     assert np.array_equal(codes.persons, images.order // 2)
     assert np.array_equal(codes.y[:, 0], images.order % 3 == 0)
     columns = np.array([(i % 3,) for i in range(n)], [("level", np.int16)])
     bare = {"attributes": None, "attribute_names": (), "columns": columns}
     images = replace(images, dataset=replace(images.dataset, **bare))
-    labels = _codes(images, torch.zeros(CODES, 3)).labels
+    labels = zeros_of(images).labels
     assert labels.kinds == ("ordered",)
     assert np.array_equal(labels.values[:, 0], images.order % 3)
 

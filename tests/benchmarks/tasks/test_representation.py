@@ -18,7 +18,7 @@ from benchmarks.metrics.codes.data import Codes, LabelColumns
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
 from benchmarks.tasks import probes, representation
-from benchmarks.tasks.shared import stored_estimates
+from benchmarks.tasks.shared import probe_fits, stored_estimates
 from diffae.data import open_combinations, open_dataset, open_portraits
 from diffae.data.portraits.attributes import GRID
 
@@ -257,10 +257,16 @@ def test_axes_are_measured_beside_controls(labelled, monkeypatch):
 
 def test_controls_have_the_same_information_or_none(labelled):
     """A rotation and principal components keep distances of standardised codes; noise keeps marginals."""
-    codes = representation.of_system(labelled, SYSTEM)
-    codes = replace(codes, values=codes.values[:, :12])
-    every = representation.controls(codes, seed=0)
-    fitted = codes.split == 0
+    images = representation.images_of_splits(labelled)
+    read = map(labelled.store.read, probe_fits.features(labelled, SYSTEM))
+    features = [{"semantic": arrays["semantic"][:, :12]} for arrays in read]
+
+    def controlled(kind, seed=0):
+        return representation.controlled(kind, seed, images, *features)
+
+    every = {kind: controlled(kind) for kind in representation.KINDS}
+    codes, fitted = every["the code"], images.split == 0
+    assert np.array_equal(codes.values, np.concatenate([part["semantic"] for part in features]))
     x = (codes.values - codes.values[fitted].mean(0)) / codes.values[fitted].std(0)
     for name in ("rotated at random", "principal components"):
         turned = every[name].values
@@ -272,7 +278,7 @@ def test_controls_have_the_same_information_or_none(labelled):
     assert np.array_equal(np.sort(noise, axis=0), np.sort(codes.values, axis=0))
     each = [np.corrcoef(a, b)[0, 1] for a, b in zip(noise.T, codes.values.T, strict=True)]
     assert np.abs(each).max() < 0.4
-    assert not np.array_equal(noise, representation.controls(codes, seed=1)["noise"].values)
+    assert not np.array_equal(noise, controlled("noise", seed=1).values)
 
 
 def test_what_is_refused_is_a_row_with_the_reason_and_is_kept(labelled, monkeypatch):
