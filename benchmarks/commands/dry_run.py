@@ -1,28 +1,27 @@
-"""`--dry-run`: what a run would compute, how long it would take here, and how much it would store.
+"""`--dry-run`: what a run would compute, how often it would call each network, and how long that would take.
 
-The `plan` of every benchmark is added up. Times are an extrapolation: each network is called on a
-small batch, and its seconds per image are multiplied by the number of calls. Nothing is written.
-Portraits are counted, not drawn; of other data only the names, the labels and the first image are
-read.
+The jobs of all benchmarks are listed, with what the store has of them. Times are an extrapolation: each
+network is called on a small batch, and its seconds for an image are multiplied by the number of calls.
+Nothing is written. Portraits that are not in the cache are not drawn; of other data only the names, the
+labels and the first image are read, so that nothing counts as stored while its fingerprint is not known.
 """
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
-from tabulate import tabulate
 
-
+from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.job import Calls, Comparison, Job
 from benchmarks.core.measurement import Measurement
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import precision_guard
+from benchmarks.core.store import Piece, Store
 from benchmarks.metrics import counting
 from benchmarks.metrics.sets import kernel
 from benchmarks.metrics.sets.jackknife import Side, blocks_of
@@ -31,73 +30,186 @@ from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.base import System
 from diffae.data.dataset import SPLITS
+from diffae.diffusion.scheme import find
 from diffae.system import cli
-from reports.records.reading import named
-from reports.tables.numbers import duration
+from reports.records.reading import grouped, named
+from reports.tables.numbers import duration, solver_name
 
-Work = None  # TEMPORARY
 BATCH = {"cpu": 4, "cuda": 64}
 FEW = 2_000  # images of either side, by the time of whose comparison that of more is told
-WIDTH = 100  # characters of a line
-HEADERS = ("benchmark", "system", "work", "images", "calls", "TFLOP", "time", "GB")
-WIDTHS = (14, 14, 24, *[None] * 5)  # of the columns of names
-ALIGNED = (*["left"] * 3, *["right"] * 5)
+MANY = 10_000**2  # pairs of images: to compare fewer takes seconds, of which a dry run says nothing
+REAL = "real images"
+WIDTH, INDENT = 100, "  "  # characters of a line, and before the jobs of a benchmark and system
+JOB = 57  # characters of the name of a job; those of the other columns are in LINE
+LINE = "{:<57}{:>8}{:>8}{:>18}{:>9}"
+HEADERS = ("", "units", "stored", "decoder calls", "time")
+
+Costs = Mapping[str, float]  # seconds of a call for one image on this device, by field of `Calls`
+Refused = tuple[str, str, str]  # a benchmark, a system, and why it cannot run
+
+
+# ----------------------------------------------------------------------------------------------
+# What a run would compute
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Cost of one call for one image: seconds on this device, and FLOP (2 x multiply-accumulates)."""
+class Planned:
+    """Work of a benchmark, for one system or for real images.
 
-    seconds: float = 0.0
-    flops: float = 0.0
+    title    what is done, with T, and with the solver unless it is the paper's
+    units    how many units it has in all
+    stored   how many of them are in the store
+    calls    of networks, for the other units
+    at_most  whether fewer calls may do
+    pairs    of units that are compared
+    """
+
+    benchmark: str
+    system: str
+    title: str
+    units: int
+    stored: int
+    calls: Calls
+    at_most: bool
+    pairs: int = 0
 
 
-Costs = dict[str, Cost]  # by field of `Calls`
+class Plan:
+    """The jobs of all benchmarks and systems, those that several need only once, at their first use."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._jobs: dict[str, tuple[str, str, Job]] = {}  # benchmark, system and job, by folder
+        self._chunks: dict[str, dict[Piece, bool]] = {}  # whether they are in the store, by folder
+        self._comparisons: list[Planned] = []
+
+    def add(self, benchmark: str, system: str, measurement: Measurement) -> None:
+        """Add the jobs of a measurement, each after those that it takes, and its comparisons."""
+        for job in measurement.jobs:
+            for needed in (*_inputs(job), job):
+                owner = system if _is_of_system(needed) else REAL
+                self._jobs.setdefault(needed.folder, (benchmark, owner, needed))
+                self._chunks.setdefault(needed.folder, {}).update(self.store.pieces(needed))
+        for comparison in measurement.comparisons:
+            if comparison.samples * comparison.reference >= MANY:
+                self._comparisons.append(_compared(benchmark, system, comparison))
+
+    @property
+    def work(self) -> list[Planned]:
+        """The jobs, then the comparisons. Where two numbers of images end in different chunks, the
+        units of both chunks count, as they are computed.
+        """
+        jobs = (
+            _planned(*self._jobs[folder], chunks)
+            for folder, chunks in self._chunks.items()
+            if chunks
+        )
+        return [*jobs, *self._comparisons]
+
+
+def collect(
+    context: Context, names: Sequence[str], systems: Sequence[System]
+) -> tuple[list[Planned], list[Refused]]:
+    """The work of these benchmarks on these systems, and what cannot run."""
+    plan, refused = Plan(context.store), list[Refused]()
+    for name in names:
+        benchmark = REGISTRY.get(name)
+        if benchmark.labelled and not context.dataset.labelled:
+            refused.append((name, "all systems", f"{context.dataset.name} has no attributes"))
+            continue
+        profile = context.profile.including(benchmark)
+        here = replace(context, profile=profile, benchmark=name, pictures=None)
+        for title, measurements in _measurements(benchmark, here, systems):
+            try:
+                for measurement in measurements():
+                    plan.add(name, title, measurement)
+            except (NotAvailable, SystemFailed) as reason:
+                refused.append((name, title, str(reason)))
+            except Exception as error:
+                if benchmark.is_ours:
+                    raise
+                refused.append((name, title, f"its work cannot be counted: it {raised(error)}"))
+    return plan.work, refused
+
+
+def _measurements(
+    benchmark: Benchmark, context: Context, systems: Sequence[System]
+) -> Iterator[tuple[str, Callable[[], Iterator[Measurement]]]]:
+    """The measurements of each system, and of the references, by title."""
+    for system in systems:
+        yield system.title, partial(_of_system, benchmark, context, system)
+    if benchmark.references is not None:
+        yield "references", partial(benchmark.references, context)
+
+
+def _of_system(benchmark: Benchmark, context: Context, system: System) -> Iterator[Measurement]:
+    if lacks := benchmark.lacking(system):
+        raise NotAvailable(f"{system.title} cannot {lacks}")
+    return benchmark.run(context.for_system(system), system)
+
+
+def _inputs(job: Job) -> Iterator[Job]:
+    """The jobs that a job takes, each after those that it takes itself."""
+    for needed in (*(replace(rows, count=job.count) for rows in job.rows_of), *job.takes):
+        yield from _inputs(needed)
+        yield needed
+
+
+def _is_of_system(job: Job) -> bool:
+    """Whether the arrays of a job depend on a system."""
+    return job.system is not None or any(map(_is_of_system, job.inputs))
+
+
+def _planned(benchmark: str, system: str, job: Job, chunks: Mapping[Piece, bool]) -> Planned:
+    units = sum(stop - start for start, stop in chunks)
+    stored = sum(stop - start for (start, stop), is_stored in chunks.items() if is_stored)
+    title = f"{job.title}, T = {job.steps}{_by_solver(job)}" if job.steps else job.title
+    calls = job.calls.times(units - stored)
+    return Planned(benchmark, system, title, units, stored, calls, job.at_most)
+
+
+def _by_solver(job: Job) -> str:
+    """The solver of a job's system, unless it is the paper's."""
+    papers = str(find("ddim"))
+    name = str((job.system and job.system.solver) or papers)
+    return "" if name == papers else f" by {solver_name(name)}"
+
+
+def _compared(benchmark: str, system: str, comparison: Comparison) -> Planned:
+    title = f"{comparison.title} of {comparison.samples:,} and {comparison.reference:,} images"
+    title = f"{comparison.count} x {title}" if comparison.count > 1 else title
+    units, pairs = comparison.samples, comparison.pairs
+    return Planned(benchmark, system, title, units, 0, Calls(), False, pairs)
+
+
+# ----------------------------------------------------------------------------------------------
+# The report
 
 
 def report(context: Context, names: tuple[str, ...], systems: list[System]) -> str:
-    """The plan as tables: work, totals, and what cannot run."""
+    """A table of the work, with totals, and what cannot run."""
     cli.say("timing one batch of every network")
     planned, refused = collect(context, names, systems)
     real = _metric_costs(context)
-    if any(work.calls.pairs for *_, work in planned):
+    if any(work.pairs for work in planned):
         real["pairs"] = _pair_cost(context)
-    costs = {}
+    costs: dict[str, Costs] = {REAL: real}
     for system in systems:
+        costs[system.title] = real
         try:
-            own = {name: _cost(context, call) for name, call in _system_calls(context, system)}
-            costs[system.title] = real | own
+            calls = dict(_system_calls(context, system))
+            costs[system.title] = real | {n: _seconds(context, call) for n, call in calls.items()}
         except SystemFailed as failure:
-            costs[system.title] = real
             refused.append(("all benchmarks", system.title, str(failure)))
-    rows, total = [], _Total()
-    for benchmark, title, work in planned:
-        total.add(work, costs[title])
-        what = f"{work.what}, T = {work.steps}" if work.steps else work.what
-        cells = _Total().add(work, costs[title]).cells()
-        shown = "real images" if work.real else title
-        rows.append([benchmark, shown, what, f"{work.images:,}", *cells])
-    rows.append(["total", "", "", "", *total.cells()])
-    table = tabulate(
-        rows, HEADERS, "simple", disable_numparse=True, colalign=ALIGNED, maxcolwidths=WIDTHS
-    )
-    counts = asdict(total.calls.of_networks).items()
-    calls = ", ".join(f"{name} {count:,}" for name, count in counts if count) or "none"
-    kept = _amount(total.bytes / 1e9) or 0
-    lines = [
-        f"not run: {benchmark}: {named(title, reason)}" for benchmark, title, reason in refused
-    ]
-    lines += [
-        f"calls: {calls}; TFLOP: 10^12 multiplications and additions; GB: kept in the store",
-        f"times: extrapolated from one batch of {_batch(context)} on {context.device}, and for pairs of "
-        f"images from a kernel distance of {FEW:,}; fitting of probes and Frechet distances is not counted",
-        f"about {_took(total.seconds)} in all, and {kept} GB are kept",
-    ]
-    return "\n".join([*map(_wrapped, _about(context)), table, *map(_wrapped, lines)])
-
-
-def _wrapped(line: str) -> str:
-    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False)
+    lines = [*_about(context), LINE.format(*HEADERS)]
+    for (benchmark, title), of_system in grouped(planned, _heading_of).items():
+        lines.append(f"{benchmark}, {title}")
+        for alike in grouped(of_system, lambda work: work.title).values():
+            lines += _lines_of(alike, costs)
+    seconds = sum(_time(work, costs) for work in planned)
+    about = (_total(planned, seconds), _about_times(context), *_not_run(refused))
+    lines += ["", *map(_wrapped, about)]
+    return "\n".join(map(str.rstrip, lines))
 
 
 def _about(context: Context) -> list[str]:
@@ -105,101 +217,54 @@ def _about(context: Context) -> list[str]:
     data, profile = context.dataset, context.profile
     splits = ", ".join(f"{name} {len(data.indices(name)):,}" for name in SPLITS)
     crop = data.transform.crop
-    return [
+    lines = (
         f"data: {data.name}, {len(data):,} images, {data.image_size} px, crop {crop}",
         f"splits: {splits} ({data.partition_source})",
         f"profile: {profile.title}; seed {context.seed}",
-        "",
-    ]
+    )
+    return [*map(_wrapped, lines), ""]
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A job, or a comparison of sets, and the benchmark and the system (or real images) that it is for."""
-
-    benchmark: str
-    system: str
-    job: Job | Comparison
+def _heading_of(work: Planned) -> tuple[str, str]:
+    return work.benchmark, work.system
 
 
-def collect(
-    context: Context, names: Sequence[str], systems: Sequence[System]
-) -> tuple[list[Planned], list[tuple[str, str, str]]]:
-    """The jobs of all benchmarks and systems, those that several need only once, at their first use.
-
-    Also what cannot run, as (benchmark, system, reason).
-    """
-    planned, refused = list[Planned](), list[tuple[str, str, str]]()
-    for name in names:
-        benchmark = REGISTRY.get(name)
-        profile = context.profile.including(benchmark)
-        here = replace(context, profile=profile, benchmark=name, pictures=None)
-        for system in systems:
-            try:
-                if benchmark.labelled and not context.dataset.labelled:
-                    raise NotAvailable(f"{context.dataset.name} has no attributes")
-                if lacks := benchmark.lacking(system):
-                    raise NotAvailable(f"{system.title} cannot {lacks}")
-                for measurement in benchmark.run(here.for_system(system), system):
-                    planned += _jobs_of(name, system.title, measurement)
-            except (NotAvailable, SystemFailed) as reason:
-                refused.append((name, system.title, str(reason)))
-            except Exception as error:
-                if benchmark.is_ours:
-                    raise
-                reason = f"its work cannot be counted: it {raised(error)}"
-                refused.append((name, system.title, reason))
-    return _distinct(planned), refused
+def _lines_of(alike: Sequence[Planned], costs: Mapping[str, Costs]) -> list[str]:
+    """The line of some work of one title, and lines before it if the title is long."""
+    title = f"{len(alike)} x {alike[0].title}" if len(alike) > 1 else alike[0].title
+    *first, last = textwrap.wrap(title, JOB, initial_indent=INDENT, subsequent_indent=2 * INDENT)
+    units, stored = sum(work.units for work in alike), sum(work.stored for work in alike)
+    counts = _count(units), _count(stored), _calls_of(alike, "decoder")
+    seconds = sum(_time(work, costs) for work in alike)
+    time = _took(seconds) if seconds else ""
+    return [*first, LINE.format(last, *counts, time)]
 
 
-def _jobs_of(benchmark: str, title: str, measurement: Measurement) -> Iterator[Planned]:
-    """The jobs of a measurement, each after those that it takes, and its comparisons."""
-    for job in measurement.jobs:
-        for needed in (*_inputs(job), job):
-            yield Planned(benchmark, title if needed.system else "real images", needed)
-    for comparison in measurement.comparisons:
-        yield Planned(benchmark, title, comparison)
+def _time(work: Planned, costs: Mapping[str, Costs]) -> float:
+    """The seconds of the calls and comparisons of some work."""
+    seconds, counts = costs[work.system], asdict(work.calls) | {"pairs": work.pairs}
+    return sum(count * seconds.get(name, 0.0) for name, count in counts.items())
 
 
-def _inputs(job: Job) -> Iterator[Job]:
-    """The jobs that a job takes, each after those that it takes itself."""
-    for needed in job.inputs:
-        yield from _inputs(needed)
-        yield needed
+def _not_run(refused: Sequence[Refused]) -> Iterator[str]:
+    """A line for each system and reason, with the benchmarks that it concerns."""
+    for (title, reason), alike in grouped(refused, lambda each: each[1:]).items():
+        yield f"not run: {named(title, reason)} ({', '.join(name for name, *_ in alike)})"
 
 
-def _distinct(planned: Iterable[Planned]) -> list[Planned]:
-    """The jobs, those of one key once, with the largest number of units that is asked for."""
-    first: dict[object, Planned] = {}
-    for number, part in enumerate(planned):
-        key = part.job.folder if isinstance(part.job, Job) else number
-        before = first.setdefault(key, part)
-        if isinstance(part.job, Job) and isinstance(before.job, Job):
-            if (part.job.count or 1) > (before.job.count or 1):
-                first[key] = replace(before, job=part.job)
-    return list(first.values())
+def _total(planned: Sequence[Planned], seconds: float) -> str:
+    """The calls of each network and the time of all work."""
+    networks = [field.name for field in fields(Calls)]
+    counts = {name: _calls_of(planned, name, "{:,}".format) for name in networks}
+    calls = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    return f"total: {calls or 'no'} calls, {_took(seconds)}; what is stored takes neither"
 
 
-class _Total:
-    """Sums of calls, FLOP, seconds and bytes."""
-
-    def __init__(self) -> None:
-        self.calls, self.flops, self.seconds, self.bytes = Calls(), 0.0, 0.0, 0
-
-    def add(self, work: Work, costs: Costs) -> "_Total":
-        calls = work.calls.times(work.images)
-        self.calls = self.calls.plus(calls)
-        for name, cost in costs.items():
-            self.flops += getattr(calls, name) * cost.flops
-            self.seconds += getattr(calls, name) * cost.seconds
-        self.bytes += work.images * work.bytes
-        return self
-
-    def cells(self) -> list[str]:
-        """Calls, TFLOP, time and GB stored, as cells of a table."""
-        calls = _count(sum(astuple(self.calls.of_networks)))
-        time = _took(self.seconds) if self.seconds else ""
-        return [calls, _amount(self.flops / 1e12), time, _amount(self.bytes / 1e9)]
+def _about_times(context: Context) -> str:
+    return (
+        f"times: extrapolated from one batch of {_batch(context)} on {context.device}, and for pairs of "
+        f"images from a kernel distance of {FEW:,}; fits, searches and Frechet distances are not counted"
+    )
 
 
 def _count(count: int) -> str:
@@ -209,11 +274,17 @@ def _count(count: int) -> str:
     return f"{count:,}" if count else ""
 
 
-def _amount(number: float) -> str:
-    """A number with two digits; empty if it is zero."""
-    if not number:
-        return ""
-    return "< 0.01" if number < 0.01 else cli.plain(number, 2)
+def _calls_of(
+    planned: Iterable[Planned], network: str, text_of: Callable[[int], str] = _count
+) -> str:
+    """The calls of a network, if there are any; "at most" so many where their number depends on the data."""
+    calling = [work for work in planned if getattr(work.calls, network)]
+    count = text_of(sum(getattr(work.calls, network) for work in calling)) if calling else ""
+    return f"at most {count}" if any(work.at_most for work in calling) else count
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent=INDENT, break_long_words=False)
 
 
 def _took(seconds: float) -> str:
@@ -228,29 +299,29 @@ def _batch(context: Context) -> int:
     return BATCH[context.device.type]
 
 
-def _metric_costs(context: Context) -> Costs:
+def _metric_costs(context: Context) -> dict[str, float]:
     size = context.dataset.image_size
     images = torch.rand(_batch(context), 3, size, size) * 2 - 1
     costs = {
-        "features": _cost(context, lambda: context.codes.embed(images)),
-        "perceptual": _cost(context, lambda: context.networks.perceptual(images, -images)),
+        "features": _seconds(context, lambda: context.codes.embed(images)),
+        "perceptual": _seconds(context, lambda: context.networks.perceptual(images, -images)),
     }
     with suppress(NotAvailable):
-        costs["face"] = _cost(context, lambda: context.networks.face(images))
+        costs["face"] = _seconds(context, lambda: context.networks.face(images))
     return costs
 
 
-def _pair_cost(context: Context) -> Cost:
+def _pair_cost(context: Context) -> float:
     """The seconds of comparing two images, in a kernel distance of FEW and FEW by its first features."""
     draw, dim = np.random.default_rng(0), context.networks.features[0].dim
     features = (draw.random((FEW, dim), np.float32) for _ in range(2))
     sides = [Side.of(x, blocks_of(FEW), device=context.device) for x in features]
     between = partial(kernel.between, *sides)
-    return Cost(counting.median_seconds(lambda: between().whole(), 2, context.device) / FEW**2)
+    return counting.median_seconds(lambda: between().whole(), 2, context.device) / FEW**2
 
 
 def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Callable[[], object]]]:
-    """One call of each network of the system; a system that must be fitted first is not counted."""
+    """One call of each network of the system; a system that must be fitted first is not timed."""
     if system.learns_from_data or base.has_no_encoder(system):
         return
     batch, size = _batch(context), system.image_size or context.dataset.image_size
@@ -270,8 +341,6 @@ def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Calla
         yield "latent", lambda: system.sample_latents(indices, 0, 1)
 
 
-def _cost(context: Context, call: Callable[[], object]) -> Cost:
-    """The cost of one call for one image: its operations, and the median time of two calls."""
-    batch = _batch(context)
-    operations = counting.flops(call)
-    return Cost(counting.median_seconds(call, 2, context.device) / batch, operations / batch)
+def _seconds(context: Context, call: Callable[[], object]) -> float:
+    """The median time of two calls, for one image."""
+    return counting.median_seconds(call, 2, context.device) / _batch(context)
