@@ -9,7 +9,7 @@ labels and the first image are read, so that nothing counts as stored while its 
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 
 import numpy as np
@@ -40,7 +40,7 @@ FEW = 2_000  # images of either side, by the time of whose comparison that of mo
 MANY = 10_000**2  # pairs of images: to compare fewer takes seconds, of which a dry run says nothing
 REAL = "real images"
 WIDTH, INDENT = 100, "  "  # characters of a line, and before the jobs of a benchmark and system
-JOB = 57  # characters of the name of a job; those of the other columns are in LINE
+JOB = 56  # characters of the name of a job, which is the first column of LINE
 LINE = "{:<57}{:>8}{:>8}{:>18}{:>9}"
 HEADERS = ("", "units", "stored", "decoder calls", "time")
 
@@ -54,64 +54,63 @@ Refused = tuple[str, str, str]  # a benchmark, a system, and why it cannot run
 
 @dataclass(frozen=True)
 class Planned:
-    """Work of a benchmark, for one system or for real images.
+    """A job, or a comparison of sets, of a benchmark, and of a system or of real images.
 
-    title    what is done, with T, and with the solver unless it is the paper's
-    units    how many units it has in all
-    stored   how many of them are in the store
-    calls    of networks, for the other units
-    at_most  whether fewer calls may do
-    pairs    of units that are compared
+    chunks   of a job, and whether each is in the store. Where it is needed for two numbers of images that
+             end in different chunks, it has both, and both are computed.
     """
 
     benchmark: str
     system: str
-    title: str
-    units: int
-    stored: int
-    calls: Calls
-    at_most: bool
-    pairs: int = 0
-
-
-class Plan:
-    """The jobs of all benchmarks and systems, those that several need only once, at their first use."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self._jobs: dict[str, tuple[str, str, Job]] = {}  # benchmark, system and job, by folder
-        self._chunks: dict[str, dict[Piece, bool]] = {}  # whether they are in the store, by folder
-        self._comparisons: list[Planned] = []
-
-    def add(self, benchmark: str, system: str, measurement: Measurement) -> None:
-        """Add the jobs of a measurement, each after those that it takes, and its comparisons."""
-        for job in measurement.jobs:
-            for needed in (*_inputs(job), job):
-                owner = system if _is_of_system(needed) else REAL
-                self._jobs.setdefault(needed.folder, (benchmark, owner, needed))
-                self._chunks.setdefault(needed.folder, {}).update(self.store.pieces(needed))
-        for comparison in measurement.comparisons:
-            if comparison.samples * comparison.reference >= MANY:
-                self._comparisons.append(_compared(benchmark, system, comparison))
+    job: Job | Comparison
+    chunks: dict[Piece, bool] = field(default_factory=dict)
 
     @property
-    def work(self) -> list[Planned]:
-        """The jobs, then the comparisons. Where two numbers of images end in different chunks, the
-        units of both chunks count, as they are computed.
-        """
-        jobs = (
-            _planned(*self._jobs[folder], chunks)
-            for folder, chunks in self._chunks.items()
-            if chunks
-        )
-        return [*jobs, *self._comparisons]
+    def title(self) -> str:
+        """What is done, with T, and with the solver unless it is the paper's."""
+        job = self.job
+        if isinstance(job, Comparison):
+            title = f"{job.title} of {job.samples:,} and {job.reference:,} images"
+            return f"{job.count} x {title}" if job.count > 1 else title
+        return f"{job.title}, T = {job.steps}{_by_solver(job)}" if job.steps else job.title
+
+    @property
+    def units(self) -> int:
+        """How many units it has in all."""
+        if isinstance(self.job, Comparison):
+            return self.job.samples
+        return sum(stop - start for start, stop in self.chunks)
+
+    @property
+    def stored(self) -> int:
+        """How many of its units are in the store."""
+        return sum(stop - start for (start, stop), is_stored in self.chunks.items() if is_stored)
+
+    @property
+    def calls(self) -> Calls:
+        """The calls of networks for the units that are not in the store."""
+        if isinstance(self.job, Comparison):
+            return Calls()
+        return self.job.calls.times(self.units - self.stored)
+
+    @property
+    def at_most(self) -> bool:
+        """Whether fewer calls may do."""
+        return isinstance(self.job, Job) and self.job.at_most
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of images are compared."""
+        return self.job.pairs if isinstance(self.job, Comparison) else 0
 
 
 def collect(
     context: Context, names: Sequence[str], systems: Sequence[System]
 ) -> tuple[list[Planned], list[Refused]]:
-    """The work of these benchmarks on these systems, and what cannot run."""
-    plan, refused = Plan(context.store), list[Refused]()
+    """The jobs of these benchmarks and systems, those that several need once, at their first use; and what
+    cannot run.
+    """
+    planned, refused = dict[str, Planned](), list[Refused]()
     for name in names:
         benchmark = REGISTRY.get(name)
         if benchmark.labelled and not context.dataset.labelled:
@@ -122,24 +121,38 @@ def collect(
         for title, measurements in _measurements(benchmark, here, systems):
             try:
                 for measurement in measurements():
-                    plan.add(name, title, measurement)
+                    _add(planned, context.store, name, title, measurement)
             except (NotAvailable, SystemFailed) as reason:
                 refused.append((name, title, str(reason)))
             except Exception as error:
                 if benchmark.is_ours:
                     raise
                 refused.append((name, title, f"its work cannot be counted: it {raised(error)}"))
-    return plan.work, refused
+    return [work for work in planned.values() if work.units], refused
+
+
+def _add(
+    planned: dict[str, Planned], store: Store, benchmark: str, system: str, measurement: Measurement
+) -> None:
+    """Add the jobs of a measurement, each after those that it takes, and its large comparisons."""
+    for job in measurement.jobs:
+        for needed in (*_inputs(job), job):
+            owner = system if _is_of_system(needed) else REAL
+            work = planned.setdefault(needed.folder, Planned(benchmark, owner, needed))
+            work.chunks.update(store.pieces(needed))
+    for comparison in measurement.comparisons:
+        if comparison.samples * comparison.reference >= MANY:
+            planned[f"comparison {len(planned)}"] = Planned(benchmark, system, comparison)
 
 
 def _measurements(
     benchmark: Benchmark, context: Context, systems: Sequence[System]
 ) -> Iterator[tuple[str, Callable[[], Iterator[Measurement]]]]:
-    """The measurements of each system, and of the references, by title."""
+    """The measurements of each system, and of real images alone, by title."""
     for system in systems:
         yield system.title, partial(_of_system, benchmark, context, system)
     if benchmark.references is not None:
-        yield "references", partial(benchmark.references, context)
+        yield REAL, partial(benchmark.references, context)
 
 
 def _of_system(benchmark: Benchmark, context: Context, system: System) -> Iterator[Measurement]:
@@ -160,26 +173,11 @@ def _is_of_system(job: Job) -> bool:
     return job.system is not None or any(map(_is_of_system, job.inputs))
 
 
-def _planned(benchmark: str, system: str, job: Job, chunks: Mapping[Piece, bool]) -> Planned:
-    units = sum(stop - start for start, stop in chunks)
-    stored = sum(stop - start for (start, stop), is_stored in chunks.items() if is_stored)
-    title = f"{job.title}, T = {job.steps}{_by_solver(job)}" if job.steps else job.title
-    calls = job.calls.times(units - stored)
-    return Planned(benchmark, system, title, units, stored, calls, job.at_most)
-
-
 def _by_solver(job: Job) -> str:
     """The solver of a job's system, unless it is the paper's."""
     papers = str(find("ddim"))
     name = str((job.system and job.system.solver) or papers)
     return "" if name == papers else f" by {solver_name(name)}"
-
-
-def _compared(benchmark: str, system: str, comparison: Comparison) -> Planned:
-    title = f"{comparison.title} of {comparison.samples:,} and {comparison.reference:,} images"
-    title = f"{comparison.count} x {title}" if comparison.count > 1 else title
-    units, pairs = comparison.samples, comparison.pairs
-    return Planned(benchmark, system, title, units, 0, Calls(), False, pairs)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -254,8 +252,7 @@ def _not_run(refused: Sequence[Refused]) -> Iterator[str]:
 
 def _total(planned: Sequence[Planned], seconds: float) -> str:
     """The calls of each network and the time of all work."""
-    networks = [field.name for field in fields(Calls)]
-    counts = {name: _calls_of(planned, name, "{:,}".format) for name in networks}
+    counts = {f.name: _calls_of(planned, f.name, "{:,}".format) for f in fields(Calls)}
     calls = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     return f"total: {calls or 'no'} calls, {_took(seconds)}; what is stored takes neither"
 

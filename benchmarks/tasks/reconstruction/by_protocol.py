@@ -10,12 +10,11 @@ from typing import Any
 
 from benchmarks.core.store import CHUNK
 from benchmarks.metrics.protocols import schema
-from benchmarks.metrics.protocols.cases import MADE, ORIGINAL, ImageCase, network_of
+from benchmarks.metrics.protocols.cases import ImageCase, network_of
 from benchmarks.metrics.protocols.explain import Explained, OnPairs
 from benchmarks.metrics.protocols.printed import names_of
 from benchmarks.plugin import (
     Arrays,
-    Calls,
     Context,
     Numbers,
     Place,
@@ -56,18 +55,6 @@ class ByProtocol(OnPairs):
         described = {case.key: self._network(case) for case in self.cases}
         as_decoded = {"as decoded": True} if self.unclamped else {}
         return {"protocols": described, **as_decoded} if described else {}
-
-    @property
-    def calls(self) -> Calls:
-        """The calls of metric networks for a pair of images, at most: those of equal inputs are one."""
-        features = {
-            case.features_key(side)
-            for case in self.cases
-            for side in (MADE, ORIGINAL)
-            if case.metric == "rfid"
-        }
-        distances = {case.scores_key for case in self.cases if case.metric == "lpips"}
-        return Calls(features=len(features), perceptual=len(distances))
 
     def _network(self, case: ImageCase) -> Mapping[str, Any]:
         network = network_of(case, self.networks)

@@ -168,18 +168,16 @@ class Reconstruction:
         decides |= {KEPT: "uint8"} if self.keeps else {}
         decides |= by_protocol.key if by_protocol else {}
         title = f"decode, {self.setting}" if self.setting else "decode"
-        calls = variant.decoding + Calls(perceptual=1, features=int(self.in_table1))
-        of_protocols = by_protocol.calls if by_protocol else Calls()
         job = self.place.job(
             "reconstruction",
             title if variant.keep is None else f"{title}, of the first of the code",
             self.images,
             self._compute,
             rows_of=[variant.codes(self.images)],
-            calls=calls + of_protocols,
+            calls=variant.decoding + Calls(perceptual=1, features=int(self.in_table1)),
             **decides,
         )
-        return replace(job, without=(KEPT,), at_most=of_protocols != Calls())
+        return replace(job, without=(KEPT,))
 
     def _compute(self, positions: np.ndarray, codes: Arrays) -> Arrays:
         context, by_protocol = self.variant.context, self.by_protocol
