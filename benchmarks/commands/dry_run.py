@@ -163,7 +163,7 @@ def _of_system(benchmark: Benchmark, context: Context, system: System) -> Iterat
 
 def _inputs(job: Job) -> Iterator[Job]:
     """The jobs that a job takes, each after those that it takes itself."""
-    for needed in (*(replace(rows, count=job.count) for rows in job.rows_of), *job.takes):
+    for needed in job.inputs:
         yield from _inputs(needed)
         yield needed
 
