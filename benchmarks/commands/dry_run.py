@@ -1,26 +1,27 @@
-"""`--dry-run`: what a run would compute, how long it would take here, and how much it would store.
+"""`--dry-run`: what a run would compute, how often it would call each network, and how long that would take.
 
-The `plan` of every benchmark is added up. Times are an extrapolation: each network is called on a
-small batch, and its seconds per image are multiplied by the number of calls. Nothing is written.
-Portraits are counted, not drawn; of other data only the names, the labels and the first image are
-read.
+The jobs of all benchmarks are listed, with what the store has of them. Times are an extrapolation: each
+network is called on a small batch, and its seconds for an image are multiplied by the number of calls.
+Nothing is written. Portraits that are not in the cache are not drawn; of other data only the names, the
+labels and the first image are read, so that nothing counts as stored while its fingerprint is not known.
 """
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 
 import numpy as np
 import torch
-from tabulate import tabulate
 
+from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.job import Calls, SetComparison, Job
+from benchmarks.core.job import Calls, Job, SetComparison
 from benchmarks.core.measurement import Measurement
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import precision_guard
+from benchmarks.core.store import Piece, Store
 from benchmarks.metrics import counting
 from benchmarks.metrics.sets import kernel
 from benchmarks.metrics.sets.jackknife import Side, blocks_of
@@ -29,134 +30,135 @@ from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.base import System
 from diffae.data.dataset import SPLITS
+from diffae.diffusion.scheme import find
 from diffae.system import cli
-from reports.records.reading import named
-from reports.tables.numbers import duration
+from reports.records.reading import grouped, named
+from reports.tables.numbers import duration, solver_name
 
-Work = None  # TEMPORARY
 BATCH = {"cpu": 4, "cuda": 64}
 FEW = 2_000  # images of either side, by the time of whose comparison that of more is told
-WIDTH = 100  # characters of a line
-HEADERS = ("benchmark", "system", "work", "images", "calls", "TFLOP", "time", "GB")
-WIDTHS = (14, 14, 24, *[None] * 5)  # of the columns of names
-ALIGNED = (*["left"] * 3, *["right"] * 5)
+MANY = 10_000**2  # pairs of images: to compare fewer takes seconds, of which a dry run says nothing
+REAL = "real images"
+WIDTH, INDENT = 100, "  "  # characters of a line, and before the jobs of a benchmark and system
+JOB = 56  # characters of the name of a job, which is the first column of LINE
+LINE = "{:<57}{:>8}{:>8}{:>18}{:>9}"
+HEADERS = ("", "units", "stored", "decoder calls", "time")
+
+Costs = Mapping[str, float]  # seconds of a call for one image on this device, by field of `Calls`
+Refused = tuple[str, str, str]  # a benchmark, a system, and why it cannot run
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Cost of one call for one image: seconds on this device, and FLOP (2 x multiply-accumulates)."""
-
-    seconds: float = 0.0
-    flops: float = 0.0
-
-
-Costs = dict[str, Cost]  # by field of `Calls`
-
-
-def report(context: Context, names: tuple[str, ...], systems: list[System]) -> str:
-    """The plan as tables: work, totals, and what cannot run."""
-    cli.say("timing one batch of every network")
-    planned, refused = collect(context, names, systems)
-    real = _metric_costs(context)
-    if any(work.calls.pairs for *_, work in planned):
-        real["pairs"] = _pair_cost(context)
-    costs = {}
-    for system in systems:
-        try:
-            own = {name: _cost(context, call) for name, call in _system_calls(context, system)}
-            costs[system.title] = real | own
-        except SystemFailed as failure:
-            costs[system.title] = real
-            refused.append(("all benchmarks", system.title, str(failure)))
-    rows, total = [], _Total()
-    for benchmark, title, work in planned:
-        total.add(work, costs[title])
-        what = f"{work.what}, T = {work.steps}" if work.steps else work.what
-        cells = _Total().add(work, costs[title]).cells()
-        shown = "real images" if work.real else title
-        rows.append([benchmark, shown, what, f"{work.images:,}", *cells])
-    rows.append(["total", "", "", "", *total.cells()])
-    table = tabulate(
-        rows, HEADERS, "simple", disable_numparse=True, colalign=ALIGNED, maxcolwidths=WIDTHS
-    )
-    counts = asdict(total.calls.of_networks).items()
-    calls = ", ".join(f"{name} {count:,}" for name, count in counts if count) or "none"
-    kept = _amount(total.bytes / 1e9) or 0
-    lines = [
-        f"not run: {benchmark}: {named(title, reason)}" for benchmark, title, reason in refused
-    ]
-    lines += [
-        f"calls: {calls}; TFLOP: 10^12 multiplications and additions; GB: kept in the store",
-        f"times: extrapolated from one batch of {_batch(context)} on {context.device}, and for pairs of "
-        f"images from a kernel distance of {FEW:,}; fitting of probes and Frechet distances is not counted",
-        f"about {_took(total.seconds)} in all, and {kept} GB are kept",
-    ]
-    return "\n".join([*map(_wrapped, _about(context)), table, *map(_wrapped, lines)])
-
-
-def _wrapped(line: str) -> str:
-    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False)
-
-
-def _about(context: Context) -> list[str]:
-    """The data, its splits, and the changes to the profile."""
-    data, profile = context.dataset, context.profile
-    splits = ", ".join(f"{name} {len(data.indices(name)):,}" for name in SPLITS)
-    crop = data.transform.crop
-    return [
-        f"data: {data.name}, {len(data):,} images, {data.image_size} px, crop {crop}",
-        f"splits: {splits} ({data.partition_source})",
-        f"profile: {profile.title}; seed {context.seed}",
-        "",
-    ]
+# ----------------------------------------------------------------------------------------------
+# What a run would compute
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A job, or a comparison of sets, and the benchmark and the system (or real images) that it is for."""
+    """A job, or a comparison of sets, of a benchmark, and of a system or of real images.
+
+    chunks   of a job, and whether each is in the store. Where it is needed for two numbers of images that
+             end in different chunks, it has both, and both are computed.
+    """
 
     benchmark: str
     system: str
     job: Job | SetComparison
+    chunks: dict[Piece, bool] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What is done, with T, and with the solver unless it is the paper's."""
+        job = self.job
+        if isinstance(job, SetComparison):
+            title = f"{job.title} of {job.samples:,} and {job.reference:,} images"
+            return f"{job.count} x {title}" if job.count > 1 else title
+        return f"{job.title}, T = {job.steps}{_by_solver(job)}" if job.steps else job.title
+
+    @property
+    def units(self) -> int:
+        """How many units it has in all."""
+        if isinstance(self.job, SetComparison):
+            return self.job.samples
+        return sum(stop - start for start, stop in self.chunks)
+
+    @property
+    def stored(self) -> int:
+        """How many of its units are in the store."""
+        return sum(stop - start for (start, stop), is_stored in self.chunks.items() if is_stored)
+
+    @property
+    def calls(self) -> Calls:
+        """The calls of networks for the units that are not in the store."""
+        if isinstance(self.job, SetComparison):
+            return Calls()
+        return self.job.calls.times(self.units - self.stored)
+
+    @property
+    def at_most(self) -> bool:
+        """Whether fewer calls may do."""
+        return isinstance(self.job, Job) and self.job.at_most
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of images are compared."""
+        return self.job.pairs if isinstance(self.job, SetComparison) else 0
 
 
 def collect(
     context: Context, names: Sequence[str], systems: Sequence[System]
-) -> tuple[list[Planned], list[tuple[str, str, str]]]:
-    """The jobs of all benchmarks and systems, those that several need only once, at their first use.
-
-    Also what cannot run, as (benchmark, system, reason).
+) -> tuple[list[Planned], list[Refused]]:
+    """The jobs of these benchmarks and systems, those that several need once, at their first use; and what
+    cannot run.
     """
-    planned, refused = list[Planned](), list[tuple[str, str, str]]()
+    planned, refused = dict[str, Planned](), list[Refused]()
     for name in names:
         benchmark = REGISTRY.get(name)
+        if benchmark.labelled and not context.dataset.labelled:
+            refused.append((name, "all systems", f"{context.dataset.name} has no attributes"))
+            continue
         profile = context.profile.including(benchmark)
         here = replace(context, profile=profile, benchmark=name, pictures=None)
-        for system in systems:
+        for title, measurements in _measurements(benchmark, here, systems):
             try:
-                if benchmark.labelled and not context.dataset.labelled:
-                    raise NotAvailable(f"{context.dataset.name} has no attributes")
-                if lacks := benchmark.lacking(system):
-                    raise NotAvailable(f"{system.title} cannot {lacks}")
-                for measurement in benchmark.run(here.for_system(system), system):
-                    planned += _jobs_of(name, system.title, measurement)
+                for measurement in measurements():
+                    _add(planned, context.store, name, title, measurement)
             except (NotAvailable, SystemFailed) as reason:
-                refused.append((name, system.title, str(reason)))
+                refused.append((name, title, str(reason)))
             except Exception as error:
                 if benchmark.is_ours:
                     raise
-                reason = f"its work cannot be counted: it {raised(error)}"
-                refused.append((name, system.title, reason))
-    return _distinct(planned), refused
+                refused.append((name, title, f"its work cannot be counted: it {raised(error)}"))
+    return [work for work in planned.values() if work.units], refused
 
 
-def _jobs_of(benchmark: str, title: str, measurement: Measurement) -> Iterator[Planned]:
-    """The jobs of a measurement, each after those that it takes, and its comparisons."""
+def _add(
+    planned: dict[str, Planned], store: Store, benchmark: str, system: str, measurement: Measurement
+) -> None:
+    """Add the jobs of a measurement, each after those that it takes, and its large comparisons."""
     for job in measurement.jobs:
         for needed in (*_inputs(job), job):
-            yield Planned(benchmark, title if needed.system else "real images", needed)
+            owner = system if _is_of_system(needed) else REAL
+            work = planned.setdefault(needed.folder, Planned(benchmark, owner, needed))
+            work.chunks.update(store.pieces(needed))
     for comparison in measurement.comparisons:
-        yield Planned(benchmark, title, comparison)
+        if comparison.samples * comparison.reference >= MANY:
+            planned[f"comparison {len(planned)}"] = Planned(benchmark, system, comparison)
+
+
+def _measurements(
+    benchmark: Benchmark, context: Context, systems: Sequence[System]
+) -> Iterator[tuple[str, Callable[[], Iterator[Measurement]]]]:
+    """The measurements of each system, and of real images alone, by title."""
+    for system in systems:
+        yield system.title, partial(_of_system, benchmark, context, system)
+    if benchmark.references is not None:
+        yield REAL, partial(benchmark.references, context)
+
+
+def _of_system(benchmark: Benchmark, context: Context, system: System) -> Iterator[Measurement]:
+    if lacks := benchmark.lacking(system):
+        raise NotAvailable(f"{system.title} cannot {lacks}")
+    return benchmark.run(context.for_system(system), system)
 
 
 def _inputs(job: Job) -> Iterator[Job]:
@@ -166,38 +168,100 @@ def _inputs(job: Job) -> Iterator[Job]:
         yield needed
 
 
-def _distinct(planned: Iterable[Planned]) -> list[Planned]:
-    """The jobs, those of one key once, with the largest number of units that is asked for."""
-    first: dict[object, Planned] = {}
-    for number, part in enumerate(planned):
-        key = part.job.folder if isinstance(part.job, Job) else number
-        before = first.setdefault(key, part)
-        if isinstance(part.job, Job) and isinstance(before.job, Job):
-            if (part.job.count or 1) > (before.job.count or 1):
-                first[key] = replace(before, job=part.job)
-    return list(first.values())
+def _is_of_system(job: Job) -> bool:
+    """Whether the arrays of a job depend on a system."""
+    return job.system is not None or any(map(_is_of_system, job.inputs))
 
 
-class _Total:
-    """Sums of calls, FLOP, seconds and bytes."""
+def _by_solver(job: Job) -> str:
+    """The solver of a job's system, unless it is the paper's."""
+    papers = str(find("ddim"))
+    name = str((job.system and job.system.solver) or papers)
+    return "" if name == papers else f" by {solver_name(name)}"
 
-    def __init__(self) -> None:
-        self.calls, self.flops, self.seconds, self.bytes = Calls(), 0.0, 0.0, 0
 
-    def add(self, work: Work, costs: Costs) -> "_Total":
-        calls = work.calls.times(work.images)
-        self.calls = self.calls.plus(calls)
-        for name, cost in costs.items():
-            self.flops += getattr(calls, name) * cost.flops
-            self.seconds += getattr(calls, name) * cost.seconds
-        self.bytes += work.images * work.bytes
-        return self
+# ----------------------------------------------------------------------------------------------
+# The report
 
-    def cells(self) -> list[str]:
-        """Calls, TFLOP, time and GB stored, as cells of a table."""
-        calls = _count(sum(astuple(self.calls.of_networks)))
-        time = _took(self.seconds) if self.seconds else ""
-        return [calls, _amount(self.flops / 1e12), time, _amount(self.bytes / 1e9)]
+
+def report(context: Context, names: tuple[str, ...], systems: list[System]) -> str:
+    """A table of the work, with totals, and what cannot run."""
+    cli.say("timing one batch of every network")
+    planned, refused = collect(context, names, systems)
+    real = _metric_costs(context)
+    if any(work.pairs for work in planned):
+        real["pairs"] = _pair_cost(context)
+    costs: dict[str, Costs] = {REAL: real}
+    for system in systems:
+        costs[system.title] = real
+        try:
+            calls = dict(_system_calls(context, system))
+            costs[system.title] = real | {n: _seconds(context, call) for n, call in calls.items()}
+        except SystemFailed as failure:
+            refused.append(("all benchmarks", system.title, str(failure)))
+    lines = [*_about(context), LINE.format(*HEADERS)]
+    for (benchmark, title), of_system in grouped(planned, _heading_of).items():
+        lines.append(f"{benchmark}, {title}")
+        for alike in grouped(of_system, lambda work: work.title).values():
+            lines += _lines_of(alike, costs)
+    seconds = sum(_time(work, costs) for work in planned)
+    about = (_total(planned, seconds), _about_times(context), *_not_run(refused))
+    lines += ["", *map(_wrapped, about)]
+    return "\n".join(map(str.rstrip, lines))
+
+
+def _about(context: Context) -> list[str]:
+    """The data, its splits, and the changes to the profile."""
+    data, profile = context.dataset, context.profile
+    splits = ", ".join(f"{name} {len(data.indices(name)):,}" for name in SPLITS)
+    crop = data.transform.crop
+    lines = (
+        f"data: {data.name}, {len(data):,} images, {data.image_size} px, crop {crop}",
+        f"splits: {splits} ({data.partition_source})",
+        f"profile: {profile.title}; seed {context.seed}",
+    )
+    return [*map(_wrapped, lines), ""]
+
+
+def _heading_of(work: Planned) -> tuple[str, str]:
+    return work.benchmark, work.system
+
+
+def _lines_of(alike: Sequence[Planned], costs: Mapping[str, Costs]) -> list[str]:
+    """The line of some work of one title, and lines before it if the title is long."""
+    title = f"{len(alike)} x {alike[0].title}" if len(alike) > 1 else alike[0].title
+    *first, last = textwrap.wrap(title, JOB, initial_indent=INDENT, subsequent_indent=2 * INDENT)
+    units, stored = sum(work.units for work in alike), sum(work.stored for work in alike)
+    counts = _count(units), _count(stored), _calls_of(alike, "decoder")
+    seconds = sum(_time(work, costs) for work in alike)
+    time = _took(seconds) if seconds else ""
+    return [*first, LINE.format(last, *counts, time)]
+
+
+def _time(work: Planned, costs: Mapping[str, Costs]) -> float:
+    """The seconds of the calls and comparisons of some work."""
+    seconds, counts = costs[work.system], asdict(work.calls) | {"pairs": work.pairs}
+    return sum(count * seconds.get(name, 0.0) for name, count in counts.items())
+
+
+def _not_run(refused: Sequence[Refused]) -> Iterator[str]:
+    """A line for each system and reason, with the benchmarks that it concerns."""
+    for (title, reason), alike in grouped(refused, lambda each: each[1:]).items():
+        yield f"not run: {named(title, reason)} ({', '.join(name for name, *_ in alike)})"
+
+
+def _total(planned: Sequence[Planned], seconds: float) -> str:
+    """The calls of each network and the time of all work."""
+    counts = {f.name: _calls_of(planned, f.name, "{:,}".format) for f in fields(Calls)}
+    calls = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    return f"total: {calls or 'no'} calls, {_took(seconds)}; what is stored takes neither"
+
+
+def _about_times(context: Context) -> str:
+    return (
+        f"times: extrapolated from one batch of {_batch(context)} on {context.device}, and for pairs of "
+        f"images from a kernel distance of {FEW:,}; fits, searches and Frechet distances are not counted"
+    )
 
 
 def _count(count: int) -> str:
@@ -207,11 +271,17 @@ def _count(count: int) -> str:
     return f"{count:,}" if count else ""
 
 
-def _amount(number: float) -> str:
-    """A number with two digits; empty if it is zero."""
-    if not number:
-        return ""
-    return "< 0.01" if number < 0.01 else cli.plain(number, 2)
+def _calls_of(
+    planned: Iterable[Planned], network: str, text_of: Callable[[int], str] = _count
+) -> str:
+    """The calls of a network, if there are any; "at most" so many where their number depends on the data."""
+    calling = [work for work in planned if getattr(work.calls, network)]
+    count = text_of(sum(getattr(work.calls, network) for work in calling)) if calling else ""
+    return f"at most {count}" if any(work.at_most for work in calling) else count
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent=INDENT, break_long_words=False)
 
 
 def _took(seconds: float) -> str:
@@ -226,29 +296,29 @@ def _batch(context: Context) -> int:
     return BATCH[context.device.type]
 
 
-def _metric_costs(context: Context) -> Costs:
+def _metric_costs(context: Context) -> dict[str, float]:
     size = context.dataset.image_size
     images = torch.rand(_batch(context), 3, size, size) * 2 - 1
     costs = {
-        "features": _cost(context, lambda: context.codes.embed(images)),
-        "perceptual": _cost(context, lambda: context.networks.perceptual(images, -images)),
+        "features": _seconds(context, lambda: context.codes.embed(images)),
+        "perceptual": _seconds(context, lambda: context.networks.perceptual(images, -images)),
     }
     with suppress(NotAvailable):
-        costs["face"] = _cost(context, lambda: context.networks.face(images))
+        costs["face"] = _seconds(context, lambda: context.networks.face(images))
     return costs
 
 
-def _pair_cost(context: Context) -> Cost:
+def _pair_cost(context: Context) -> float:
     """The seconds of comparing two images, in a kernel distance of FEW and FEW by its first features."""
     draw, dim = np.random.default_rng(0), context.networks.features[0].dim
     features = (draw.random((FEW, dim), np.float32) for _ in range(2))
     sides = [Side.of(x, blocks_of(FEW), device=context.device) for x in features]
     between = partial(kernel.between, *sides)
-    return Cost(counting.median_seconds(lambda: between().whole(), 2, context.device) / FEW**2)
+    return counting.median_seconds(lambda: between().whole(), 2, context.device) / FEW**2
 
 
 def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Callable[[], object]]]:
-    """One call of each network of the system; a system that must be fitted first is not counted."""
+    """One call of each network of the system; a system that must be fitted first is not timed."""
     if system.learns_from_data or base.has_no_encoder(system):
         return
     batch, size = _batch(context), system.image_size or context.dataset.image_size
@@ -268,8 +338,6 @@ def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Calla
         yield "latent", lambda: system.sample_latents(indices, 0, 1)
 
 
-def _cost(context: Context, call: Callable[[], object]) -> Cost:
-    """The cost of one call for one image: its operations, and the median time of two calls."""
-    batch = _batch(context)
-    operations = counting.flops(call)
-    return Cost(counting.median_seconds(call, 2, context.device) / batch, operations / batch)
+def _seconds(context: Context, call: Callable[[], object]) -> float:
+    """The median time of two calls, for one image."""
+    return counting.median_seconds(call, 2, context.device) / _batch(context)

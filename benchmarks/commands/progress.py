@@ -2,7 +2,7 @@
 
 The bar is shown on a terminal and in a notebook. The command also prints one line per benchmark.
 The time left is estimated from the plan that --dry-run prints: network calls weighted by their
-cost. Stored results take no time, so a resumed run ends sooner than estimated.
+cost. What is in the store takes none.
 """
 
 import sys
@@ -13,8 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.commands.dry_run import collect
-from benchmarks.core.job import SetComparison, Job
+from benchmarks.commands.dry_run import Planned, collect
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.loop import Callback
 from diffae.system import cli, distributed
@@ -40,9 +39,9 @@ class ProgressBar(Callback):
     def __init__(self, evaluation: Evaluation, benchmarks: Sequence[str]):
         self.left: dict[tuple[str, str], float] = {}  # by benchmark and system, in their order
         planned, _ = collect(evaluation.context, tuple(benchmarks), evaluation.systems)
-        for part in planned:
-            key = (part.benchmark, part.system)
-            self.left[key] = self.left.get(key, BESIDES) + _cost(part.job)
+        for work in planned:
+            key = (work.benchmark, work.system)
+            self.left[key] = self.left.get(key, BESIDES) + _cost(work)
         self.started, self.total = monotonic(), sum(self.left.values())
         how: dict[str, Any] = {"bar_format": FORMAT, "smoothing": 0, "leave": False}
         self.bar = tqdm(
@@ -90,9 +89,7 @@ class CommandProgress(ProgressBar):
         return f"; {100 * share:.0f} % done, about {duration(passed * (1 - share) / share)} left"
 
 
-def _cost(job: Job | SetComparison) -> float:
-    """The cost of a job, in calls of a decoder."""
-    if isinstance(job, SetComparison):
-        return PAIR * job.pairs
-    calls = asdict(job.calls).items()
-    return (job.count or 1) * sum(WEIGHTS.get(name, 1.0) * count for name, count in calls)
+def _cost(work: Planned) -> float:
+    """The cost of some work, in calls of a decoder."""
+    calls = asdict(work.calls).items()
+    return PAIR * work.pairs + sum(WEIGHTS.get(name, 1.0) * count for name, count in calls)

@@ -5,6 +5,5 @@ What it yields         measurement.py (and a system with its solver and T)
 Its settings           profiles.py, sizes.py (their types), suites.py (frozen, for papers)
 What it is given       context.py (and rows, which come out), and through it images.py (images, their codes and
                        features), store.py (finished work)
-What a run would take  plan.py (--dry-run), calls.py (which counts it)
 A whole run            runner/
 """

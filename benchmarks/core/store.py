@@ -150,12 +150,10 @@ class Store:
             rows.append({name: array[at] for name, array in chunk.items()})
         return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
-    def stored(self, job: Job) -> int:
-        """How many units of a job are in the store."""
+    def pieces(self, job: Job) -> dict[Piece, bool]:
+        """The chunks of a job, and whether each is in the store."""
         pieces = _pieces(0, 1 if job.count is None else job.count, job.chunk)
-        return sum(
-            stop - start for start, stop in pieces if self._has(self._path(job, (start, stop)))
-        )
+        return {piece: self._has(self._path(job, piece)) for piece in pieces}
 
     def _taken(self, job: Job) -> Arrays:
         """The arrays of a job, which are kept while those that take it are read."""

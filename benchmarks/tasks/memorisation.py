@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.core.images import THUMBNAIL, Selection, thumbnails
-from benchmarks.core.job import Arrays, Comparison, Job
+from benchmarks.core.job import Arrays, Job, SetComparison
 from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.metrics.nearest import QUANTILES, estimate_quantiles, estimate_ratios, nearest
 from benchmarks.metrics.networks.features import FeatureNetwork
@@ -89,7 +89,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     steps, searched = sizes.steps[-1], spaces(context)
     variant = Variant.of(context, system, sizes.solver, steps, inverts=False, latents=latents)
     new = samples(variant, sizes.count, *(space.samples for space in searched))
-    comparisons = [Comparison("nearest image", sizes.count, len(_train(context)))]
+    comparisons = [SetComparison("nearest image", sizes.count, len(_train(context)))]
     for space in searched:
         jobs = [new, _nearest(context, space, new, space.samples), _nearest_of_real(context, space)]
         numbers = partial(_numbers, variant, space, space is searched[0])

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.core.images import Selection, semantic_of
-from benchmarks.core.job import Arrays, Calls, Comparison, Job
+from benchmarks.core.job import Arrays, Calls, Job, SetComparison
 from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.core.sizes import Count, Split
 from benchmarks.core.store import preview_of
@@ -103,7 +103,7 @@ class Reference:
         features, most = _features(place.context, self.images), place.context.sizes(Sizes).overlap
         n, m = jobs[0].count or 0, len(self.rows)
         counts = {"kernel distance": (n, m), "overlap": (min(n, most), min(m, most))}
-        comparisons = [Comparison(name, *counts[name], len(features)) for name in counts]
+        comparisons = [SetComparison(name, *counts[name], len(features)) for name in counts]
         return Measurement([*jobs, *features], partial(self._numbers, place, sides), comparisons)
 
     def _numbers(self, place: Place, sides: Callable[..., list[Side]], *arrays: Arrays) -> Numbers:

@@ -140,15 +140,18 @@ def open_combinations(data: Dataset, most: int) -> Dataset | None:
     return subset_with_combinations(data, most)
 
 
-def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
+def open_portraits(count: int, image_size: int, seed: int = 0, dry: bool = False) -> Dataset:
     """`count` procedural portraits, drawn on first use, with 40 attributes, factors and identities.
 
     Several processes draw them. A script needs no `if __name__ == "__main__":` for this. Raises
-    UserError if a process dies.
+    UserError if a process dies. In a `dry` run nothing is drawn: there may be no images.
     """
     from diffae.data import portraits
 
-    folder = portraits.ensure(count, max(PORTRAIT_SIZE, image_size), seed)
-    drawing = portraits.PortraitDrawing(seed, max(PORTRAIT_SIZE, image_size))
+    side = max(PORTRAIT_SIZE, image_size)
+    if dry and not portraits.are_drawn(count, side, seed):
+        return portraits.planned(count, image_size, seed)
+    folder = portraits.ensure(count, side, seed)
+    drawing = portraits.PortraitDrawing(seed, side, dry)
     data = open_dataset(folder, image_size, seed=seed)
     return replace(data, name="portraits", drawing=drawing, truth=drawing)

@@ -1,8 +1,10 @@
 """The systems and the data of a run, from its options."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
+
+from PIL import Image
 
 from benchmarks import systems
 from benchmarks.core.context import Context
@@ -13,8 +15,9 @@ from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems import slug
 from benchmarks.systems.protocol.base import System, has_no_encoder
 from diffae.data import Dataset, native_side, open_dataset, open_portraits
-from diffae.data.fingerprint import forget
-from diffae.data.portraits.write import LARGEST_COUNT, planned
+from diffae.data.dataset import ImageSource
+from diffae.data.fingerprint import Survey, forget, known_survey
+from diffae.data.portraits.write import LARGEST_COUNT
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError, refuse_duplicates
 from diffae.system.files import writing
@@ -147,11 +150,9 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
     portraits = options.profile.sizes(DataSizes).portraits
     if given is not None:
         dataset = _opened(given, options.size, sizes, largest)
-    elif options.data is None and options.dry_run:
-        dataset = planned(portraits, size)
     elif options.data is None:
         with writing(default_root().parent, ELSEWHERE):
-            dataset = open_portraits(portraits, largest).at(size)
+            dataset = open_portraits(portraits, largest, dry=options.dry_run).at(size)
     else:
         dataset = open_dataset(options.data, largest, options.cropped)
         if not all(map(has_no_encoder, loaded)):
@@ -163,6 +164,36 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
         if name not in dataset.attribute_names:
             hint = cli.did_you_mean(name, dataset.attribute_names)
             raise UserError(f"--attributes: {dataset.name} has no attribute {name!r}{hint}")
-    if options.verify_data and not options.dry_run and distributed.is_main():
+    if options.dry_run:
+        known = known_survey(dataset.source)
+        if known is None and options.data is None:  # portraits are read in seconds
+            known = dataset.source.look()
+        return replace(dataset, source=Unread(dataset.source, known))
+    if options.verify_data and distributed.is_main():
         forget(dataset.source)
     return dataset
+
+
+@dataclass(frozen=True)
+class Unread(ImageSource):
+    """The source of a dry run, whose images are not read to survey them: where its survey is not `known`,
+    it has a fingerprint that is no other's.
+    """
+
+    whole: ImageSource
+    known: Survey | None
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def read(self, index: int) -> Image.Image:
+        return self.whole.read(index)
+
+    def where(self, index: int) -> str:
+        return self.whole.where(index)
+
+    def files(self) -> tuple[()]:
+        return ()  # no further survey of it is stored
+
+    def look(self) -> Survey:
+        return self.known or Survey("not known", len(self))

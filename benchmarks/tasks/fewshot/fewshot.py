@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from benchmarks.core.job import Arrays, Comparison, Job
+from benchmarks.core.job import Arrays, Job, SetComparison
 from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.sets.groups import FEW_SHOT, names_through, shown_in
@@ -46,7 +46,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     pool = samples(variant, sizes.pool, "latents", "pixels", *(n.array for n in networks))
     features = [_features(context, network) for network in networks]
     sides = sizes.samples, len(reference_images(context))
-    distances = Comparison("kernel distance, at most", *sides, sizes.seeds * len(networks))
+    distances = SetComparison("kernel distance, at most", *sides, sizes.seeds * len(networks))
     for rule, scenario, target in product(sizes.acceptance, SCENARIOS, targets(context)):
         setup, is_first = Setup(scenario, RULES[rule], target), rule == sizes.acceptance[0]
         title = system.title if is_first else f"{system.title}, {rule} rule"

@@ -21,7 +21,7 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.core.images import semantic_of
-from benchmarks.core.job import Comparison
+from benchmarks.core.job import SetComparison
 from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
 from benchmarks.metrics import latent
 from benchmarks.metrics.protocols.printed import names_of
@@ -161,7 +161,7 @@ def _distances(
         moved.draw(*of_moved)
 
     count, n = len(moved.possible) * len(networks), len(images)
-    compared = [Comparison("kernel distance", n, n, count)] if count else []
+    compared = [SetComparison("kernel distance", n, n, count)] if count else []
     return Measurement([*features, *moved.jobs], numbers, compared)
 
 

@@ -12,6 +12,8 @@ from diffae.data.portraits.attributes import with_attribute as with_attribute
 from diffae.data.portraits.draw import to_svg as to_svg
 from diffae.data.portraits.write import PORTRAITS_VERSION as PORTRAITS_VERSION
 from diffae.data.portraits.write import PortraitDrawing as PortraitDrawing
+from diffae.data.portraits.write import are_drawn as are_drawn
 from diffae.data.portraits.write import ensure as ensure
+from diffae.data.portraits.write import planned as planned
 from diffae.data.portraits.write import render as render
 from diffae.data.portraits.write import write_dataset as write_dataset

@@ -17,6 +17,7 @@ from PIL import Image, ImageFilter
 
 from diffae.data.dataset import SPLITS, Dataset, Factors, Indices
 from diffae.data.factors.combinations import counts_within
+from diffae.data.fingerprint import Survey
 from diffae.data.portraits.attributes import (
     ATTRIBUTES,
     FACTORS,
@@ -107,12 +108,23 @@ def write_dataset(
 
 def ensure(count: int, size: int, seed: int = 0, levels: Mapping[str, int] | None = None) -> Path:
     """The folder of a set of portraits under $DIFFAE_CACHE or ~/.cache/diffae, drawn on first use."""
-    name = f"portraits-{PORTRAITS_VERSION}-seed{seed}-{size}px-{count}"
-    name += "".join(f"-{factor}{count}" for factor, count in (levels or {}).items())
-    out = cache_root() / "data" / name
-    if not (out / (TABLE if levels else ATTRIBUTE_FILE)).exists():
+    out = _cached(count, size, seed, levels)
+    if not are_drawn(count, size, seed, levels):
         write_dataset(out, count, size, seed, levels=levels)
     return out
+
+
+def are_drawn(
+    count: int, size: int, seed: int = 0, levels: Mapping[str, int] | None = None
+) -> bool:
+    """Whether `ensure` would draw nothing."""
+    return (_cached(count, size, seed, levels) / (TABLE if levels else ATTRIBUTE_FILE)).exists()
+
+
+def _cached(count: int, size: int, seed: int, levels: Mapping[str, int] | None) -> Path:
+    name = f"portraits-{PORTRAITS_VERSION}-seed{seed}-{size}px-{count}"
+    name += "".join(f"-{factor}{count}" for factor, count in (levels or {}).items())
+    return cache_root() / "data" / name
 
 
 def is_of_a_set(path: Path) -> bool:
@@ -234,7 +246,10 @@ class PortraitDrawing:
 
 
 def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
-    """The data set that `open_portraits` would open, with labels only: reading an image is a UserError."""
+    """The data set that `open_portraits` would draw, with labels only: reading an image is a UserError.
+
+    Its fingerprint is no other's.
+    """
     portraits = [portrait(seed, index) for index in range(count)]
     return Dataset(
         name="portraits",
@@ -254,7 +269,13 @@ def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
 class _Undrawn(tuple[int, ...]):
     """Images that do not exist."""
 
-    def read(self, index: int = 0) -> NoReturn:
+    def read(self, index: int) -> NoReturn:
         raise UserError("these portraits are not drawn")
 
-    where = files = look = read
+    where = read
+
+    def files(self) -> tuple[()]:
+        return ()
+
+    def look(self) -> Survey:
+        return Survey("not drawn", len(self))

@@ -3,20 +3,32 @@
 import re
 from collections import Counter
 from contextlib import closing
-from itertools import product
+from dataclasses import fields, replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from lone_context import small_context
-from small_systems import SMALL_SIZES, Called, Everything, every_benchmark, with_truth, write_people
+from small_systems import SMALL_SIZES, every_benchmark
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import dry_run, progress
-from benchmarks.core.plan import Work
+from benchmarks.core.job import Calls
+from benchmarks.core.profiles import PROFILES
+from benchmarks.core.registry import REGISTRY
+from benchmarks.core.runner.evaluation import Evaluation, rows
+from benchmarks.core.runner.setup import DataSizes
+from benchmarks.core.store import MemoryStore
+from benchmarks.metrics.networks.faces import FaceEmbedding
+from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.metrics.networks.perceptual import PerceptualDistance
+from benchmarks.runtime.choices import NetworkChoice
+from benchmarks.systems.protocol.base import Code
+from benchmarks.systems.protocol.checked import Checked
+from benchmarks.systems.references import PixelsPCA
 from diffae.data import open_dataset, open_portraits
-from diffae.data.portraits import write_dataset
-from diffae.data.portraits.write import planned
+from diffae.data.portraits import planned, write_dataset
 from diffae.system.errors import UserError
 from reports.tables.numbers import duration
 
@@ -24,14 +36,14 @@ from reports.tables.numbers import duration
 @pytest.fixture
 def nowhere(tmp_path, monkeypatch):
     """An empty folder to work in, with the cache in it."""
-    monkeypatch.setattr(dry_run, "_cost", lambda context, call: dry_run.Cost(1.0, 1.0))
+    monkeypatch.setattr(dry_run, "_seconds", lambda context, call: 1.0)
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_a_dry_run_draws_no_portraits_and_writes_nothing(nowhere, capsys):
-    arguments = ["reconstruction", "fewshot", "--systems", "dummy-perfect", "--profile", "smoke"]
+    arguments = ["reconstruction", "probes", "--systems", "dummy-perfect", "--profile", "smoke"]
     run.main([*arguments, "--set", "data.portraits=2000", "--dry-run", "--out", "run"])
     assert "data: portraits, 2,000 images, 32 px, crop center" in capsys.readouterr().out
     assert list(nowhere.iterdir()) == []
@@ -50,105 +62,101 @@ def test_a_dry_run_says_what_cannot_be_run(nowhere, patches, capsys):
     run.main(
         ["probes", "denoising", "reconstruction", *sizes, "--data", str(patches.root), "--dry-run"]
     )
-    said = " ".join(capsys.readouterr().out.split())
-    titles = ("dummy: perfect", "dummy: constant")
-    unlabelled = [f"not run: probes: {title}: {patches.name} has no attributes" for title in titles]
-    lacking = "not run: denoising: dummy: perfect cannot predict an image from a noised one"
-    refused = re.findall(r"not run: .*?(?= not run:| calls:)", said)
-    assert refused == [*unlabelled, lacking]
-    assert "denoising dummy: predict x_0" in said and "reconstruction dummy: perfect encode" in said
+    out = capsys.readouterr().out
+    assert re.findall(r"not run: (.*)", out) == [
+        f"all systems: {patches.name} has no attributes (probes)",
+        "dummy: perfect cannot predict an image from a noised one (denoising)",
+    ]
+    assert re.search(r"^denoising, dummy: constant\n(  .*\n)*  predict x_0 at t = ", out, re.M)
+    assert "reconstruction, dummy: perfect\n  encode  " in out
 
 
-# Sizes of which a benchmark needs now more images and now fewer of the same.
-SIZES = {
-    **SMALL_SIZES,
-    "reconstruction.steps": "2,3",
-    "reconstruction.beside_steps": "2",
-    "edits.directions": "paper,ridge",
-}
-# Calls of a run that a dry run leaves out: of an incomplete chunk that is computed twice.
-SIZES_OF_A_CONTEXT = {
-    **SMALL_SIZES,
-    "reconstruction.steps": (2, 3),
-    "reconstruction.beside_steps": (2,),
-}
-TWICE = {
-    "interpolation": {("encoder", None): 8, ("decoder", 4): 8 * 4},
-    "latent": {("encoder", None): 30},
-}
-OF_SYSTEMS = ("encoder", "decoder", "latent")
-
-
-@pytest.fixture
-def calls_of(nowhere, tmp_path_factory, monkeypatch, capsys, no_effnet, short_fits):
-    """The calls of a system's networks by a benchmark and T, as a dry run says, and as a run makes them."""
-    data = write_people(tmp_path_factory.mktemp("people") / "portraits")
-    with_truth(monkeypatch)
-
-    work: list[Work] = []
-    collect = dry_run.collect
-    monkeypatch.setattr(dry_run, "collect", lambda *how: noted(collect(*how)))
-
-    def noted(found):
-        work[:] = [one for *_, one in found[0]]
-        return found
-
-    def counted(task):
-        sizes = [f"--set={name}={value}" for name, value in SIZES.items()]
-        words = ["--systems", "small_systems:called", "--data", str(data), "--profile", "smoke"]
-        run.main([task, *words, *sizes, "--dry-run"])
-        out = capsys.readouterr().out
-        said = " ".join(re.search(r"^calls: ([^;]+);", out, re.M)[1].split())
-        assert said != "none", out
-        whole = Counter({n: int(k.replace(",", "")) for n, k in map(str.split, said.split(", "))})
-        planned = Counter[tuple[str, int | None]]()
-        for one, name in product(work, OF_SYSTEMS):
-            steps = None if name == "encoder" else one.steps
-            planned[name, steps] += one.images * getattr(one.calls, name)
-        found = of_any_steps(planned)
-        assert all(found[name] == whole[name] for name in OF_SYSTEMS)
-        Called.calls.clear()
-        evaluate(Called(), task, data, "smoke", settings=SIZES, progress=False)
-        return planned, Counter(Called.calls)
-
-    return counted
-
-
-def of_any_steps(calls):
-    found = Counter()
-    for (name, _), count in calls.items():
-        found[name] += count
-    return found
-
-
-def test_a_dry_run_counts_the_calls_of_a_run(calls_of):
-    """Of each benchmark at each T, beside those by which a system of others is tried first. Without a
-    folder for pictures none are decoded.
+def test_what_is_stored_takes_no_calls(nowhere, capsys):
+    """Of drawn portraits too, whose files were too new for their fingerprint to be kept. A chunk that ends
+    elsewhere is another.
     """
-    planned, made = calls_of("probes")
-    assert +planned == {("encoder", None): 60 + 10 + 30}
-    tried = made - planned
-    for task in every_benchmark():
-        planned, made = calls_of(task)
-        made.subtract(tried)
-        made.subtract(TWICE.get(task, {}))
-        if task == "cost":  # what is timed at one T begins with a code of another
-            planned, made = (of_any_steps(calls) for calls in (planned, made))
-        assert {k: n for k, n in made.items() if n} == +planned, task
+    settings = {"data.portraits": 60, "reconstruction.images": 16}
+
+    def said(images):
+        """Units, stored ones and calls of the decoder by job, and all calls."""
+        sizes = ["--set=data.portraits=60", f"--set=reconstruction.images={images}"]
+        words = ["reconstruction", "--systems", "dummy-perfect", "--profile", "smoke", "--dry-run"]
+        run.main([*words, *sizes])
+        out = capsys.readouterr().out
+        jobs = re.findall(r"^  (\w.{54})(.{8})(.{0,8})(.{0,18})", out, re.M)
+        (total,) = re.findall(r"^total: (.*) calls", out, re.M)
+        return {name.strip(): tuple(map(str.strip, cells)) for name, *cells in jobs}, total
+
+    evaluate("dummy-perfect", "reconstruction", profile="smoke", settings=settings, cache=True)
+    whole = ("16", "16", "")
+    assert said(16) == ({"encode": whole, "decode": whole, "features of test": whole}, "no")
+    jobs, total = said(20)
+    assert total == "encoder 20, decoder 20, features 40, perceptual 20"
+    assert jobs["decode"] == ("20", "", "20") and jobs["encode"] == ("20", "", "")
 
 
-def test_work_on_real_images_alone_is_counted_once_for_all_systems(nowhere, tmp_path, no_effnet):
-    """Of each benchmark, and of all together: their features, their faces, their thumbnails."""
-    data = open_dataset(write_people(tmp_path / "people" / "portraits"), 16)
-    context = small_context(data, tmp_path / "run", SIZES_OF_A_CONTEXT)
-    both = [systems.as_system(one) for one in (Everything(), Called())]
-    every = every_benchmark()
-    for names in (*((name,) for name in every), every):
-        of_one, of_two = (dry_run.collect(context, names, some)[0] for some in (both[:1], both))
-        real = [(name, one) for name, _, one in of_one if one.real]
-        assert real == [(name, one) for name, _, one in of_two if one.real], names
-        assert len(of_two) == 2 * len(of_one) - len(real), names
-    assert len(real) >= 5
+# ----------------------------------------------------------------------------------------------
+# The calls of a run
+
+NETWORKS = {"encoder": "encoder", "UNet": "decoder", "latent DDIM": "latent"}  # of the systems
+METRICS = {"features": FeatureNetwork, "perceptual": PerceptualDistance, "face": FaceEmbedding}
+
+
+@pytest.fixture(scope="module")
+def packaged(short_fits):
+    """The packaged systems, and the images that networks were given so far; pixels + PCA has none, so
+    that its methods count as such.
+    """
+    calls = Counter[str]()
+    loaded = [systems.load(name) for name in systems.DEFAULT]
+
+    def counting(name, method):
+        def counted(self, first, *more, **options):
+            calls[name] += len(first.semantic if isinstance(first, Code) else first)
+            return method(self, first, *more, **options)
+
+        return counted
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checked, "try_on", lambda *_: "")  # which calls them beside the benchmarks
+        for name, kind in METRICS.items():
+            patch.setattr(kind, "__call__", counting(name, kind.__call__))
+        for name, method in (("encoder", "encode_semantic"), ("decoder", "decode")):
+            patch.setattr(PixelsPCA, method, counting(name, getattr(PixelsPCA, method)))
+        for system in loaded:
+            for name, network in system.networks().items():
+                forward = counting(NETWORKS[name], type(network).forward)
+                patch.setattr(network, "forward", partial(forward, network))
+        yield loaded, calls
+
+
+@pytest.mark.parametrize("name", every_benchmark())
+def test_jobs_declare_the_calls_of_a_run(name, packaged, tmp_path):
+    """Of each network, in a run that finds nothing in its store; and none is left afterwards.
+
+    Without a run folder no pictures are made.
+    """
+    loaded, calls = packaged
+    portraits = open_portraits(PROFILES["smoke"].sizes(DataSizes).portraits, 32)
+    context = replace(
+        small_context(portraits, tmp_path, SMALL_SIZES),
+        store=MemoryStore(),
+        pictures=None,
+        choice=NetworkChoice(stand_ins=True),
+        networks=None,
+    )
+    evaluation = Evaluation(context, loaded)
+    evaluation.fit()
+    planned, _ = dry_run.collect(context, [name], loaded)
+    calls.clear()
+    measured = list(rows(REGISTRY.get(name), context, loaded))
+    assert any(row.value is not None for row in measured)
+    for network in (field.name for field in fields(Calls)):
+        calling = [work for work in planned if getattr(work.calls, network)]
+        most, made = sum(getattr(work.calls, network) for work in calling), calls[network]
+        assert made <= most if any(work.at_most for work in calling) else made == most, network
+    again, _ = dry_run.collect(context, [name], loaded)
+    assert all(work.stored == work.units for work in again if not work.pairs)
 
 
 def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, capsys):
@@ -185,5 +193,4 @@ def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path, monkeypatc
         assert getattr(undrawn, name) == getattr(drawn, name), name
     with pytest.raises(UserError, match="not drawn"):
         undrawn.batch([3])
-    with pytest.raises(UserError, match="not drawn"):
-        _ = undrawn.fingerprint
+    assert undrawn.fingerprint == "not drawn"

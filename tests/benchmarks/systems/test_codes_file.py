@@ -195,7 +195,7 @@ def test_the_command_takes_codes_and_refuses_what_is_none(data, tmp_path, capsys
     np.savez(tmp_path / "z.npz", codes=np.random.default_rng(0).normal(size=(COUNT, 4)))
     known = ["probes", "latent", "--data", data.root, "--profile", "smoke", "--dry-run"]
     run.main([*map(str, known), "--systems", f"codes:{tmp_path / 'z.npz'}"])
-    assert "not run: latent: z cannot decode" in capsys.readouterr().out
+    assert "not run: z cannot decode (latent)" in capsys.readouterr().out
     for file, words in (
         (tmp_path / "none.npz", "no such file"),
         ("", "needs a file with an array `codes`"),
