@@ -6,7 +6,7 @@
                       they become Numbers; Place: where a number belongs and what decides it; Variant: a system
                       with its solver and T; code_of, semantic_of: the codes among the Arrays of a job
       its settings    Count, Number, Steps, Split, Solver, InvertingSolver: the types of the fields of its `sizes`
-      its numbers     Estimate: a value and its error
+      its numbers     Estimate: a value and its error; Record: a row, which `beside` is given
     A metric          MetricInfo (`Metric` in reports.records.metric), Margin, HIGHER, LOWER
     A table           TableSpec
     A data set        open_dataset, open_portraits; UserError is one line for the person at the command line
@@ -49,8 +49,4 @@ from reports.records.record import LOWER as LOWER
 from reports.records.record import Record as Record
 from reports.records.specs import TableSpec as TableSpec
 
-Cell = Place
-Solved = Taken = Variant
-Computation = Job
-Work = None  # TEMPORARY
 __all__ = sorted(name for name in vars() if not name.startswith("__"))

@@ -146,6 +146,3 @@ class Context:
             **self.options.deciding,
             **({"model": dict(self.model)} if self.model else {}),
         }
-
-
-with_note = None  # TEMPORARY

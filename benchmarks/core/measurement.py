@@ -315,8 +315,3 @@ class Place:
         job = self.job("pictured", "picture", images, compute, shown=shown.tolist())
         arrays = self.context.store.read(replace(job, count=None))
         return torch.from_numpy(arrays["images"])
-
-
-Cell = Place
-Solved = Taken = Variant
-solver_of = None  # TEMPORARY

@@ -29,7 +29,7 @@ from zipfile import BadZipFile
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.core.job import Arrays, Compute, Job  # noqa: F401 TEMPORARY
+from benchmarks.core.job import Arrays, Job
 from benchmarks.runtime.calling import is_count, share_of_counts, without_counts
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol.base import System
@@ -185,7 +185,9 @@ class Store:
 
     def _rows(self, job: Job, start: int, stop: int) -> Arrays:
         """The rows of a job at these positions, the first of which begins a chunk."""
-        whole = stop + -stop % CHUNK  # a chunk is read and stored whole, also where fewer rows are wanted
+        whole = (
+            stop + -stop % CHUNK
+        )  # a chunk is read and stored whole, also where fewer rows are wanted
         pieces = _pieces(start, min(whole, stop if job.count is None else job.count))
         for group in self._missing(job, pieces):
             self._file_chunks(job, group)
@@ -364,6 +366,3 @@ def _agreeing() -> Iterator[None]:
         raise failure
     if said is not None:  # of several kinds, all ranks raise the same
         raise SHARED[name](reason)
-
-
-Computation = Job  # TEMPORARY

@@ -88,6 +88,3 @@ def _group_estimates(
     chunk = count if is_small else -(-count // SHARES)
     parts = Job("distance in parts", "distance", decides, count, compute, chunk=chunk)
     return distance.joined(context.store.read(parts)["parts"])
-
-
-set_records = set_numbers  # TEMPORARY

@@ -125,6 +125,3 @@ def probe_of(arrays: Arrays) -> LinearProbe:
 def of_classes(context: Context) -> bool:
     """Whether the attributes are classes, of which every image of the probes has exactly one."""
     return all(is_exclusive(selection.labels) for selection in selections(context))
-
-
-fits = stored = None  # TEMPORARY
