@@ -79,9 +79,6 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-REGISTRY.beside = tuple(names())
-
-
 def read(name: str) -> Suite:
     return Suite(name, read_toml(FOLDER / f"{name}.toml"))
 
