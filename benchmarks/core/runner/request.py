@@ -2,16 +2,21 @@
 reported quickly.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from benchmarks.core.profiles import Profile
-from benchmarks.metrics.protocols import schema
+from benchmarks.core import suites
+from benchmarks.core.profiles import Profile, ProfileChoice
+from benchmarks.core.registry import chosen
+from benchmarks.metrics.protocols import edits, schema
 from benchmarks.runtime import choices
-from benchmarks.runtime.choices import BatchSize, NetworkChoice, TaskOptions, option, switch
-from diffae.data.transforms import CROPS
+from benchmarks.runtime.choices import BatchSize, CommonOptions, NetworkChoice, TaskOptions
+from diffae.data.transforms import CROPS, Transform
 from diffae.system import cli
 from diffae.system.errors import UserError
+from diffae.system.settings import given_options, option, options_of, switch
 
 
 def _path_as_text(text: str) -> str:
@@ -23,16 +28,16 @@ def _batch_size(text: str) -> BatchSize:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(TaskOptions):
+class Options(TaskOptions, CommonOptions):
     """The options of a run; two runs with equal options are the same run."""
 
     benchmarks: tuple[str, ...]
     profile: Profile
-    device: str
     systems: tuple[str, ...] = ()
     checkpoints: dict[str, str] = field(default_factory=dict)
     networks: NetworkChoice = NetworkChoice()
     arguments: tuple[str, ...] = ()  # of the command
+    transform: Mapping[str, Any] = field(default_factory=dict)  # the options of `Transform`
     data: str | None = option("data set (default: the procedural portraits)", type=_path_as_text)
     crop: str | None = option("crop of --data (default: the format's own)", choices=CROPS)
     verify_data: bool = switch("hash all files of --data again, even if unchanged")
@@ -60,6 +65,13 @@ class Options(TaskOptions):
         type=_batch_size,
         metavar=f"N|{choices.AUTO}",
     )
+    protocol: tuple[str, ...] = option(
+        f"measure reconstructions also as other evaluation codes do: {', '.join(schema.names())}; or edits: "
+        f"{', '.join(edits.names())}",
+        (),
+        type=choices.names,
+        metavar="NAME|FILE.toml,...",
+    )
     fresh: bool = switch("compute everything again, whatever the store holds")
     dry_run: bool = switch("say what would be computed, and compute nothing")
 
@@ -80,3 +92,50 @@ class Options(TaskOptions):
         if self.crop is not None or len(self.protocols) != 1 or self.protocols[0] == schema.PLAIN:
             return self.crop
         return schema.named(self.protocols[0]).pixels.crop
+
+
+KINDS = (Options, ProfileChoice, NetworkChoice, Transform)
+OPTIONS = {name: option for kind in KINDS for name, option in options_of(kind).items()}
+
+
+def options_for(names: Sequence[str], values: Mapping[str, Any], **more: Any) -> Options:
+    """The options of a run of benchmarks, or of a suite, with these `names`.
+
+    `values` are those of the options that are given, `more` other fields. Raises UserError.
+    """
+    if suite := suites.asked(names):
+        suite.refuse(OPTIONS[name] for name in values)
+        values = {**values, **suite.options}
+        more["suite"] = suite.about
+    benchmarks = tuple(suite.content["benchmarks"]) if suite else chosen(names)
+    networks = NetworkChoice(**given_options(NetworkChoice, values))
+    if networks.weights_dir is not None and not networks.weights_dir.is_dir():
+        raise UserError(f"--weights-dir {networks.weights_dir}: no such folder")
+    profile = ProfileChoice(**given_options(ProfileChoice, values)).profile_of(benchmarks)
+    limit = values.get("limit")
+    of_images, of_edits = _by_kind(values.get("protocol", ()), benchmarks)
+    return Options(
+        benchmarks=benchmarks,
+        profile=profile if limit is None else profile.limited(limit),
+        networks=networks,
+        transform=given_options(Transform, values),
+        protocols=schema.asked(of_images, values.get("explain", False)),
+        edit_protocols=edits.LIBRARY.asked(of_edits, False),
+        **given_options(Options, values),
+        **more,
+    )
+
+
+def _by_kind(protocols: Iterable[str], benchmarks: Sequence[str]) -> Iterable[tuple[str, ...]]:
+    """The protocols of reconstructions, and those of edits.
+
+    A protocol is of the kind that has its name and is measured. A file, or an unknown name, is of
+    the first kind that is measured.
+    """
+    kinds = {"reconstruction": schema.names(), "edits": edits.names()}
+    measured = [kind for kind in kinds if kind in benchmarks] or [*kinds]
+    sorted_names: dict[str, tuple[str, ...]] = dict.fromkeys(kinds, ())
+    for name in protocols:
+        kind = next((kind for kind in measured if name in kinds[kind]), measured[0])
+        sorted_names[kind] += (name,)
+    return sorted_names.values()

@@ -163,6 +163,7 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
         if name not in dataset.attribute_names:
             hint = cli.did_you_mean(name, dataset.attribute_names)
             raise UserError(f"--attributes: {dataset.name} has no attribute {name!r}{hint}")
+    dataset = dataset.changed_by(options.transform)
     if options.verify_data and not options.dry_run and distributed.is_main():
         forget(dataset.source)
     return dataset
