@@ -177,22 +177,18 @@ def _options(model: Models, given: Mapping[str, Any]) -> Options:
         raise UserError(
             f"crop {given['crop']!r}: the data set was opened already, with crop {data.transform.crop}"
         )
-    values = {
-        name: _value(option, given[name])
-        for name, option in OPTIONS.items()
-        if not _is_left_out(option, given.get(name))
-    }
+    values: dict[str, object] = {}
+    for name, option in OPTIONS.items():
+        value = given.get(name)
+        is_empty = option.default == () and value in ([], (), {})
+        if value is not None and not is_empty:
+            values[name] = _value(option, value)
     if "device" not in values and (device := _device_of(model)):
         values["device"] = device
     tasks = [task for task in _text("tasks", given["tasks"]).split(",") if task]
     if not tasks:
         raise UserError("tasks: no benchmark given")
     return options_for(tasks, values)
-
-
-def _is_left_out(option: Field[Any], value: object) -> bool:
-    """Whether the value stands for none: None, and of several names, or settings, an empty list."""
-    return value is None or (option.default == () and value in ([], (), {}))
 
 
 def _value(option: Field[Any], value: object) -> object:

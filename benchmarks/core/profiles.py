@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES
-from benchmarks.core.sizes import Solver, Steps, checked, is_capped, settings_of, steps_of, typed
+from benchmarks.core.sizes import Solver, Steps, is_capped, steps_of
 from benchmarks.runtime.registry import NAME, load
 from diffae.diffusion.scheme import find as find_solver
 from diffae.system import cli
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError, naming, once
 from diffae.system.files import read_toml
-from diffae.system.settings import option, switch
+from diffae.system.settings import checked, option, settings_of, switch, typed
 from reports.records.settings import STEPS
 
 BUILT_IN = ("smoke", "quick", "standard", "paper")
@@ -72,7 +72,7 @@ class Profile:
 
     def changed_by(self, values: Mapping[str, Any], parse: Parse = checked) -> "Profile":
         """A copy with other values of some settings, by "section.name". Raises UserError for an
-        unknown name or a wrong value.
+        unknown name or a wrong value. A value that is twice in a list counts once.
         """
         profile = self
         for name, value in values.items():
@@ -85,6 +85,7 @@ class Profile:
                 raise UserError(f"{name}: no such setting{did_you_mean(word, names)}")
             with naming(name, ValueError):
                 value = parse(value, known[key])
+            value = tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value
             sections = {**profile.sections, section: replace(sizes, **{key: value})}
             changed = tuple(dict.fromkeys((*profile.changed, name)))
             profile = replace(profile, sections=sections, changed=changed)
@@ -105,7 +106,7 @@ class Profile:
             return self
         values = benchmark.profiles.get(self.base, {})
         found = replace(self, sections={**self.sections, benchmark.name: benchmark.sizes()})
-        found = _with_sections(found, {benchmark.name: values})
+        found = with_sections(found, {benchmark.name: values})
         return found if self.limit is None else found.limited(self.limit)
 
 
@@ -165,10 +166,10 @@ def _read(path: Path, content: dict[str, Any], profile: Profile) -> Profile:
         raise UserError(f"{path}: description: must be a text")
     sections = {name: values for name, values in content.items() if name not in HEAD}
     with naming(path):
-        return replace(_with_sections(profile, sections), description=description)
+        return replace(with_sections(profile, sections), description=description)
 
 
-def _with_sections(profile: Profile, content: Mapping[str, object]) -> Profile:
+def with_sections(profile: Profile, content: Mapping[str, object]) -> Profile:
     """`profile` with the values of sections, which do not count as `changed`.
 
     Raises UserError naming the key.
@@ -219,28 +220,24 @@ class ProfileChoice:
     steps: tuple[int, ...] | None = option(
         "T of Tables 1, 2 and 4", type=_setting(tuple[Steps, ...]), metavar="10,20,..."
     )
-    solver: str | None = option(
-        "solver of all benchmarks that use one: ddim (the paper's), fast, ... (`diffae-bench docs solvers`)",
-        type=_setting(Solver),
-        metavar="NAME",
-    )
+    _solver = "solver of all benchmarks that use one: ddim (the paper's), fast, ... (`diffae-bench docs solvers`)"
+    solver: str | None = option(_solver, type=_setting(Solver), metavar="NAME")
+    _settings = "change one setting of the profile (`diffae-bench docs profiles`); may be repeated"
     settings: Sequence[tuple[str, str]] = option(
-        "change one setting of the profile (`diffae-bench docs profiles`); may be repeated",
+        _settings,
         (),
         "set",
         action="append",
         type=cli.argument(assignment),
         metavar="TASK.NAME=VALUE",
     )
-    axes: bool = switch(
-        "in representation, also measure numbers that are bound to the axes of a code"
-    )
+    axes: bool = switch("representation: also numbers that are bound to the axes of a code")
 
     def profile_of(self, benchmarks: Iterable[str]) -> Profile:
         """The profile of a run: with a section for each plug-in, then T and the solver of the run,
         then the settings.
 
-        Raises UserError naming what is wrong. A value that is twice in a list counts once.
+        Raises UserError naming what is wrong.
         """
         profile = self.profile if isinstance(self.profile, Profile) else find(self.profile)
         measured = [REGISTRY.get(name) for name in benchmarks]

@@ -10,7 +10,7 @@ from dataclasses import Field, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.core.profiles import Profile
+from benchmarks.core.profiles import Profile, with_sections
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES
 from benchmarks.metrics.protocols import schema
 from benchmarks.runtime.registry import load
@@ -57,9 +57,7 @@ class Suite:
         known = {name: load(target) for name, target in SHARED_SIZES.items()} | own
         sections = {name: known[name]() for name in self.content["settings"]}
         profile = Profile(self.name, self.content["description"], sections, self.name)
-        given = self.content["settings"]
-        values = {f"{name}.{key}": given[name][key] for name in given for key in given[name]}
-        return replace(profile.changed_by(values), changed=())
+        return with_sections(profile, self.content["settings"])
 
     @property
     def about(self) -> dict[str, Any]:

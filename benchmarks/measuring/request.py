@@ -67,14 +67,9 @@ class Request(WeightChoice, CommonOptions):
 
     a: Path
     b: Path | None = None
-    explain: bool = switch(
-        "A and B by every protocol, and why the numbers differ (in place of METRIC)"
-    )
-    which: Numbers | None = option(
-        "protocols by which A and B have printed numbers: psnr=27.43,ssim=0.912 (for METRIC)",
-        type=cli.argument(printed),
-        metavar="METRIC=NUMBER,...",
-    )
+    explain: bool = switch("A and B by every protocol, and why numbers differ (in place of METRIC)")
+    _which = "protocols by which A and B have printed numbers: psnr=27.43,ssim=0.912 (for METRIC)"
+    which: Numbers | None = option(_which, type=cli.argument(printed), metavar="METRIC=NUMBER,...")
     of: int | None = option(
         "of --which: the numbers are printed for M other images", type=cli.between(2), metavar="M"
     )
@@ -82,25 +77,19 @@ class Request(WeightChoice, CommonOptions):
         "of --explain: keep it as page, picture, tables", type=cli.path, metavar="DIR"
     )
     save: Path | None = option("write mu, sigma and n of A", type=cli.path, metavar="FILE.npz")
-    subsets: tuple[int, int] | None = option(
-        "kernel distances as the mean over random subsets, such as 100x1000 (torch-fidelity's), not over all pairs of images",
-        type=subsets,
-        metavar="COUNTxSIZE",
-    )
-    protocol: tuple[str, ...] = option(
+    _subsets = "kernel distances as the mean over random subsets, such as 100x1000 (torch-fidelity's), not over all pairs of images"
+    subsets: tuple[int, int] | None = option(_subsets, type=subsets, metavar="COUNTxSIZE")
+    _protocol = (
         f"measure fid, psnr, ssim or lpips as another code does: {', '.join(schema.names())}; numbers of "
-        f"codes: {', '.join(codes.names())}; or a file",
-        (),
-        type=names,
-        metavar="NAME|FILE.toml,...",
+        f"codes: {', '.join(codes.names())}; or a file"
     )
+    protocol: tuple[str, ...] = option(_protocol, (), type=names, metavar="NAME|FILE.toml,...")
     seed: int | None = option("of numbers of codes (default: 0)", type=cli.natural)
-    reading: str = option(
+    _reading = (
         "how images with alpha or 16 bits are read: laid on white and scaled (default), or as pytorch-fid does, "
-        "which drops alpha, clips, and does not turn what EXIF says",
-        OURS,
-        choices=(OURS, PLAINLY),
+        "which drops alpha, clips, and does not turn what EXIF says"
     )
+    reading: str = option(_reading, OURS, choices=(OURS, PLAINLY))
     batch_size: int = option("images at once (default: 32)", 32, type=cli.positive)
 
     @property

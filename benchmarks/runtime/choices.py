@@ -23,7 +23,7 @@ BatchSize = int | str | None
 
 Value = Path | int | str | tuple[str, ...] | tuple[int, ...] | None  # of an option
 
-LARGEST_SIDE = 4096  # pixels at which images are compared
+side = cli.between(1, 4096)  # of images in pixels
 FEATURES = ("inception", EFFNET, *FEATURE_NETWORKS)
 
 
@@ -49,11 +49,8 @@ class CommonOptions:
     device: str = option(
         "cpu, cuda or cuda:N (default: a GPU if there is one)", cli.default_device, type=cli.device
     )
-    limit: int | None = option(
-        "measure at most N images, pairs or samples, drawn at random",
-        type=cli.positive,
-        metavar="N",
-    )
+    _limit = "measure at most N images, pairs or samples, drawn at random"
+    limit: int | None = option(_limit, type=cli.positive, metavar="N")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,15 +74,9 @@ class NetworkChoice(WeightChoice):
     number depends on what was fetched.
     """
 
-    features: tuple[str, ...] = option(
-        f"networks of all metrics on features (default: inception, or its stand-in): {', '.join(FEATURES)}",
-        (),
-        type=names,
-        metavar="NAME,...",
-    )
-    stand_ins: bool = switch(
-        "leave out all metric weights but those of packages: the same numbers on every machine"
-    )
+    _features = f"networks of all metrics on features (default: inception, or its stand-in): {', '.join(FEATURES)}"
+    features: tuple[str, ...] = option(_features, (), type=names, metavar="NAME,...")
+    stand_ins: bool = switch("use only metric weights of packages: equal numbers everywhere")
 
     def __post_init__(self) -> None:
         for name in self.features:
@@ -99,23 +90,12 @@ class NetworkChoice(WeightChoice):
 class TaskOptions:
     """The options that benchmarks read, as `context.options`."""
 
-    attributes: tuple[str, ...] = option(
-        "attributes that `identity` and `edits` edit (default: some that the data has)",
-        (),
-        type=names,
-        metavar="NAME,...",
-    )
-    keep: tuple[int, ...] = option(
-        "also reconstruct from only so many tokens or numbers of a code, the first ones, by systems that can",
-        (),
-        type=ascending,
-        metavar="1,2,4,...",
-    )
-    size: int | None = option(
-        "side in pixels at which images are compared (default: that of the smallest system, as in the paper)",
-        type=cli.between(1, LARGEST_SIDE),
-        metavar="N",
-    )
+    _attributes = "attributes that `identity` and `edits` edit (default: some that the data has)"
+    attributes: tuple[str, ...] = option(_attributes, (), type=names, metavar="NAME,...")
+    _keep = "also reconstruct from only so many tokens or numbers of a code, the first ones, by systems that can"
+    keep: tuple[int, ...] = option(_keep, (), type=ascending, metavar="1,2,4,...")
+    _size = "side in pixels at which images are compared (default: that of the smallest system, as in the paper)"
+    size: int | None = option(_size, type=side, metavar="N")
     protocols: tuple[str, ...] = ()  # of reconstructions, see metrics/protocols/schema.py
     edit_protocols: tuple[str, ...] = ()  # see metrics/protocols/edits.py
     # the entry of the chosen suite in run.json, see core/suites.py
