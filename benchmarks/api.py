@@ -13,7 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
-from dataclasses import MISSING, Field
+from dataclasses import MISSING
 from functools import partial
 from inspect import Parameter, Signature, signature
 from numbers import Real
@@ -44,6 +44,7 @@ from diffae.data import Dataset
 from diffae.networks.nn import evaluating
 from diffae.system import cli
 from diffae.system.errors import UserError, refuse_duplicates
+from diffae.system.settings import OptionField
 from reports.records.record import Record
 from reports.records.run_folder import Run
 
@@ -191,7 +192,7 @@ def _options(model: Models, given: Mapping[str, Any]) -> Options:
     return options_for(tasks, values)
 
 
-def _value(option: Field[Any], value: object) -> object:
+def _value(option: OptionField, value: object) -> object:
     """The value of an option that was given to `evaluate`. Raises UserError naming the option."""
     name, arguments = option.name, option.metadata["arguments"]
     if name == "settings":

@@ -6,7 +6,7 @@ of a run. A change that changes the hash makes another suite, which needs anothe
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import Field, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from benchmarks.metrics.protocols import schema
 from benchmarks.runtime.registry import load
 from diffae.system.errors import UserError
 from diffae.system.files import hash_of, read_toml
-from diffae.system.settings import flag_of
+from diffae.system.settings import OptionField, flag_of
 from reports.records.specs import TableSpec
 
 FOLDER = Path(__file__).parents[1] / "suites"
@@ -64,7 +64,7 @@ class Suite:
         """What run.json says of it."""
         return {"name": self.name, "sha256": self.sha256, "content": self.meaning}
 
-    def refuse(self, options: Iterable[Field[Any]]) -> None:
+    def refuse(self, options: Iterable[OptionField]) -> None:
         """Raise UserError if one of the options is decided by the suite."""
         for option in options:
             if option.name not in FREE:

@@ -13,15 +13,13 @@ from typing import Any
 
 from diffae.system import cli
 from diffae.system.errors import UserError
-from diffae.system.settings import changed_options, option, options_of, switch
+from diffae.system.settings import Values, changed_options, option, options_of, switch
 from reports.records.metrics import EFFNET, FEATURE_NETWORKS
 
 PRECISIONS = ("float32", "tf32", "bfloat16")  # see precision.py
 AUTO = "auto"
 # images at once, `AUTO`, or None: a chunk of the store; see calling.py
 BatchSize = int | str | None
-
-Value = Path | int | str | tuple[str, ...] | tuple[int, ...] | None  # of an option
 
 side = cli.between(1, 4096)  # of images in pixels
 FEATURES = ("inception", EFFNET, *FEATURE_NETWORKS)
@@ -103,12 +101,12 @@ class TaskOptions:
     explain: bool = switch("reconstructions by every protocol, and why the numbers differ")
 
     @cached_property
-    def changed(self) -> dict[str, Value]:
+    def changed(self) -> Values:
         """The options that are not the default, which run.json has."""
         return changed_options(TaskOptions, self)
 
     @cached_property
-    def deciding(self) -> dict[str, Value]:
+    def deciding(self) -> Values:
         """Those of them that decide numbers."""
         options = options_of(TaskOptions)
         return {name: v for name, v in self.changed.items() if options[name].metadata["decides"]}

@@ -7,12 +7,12 @@ single images. An image is decoded when it is needed, not before.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 from PIL import Image
@@ -21,6 +21,7 @@ from diffae.data.fingerprint import Survey, Surveyed, survey
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
 from diffae.system.progress import shown
+from diffae.system.settings import Values
 
 if TYPE_CHECKING:
     import torch
@@ -159,7 +160,7 @@ class Dataset:
             return self
         return replace(self, transform=replace(self.transform, image_size=image_size))
 
-    def changed_by(self, options: Mapping[str, Any]) -> Dataset:
+    def changed_by(self, options: Values) -> Dataset:
         """The same images with options of their transform. Raises UserError if it cannot have them."""
         return replace(self, transform=self.transform.changed_by(options)) if options else self
 

@@ -19,10 +19,10 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from PIL import Image
@@ -35,7 +35,7 @@ from diffae.data.transforms import OPTIONS, Transform
 from diffae.system.errors import UserError, naming
 from diffae.system.files import LOCK, read_file, sha256
 from diffae.system.free_memory import fits
-from diffae.system.settings import flag_of
+from diffae.system.settings import Values, flag_of
 
 VERSION = 1
 HEADER, UNFINISHED = "diffae-prepared.json", "diffae-unfinished"
@@ -151,7 +151,7 @@ class PreparedTransform(Transform):
         """The image of the copy, scaled down if `image_size` is smaller."""
         return Transform(self.image_size, "none").apply(image, where)
 
-    def changed_by(self, options: Mapping[str, Any]) -> Self:
+    def changed_by(self, options: Values) -> Self:
         """The same transform. Raises UserError for an option with which the copy was not made."""
         for name, value in options.items():
             if value != getattr(self, name):

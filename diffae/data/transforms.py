@@ -8,11 +8,11 @@ published numbers, so `Transform.describe()` is part of the protocol.
 import io
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from diffae.system.errors import UserError, needed
 from diffae.system.files import read_file
 from diffae.system.free_memory import fits
-from diffae.system.settings import changed_options, options_of
+from diffae.system.settings import Values, changed_options, options_of
 
 ALIGNED_CELEBA = (178, 218)
 D2C_BOX = (25, 57, 153, 185)
@@ -94,7 +94,7 @@ class Transform:
         return max(min(width, height), self.pad_to or 0)
 
     @cached_property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> Values:
         """The options that are not the default."""
         return changed_options(Transform, self)
 
@@ -108,7 +108,7 @@ class Transform:
         resampling = dict(filter=crop.filter, resampler=crop.resampler, antialias=crop.antialias)
         return {**values, **resampling}
 
-    def changed_by(self, options: Mapping[str, Any]) -> Self:
+    def changed_by(self, options: Values) -> Self:
         """A copy with other values of some options."""
         return replace(self, **options)
 

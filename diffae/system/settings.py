@@ -22,6 +22,9 @@ LARGEST = 10**9  # of integers that are given for a float setting
 Hint = Any  # a type as it is annotated: `int`, `Literal["a", "b"]`, `Annotated[float, Range(0, 1)]`
 Setting = bool | int | float | str | tuple["Setting", ...]
 Argument = str | Iterable[str] | Callable[[str], object]  # of `add_argument`
+Default = Setting | Callable[[], str] | None
+OptionField = Field[Any]
+Values = Mapping[str, Any]  # of options, by name
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -124,15 +127,15 @@ def plain_type(hint: Hint) -> Hint:
 
 
 def option(
-    text: str, default: Any = None, flag: str = "", decides: bool = False, **arguments: Argument
+    text: str, default: Default = None, flag: str = "", decides: bool = False, **more: Argument
 ) -> Any:
-    """A field that is an option; `text` is its help, `arguments` are others of `add_argument`.
+    """A field that is an option; `text` is its help, `more` are other arguments of `add_argument`.
 
     `default` may be a function that returns the default. `flag` is the name of the flag if it is not
     the field's name. An option that `decides` numbers is a part of their protocols and keys whenever
     it is not the default.
     """
-    metadata = {"flag": flag, "decides": decides, "arguments": {**arguments, "help": text}}
+    metadata = {"flag": flag, "decides": decides, "arguments": {**more, "help": text}}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -143,12 +146,12 @@ def switch(text: str, decides: bool = False) -> bool:
     return option(text, False, decides=decides, action="store_true")
 
 
-def options_of(kind: Any) -> dict[str, Field[Any]]:
-    """The fields that are options of a dataclass, or of an object of one, by name."""
+def options_of(kind: type) -> dict[str, OptionField]:
+    """The fields of a dataclass that are options, by name."""
     return {part.name: part for part in fields(kind) if part.metadata}
 
 
-def flag_of(option: Field[Any]) -> str:
+def flag_of(option: OptionField) -> str:
     return "--" + (option.metadata["flag"] or option.name.replace("_", "-"))
 
 
@@ -159,12 +162,12 @@ def add_options(parser: argparse.ArgumentParser, kind: type) -> None:
         parser.add_argument(flag_of(option), **arguments)
 
 
-def given_options(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+def given_options(kind: type, values: Values) -> Values:
     """Those of the values that are of options of a dataclass."""
     return {name: values[name] for name in options_of(kind) if name in values}
 
 
-def changed_options(kind: type, options: Any) -> dict[str, Any]:
+def changed_options(kind: type, options: object) -> Values:
     """The options of a dataclass that have another value than the default in an object."""
     values = given_options(kind, vars(options))
     return {name: v for name, v in values.items() if v != options_of(kind)[name].default}

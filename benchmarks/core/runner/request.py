@@ -2,7 +2,7 @@
 reported quickly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from benchmarks.runtime.choices import BatchSize, CommonOptions, NetworkChoice, 
 from diffae.data.transforms import CROPS, Transform
 from diffae.system import cli
 from diffae.system.errors import UserError
-from diffae.system.settings import given_options, option, options_of, switch
+from diffae.system.settings import Values, given_options, option, options_of, switch
 
 
 def _path_as_text(text: str) -> str:
@@ -37,7 +37,7 @@ class Options(TaskOptions, CommonOptions):
     checkpoints: dict[str, str] = field(default_factory=dict)
     networks: NetworkChoice = NetworkChoice()
     arguments: tuple[str, ...] = ()  # of the command
-    transform: Mapping[str, Any] = field(default_factory=dict)  # the options of `Transform`
+    transform: Values = field(default_factory=dict)  # the options of `Transform`
     data: str | None = option("data set (default: the procedural portraits)", type=_path_as_text)
     crop: str | None = option("crop of --data (default: the format's own)", choices=CROPS)
     verify_data: bool = switch("hash all files of --data again, even if unchanged")
@@ -83,7 +83,7 @@ PROTOCOLS = {"reconstruction": schema.names, "edits": edits.names}  # by benchma
 OPTIONS = {name: option for kind in KINDS for name, option in options_of(kind).items()}
 
 
-def options_for(tasks: Sequence[str], values: Mapping[str, Any], **more: Any) -> Options:
+def options_for(tasks: Sequence[str], values: Values, **more: Any) -> Options:
     """The options of a run of benchmarks, or of a suite, `tasks`.
 
     `values` are those of the options that are given, `more` other fields. Raises UserError.
