@@ -120,11 +120,16 @@ GREY = """
 from inspect import signature
 
 from benchmarks import evaluate
-from diffae.data import open_combinations, open_portraits
+from diffae.data import open_combinations, open_dataset, open_portraits
+from diffae.system.errors import UserError
 
 grids = [open_combinations(open_portraits(8, 16).changed_by(options), 32) for options in ({}, {"grey": True})]
 print(*(image.std(axis=3).max() > 0 for image in (grid.images([0]) for grid in grids)))
 print("grey" in signature(evaluate).parameters)
+try:
+    open_dataset("../earlier", 32).changed_by({"grey": True})
+except UserError as error:
+    print(error)
 """
 
 
@@ -152,7 +157,9 @@ def test_an_option_that_changes_the_data_is_one_field(copy, pictures):
         transforms = [fields["transform"] for fields in note["protocols"].values()]
         assert {transform.get("grey") for transform in transforms} == {is_grey}
     (copy / "combinations.py").write_text(GREY)
-    assert run(copy, "combinations").split() == ["True", "False", "True"]
+    lines = run(copy, "combinations").splitlines()
+    assert lines[:2] == ["True False", "True"]
+    assert lines[2].startswith("--grey: is not how this copy was made; prepare it again")
 
 
 @pytest.mark.slow

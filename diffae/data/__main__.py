@@ -55,8 +55,8 @@ def check_dataset(arguments: list[str]) -> None:
     args = parser.parse(arguments)
     size = args.size or own_side(args.path) or DEFAULT_SIZE
     refuse_outputs([OutputPath("--sheet", args.sheet, is_sheet)], [args.path])
-    data = open_dataset(args.path, size, args.crop)
-    data = data.changed_by(given_options(Transform, vars(args)))
+    options = given_options(Transform, vars(args))
+    data = open_dataset(args.path, size, args.crop).changed_by(options)
     for line in describe(data, find_reader(args.path).title):
         print(line, flush=True)
     indices = sample_indices(len(data))
@@ -87,8 +87,8 @@ def prepare_copy(arguments: list[str]) -> None:
     add("--workers", type=cli.positive, default=os.cpu_count(), help=WORKERS)
     add("--strict", action="store_true", help="a damaged image is an error, not left out")
     args = parser.parse(arguments)
-    data = open_dataset(args.source, args.size, args.crop)
-    data = data.changed_by(given_options(Transform, vars(args)))
+    options = given_options(Transform, vars(args))
+    data = open_dataset(args.source, args.size, args.crop).changed_by(options)
     header = prepare(data, args.out, args.workers, args.strict)
     for line in describe_prepared(header):
         print(line)

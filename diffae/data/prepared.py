@@ -156,7 +156,7 @@ class PreparedTransform(Transform):
         for name, value in options.items():
             if value != getattr(self, name):
                 flag = flag_of(OPTIONS[name])
-                raise UserError(f"{flag}: the prepared copy was made without it; {AGAIN}, with it")
+                raise UserError(f"{flag}: is not how this copy was made; {AGAIN}, with it")
         return self
 
     def native_side(self, width: int, height: int) -> int:
