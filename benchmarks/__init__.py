@@ -8,7 +8,7 @@ Nothing is imported here that takes time: `list` and `--help` answer without PyT
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.tasks import REGISTRY
+from benchmarks.core.registry import REGISTRY
 
 if TYPE_CHECKING:
     from benchmarks.api import evaluate, evaluate_iter

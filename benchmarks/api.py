@@ -9,12 +9,13 @@
 """
 
 import argparse
-import inspect
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from dataclasses import MISSING
 from functools import partial
+from inspect import Parameter, Signature, signature
 from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,13 +24,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.commands import options, saved_codes
+from benchmarks.commands import saved_codes
 from benchmarks.commands.progress import ProgressBar
 from benchmarks.core.profiles import Profile
 from benchmarks.core.runner import run_folder
 from benchmarks.core.runner.evaluation import Evaluation, make_context
 from benchmarks.core.runner.loop import Callback, measure
-from benchmarks.core.runner.request import Options
+from benchmarks.core.runner.request import OPTIONS, Options, options_for
 from benchmarks.core.runner.results import Results
 from benchmarks.core.runner.setup import Missing, open_data
 from benchmarks.core.store import MemoryStore, Store, default_root
@@ -44,6 +45,7 @@ from diffae.data import Dataset
 from diffae.networks.nn import evaluating
 from diffae.system import cli
 from diffae.system.errors import UserError, refuse_duplicates
+from diffae.system.settings import OptionField
 from reports.records.record import Record
 from reports.records.run_folder import Run
 
@@ -52,8 +54,9 @@ Models = Model | Sequence[Model] | Mapping[str, Model]
 Measuring = AbstractContextManager[Iterator[Record]]
 Undisturbed = Callable[[], AbstractContextManager[None]]
 
-# The flags of the command that are no keywords: `evaluate` has them as arguments, or not at all.
-NOT_FROM_PYTHON = "help ckpt systems data profile out verify_data fresh dry_run".split()
+# The options that `evaluate` has as arguments, or not at all; the others are its keywords.
+NO_KEYWORDS = ("data", "profile", "out", "verify_data", "fresh", "dry_run")
+KEYWORDS = {name: option for name, option in OPTIONS.items() if name not in NO_KEYWORDS}
 OWN = {
     "cache": "keep finished work in the store on disk, as the command does; default: where `out` is given",
     "progress": "a bar on stderr where that is a terminal or a notebook's; default: in `evaluate`, not in `evaluate_iter`",
@@ -62,27 +65,17 @@ NOTHING = "model: there is nothing to measure"
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def _flags() -> dict[str, argparse.Action]:
-    """The flags of the command that are keywords, by keyword; `settings` is --set."""
-    found = {}
-    for action in options.parser(None)._actions:
-        if action.option_strings and action.dest not in NOT_FROM_PYTHON:
-            flag = action.option_strings[0][2:].replace("-", "_")
-            found["settings" if flag == "set" else flag] = action
-    return found
-
-
 def _spelled_out(function: F) -> F:
     """Give `function` a signature and a docstring that list the keywords that it takes."""
-    *own, _ = inspect.signature(function).parameters.values()  # the last is `**settings`
-    flags, keyword = _flags(), inspect.Parameter.KEYWORD_ONLY
-    for name in (*flags, *OWN):
-        default = flags[name].default if name in flags and name != "settings" else None
+    *own, _ = signature(function).parameters.values()  # the last is `**settings`
+    helps = {name: option.metadata["arguments"]["help"] for name, option in KEYWORDS.items()}
+    for name in helps | OWN:
+        default = KEYWORDS[name].default if name in KEYWORDS else None
+        default = None if name == "settings" or default is MISSING else default
         kind = Any if default is None else type(default)
-        own.append(inspect.Parameter(name, keyword, default=default, annotation=kind))
-    vars(function)["__signature__"] = inspect.Signature(own)
-    meanings = {name: str(action.help) for name, action in flags.items()} | OWN
-    lines = [f"        {name:23} {text}" for name, text in meanings.items()]
+        own.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind))
+    vars(function)["__signature__"] = Signature(own)
+    lines = [f"        {name:23} {text}" for name, text in (helps | OWN).items()]
     function.__doc__ = "\n".join([str(function.__doc__), "    Keywords:", "", *lines])
     return function
 
@@ -182,61 +175,63 @@ def _prepare(
 
 
 def _options(model: Models, given: Mapping[str, Any]) -> Options:
-    """The options of the command line that the arguments of `evaluate` stand for."""
-    known = [*inspect.signature(evaluate).parameters][1:]
-    for name in given.keys() - {*known}:
-        raise TypeError(f"evaluate: no argument {name!r}{cli.did_you_mean(name, known)}")
+    """The options of a run that the arguments of `evaluate` stand for."""
+    parameters = [*signature(evaluate).parameters][1:]
+    for name in given.keys() - {*parameters}:
+        raise TypeError(f"evaluate: no argument {name!r}{cli.did_you_mean(name, parameters)}")
     for name in OWN:
         if given.get(name) not in (None, True, False):
             raise UserError(f"{name} {given[name]!r}: must be True or False")
-    data, profile, changes = given["data"], given["profile"], given.get("settings") or {}
-    if not isinstance(changes, Mapping):
-        raise UserError(
-            f'settings {changes!r:.80}: must be a dictionary, such as {{"reconstruction.images": 64}}'
-        )
+    data = given["data"]
     if given.get("crop") is not None and isinstance(data, Dataset):
         raise UserError(
             f"crop {given['crop']!r}: the data set was opened already, with crop {data.transform.crop}"
         )
-    parser = options.parser(None)
-    flags = {name: value for name, value in given.items() if name not in ("tasks", *OWN)}
-    for name, value in list(flags.items()):
-        none_named = parser.get_default(name) == () and value in ([], ())
-        if value is None or none_named or isinstance(value, Dataset | Profile):
-            del flags[name]
-    try:
-        words = _words(flags)
-        args = parser.parse(words)
-    except UserError as error:
-        raise UserError(str(error).removeprefix("argument --")) from None
-    args.profile = profile if isinstance(profile, Profile) else args.profile
-    args.data = str(data.root) if isinstance(data, Dataset) else args.data
-    args.device = args.device or _device_of(model)
+    values: dict[str, object] = {}
+    for name, option in OPTIONS.items():
+        value = given.get(name)
+        is_empty = option.default == () and value in ([], (), {})
+        if value is not None and not is_empty:
+            values[name] = _value(option, value)
+    if "device" not in values and (device := _device_of(model)):
+        values["device"] = device
     tasks = [task for task in _text("tasks", given["tasks"]).split(",") if task]
     if not tasks:
         raise UserError("tasks: no benchmark given")
-    return options.options_of(args, tasks, [*words, *["--profile"] * isinstance(profile, Profile)])
+    return options_for(tasks, values)
 
 
-def _words(flags: Mapping[str, Any]) -> list[str]:
-    """The command line that these keywords and their values stand for."""
-    words = []
-    switches = {keyword for keyword, action in _flags().items() if action.nargs == 0}
-    for name, value in flags.items():
-        flag = f"--{name.replace('_', '-')}"
-        if name == "settings":
-            words += [f"--set={setting}={_text(name, new)}" for setting, new in value.items()]
-        elif name not in switches:
-            words.append(f"{flag}={_text(name, value)}")
-        elif not isinstance(value, bool):
+def _value(option: OptionField, value: object) -> object:
+    """The value of an option that was given to `evaluate`. Raises UserError naming the option."""
+    name, arguments = option.name, option.metadata["arguments"]
+    if name == "settings":
+        return _settings(value)
+    if isinstance(value, Profile):
+        return value
+    if arguments.get("action") == "store_true":
+        if not isinstance(value, bool):
             raise UserError(f"{name}: must be True or False, not {value!r}")
-        elif value:
-            words.append(flag)
-    return words
+        return value
+    text = _text(name, value.root if isinstance(value, Dataset) else value)
+    choices = arguments.get("choices")
+    if choices is not None and text not in choices:
+        raise UserError(f"{name}: no choice {text!r}{cli.did_you_mean(text, choices)}")
+    try:
+        return arguments.get("type", str)(text)
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"{name}: {error}") from None
+
+
+def _settings(changes: object) -> list[tuple[str, str]]:
+    """The changed settings of a profile, each as a text. Raises UserError."""
+    if not isinstance(changes, Mapping):
+        example = '{"reconstruction.images": 64}'
+        raise UserError(f"settings {changes!r:.80}: must be a dictionary, such as {example}")
+    return [(setting, _text("settings", value)) for setting, value in changes.items()]
 
 
 def _text(name: str, value: object) -> str:
-    """A value, or several with commas between them, as they would be typed."""
+    """A value, or several with commas between them, as text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | Path | Real):

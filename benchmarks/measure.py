@@ -27,25 +27,24 @@ order. A metric whose weights are missing is never replaced by another: it gives
 and exit status 2, and the others are printed.
 """
 
-from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.measuring.by_protocol import EXPLAIN, explain_pairs, measure_by_protocols, write
 from benchmarks.measuring.codes import are_codes, explain_codes, measure_codes
 from benchmarks.measuring.images import NAMES, measure_pairs
-from benchmarks.measuring.request import Answer, Request
+from benchmarks.measuring.request import Answer, Numbers, Request
 from benchmarks.measuring.sets import MOMENTS, measure_sets
-from benchmarks.measuring.which import printed, which_pairs
+from benchmarks.measuring.which import which_pairs
 from benchmarks.metrics.codes.table import NUMBERS as CODES
 from benchmarks.metrics.groups import metrics_of
 from benchmarks.metrics.sets.frechet import is_statistics
-from benchmarks.runtime.choices import add_options, given
 from benchmarks.runtime.precision import full_precision
 from diffae.system import cli
 from diffae.system.allocation import keep_freed_memory
 from diffae.system.errors import UserError
 from diffae.system.files import OutputPath, refuse_outputs
+from diffae.system.settings import add_options
 from reports.page import protocols
 from reports.records.metrics import published_name
 from reports.tables.output import made_before
@@ -55,20 +54,30 @@ PAIRS = (*metrics_of("pairs of images"), *NAMES)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    args = _parser().parse(arguments, intermixed=True)
-    _refuse_first(_misplaced_flags(args))
-    if args.explain:
-        _explain(args)
-    elif args.which:
-        _which(args)
+    metrics, request = _read(arguments)
+    if request.explain:
+        _explain(request)
+    elif request.which:
+        _which(request, request.which)
     else:
-        _measure(args)
+        _measure(metrics, request)
 
 
-def _measure(args: Namespace) -> None:
+def _read(arguments: list[str] | None) -> tuple[list[str], Request]:
+    """The metrics, and the request. A flag in place of METRIC has A and B in the first two arguments."""
+    values = vars(_parser().parse(arguments, intermixed=True))
+    metric, a, b = (values.pop(name) for name in ("metric", "a", "b"))
+    flags = [f"--{name}" for name in ("explain", "which") if values.get(name)]
+    request = Request(Path(metric), a, **values) if flags else Request(a, b, **values)
+    _refuse_first(_misplaced_flags(request, a is None and not flags))
+    both = a is not None or (request.explain and are_codes(request.a))
+    if flags and (not (metric and both) or b is not None or request.save or request.subsets):
+        raise UserError(f"{flags[0]}: takes A and B, and neither METRIC, --save nor --subsets")
+    return list(dict.fromkeys(metric.split(","))), request
+
+
+def _measure(metrics: Sequence[str], request: Request) -> None:
     """`METRIC A B`: print the lines of each metric, then raise UserError for those that have none."""
-    metrics = list(dict.fromkeys(args.metric.split(",")))
-    request = Request(args.a, args.b, **given(args, Request))
     _refuse_first(_refusals(metrics, request))
     refuse_outputs([OutputPath("--save", request.save, is_statistics)], (request.a, request.b))
     with full_precision():
@@ -105,41 +114,30 @@ def _families(metrics: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
 # --explain and --which
 
 
-def _explain(args: Namespace) -> None:
+def _explain(request: Request) -> None:
     """`--explain A B`: of folders, or of codes and their labels."""
-    request = _request_of_folders(args, "--explain")
-    of_codes = are_codes(request.a)
-    refuse_outputs([OutputPath("--out", args.out, Path.is_dir)], (request.a, request.b))
-    if args.out is not None:
-        made_before(args.out, EXPLAIN)  # anything else is refused before the work
+    of_codes, out = are_codes(request.a), request.out
+    refuse_outputs([OutputPath("--out", out, Path.is_dir)], (request.a, request.b))
+    if out is not None:
+        made_before(out, EXPLAIN)  # anything else is refused before the work
     _refuse_first(_options_of_others(request, of_codes))
     keep_freed_memory()
     with full_precision():
         explanation = explain_codes(request) if of_codes else explain_pairs(request)
     print("\n".join([*explanation.lines, protocols.text(explanation.sections)]), flush=True)
-    if args.out is not None:
-        for path in write(args.out, explanation):
+    if out is not None:
+        for path in write(out, explanation):
             print(path)
 
 
-def _which(args: Namespace) -> None:
+def _which(request: Request, numbers: Numbers) -> None:
     """`--which NUMBERS A B`."""
-    request = _request_of_folders(args, "--which")
-    if request.limit is not None and args.of is None:
+    if request.limit is not None and request.of is None:
         raise UserError("--limit: a sample has other numbers; add --of M, how many images had them")
     _refuse_first(_options_of_others(request, of_codes=False))
     keep_freed_memory()
     with full_precision():
-        print("\n".join(which_pairs(request, args.which, args.of)), flush=True)
-
-
-def _request_of_folders(args: Namespace, flag: str) -> Request:
-    """A and B of a flag in place of METRIC, the first two arguments."""
-    request = Request(Path(args.metric), args.a, **given(args, Request))
-    both = args.a is not None or (flag == "--explain" and are_codes(request.a))
-    if not (args.metric and both) or args.b is not None or args.save or args.subsets:
-        raise UserError(f"{flag}: takes A and B, and neither METRIC, --save nor --subsets")
-    return request
+        print("\n".join(which_pairs(request, numbers)), flush=True)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -153,15 +151,15 @@ def _refuse_first(reasons: Iterator[str]) -> None:
         raise UserError(reason)
 
 
-def _misplaced_flags(args: Namespace) -> Iterator[str]:
+def _misplaced_flags(request: Request, lacks_images: bool) -> Iterator[str]:
     """Why the flags and arguments do not go together."""
-    if args.explain and args.which:
+    if request.explain and request.which:
         yield "--which: not with --explain"
-    if args.out is not None and not args.explain:
+    if request.out is not None and not request.explain:
         yield "--out: for --explain only"
-    if args.of is not None and not args.which:
+    if request.of is not None and not request.which:
         yield "--of: for --which only"
-    if args.a is None and not (args.explain or args.which):
+    if lacks_images:
         yield "give METRIC, A and B"
 
 
@@ -184,8 +182,6 @@ def _refusals(metrics: Sequence[str], request: Request) -> Iterator[str]:
         yield f"--subsets: {together} is no kernel distance"
     if request.protocol and (request.save is not None or request.subsets is not None):
         yield "--protocol: not with --save or --subsets"
-    if request.limit is not None and sets and not request.protocol:
-        yield f"--limit: {sets[0]} compares sets; it is for metrics of pairs"
     if request.b is None and request.save is None and not codes:
         yield f"{together} needs two folders, A and B"
 
@@ -206,14 +202,6 @@ def _parser() -> cli.Parser:
     a = "folder of images or npz file with arr_0; for Frechet distances also statistics (.npz); or CODES"
     add("a", metavar="A", type=cli.path, nargs="?", help=a)
     add("b", metavar="B", type=cli.path, nargs="?", help="the folder to compare with, or LABELS")
-    explain = "A and B by every protocol, and why the numbers differ (in place of METRIC)"
-    add("--explain", action="store_true", help=explain)
-    which = "protocols by which A and B have printed numbers: psnr=27.43,ssim=0.912 (for METRIC)"
-    add("--which", type=cli.argument(printed), metavar="METRIC=NUMBER,...", help=which)
-    of = "of --which: the numbers are printed for M other images"
-    add("--of", type=cli.between(2), metavar="M", help=of)
-    out = "of --explain: keep it as page, picture, tables"
-    add("--out", type=cli.path, metavar="DIR", help=out)
     add_options(parser, Request)
     return parser
 

@@ -64,6 +64,7 @@ def pictures(tmp_path):
 
 
 def test_a_diff_has_at_most_forty_lines_and_applies(copy):
+    assert len(OPTION.splitlines()) <= 25 and len(BENCHMARK.splitlines()) <= 25
     for diff in DIFFS:
         assert len(diff.splitlines()) <= 40
         apply(diff, copy)
@@ -115,19 +116,50 @@ def test_a_run_its_report_and_the_gate_know_a_metric(copy):
         assert label in judged
 
 
+GREY = """
+from inspect import signature
+
+from benchmarks import evaluate
+from diffae.data import open_combinations, open_dataset, open_portraits
+from diffae.system.errors import UserError
+
+grids = [open_combinations(open_portraits(8, 16).changed_by(options), 32) for options in ({}, {"grey": True})]
+print(*(image.std(axis=3).max() > 0 for image in (grid.images([0]) for grid in grids)))
+print("grey" in signature(evaluate).parameters)
+try:
+    open_dataset("../earlier", 32).changed_by({"grey": True})
+except UserError as error:
+    print(error)
+"""
+
+
 @pytest.mark.slow
-def test_an_option_is_a_flag_and_in_the_protocol(copy, pictures):
+def test_an_option_that_changes_the_data_is_one_field(copy, pictures):
+    """It is a flag, a keyword, in run.json, in the protocols, and in a prepared copy; an older copy is as good."""
+    earlier, grey = pictures / "earlier", pictures / "grey"
+    prepare = ["diffae.data", "prepare", pictures / "a"]
+    run(copy, *prepare, earlier, "--size", 32)
     apply(OPTION, copy)
-    words = ["--systems", "ddim", "--profile", "smoke", "--data", pictures / "a", "--out", "run"]
+    run(copy, *prepare, grey, "--size", 32, "--grey")
+    run(copy, *prepare, earlier, "--size", 32)  # finished before
+    words = ["--systems", "dummy-constant", "--profile", "smoke", "--out", "run", "--data"]
     values, noted = {}, {}
-    for flags in ((), ("--grey",)):
-        run(copy, "benchmarks.run", "denoising", *words, *flags)
-        noted[flags] = json.loads((copy / "run/run.json").read_text())
-        values[flags] = (copy / "run/records.csv").read_text()
+    for given in [("a",), ("a", "--grey"), ("grey",), ("earlier",)]:
+        folder, *flags = given
+        run(copy, "benchmarks.run", "reconstruction", *words, pictures / folder, *flags)
+        noted[given] = json.loads((copy / "run/run.json").read_text())
+        values[given] = (copy / "run/records.csv").read_text()
         shutil.rmtree(copy / "run")
-    assert values[()] != values["--grey",]
-    assert noted["--grey",]["settings"]["grey"] is True and "grey" not in noted[()]["settings"]
-    assert all(fields["grey"] for fields in noted["--grey",]["protocols"].values())
+    assert values["earlier",] == values["a",] != values["a", "--grey"] == values["grey",]
+    for given, note in noted.items():
+        is_grey = True if "grey" in "".join(given) else None
+        assert note["settings"].get("grey") is is_grey
+        transforms = [fields["transform"] for fields in note["protocols"].values()]
+        assert {transform.get("grey") for transform in transforms} == {is_grey}
+    (copy / "combinations.py").write_text(GREY)
+    lines = run(copy, "combinations").splitlines()
+    assert lines[:2] == ["True False", "True"]
+    assert lines[2].startswith("--grey: is not how this copy was made; prepare it again")
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ weights, runtime, and no task imports another; within `reports` it is gate, page
 """
 
 import ast
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -152,3 +152,32 @@ def test_the_examples_import_nothing_of_ours_but_what_is_for_plug_ins():
     for file in files("examples"):
         names = {m for m in imported(file) if m.split(".")[0] in PACKAGES}
         assert all(lies_in(name, "benchmarks.plugin") for name in names), file
+
+
+def changed_at_import(nodes: list[ast.stmt]) -> Iterator[ast.expr]:
+    """What the statements of a module assign to, or call, when it is imported; those in loops too."""
+    for node in nodes:
+        if isinstance(node, ast.Assign):
+            yield from node.targets
+        elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+            yield node.target
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            yield node.value.func
+        elif isinstance(node, ast.For | ast.With | ast.Try):
+            yield from changed_at_import(node.body)
+
+
+def owner(target: ast.expr) -> str:
+    """The name `a` of `a.b[c]`."""
+    while isinstance(target, ast.Attribute | ast.Subscript):
+        target = target.value
+    return target.id if isinstance(target, ast.Name) else "no name"
+
+
+def test_importing_a_module_changes_no_other():
+    """A command calls what it imports below `if __name__ == "__main__"`, which no import executes."""
+    for file in [file for package in PACKAGES for file in files(package)]:
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        imported_names = {name.rpartition(".")[2] for pair in imports(file) for name in pair}
+        for target in changed_at_import(body):
+            assert owner(target) not in imported_names, f"{file}: {ast.unparse(target)}"

@@ -114,7 +114,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "--precision", "tf32", {"key": OTHER, "fields": OTHER}),
     ("run", "--batch-size", "1", {"together": 1, "key": SAME, "fields": SAME}),
     ("run", "--weights-dir", "{two}", {"networks": OTHER}),
-    ("run", "--allow-unknown-weights", "", {"networks": NetworkChoice(allow_unknown=True)}),
+    ("run", "--allow-unknown-weights", "", {"networks": NetworkChoice(allow_unknown_weights=True)}),
     ("run", "--features", "''", "--features: no name given"),
     ("run", "--features", "inceptoin", "did you mean inception?"),
     ("run", "--features", "inception", {"networks": NetworkChoice(features=("inception",))}),

@@ -30,7 +30,7 @@ class Benchmark:
         headline(context)         the metric of the record that says why a system could not be measured,
                                   named after the networks at hand
         table       the table of that record; by default the first of `tables`
-        title, paper    what `list` prints of a plug-in; those of ours are in tasks/__init__.py
+        title, paper    what `list` prints of a plug-in; those of ours are in core/registry.py
         needs       the capabilities that a system must have
         labelled    whether the data must have attributes
         of_images   whether the numbers are computed from decoded images; records then say how many

@@ -11,17 +11,18 @@ meaning is documented:
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES
-from benchmarks.core.sizes import checked, is_capped, settings_of, steps_of, typed
+from benchmarks.core.sizes import Solver, Steps, is_capped, steps_of
 from benchmarks.runtime.registry import NAME, load
 from diffae.diffusion.scheme import find as find_solver
+from diffae.system import cli
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError, naming, once
 from diffae.system.files import read_toml
+from diffae.system.settings import checked, option, settings_of, switch, typed
 from reports.records.settings import STEPS
 
 BUILT_IN = ("smoke", "quick", "standard", "paper")
@@ -71,7 +72,7 @@ class Profile:
 
     def changed_by(self, values: Mapping[str, Any], parse: Parse = checked) -> "Profile":
         """A copy with other values of some settings, by "section.name". Raises UserError for an
-        unknown name or a wrong value.
+        unknown name or a wrong value. A value that is twice in a list counts once.
         """
         profile = self
         for name, value in values.items():
@@ -84,6 +85,7 @@ class Profile:
                 raise UserError(f"{name}: no such setting{did_you_mean(word, names)}")
             with naming(name, ValueError):
                 value = parse(value, known[key])
+            value = tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value
             sections = {**profile.sections, section: replace(sizes, **{key: value})}
             changed = tuple(dict.fromkeys((*profile.changed, name)))
             profile = replace(profile, sections=sections, changed=changed)
@@ -104,7 +106,7 @@ class Profile:
             return self
         values = benchmark.profiles.get(self.base, {})
         found = replace(self, sections={**self.sections, benchmark.name: benchmark.sizes()})
-        found = _with_sections(found, {benchmark.name: values})
+        found = with_sections(found, {benchmark.name: values})
         return found if self.limit is None else found.limited(self.limit)
 
 
@@ -164,10 +166,10 @@ def _read(path: Path, content: dict[str, Any], profile: Profile) -> Profile:
         raise UserError(f"{path}: description: must be a text")
     sections = {name: values for name, values in content.items() if name not in HEAD}
     with naming(path):
-        return replace(_with_sections(profile, sections), description=description)
+        return replace(with_sections(profile, sections), description=description)
 
 
-def _with_sections(profile: Profile, content: Mapping[str, object]) -> Profile:
+def with_sections(profile: Profile, content: Mapping[str, object]) -> Profile:
     """`profile` with the values of sections, which do not count as `changed`.
 
     Raises UserError naming the key.
@@ -192,51 +194,68 @@ def _with_section(profile: Profile, section: str) -> Profile:
 
 
 # ----------------------------------------------------------------------------------------------
-# The command line
+# The profile of a run
 
 
-def override(profile: Profile, text: str) -> Profile:
-    """`profile` with one setting changed by `TASK.NAME=VALUE`. Raises UserError naming what is wrong.
-
-    Lists are separated by commas, and a value that is there twice counts once.
-    """
+def assignment(text: str) -> tuple[str, str]:
+    """The name and the value of a setting, of a text TASK.NAME=VALUE."""
     name, separator, value = text.partition("=")
     if not separator:
-        raise UserError(f"--set {text}: expected TASK.NAME=VALUE, e.g. reconstruction.images=64")
-    try:
-        return profile.changed_by({name: value}, typed)
-    except UserError as error:
-        raise UserError(f"--set {text}: {str(error).removeprefix(f'{name}: ')}") from None
+        raise ValueError(f"{text}: expected TASK.NAME=VALUE, e.g. reconstruction.images=64")
+    return name, value
 
 
-def for_run(
-    profile: Profile,
-    benchmarks: Iterable[str],
-    steps: tuple[int, ...] | None,
-    solver: str | None,
-    settings: Sequence[str],
-    limit: int | None,
-) -> Profile:
-    """The profile of a run: with a section for each plug-in, then T and the solver of the run,
-    then `settings`, each TASK.NAME=VALUE, then `limit`.
+def _setting(hint: Any) -> Callable[[str], Any]:
+    """The type of an option whose value is that of a setting (sizes.py)."""
+    return cli.argument(lambda text: typed(text, hint))
 
-    Raises UserError.
-    """
-    asked = [REGISTRY.get(name) for name in benchmarks]
-    for found in asked:
-        profile = profile.including(found)
-    shared = [section for found in asked for section in found.shared]
-    sections = [*(found.name for found in asked), *dict.fromkeys(shared)]
-    if steps is not None:
-        profile = profile.changed_by(dict.fromkeys(STEPS, tuple(sorted(steps))))
-    if solver is not None:
-        known = profile.settings()
-        names = [name for section in sections if (name := f"{section}.solver") in known]
-        profile = profile.changed_by(dict.fromkeys(names, solver))
-    once("--set", (text.partition("=")[::2] for text in settings))
-    profile = reduce(override, settings, profile)
-    _refuse_too_few_steps(profile, sections)
-    return profile if limit is None else profile.limited(limit)
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileChoice:
+    """The options that decide the profile of a run. `settings` are texts, by "section.name"."""
+
+    profile: str | Profile = option(
+        f"{', '.join(BUILT_IN)}, or a TOML file (default: {DEFAULT})", DEFAULT, metavar="NAME|FILE"
+    )
+    steps: tuple[int, ...] | None = option(
+        "T of Tables 1, 2 and 4", type=_setting(tuple[Steps, ...]), metavar="10,20,..."
+    )
+    _solver = "solver of all benchmarks that use one: ddim (the paper's), fast, ... (`diffae-bench docs solvers`)"
+    solver: str | None = option(_solver, type=_setting(Solver), metavar="NAME")
+    _settings = "change one setting of the profile (`diffae-bench docs profiles`); may be repeated"
+    settings: Sequence[tuple[str, str]] = option(
+        _settings,
+        (),
+        "set",
+        action="append",
+        type=cli.argument(assignment),
+        metavar="TASK.NAME=VALUE",
+    )
+    axes: bool = switch("representation: also numbers that are bound to the axes of a code")
+
+    def profile_of(self, benchmarks: Iterable[str]) -> Profile:
+        """The profile of a run: with a section for each plug-in, then T and the solver of the run,
+        then the settings.
+
+        Raises UserError naming what is wrong.
+        """
+        profile = self.profile if isinstance(self.profile, Profile) else find(self.profile)
+        measured = [REGISTRY.get(name) for name in benchmarks]
+        for benchmark in measured:
+            profile = profile.including(benchmark)
+        shared = [section for benchmark in measured for section in benchmark.shared]
+        sections = [*(benchmark.name for benchmark in measured), *dict.fromkeys(shared)]
+        if self.steps is not None:
+            profile = profile.changed_by(dict.fromkeys(STEPS, tuple(sorted(self.steps))))
+        if self.solver is not None:
+            known = profile.settings()
+            names = [name for section in sections if (name := f"{section}.solver") in known]
+            profile = profile.changed_by(dict.fromkeys(names, self.solver))
+        axes = [("representation.axes", "true")] if self.axes else []
+        with naming("--set"):
+            profile = profile.changed_by(once("--set", [*self.settings, *axes]), typed)
+        _refuse_too_few_steps(profile, sections)
+        return profile
 
 
 def _refuse_too_few_steps(profile: Profile, sections: Iterable[str]) -> None:

@@ -1,21 +1,51 @@
-"""The benchmarks by name: ours and what checks a plug-in's, both of which `benchmarks.tasks` adds, and
-plug-ins'; and the tables of theirs, which each benchmark brings.
+"""The benchmarks by name: ours, one file each in `benchmarks/tasks`, and plug-ins'; and the tables of
+theirs, which each benchmark brings. Benchmarks are imported on use, so that `list` is quick.
 """
 
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from benchmarks.runtime.registry import Registry
+from benchmarks.runtime.registry import Own, Registry
 from diffae.system.errors import UserError
 from reports.records.specs import TableSpec
 
+LINES = {
+    "reconstruction": "SSIM, perceptual distance and MSE by system and T (Tables 1 and 2)",
+    "probes": "AUROC, AP and accuracy of linear probes for every attribute (Section 5.3, Appendix E)",
+    "representation": "what a code is good for: few labels, nearest codes, regression, rank; with axes: TAD, DCI, MIG",
+    "identity": "face similarity before and after an edit, by attribute and strength (Appendix G)",
+    "edits": "edits beside the truth, where it can be drawn: how far they go, what else they move, what codes hold",
+    "interpolation": "path length between the codes of two images, and strips of pictures (Fig. 4, Appendix F)",
+    "latent": "codes halfway to others, moved by noise, rounded, and their spectrum (iFID, pFID)",
+    "fewshot": "Frechet distance of few-shot class-conditional samples by rejection (Table 3)",
+    "unconditional": "Frechet distance of new samples by T (Table 4)",
+    "variation": "how much of an image z_sem and x_T decide (Fig. 3)",
+    "denoising": "predicted x_0 by t, with and without z_sem (Fig. 6)",
+    "memorisation": "nearest training images of samples and of held-out images (Appendix C)",
+    "cost": "parameters, operations, network calls, and times (Section 5.5)",
+}
+FOLDERS = ("edits", "fewshot", "latent", "reconstruction")  # benchmarks of several modules
+# The settings of what several benchmarks share, by section of a profile; a benchmark's own are `Benchmark.sizes`.
+SHARED_SIZES = {
+    "data": "benchmarks.core.runner.setup:DataSizes",
+    "samples": "benchmarks.tasks.shared.samples:Sizes",
+}
 
-def _line(benchmark: Any) -> str:
-    return f"{benchmark.title} ({benchmark.paper})"
+
+def _own(name: str, line: str) -> Own:
+    module = f"{name}.{name}" if name in FOLDERS else name
+    return Own(f"benchmarks.tasks.{module}:BENCHMARK", line)
 
 
-REGISTRY = Registry("benchmark", "diffae.benchmarks", {}, line=_line)
+REGISTRY: Registry[Any] = Registry(
+    "benchmark",
+    "diffae.benchmarks",
+    {name: _own(name, line) for name, line in LINES.items()},
+    line=lambda benchmark: f"{benchmark.title} ({benchmark.paper})",
+    accept="benchmarks.core.benchmark:accepted",
+    beside="benchmarks.core.suites:names",
+)
 
 
 def chosen(names: Iterable[str]) -> tuple[str, ...]:
@@ -25,10 +55,6 @@ def chosen(names: Iterable[str]) -> tuple[str, ...]:
         if name != "all":
             REGISTRY.require(name)
     return tuple(REGISTRY.usable()) if "all" in found else found
-
-
-# The settings of what several benchmarks share, by section of a profile; a benchmark's own are `Benchmark.sizes`.
-SHARED_SIZES: dict[str, str] = {}
 
 
 def specs(names: Iterable[str]) -> tuple[TableSpec, ...]:

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 
 from diffae.diffusion.scheme import find, inverting_methods
 from diffae.networks.config import NUM_TIMESTEPS
-from diffae.system import settings
 from diffae.system.errors import UserError
 from diffae.system.settings import LARGEST as LARGEST
 from diffae.system.settings import PLAIN, can_be_set
@@ -80,20 +79,6 @@ def steps_of(sizes: Any) -> Iterator[tuple[str, str, int]]:
             yield name, solver, getattr(sizes, name)
         elif hint == tuple[Steps, ...]:
             yield from ((name, solver, T) for T in getattr(sizes, name))
-
-
-def typed(text: str, hint: Any) -> Any:
-    """Parse the text of a setting; duplicates in a list are dropped. Raises ValueError."""
-    return _each_once(settings.typed(text, hint))
-
-
-def checked(value: Any, hint: Any) -> Any:
-    """Check a value from a file or from Python; duplicates in a list are dropped. Raises ValueError."""
-    return _each_once(settings.checked(value, hint))
-
-
-def _each_once(value: Any) -> Any:
-    return tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value
 
 
 def in_words(level: float) -> str:

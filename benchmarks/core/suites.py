@@ -10,20 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.core.profiles import Profile
+from benchmarks.core.profiles import Profile, with_sections
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES
 from benchmarks.metrics.protocols import schema
 from benchmarks.runtime.registry import load
 from diffae.system.errors import UserError
 from diffae.system.files import hash_of, read_toml
+from diffae.system.settings import OptionField, flag_of
 from reports.records.specs import TableSpec
 
 FOLDER = Path(__file__).parents[1] / "suites"
-# The flags that no number of a suite's table depends on, or that say what is measured.
-FREE = (
-    "--data --systems --ckpt --out --device --batch-size --weights-dir --fresh --verify-data --dry-run "
-    "--save-images --save-codes"
-).split()
+# The options that no number of a suite's table depends on, and --data.
+FREE = "data out device batch_size weights_dir fresh verify_data dry_run save_images save_codes".split()
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Suite:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The arguments of the command that it sets, by name."""
+        """The values of the options that it decides, by name."""
         given = {name: self.content[name] for name in ("protocol", "seed", "precision")}
         return {**given, "profile": self.profile()}
 
@@ -59,27 +57,23 @@ class Suite:
         known = {name: load(target) for name, target in SHARED_SIZES.items()} | own
         sections = {name: known[name]() for name in self.content["settings"]}
         profile = Profile(self.name, self.content["description"], sections, self.name)
-        given = self.content["settings"]
-        values = {f"{name}.{key}": given[name][key] for name in given for key in given[name]}
-        return replace(profile.changed_by(values), changed=())
+        return with_sections(profile, self.content["settings"])
 
     @property
     def about(self) -> dict[str, Any]:
         """What run.json says of it."""
         return {"name": self.name, "sha256": self.sha256, "content": self.meaning}
 
-    def refuse(self, words: Iterable[str]) -> None:
-        """Raise UserError if the arguments of the command have a flag that the suite decides."""
-        flags = (word.partition("=")[0] for word in words if word.startswith("--"))
-        for flag in (flag for flag in flags if flag not in FREE):
-            raise UserError(f"{flag}: {self.name} is frozen; leave it out, or name benchmarks")
+    def refuse(self, options: Iterable[OptionField]) -> None:
+        """Raise UserError if one of the options is decided by the suite."""
+        for option in options:
+            if option.name not in FREE:
+                frozen = f"{self.name} is frozen; leave it out, or name benchmarks"
+                raise UserError(f"{flag_of(option)}: {frozen}")
 
 
 def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
-
-
-REGISTRY.beside = tuple(names())
 
 
 def read(name: str) -> Suite:

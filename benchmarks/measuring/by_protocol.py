@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.measuring.images import are_pairs, batches, pairs_of, reading
-from benchmarks.measuring.request import Answer, Request, answer_of, described, refusal
-from benchmarks.measuring.sets import ImageSet, frechet_of, read_set
+from benchmarks.measuring.request import SECTIONS, Answer, Request, answer_of, described, refusal
+from benchmarks.measuring.sets import IMAGES_OF_SETS, ImageSet, frechet_of, read_set
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import (
@@ -38,7 +38,6 @@ from reports.tables.output import made_whole
 
 AT_ONCE = 1 << 19  # pixels of a side that a CPU is given at a time: more only take more memory
 EXPLAIN = "benchmarks.measure --explain"  # what a folder is said to be made by
-NAMES = {"fid": "rfid"}  # the command's name of a metric: the protocols'
 PAGE, PICTURE, TABLE, MARKDOWN = (f"protocols.{suffix}" for suffix in ("html", "png", "csv", "md"))
 
 
@@ -58,16 +57,16 @@ def measure_by_protocols(metrics: Sequence[str], request: Request) -> Iterator[A
 
 def _measure_by(protocol: ImageProtocol, metric: str, request: Request) -> Answer:
     """The answer on a metric under a protocol. Raises UserError if it cannot be measured."""
-    section = NAMES.get(metric, metric)
+    section = SECTIONS.get(metric, metric)
     if section not in schema.METRICS:
         raise UserError(f"no protocol defines it{did_you_mean(section, schema.METRICS)}")
     if getattr(protocol, section) is None:
         raise UserError(f"the protocol {protocol.name} has none")
     case = ImageCase(section, protocol)
     network = network_of(case, request.networks)
+    unit = "pairs"
     if section == "rfid" and not are_pairs(request):
-        if request.limit is not None:
-            raise UserError("--limit: A and B are no pairs")
+        unit = IMAGES_OF_SETS
         a, b = _sets_of(case, request)
         images, estimate = f"images: {a} and {b}", frechet_of(a, b)
     else:
@@ -81,7 +80,7 @@ def _measure_by(protocol: ImageProtocol, metric: str, request: Request) -> Answe
     about = [f"protocol {protocol.name}, {protocol.code}: {fields}"]
     if network is not None:
         about.append(f"measured by: {described(network)}")
-    return answer_of(metric, estimate, [*about, *reading(request)], [images])
+    return answer_of(metric, estimate, [*about, *reading(request, unit)], [images])
 
 
 def _sets_of(case: ImageCase, request: Request) -> tuple[ImageSet, ImageSet]:

@@ -64,20 +64,24 @@ def names_of(folder: Path, request: Request) -> tuple[str, ...]:
 
 
 def images_of(path: Path, request: Request) -> tuple[int, Iterator[Tensor]]:
-    """The number of images of a folder or an npz file, and each of them: uint8 3 x H x W."""
+    """The number of images of a folder or an npz file that are measured, and each of them: uint8
+    3 x H x W.
+    """
     if path.is_file():
-        count, images = count_in(path), images_in(path)
+        places = _chosen(path, count_in(path), "images", request)
+        images = _at(places, images_in(path))
     else:
         names = names_of(path, request)
-        count, images = len(names), _ahead(lambda name: read(path / name, request), names)
-    return count, shown(images, str(path), "images", count)
+        places = _chosen(path, len(names), "images", request)
+        images = _ahead(lambda place: read(path / names[place], request), places)
+    return len(places), shown(images, str(path), "images", len(places))
 
 
-def reading(request: Request) -> list[str]:
-    """Lines on how images are read, if not as for the tables, and on how many of them."""
+def reading(request: Request, unit: str = "pairs") -> list[str]:
+    """Lines on how images are read, if not as for the tables, and on how many of them or of pairs."""
     lines = [] if request.reading == OURS else [f"images read as by {request.reading}"]
     if request.limit is not None:
-        lines.append(f"at most {request.limit:,} pairs, drawn at random")
+        lines.append(f"at most {request.limit:,} {unit}, drawn at random")
     return lines
 
 
@@ -190,16 +194,15 @@ def pairs_of(request: Request) -> tuple[int, Iterator[Tensor]]:
         count, other = count_in(a), count_in(b)
         if count != other:
             raise UserError(f"{b}: {other:,} images, {a} has {count:,}: pairs are in order")
-        chosen = frozenset(_chosen(count, request))
-        both = enumerate(zip(images_in(a), images_in(b), strict=True))
-        taken = (pair for place, pair in both if place in chosen)
-        pairs = (_pair(x, y, f"{b}: its images", str(a)) for x, y in taken)
-        return len(chosen), shown(pairs, str(b), "pairs", len(chosen))
+        places = _chosen(b, count, "pairs", request)
+        both = _at(places, zip(images_in(a), images_in(b), strict=True))
+        pairs = (_pair(x, y, f"{b}: its images", str(a)) for x, y in both)
+        return len(places), shown(pairs, str(b), "pairs", len(places))
     if any(packed):
         folder = b if packed[0] else a
         raise UserError(f"{folder}: an npz file has no names: pairs need two of a kind")
-    every = _paths(request)
-    paths = [every[place] for place in _chosen(len(every), request)]
+    all_paths = _paths(request)
+    paths = [all_paths[place] for place in _chosen(b, len(all_paths), "pairs", request)]
 
     def pair(both: tuple[Path, Path]) -> Tensor:
         x, y = both
@@ -208,11 +211,17 @@ def pairs_of(request: Request) -> tuple[int, Iterator[Tensor]]:
     return len(paths), shown(_ahead(pair, paths), str(b), "pairs", len(paths))
 
 
-def _chosen(count: int, request: Request) -> Sequence[int]:
-    """The places of the pairs that are measured, ascending: all, or a random sample of `--limit`."""
+def _at(places: Sequence[int], images: Iterable[T]) -> Iterator[T]:
+    """Those of the images that are at these places."""
+    wanted = frozenset(places)
+    return (image for place, image in enumerate(images) if place in wanted)
+
+
+def _chosen(path: Path, count: int, unit: str, request: Request) -> Sequence[int]:
+    """The places of what is measured, ascending: all, or a random sample of `--limit`."""
     if request.limit is None or request.limit >= count:
         return range(count)
-    cli.say(f"{request.b}: a random sample of {request.limit:,} of {count:,} pairs (--limit)")
+    cli.say(f"{path}: a random sample of {request.limit:,} of {count:,} {unit} (--limit)")
     return np.sort(np.random.default_rng(0).permutation(count)[: request.limit]).tolist()
 
 

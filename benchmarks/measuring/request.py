@@ -1,7 +1,9 @@
 """What `benchmarks.measure` is given, the networks that this takes, and what it answers."""
 
+import math
+import re
 from argparse import ArgumentTypeError
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,20 +12,22 @@ from pathlib import Path
 import torch
 
 from benchmarks.metrics import METRICS
-from benchmarks.metrics.codes import schema
+from benchmarks.metrics.codes import schema as codes
 from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.networks.perceptual import PerceptualDistance
-from benchmarks.metrics.protocols.schema import names
+from benchmarks.metrics.protocols import schema
 from benchmarks.runtime.calling import Batches
-from benchmarks.runtime.choices import NetworkChoice, option, switch
-from benchmarks.runtime.choices import names as comma_separated
+from benchmarks.runtime.choices import CommonOptions, NetworkChoice, WeightChoice, names
 from diffae.system import cli
 from diffae.system.errors import UserError
+from diffae.system.settings import given_options, option, switch
 from reports.records.estimate import Estimate
 from reports.records.metrics import alternatives
 
+SECTIONS = {"fid": "rfid"}  # of protocols, by the command's name of a metric
+Numbers = Mapping[str, str]  # by metric, as they are printed
 OURS, PLAINLY = "diffae", "pytorch-fid"  # ways of reading images
 MOST_SUBSETS = 10_000  # torch-fidelity takes 100; more come near to the distance over all pairs
 
@@ -36,47 +40,57 @@ def subsets(text: str) -> tuple[int, int]:
     return cli.between(1, MOST_SUBSETS)(count), cli.between(2)(size)
 
 
+def printed(text: str) -> Numbers:
+    """The numbers of "psnr=27.43,ssim=0.912". Raises UserError for an unknown metric, one that is
+    given twice, and what is no number.
+    """
+    numbers: dict[str, str] = {}
+    for part in text.split(","):
+        name, _, number = (word.strip() for word in part.partition("="))
+        metric = SECTIONS.get(name.lower(), name.lower())
+        if metric not in schema.METRICS:
+            raise UserError(f"unknown metric {name!r}{cli.did_you_mean(metric, schema.METRICS)}")
+        if metric in numbers:
+            raise UserError(f"{metric} is given twice")
+        decimal = re.fullmatch(r"[+-]?([0-9]+\.?[0-9]{0,20}|\.[0-9]{1,20})", number)
+        if not decimal or not math.isfinite(float(number)):
+            raise UserError(f"{name}: {number!r} is not a finite decimal number, such as 27.43")
+        numbers[metric] = number
+    return numbers
+
+
 @dataclass(frozen=True)
-class Request:
+class Request(WeightChoice, CommonOptions):
     """What the command is given, and its options; `b` is None where the statistics of `a` are saved
     alone.
     """
 
     a: Path
     b: Path | None = None
+    explain: bool = switch("A and B by every protocol, and why numbers differ (in place of METRIC)")
+    _which = "protocols by which A and B have printed numbers: psnr=27.43,ssim=0.912 (for METRIC)"
+    which: Numbers | None = option(_which, type=cli.argument(printed), metavar="METRIC=NUMBER,...")
+    of: int | None = option(
+        "of --which: the numbers are printed for M other images", type=cli.between(2), metavar="M"
+    )
+    out: Path | None = option(
+        "of --explain: keep it as page, picture, tables", type=cli.path, metavar="DIR"
+    )
     save: Path | None = option("write mu, sigma and n of A", type=cli.path, metavar="FILE.npz")
-    subsets: tuple[int, int] | None = option(
-        "kernel distances as the mean over random subsets, such as 100x1000 (torch-fidelity's), not over all pairs of images",
-        type=subsets,
-        metavar="COUNTxSIZE",
+    _subsets = "kernel distances as the mean over random subsets, such as 100x1000 (torch-fidelity's), not over all pairs of images"
+    subsets: tuple[int, int] | None = option(_subsets, type=subsets, metavar="COUNTxSIZE")
+    _protocol = (
+        f"measure fid, psnr, ssim or lpips as another code does: {', '.join(schema.names())}; numbers of "
+        f"codes: {', '.join(codes.names())}; or a file"
     )
-    protocol: tuple[str, ...] = option(
-        f"measure fid, psnr, ssim or lpips as another code does: {', '.join(names())}; numbers of "
-        f"codes: {', '.join(schema.names())}; or a file",
-        (),
-        type=comma_separated,
-        metavar="NAME|FILE.toml,...",
-    )
+    protocol: tuple[str, ...] = option(_protocol, (), type=names, metavar="NAME|FILE.toml,...")
     seed: int | None = option("of numbers of codes (default: 0)", type=cli.natural)
-    weights_dir: Path | None = option("folder of metric weights, see `doctor`", type=cli.path)
-    allow_unknown_weights: bool = switch("use weights whose hash is not known")
-    device: str = option(
-        "cpu, cuda or cuda:N (default: a GPU if there is one)",
-        "cuda" if torch.cuda.is_available() else "cpu",
-        type=cli.device,
-    )
-    reading: str = option(
+    _reading = (
         "how images with alpha or 16 bits are read: laid on white and scaled (default), or as pytorch-fid does, "
-        "which drops alpha, clips, and does not turn what EXIF says",
-        OURS,
-        choices=(OURS, PLAINLY),
+        "which drops alpha, clips, and does not turn what EXIF says"
     )
+    reading: str = option(_reading, OURS, choices=(OURS, PLAINLY))
     batch_size: int = option("images at once (default: 32)", 32, type=cli.positive)
-    limit: int | None = option(
-        "metrics of pairs, --explain and --which: measure a random sample of at most so many pairs",
-        type=cli.positive,
-        metavar="N",
-    )
 
     @property
     def pair(self) -> tuple[Path, Path]:
@@ -86,7 +100,7 @@ class Request:
 
     @cached_property
     def networks(self) -> Networks:
-        choice = NetworkChoice((), False, self.weights_dir, self.allow_unknown_weights)
+        choice = NetworkChoice(**given_options(WeightChoice, vars(self)))
         return Networks(choice, torch.device(self.device), Batches(self.batch_size))
 
 

@@ -50,6 +50,7 @@ from reports.tables.numbers import duration
 MANY, FEW = 10_000**2, 2_000
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
 MOMENTS = "fid"  # the metric that moments are enough for
+IMAGES_OF_SETS = "images of each set"  # what --limit counts
 
 Features = NDArray[np.float32]
 
@@ -125,10 +126,10 @@ def _measure_through(
         for group, members in groups.items():
             printed = ", ".join(names[metric] for metric in members)
             announce_duration(group, printed, reference, samples, request)
-    about = [f"measured by: {described(network)}", *reading(request)]
+    about = [f"measured by: {described(network)}", *reading(request, IMAGES_OF_SETS)]
     for group, members in groups.items():
         try:
-            a, b = (_for_group(group, side, network) for side in (reference, samples))
+            a, b = (_for_group(group, side, network, request) for side in (reference, samples))
             estimates = estimates_of(group, a, b, request)
         except UserError as error:
             yield refusal([names[metric] for metric in members], error)
@@ -184,9 +185,12 @@ def announce_duration(
 # Reading
 
 
-def _for_group(group: SetGroup, images: ImageSet, network: FeatureNetwork) -> ImageSet:
+def _for_group(
+    group: SetGroup, images: ImageSet, network: FeatureNetwork, request: Request
+) -> ImageSet:
     """A set as a group takes it: for a Frechet distance the statistics in its file, if there are any."""
-    if images.features is None or MOMENTS not in group.metrics or not has_statistics(images.path):
+    takes_statistics = MOMENTS in group.metrics and request.limit is None
+    if images.features is None or not takes_statistics or not has_statistics(images.path):
         return images
     return ImageSet(images.path, summed=_statistics(images.path, network))
 
@@ -195,11 +199,14 @@ def read_set(path: Path, network: FeatureNetwork, keep: bool, request: Request) 
     """The images of a folder or an npz file, or statistics. With `keep`, the features of images are
     held: n x d x 4 bytes.
 
-    Of a file with both, the statistics are taken where they are enough, as ADM's evaluator does.
+    Of a file with both, the statistics are taken where they are enough, as ADM's evaluator does, but
+    not with --limit, since they are of all images.
     """
     if path.suffix == ".npz":
         held = npz.names(path) if path.is_file() else set()
-        if ARRAY not in held or (held >= STATISTICS and not keep):
+        if request.limit is not None and held >= STATISTICS and ARRAY not in held:
+            raise UserError(f"--limit: {path} has statistics of all images; give the images")
+        if ARRAY not in held or (held >= STATISTICS and not keep and request.limit is None):
             return ImageSet(path, summed=_statistics(path, network))
     count, images = images_of(path, request)
     rows = (row for batch in batches(images, request.batch_size) for row in network(batch).cpu())

@@ -1,43 +1,20 @@
 """Which protocols print given numbers of two folders: `--which psnr=27.43,ssim=0.912 A B`."""
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.measuring.by_protocol import NAMES, every_protocol, on_pairs
+from benchmarks.measuring.by_protocol import every_protocol, on_pairs
 from benchmarks.measuring.images import reading
-from benchmarks.measuring.request import Request
+from benchmarks.measuring.request import Numbers, Request
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.explain import Explained
 from benchmarks.metrics.protocols.schema import ImageProtocol
-from diffae.system.cli import did_you_mean
-from diffae.system.errors import UserError
 from reports.records.estimate import t_quantile
 
 ACROSS = "not comparable across samples"
-Numbers = Mapping[str, str]  # by metric, as they are printed
-
-
-def printed(text: str) -> Numbers:
-    """The numbers of "psnr=27.43,ssim=0.912". Raises UserError for an unknown metric, one that is
-    given twice, and what is no number.
-    """
-    numbers: dict[str, str] = {}
-    for part in text.split(","):
-        name, _, number = (word.strip() for word in part.partition("="))
-        metric = NAMES.get(name.lower(), name.lower())
-        if metric not in schema.METRICS:
-            raise UserError(f"unknown metric {name!r}{did_you_mean(metric, schema.METRICS)}")
-        if metric in numbers:
-            raise UserError(f"{metric} is given twice")
-        decimal = re.fullmatch(r"[+-]?([0-9]+\.?[0-9]{0,20}|\.[0-9]{1,20})", number)
-        if not decimal or not math.isfinite(float(number)):
-            raise UserError(f"{name}: {number!r} is not a finite decimal number, such as 27.43")
-        numbers[metric] = number
-    return numbers
 
 
 @dataclass(frozen=True)
@@ -80,15 +57,15 @@ def compared(explained: Explained[Any], number: str, of: int | None = None) -> C
     return Compared(name, metric, f"{here.value:.{decimals}f}", miss)
 
 
-def which_pairs(request: Request, numbers: Numbers, of: int | None) -> list[str]:
+def which_pairs(request: Request, numbers: Numbers) -> list[str]:
     """The lines on the protocols by which the pairs of A and B have these numbers.
 
-    They were printed for the same images, or for so many others (`of`).
+    They were printed for the same images, or for as many others as --of says.
     """
     protocols = every_protocol(request)
     pairs, arrays = on_pairs(protocols, request, metrics=tuple(numbers))
     comparisons = [
-        compared(explained, numbers[explained.case.metric], of)
+        compared(explained, numbers[explained.case.metric], request.of)
         for explained in pairs.numbers(arrays)
     ]
     return [*reading(request), *answer(comparisons, numbers, protocols)]

@@ -34,8 +34,8 @@ class Registry(Generic[T]):
 
     `kind` is what messages call an entry, such as "system". `line` returns an object's description
     in one line. `accept` ("module:function") takes the name and object of a plug-in and returns it;
-    it raises UserError if it is not acceptable. `beside` are names that are no entries and are
-    suggested too when an unknown name is near one of them.
+    it raises UserError if it is not acceptable. `beside` ("module:function") returns names that are no
+    entries, and are suggested too when an unknown name is near one of them.
     """
 
     def __init__(
@@ -45,9 +45,10 @@ class Registry(Generic[T]):
         own: dict[str, Own],
         line: Callable[[T], str],
         accept: str = "",
+        beside: str = "",
     ):
-        self.kind, self.group, self.own, self.accept = kind, group, own, accept
-        self.beside: tuple[str, ...] = ()
+        self.kind, self.group, self.own = kind, group, own
+        self.accept, self.beside = accept, beside
         self._line = line
         self._warned: set[str] = set()
 
@@ -80,7 +81,8 @@ class Registry(Generic[T]):
             return load(self.own[name].target)
         targets = self._plugins().get(name)
         if targets is None:
-            names = [*self.names(), *self.beside]
+            others = load(self.beside)() if self.beside else []
+            names = [*self.names(), *others]
             raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, names)}")
         if fault := self._fault(name, targets):
             raise UserError(fault)

@@ -136,7 +136,7 @@ def open_combinations(data: Dataset, most: int) -> Dataset | None:
             return None
         if isinstance(drawn, int):  # in a dry run, this many images of the data stand in
             return subset_of(data, np.arange(drawn))
-        data = open_dataset(drawn, data.image_size)
+        data = open_dataset(drawn, data.image_size).changed_by(data.transform.options)
     return subset_with_combinations(data, most)
 
 

@@ -20,6 +20,7 @@ from diffae.system import cli
 from diffae.system.errors import UserError, once
 from diffae.system.files import OutputPath, refuse_outputs, writing
 from diffae.system.free_memory import fits
+from diffae.system.settings import add_options, given_options
 
 DEFAULT_SIZE = 64
 WORKERS = "processes (default: all CPUs)"
@@ -49,11 +50,13 @@ def check_dataset(arguments: list[str]) -> None:
     side = "side of the images in px (default: 64, or that of a prepared copy)"
     add("--size", type=cli.positive, help=side)
     add("--crop", choices=CROPS, help="default: the format's own")
+    add_options(parser, Transform)
     add("--sheet", type=cli.path, help="PNG file to write: 64 images as models see them")
     args = parser.parse(arguments)
     size = args.size or own_side(args.path) or DEFAULT_SIZE
     refuse_outputs([OutputPath("--sheet", args.sheet, is_sheet)], [args.path])
-    data = open_dataset(args.path, size, args.crop)
+    options = given_options(Transform, vars(args))
+    data = open_dataset(args.path, size, args.crop).changed_by(options)
     for line in describe(data, find_reader(args.path).title):
         print(line, flush=True)
     indices = sample_indices(len(data))
@@ -80,10 +83,12 @@ def prepare_copy(arguments: list[str]) -> None:
     add("out", metavar="OUT", type=cli.path, help="folder to write")
     add("--size", type=cli.positive, required=True, help="side of the images in px")
     add("--crop", choices=CROPS, help="default: the format's own")
+    add_options(parser, Transform)
     add("--workers", type=cli.positive, default=os.cpu_count(), help=WORKERS)
     add("--strict", action="store_true", help="a damaged image is an error, not left out")
     args = parser.parse(arguments)
-    data = open_dataset(args.source, args.size, args.crop)
+    options = given_options(Transform, vars(args))
+    data = open_dataset(args.source, args.size, args.crop).changed_by(options)
     header = prepare(data, args.out, args.workers, args.strict)
     for line in describe_prepared(header):
         print(line)

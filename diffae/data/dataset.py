@@ -21,6 +21,7 @@ from diffae.data.fingerprint import Survey, Surveyed, survey
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
 from diffae.system.progress import shown
+from diffae.system.settings import Values
 
 if TYPE_CHECKING:
     import torch
@@ -158,6 +159,10 @@ class Dataset:
         if image_size == self.image_size:
             return self
         return replace(self, transform=replace(self.transform, image_size=image_size))
+
+    def changed_by(self, options: Values) -> Dataset:
+        """The same images with options of their transform. Raises UserError if it cannot have them."""
+        return replace(self, transform=self.transform.changed_by(options)) if options else self
 
     @cached_property
     def survey(self) -> Survey:

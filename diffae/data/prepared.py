@@ -22,6 +22,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from PIL import Image
@@ -30,10 +31,11 @@ from diffae.data import npz
 from diffae.data.dataset import Dataset
 from diffae.data.fingerprint import Survey, sealed, unsealed
 from diffae.data.readers.folder import counted, describe_others
-from diffae.data.transforms import Transform
+from diffae.data.transforms import OPTIONS, Transform
 from diffae.system.errors import UserError, naming
 from diffae.system.files import LOCK, read_file, sha256
 from diffae.system.free_memory import fits
+from diffae.system.settings import Values, flag_of
 
 VERSION = 1
 HEADER, UNFINISHED = "diffae-prepared.json", "diffae-unfinished"
@@ -149,6 +151,14 @@ class PreparedTransform(Transform):
         """The image of the copy, scaled down if `image_size` is smaller."""
         return Transform(self.image_size, "none").apply(image, where)
 
+    def changed_by(self, options: Values) -> Self:
+        """The same transform. Raises UserError for an option with which the copy was not made."""
+        for name, value in options.items():
+            if value != getattr(self, name):
+                flag = flag_of(OPTIONS[name])
+                raise UserError(f"{flag}: is not how this copy was made; {AGAIN}, with it")
+        return self
+
     def native_side(self, width: int, height: int) -> int:
         return self.prepared
 
@@ -205,7 +215,8 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
     own = [path / name for name in (HEADER, PIXELS, LABELS, NAMES, PORTRAITS_NOTE, LOCK)]
     left_out += describe_others(path, own)
     with naming(path):
-        transform = PreparedTransform(image_size, made.crop, made.pad_to, header.side)
+        how_made = {**asdict(made), "image_size": image_size}
+        transform = PreparedTransform(**how_made, prepared=header.side)
     source = PreparedImages(path, header, names, start)
     labels |= {"attribute_names": tuple(header.attribute_names)}
     labels |= {"partition_source": header.partition_source}

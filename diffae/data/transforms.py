@@ -9,10 +9,10 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from diffae.system.errors import UserError, needed
 from diffae.system.files import read_file
 from diffae.system.free_memory import fits
+from diffae.system.settings import Values, changed_options, options_of
 
 ALIGNED_CELEBA = (178, 218)
 D2C_BOX = (25, 57, 153, 185)
@@ -57,6 +58,9 @@ class Transform:
     `CROPS`. "d2c" resizes the 128 x 128 face of a 178 x 218 aligned CelebA image (Sinha et al.,
     NeurIPS 2021), and "none" an image that is square already. All others resize the shorter side to
     `image_size` and cut out the middle. An image that has the right size is not resampled.
+
+    Other fields are options (`diffae.system.settings.option`) of every command that opens data for an
+    evaluation. They change the pixels in `apply`, and are described where they are not the default.
     """
 
     image_size: int
@@ -89,11 +93,27 @@ class Transform:
             return min(right - left, bottom - top)
         return max(min(width, height), self.pad_to or 0)
 
+    @cached_property
+    def options(self) -> Values:
+        """The options that are not the default."""
+        return changed_options(Transform, self)
+
     def describe(self) -> dict[str, str | int | bool | None]:
-        """All that two runs must share to use the same pixels: every field, and the resampler."""
-        crop = CROPS[self.crop]
+        """All that two runs must share to use the same pixels: every field, and the resampler.
+
+        An option is there only if it is not the default, so that a new one changes no description.
+        """
+        crop, absent = CROPS[self.crop], OPTIONS.keys() - self.options.keys()
+        values = {name: value for name, value in asdict(self).items() if name not in absent}
         resampling = dict(filter=crop.filter, resampler=crop.resampler, antialias=crop.antialias)
-        return {**asdict(self), **resampling}
+        return {**values, **resampling}
+
+    def changed_by(self, options: Values) -> Self:
+        """A copy with other values of some options."""
+        return replace(self, **options)
+
+
+OPTIONS = options_of(Transform)
 
 
 def require(fits: bool, image: Image.Image, where: str, requirement: str) -> None:

@@ -162,8 +162,7 @@ def device(text: str) -> str:
 
 def default_device() -> str:
     """The device if --device is not given: a GPU if there is one."""
-    with importing():
-        import torch
+    import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 

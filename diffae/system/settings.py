@@ -3,12 +3,16 @@
 typed("2e-4", float)                     # 0.0002
 typed("1,2,2", tuple[int, ...])          # (1, 2, 2)
 typed("0", Annotated[int, Range(1, 9)])  # ValueError: must be at least 1, not 0
+
+An option is a field of a dataclass, made by `option` or `switch`. Its flag (`add_options`) follows from
+the field, and so does its help.
 """
 
+import argparse
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from diffae.system.cli import did_you_mean, whole_number
@@ -17,6 +21,10 @@ from diffae.system.errors import UserError
 LARGEST = 10**9  # of integers that are given for a float setting
 Hint = Any  # a type as it is annotated: `int`, `Literal["a", "b"]`, `Annotated[float, Range(0, 1)]`
 Setting = bool | int | float | str | tuple["Setting", ...]
+Argument = str | Iterable[str] | Callable[[str], object]  # of `add_argument`
+Default = Setting | Callable[[], str] | None
+OptionField = Field[Any]
+Values = Mapping[str, Any]  # of options, by name
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -112,3 +120,54 @@ def check(settings: Any, prefix: str = "") -> None:
 def plain_type(hint: Hint) -> Hint:
     """A type without its annotations."""
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+# ----------------------------------------------------------------------------------------------
+# Options
+
+
+def option(
+    text: str, default: Default = None, flag: str = "", decides: bool = False, **more: Argument
+) -> Any:
+    """A field that is an option; `text` is its help, `more` are other arguments of `add_argument`.
+
+    `default` may be a function that returns the default. `flag` is the name of the flag if it is not
+    the field's name. An option that `decides` numbers is a part of their protocols and keys whenever
+    it is not the default.
+    """
+    metadata = {"flag": flag, "decides": decides, "arguments": {**more, "help": text}}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def switch(text: str, decides: bool = False) -> bool:
+    """A field that is an option without a value, which is off by default."""
+    return option(text, False, decides=decides, action="store_true")
+
+
+def options_of(kind: type) -> dict[str, OptionField]:
+    """The fields of a dataclass that are options, by name."""
+    return {part.name: part for part in fields(kind) if part.metadata}
+
+
+def flag_of(option: OptionField) -> str:
+    return "--" + (option.metadata["flag"] or option.name.replace("_", "-"))
+
+
+def add_options(parser: argparse.ArgumentParser, kind: type) -> None:
+    """Add the flag of every option of a dataclass to a parser, which leaves out those not given."""
+    for name, option in options_of(kind).items():
+        arguments = {"dest": name, "default": argparse.SUPPRESS, **option.metadata["arguments"]}
+        parser.add_argument(flag_of(option), **arguments)
+
+
+def given_options(kind: type, values: Values) -> Values:
+    """Those of the values that are of options of a dataclass."""
+    return {name: values[name] for name in options_of(kind) if name in values}
+
+
+def changed_options(kind: type, options: object) -> Values:
+    """The options of a dataclass that have another value than the default in an object."""
+    values = given_options(kind, vars(options))
+    return {name: v for name, v in values.items() if v != options_of(kind)[name].default}

@@ -323,7 +323,9 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
         ),
         (dict(model="difae"), UserError, "difae"),
         (dict(device="cuda:99"), UserError, "device: cuda:99: no such GPU here"),
-        (dict(limit=0), UserError, "limit: must be at least 1, not 0"),
+        (dict(limit=0), UserError, "^limit: must be at least 1, not 0"),
+        (dict(batch_size=0), UserError, "^batch_size: must be at least 1, not 0"),
+        (dict(precision="tf31"), UserError, "^precision: no choice 'tf31'; did you mean tf32"),
         (dict(data="nowhere"), UserError, "nowhere"),
     ],
 )

@@ -14,7 +14,6 @@ from in_process import signals_kept
 from refusal import refusal
 
 from benchmarks.commands.options import parse
-from benchmarks.core.profiles import PROFILES, override
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.signals import INTERRUPTED, importing
@@ -55,11 +54,11 @@ def test_what_is_no_whole_number_is_said_in_words(text, message):
         (["--steps", "10,,20"], "--steps: '' is not a whole number"),
         (["--seed", "1e3"], "--seed: '1e3' is not a whole number"),
         (["--seed", "7" * 5000], "is not a whole number of at most 20 digits"),
-        (["--set", "samples.count=1e3"], "--set samples.count=1e3: '1e3' is not a whole number"),
-        (["--set", "samples.steps=10,,20"], "--set samples.steps=10,,20: '' is not a whole number"),
+        (["--set", "samples.count=1e3"], "--set: samples.count: '1e3' is not a whole number"),
+        (["--set", "samples.steps=10,,20"], "--set: samples.steps: '' is not a whole number"),
         (
             ["--set", "data.portraits=1000000000"],
-            "data.portraits=1000000000: must be at most 1000000",
+            "--set: data.portraits: must be at most 1000000, not 1000000000",
         ),
     ],
 )
@@ -68,9 +67,8 @@ def test_numbers_on_the_command_line(arguments, message, capsys):
 
 
 def test_a_number_in_range_is_taken():
-    assert (
-        override(PROFILES["quick"], "data.portraits=1000000").settings()["data.portraits"] == 10**6
-    )
+    options = parse(["all", "--set", "data.portraits=1000000"], None)
+    assert options.profile.settings()["data.portraits"] == 10**6
 
 
 def fails(error):

@@ -25,9 +25,11 @@ from benchmarks.core.runner.setup import comparison, heading
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems.protocol.base import has_no_encoder
 from diffae.data.dataset import SPLITS
+from diffae.data.transforms import Transform
 from diffae.system import distributed
 from diffae.system.errors import UserError
 from diffae.system.files import foreign, hash_of, lock_folder, writing
+from diffae.system.settings import options_of
 from diffae.system.whole import sweep
 from reports import page
 from reports.records.reading import few, part_of
@@ -55,7 +57,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
     if not all(map(has_no_encoder, evaluation.systems)):
         dataset.refuse_unreadable()
     protocols = (*options.protocols, *options.edit_protocols)
-    optional = {"keep": options.keep, "size": options.size, "suite": options.suite}
+    changed = {name: v for name, v in options.changed.items() if name != "explain"}
     parts = {
         "benchmarks": options.benchmarks,
         "systems": options.systems,
@@ -71,8 +73,9 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
         "device": options.device,
         "precision": options.precision,
         **({"protocols": [*protocols, options.explain]} if protocols else {}),
-        **{name: value for name, value in optional.items() if value},
-        **options.deciding,
+        **({"suite": options.suite} if options.suite else {}),
+        **changed,
+        **dataset.transform.options,
     }
     return json.loads(json.dumps(parts))
 
@@ -87,7 +90,8 @@ def differences(ours: Settings, theirs: Settings) -> list[str]:
     (diffae)".
     """
     names = []
-    keys = {*ours, *(option.name for option in fields(TaskOptions))}  # which only some runs have
+    # those that only some runs have
+    keys = ours.keys() | options_of(Transform) | {option.name for option in fields(TaskOptions)}
     for key in sorted(key for key in keys if ours.get(key) != theirs.get(key)):
         parts: list[str] = []
         if isinstance(ours.get(key), dict) and isinstance(theirs.get(key), dict):

@@ -164,6 +164,7 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
         if name not in dataset.attribute_names:
             hint = cli.did_you_mean(name, dataset.attribute_names)
             raise UserError(f"--attributes: {dataset.name} has no attribute {name!r}{hint}")
+    dataset = dataset.changed_by(options.transform)
     if options.dry_run:
         known = known_survey(dataset.source)
         if known is None and options.data is None:  # portraits are read in seconds

@@ -76,7 +76,7 @@ class Networks:
     def _path(self, name: str) -> Path:
         if self.choice.stand_ins and name != EFFNET:
             raise UserError(f"{name}: --stand-ins leaves its weights out")
-        return weights.load_path(name, self.choice.weights_dir, self.choice.allow_unknown)
+        return weights.load_path(name, self.choice.weights_dir, self.choice.allow_unknown_weights)
 
     def _once(self, key: tuple[str, ...], load: Callable[[], N]) -> N:
         if key not in self._loaded:

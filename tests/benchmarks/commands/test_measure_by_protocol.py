@@ -177,7 +177,6 @@ def test_faults_of_npz_files_are_named(pair, archives, arrays, tmp_path):
         (["psnr", "--protocol", "lamagen"], "no protocol 'lamagen'; did you mean llamagen?"),
         (["fid", "--protocol", "plain", "--save", "s.npz"], "--protocol: not with --save"),
         (["psnr", "--out", "d"], "--out: for --explain only"),
-        (["mse,fd_effnet", "--limit", "3"], "--limit: fd_effnet compares sets"),
     ],
 )
 def test_bad_arguments(pair, arguments, words):
@@ -186,7 +185,9 @@ def test_bad_arguments(pair, arguments, words):
     assert words in str(refused.value)
 
 
-def test_a_limit_measures_a_random_sample_and_says_so(pair, archives, arrays, values, capsys):
+def test_a_limit_measures_a_random_sample_and_says_so(
+    pair, archives, arrays, values, capsys, tmp_path
+):
     """The same pairs whatever holds them; the pairs' errors are all unlike."""
     squares = np.square(np.subtract(*(x / 255 for x in arrays))).mean((1, 2, 3))
     found = values("mse", *pair, "--limit", "4")["mse"]
@@ -211,6 +212,14 @@ def test_a_limit_measures_a_random_sample_and_says_so(pair, archives, arrays, va
     )
     main(["--explain", *map(str, pair), "--limit", "4", "--weights-dir", str(pair[0])])
     assert capsys.readouterr().out.startswith("at most 4 pairs, drawn at random\n")
+    alone = write_pair(tmp_path, [images[[*of[0]]] for images in arrays])
+    expected = values("fd_effnet,kd_effnet", *alone)
+    for sets in (pair, archives):
+        assert values("fd_effnet,kd_effnet", *sets, "--limit", "4") == expected
+    saved = tmp_path / "statistics.npz"
+    main(["fd_effnet", str(pair[0]), "--save", str(saved)])
+    with pytest.raises(UserError, match=r"--limit: .*statistics.npz has statistics of all images"):
+        main(["fd_effnet", str(saved), str(pair[1]), "--limit", "4"])
 
 
 def test_images_are_in_order_though_threads_read_them(pair, arrays, monkeypatch):

@@ -12,7 +12,8 @@ from light_networks import lighten, write_light_weights
 
 from benchmarks.measure import main
 from benchmarks.measuring import images, which
-from benchmarks.measuring.which import answer, compared, printed
+from benchmarks.measuring.request import printed
+from benchmarks.measuring.which import answer, compared
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import ImageCase
 from benchmarks.metrics.protocols.explain import Explained

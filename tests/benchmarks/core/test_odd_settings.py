@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from benchmarks import measure, run, weights
 from benchmarks.commands.options import parse
 from benchmarks.core.images import file_name
-from benchmarks.core.profiles import PROFILES, override
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.runner.setup import load_systems
 from benchmarks.tasks import probes
@@ -76,15 +75,13 @@ def test_attributes_of_one_class_everywhere_are_a_row_with_the_reason(context):
 )
 def test_a_wrong_setting_is_refused_before_the_run(text, message):
     with pytest.raises(UserError) as error:
-        override(PROFILES["quick"], text)
+        parse(["all", "--set", text], None)
     assert message in str(error.value)
 
 
 def test_a_value_that_is_there_twice_counts_once():
-    assert override(PROFILES["quick"], "samples.steps=20,10,20").settings()["samples.steps"] == (
-        20,
-        10,
-    )
+    options = parse(["all", "--set", "samples.steps=20,10,20"], None)
+    assert options.profile.settings()["samples.steps"] == (20, 10)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import pytest
 from suite_files import ANOTHER_NAME, FROZEN, NAMES, as_settings, content_of, digest
 
 from benchmarks import evaluate, weights
-from benchmarks.commands import options
 from benchmarks.commands.options import parse
 from benchmarks.core import suites
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
+from benchmarks.core.runner.request import OPTIONS
 from benchmarks.metrics.networks.faces import PACKAGED
 from benchmarks.metrics.protocols import schema
 from diffae.system.errors import UserError
@@ -132,16 +132,13 @@ def test_any_change_of_a_protocol_is_another_hash(field, monkeypatch):
 # What is refused
 
 
-FLAGS = {flag for a in options.parser(None)._actions for flag in a.option_strings if flag[1] == "-"}
-
-
 def test_every_flag_decides_numbers_or_is_free():
-    assert set(suites.FREE) < FLAGS
+    assert set(suites.FREE) < OPTIONS.keys()
     refused = (
-        "axes explain allow-unknown-weights attributes crop features keep limit precision profile"
+        "axes explain allow_unknown_weights attributes crop features keep limit precision profile"
     )
-    refused += " protocol seed set size solver stand-ins steps"
-    assert FLAGS - set(suites.FREE) - {"--help"} == {f"--{name}" for name in refused.split()}
+    refused += " protocol seed settings size solver stand_ins steps"
+    assert OPTIONS.keys() - set(suites.FREE) == {*refused.split()}
 
 
 @pytest.mark.parametrize(

@@ -134,4 +134,6 @@ def test_other_files_are_refused(name, with_dlib, tmp_path):
     with pytest.raises(UserError, match=f"{path.name}: its SHA-256 is"):
         Networks(NetworkChoice(weights_dir=tmp_path), CPU).face_embedding(DLIB)
     with pytest.raises(UserError, match=rf"{path.name}: not .*dlib"):
-        Networks(NetworkChoice(weights_dir=tmp_path, allow_unknown=True), CPU).face_embedding(DLIB)
+        Networks(
+            NetworkChoice(weights_dir=tmp_path, allow_unknown_weights=True), CPU
+        ).face_embedding(DLIB)

@@ -79,7 +79,7 @@ def test_which_embedding_is_used(tmp_path, faces):
     with pytest.raises(UserError, match="--allow-unknown-weights"):
         _ = MetricNetworks(NetworkChoice(weights_dir=tmp_path), CPU, dataset="celeba").face
     found = MetricNetworks(
-        NetworkChoice(weights_dir=tmp_path, allow_unknown=True), CPU, dataset="celeba"
+        NetworkChoice(weights_dir=tmp_path, allow_unknown_weights=True), CPU, dataset="celeba"
     ).face
     assert found.metric_name == "arcface"
     assert "--allow-unknown-weights" in found.describe()["identity_weights"]

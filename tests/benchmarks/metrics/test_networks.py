@@ -40,7 +40,7 @@ def hub(weights_dir, monkeypatch) -> Path:
 def networks(
     weights_dir: Path | None = None, allow_unknown: bool = False, dataset: str = "celeba"
 ) -> MetricNetworks:
-    choice = NetworkChoice(weights_dir=weights_dir, allow_unknown=allow_unknown)
+    choice = NetworkChoice(weights_dir=weights_dir, allow_unknown_weights=allow_unknown)
     return MetricNetworks(choice, CPU, dataset=dataset)
 
 
@@ -143,7 +143,9 @@ def test_path_lengths_bear_the_name_of_their_distance(empty, weights_dir):
 def test_stand_ins_alone_leave_out_what_is_there(hub):
     """All published names are in `hub`, ArcFace's too."""
     usual, alone = (
-        MetricNetworks(NetworkChoice(stand_ins=only, allow_unknown=True), CPU, dataset="portraits")
+        MetricNetworks(
+            NetworkChoice(stand_ins=only, allow_unknown_weights=True), CPU, dataset="portraits"
+        )
         for only in (False, True)
     )
     for networks, names in (

@@ -253,7 +253,7 @@ def test_a_dry_run_counts_the_networks_of_protocols(context, tmp_path, monkeypat
         dataset=context.dataset.at(64),
         profile=context.profile.changed_by({"reconstruction.images": 7}),
         networks=None,
-        choice=NetworkChoice(weights_dir=folder, allow_unknown=True),
+        choice=NetworkChoice(weights_dir=folder, allow_unknown_weights=True),
     )
 
     def calls(*protocols):
