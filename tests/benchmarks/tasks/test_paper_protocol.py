@@ -74,15 +74,11 @@ def row(
     planned: list[dry_run.Planned], benchmark: str, system: str, title: str, T: int | None = None
 ) -> list[int]:
     """Units and calls, by network, of the one job of this title and T."""
+    title = title if T is None else f"{title}, T = {T}"
     asked = (benchmark, system, title)
-    found = [
-        work
-        for work in planned
-        if (work.benchmark, work.system, work.job.title) == asked
-        and (T is None or work.job.steps == T)
-    ]
-    assert len(found) == 1, (asked, T, found)
-    return [found[0].units, *(count for count in astuple(found[0].calls) if count)]
+    (work,) = (each for each in planned if (each.benchmark, each.system, each.title) == asked)
+    units = max(stop for _, stop in work.chunks)  # fewer units may end within a chunk
+    return [units, *(count for count in astuple(work.job.calls.times(units)) if count)]
 
 
 @pytest.mark.parametrize("T", [10, 20, 50, 100])
@@ -116,8 +112,11 @@ def test_table_3_draws_its_pool_at_T_100_and_table_4_shares_it(planned):
 
 @pytest.mark.parametrize("name", ["Male", "Female", "Blond", "Non-Blond"])
 def test_table_3_has_three_classifiers_of_every_class(planned, name):
+    """Twice: one of the rules averages the weights of its classifier."""
     for scenario in ("binary", "pu"):
-        assert row(planned, "fewshot", "DiffAE", f"fit: {scenario}/{name}, by seed") == [3]
+        title = f"fit: {scenario}/{name}, by seed"
+        units = [work.units for work in planned if work.title == title]
+        assert units == [3, 3]
 
 
 def test_section_5_3_has_both_probes(planned):
