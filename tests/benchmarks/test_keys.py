@@ -10,14 +10,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from noting import Noting
+from registered import changed, every_benchmark, every_setting, solvers
 from small_systems import (
     SMALL_SIZES,
     Everything,
     Plain,
     Tokens,
-    changed,
-    every_benchmark,
-    every_setting,
     networks_of_files,
     with_truth,
     write_others,
@@ -130,7 +128,7 @@ def ground(tmp_path_factory, no_effnet, short_fits):
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_changed_setting_is_measured_anew(name, ground):
     section, value = name.partition(".")[0], SETTINGS[name]
-    change, of_a = {"change": {name: FAR.get(name) or changed(value)}}, {}
+    change, of_a = {"change": {name: FAR.get(name) or changed(name, value)}}, {}
     if name == "data.portraits":
         change["data"] = None
     elif name == "data.fit_images":
@@ -249,8 +247,7 @@ def test_the_solver_and_the_steps_that_are_asked_for_are_those_of_every_row(task
         (task,), ground.folder / "empty", others, cache=False, solver="dpm++2m", steps=3
     )
     used = {(row.solver, row.steps) for row in found.rows if row.steps is not None}
-    asked = {("ddim" if task == "cost" else "dpm++2m", 3)}  # no setting of cost names a solver
-    assert used == (asked if task not in ("probes", "representation", "denoising") else set())
+    assert used == {("dpm++2m" if name else "ddim", 3) for name in solvers(task)}
 
 
 @pytest.mark.parametrize("task", ALL)

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from lone_context import small_context
-from small_systems import SMALL_SIZES, Called, Everything, every_benchmark, with_truth, write_people
+from registered import every_benchmark
+from small_systems import SMALL_SIZES, Called, Everything, with_truth, write_people
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import dry_run, progress
