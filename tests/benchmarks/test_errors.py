@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from people import SPLITS, Cells, People, Tokens
+from registered import EVERY, all_images
 from scipy import stats
 
 from benchmarks import evaluate
@@ -21,36 +22,25 @@ from reports.records.metrics import OF_CODES, OF_EDITS
 pytestmark = pytest.mark.usefixtures("no_effnet")
 
 PEOPLE = {"train": 31, "valid": 9, "test": 33}
-EVERY = 10_000  # all images that there are
 SEEDS, SAMPLES, POOL, DRAWS = 2, 47, 90, 3
-SETTINGS = {
-    "reconstruction.images": EVERY,
-    "probes.train": EVERY,
-    "probes.valid": EVERY,
-    "probes.test": EVERY,
-    "identity.images": EVERY,
-    "edits.images": EVERY,
-    "interpolation.pairs": EVERY,
-    "latent.images": EVERY,
-    "latent.training": EVERY,
-    "latent.moved": EVERY,
-    "fewshot.reference": EVERY,
+SETTINGS = all_images() | {
+    "edits.pairs": 2,
+    "edits.calibration": 2,
+    "edits.classifier": 320,
+    "latent.space": 320,
     "fewshot.pool": POOL,
     "fewshot.samples": 20,
     "fewshot.seeds": SEEDS,
     "fewshot.binary_k": 8,
     "fewshot.pu_positives": 8,
+    "fewshot.pu_unlabeled": 100,
     "fewshot.frechet_error": True,
     "samples.count": SAMPLES,
-    "unconditional.reference": EVERY,
     "unconditional.frechet_error": True,
-    "variation.images": EVERY,
-    "denoising.images": EVERY,
     "denoising.timesteps": [300],
-    "memorisation.train": EVERY,
+    "representation.coded": EVERY,
     "representation.draws": DRAWS,
     "representation.orders": DRAWS,
-    "representation.coded": EVERY,
 }
 BLOCKS = 20
 # Of others' protocols, those without networks: means over images, over batches of 8, of squared errors.

@@ -12,11 +12,13 @@ import pytest
 import torch
 from colours import no_effnet
 from PIL import Image
+from registered import every_benchmark, solvers
 from short_fits import short_fits
 
 from benchmarks.core.registry import REGISTRY
 from benchmarks.run import main
 from diffae.data.portraits import write_dataset
+from diffae.diffusion.scheme import find
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS
 from reports.records.estimate import Estimate
@@ -152,19 +154,8 @@ def test_every_number_that_chance_has_a_part_in_has_an_error_and_its_interval(ru
 
 def test_every_benchmark_takes_its_steps_by_the_solver_of_its_profile(run):
     taken = {(r.benchmark, r.solver) for r in read_records(run[0] / "records.csv") if r.steps}
-    ours = (
-        "identity",
-        "interpolation",
-        "latent",
-        "fewshot",
-        "unconditional",
-        "variation",
-        "memorisation",
-        "edits",
-    )
     assert taken == {
-        *((name, "ab2-v") for name in (*ours, "reconstruction")),
-        *((name, "ddim") for name in ("reconstruction", "cost")),
+        (task, str(find(name or "ddim"))) for task in every_benchmark() for name in solvers(task)
     }
 
 
