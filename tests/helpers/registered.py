@@ -47,11 +47,11 @@ def solvers(task: str) -> set[str]:
 
 
 def several() -> dict[str, tuple[Any, ...]]:
-    """The settings of several values, each with two of them in no order."""
-    lists = {n: value for n, value in every_setting().items() if isinstance(value, tuple)}
+    """The settings of several values, each with two of them, some in descending order."""
+    lists = {name: value for name, value in every_setting().items() if isinstance(value, tuple)}
     return {
-        n: value[1::-1] if value[1:] else (changed(n, value)[0], *value)
-        for n, value in lists.items()
+        name: value[:2] if len(value) > 1 else (*changed(name, value), *value)
+        for name, value in lists.items()
     }
 
 
