@@ -142,6 +142,17 @@ def test_a_benchmark_has_its_sizes_table_and_section(copy, pictures):
 
 
 @pytest.mark.slow
+def test_tests_need_no_entry_for_a_benchmark(copy):
+    apply(BENCHMARK, copy)
+    files = ("benchmarks/test_seeds.py", "benchmarks/test_caps.py", "benchmarks/test_keys.py")
+    files += ("benchmarks/core/test_profiles.py", "reports/test_brought.py")
+    words = ("-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-p", "no:cacheprovider", "-q")
+    chosen = "mirrored or built_in or there_are or section or order_of_the_paper"
+    tests = [ROOT / "tests" / file for file in files]
+    assert "mirrored" in run(copy, "pytest", *words, "-v", "-k", chosen, *tests)
+
+
+@pytest.mark.slow
 def test_a_format_is_recognised(copy, pictures):
     apply(FORMAT, copy)
     assert "20 images" in run(copy, "diffae.data", "check", pictures / "pixels.npy")
