@@ -6,6 +6,7 @@ before must not be seen in the numbers. It would be, if a setting were missing f
 
 import inspect
 import json
+from dataclasses import fields
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -27,6 +28,7 @@ from torch.nn import functional as F
 from benchmarks import api, evaluate
 from benchmarks.core import store
 from benchmarks.metrics.codes import dci
+from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems import Code
 from reports.records.record import COLUMNS, read_records
 from reports.records.settings import STEPS
@@ -224,8 +226,19 @@ ELSEWHERE = {
 }
 
 
-def test_every_argument_is_changed_or_explained():
-    assert inspect.signature(evaluate).parameters.keys() == ARGUMENTS.keys() | ELSEWHERE.keys()
+# Switches of benchmarks that are in no table: they need no entry.
+SWITCHES = {f.name for f in fields(TaskOptions) if f.default is False} - {*ARGUMENTS, *ELSEWHERE}
+
+
+def test_every_argument_is_changed_or_explained(ground):
+    """A switch that decides numbers is in the protocol of every one."""
+    given = inspect.signature(evaluate).parameters.keys() - SWITCHES
+    assert given == ARGUMENTS.keys() | ELSEWHERE.keys()
+    for name in SWITCHES:
+        if TaskOptions(**{name: True}).deciding:
+            a, b = ground.other(("denoising",), **{name: True})
+            assert all(fields[name] for fields in b.protocols.values()), name
+            assert not {row.protocol for row in a.rows} & {row.protocol for row in b.rows}, name
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
