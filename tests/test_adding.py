@@ -170,7 +170,18 @@ def test_a_benchmark_has_its_sizes_table_and_section(copy, pictures):
     table = (copy / "run/tables/mirrored.csv").read_text().splitlines()
     assert len(table) == 2 and ",4," in table[1]  # of the 6 images of the test split
     assert "Mirrored images" in (copy / "run/report.html").read_text()
-    assert "mirrored" in run(copy, "benchmarks.run", "list")
+    assert "[mirrored] PASSED" in run(copy, "benchmarks.run", "list")
+
+
+@pytest.mark.slow
+def test_tests_need_no_entry_for_a_benchmark(copy):
+    apply(BENCHMARK, copy)
+    files = ("benchmarks/test_seeds.py", "benchmarks/test_caps.py", "benchmarks/test_keys.py")
+    files += ("benchmarks/core/test_profiles.py", "reports/test_brought.py")
+    words = ("-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-p", "no:cacheprovider", "-v")
+    chosen = "mirrored or built_in or there_are or section or order_of_the_paper"
+    tests = [ROOT / "tests" / file for file in files]
+    assert "[mirrored] PASSED" in run(copy, "pytest", *words, "-k", chosen, *tests)
 
 
 @pytest.mark.slow

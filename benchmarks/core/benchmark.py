@@ -35,6 +35,8 @@ class Benchmark:
         labelled    whether the data must have attributes
         of_images   whether the numbers are computed from decoded images; records then say how many
                     values had to be clamped
+        random      whether the seed decides its numbers where all images are measured: all of them, none,
+                    or which; the tests hold every row to it
         sizes       the dataclass of its settings (sizes.py); `context.sizes` gives the run's instance
         profiles    the settings that are not the defaults, by built-in profile; also in profiles/*.toml
         shared      sections of settings that it shares with other benchmarks
@@ -55,6 +57,7 @@ class Benchmark:
     beside: Callable[[Context, Sequence[Record]], Iterator[Measurement]] | None = None
     infos: Mapping[str, MetricInfo] = field(default_factory=dict)
     of_images: bool = True
+    random: bool | Callable[[Record], bool] = True
     sizes: type | None = None
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tables: tuple[TableSpec, ...] = ()

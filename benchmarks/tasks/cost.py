@@ -167,6 +167,7 @@ BENCHMARK = Benchmark(
     name="cost",
     headline=lambda context: "parameters",
     needs=frozenset(),
+    random=False,
     run=run,
     sizes=Sizes,
     of_images=False,

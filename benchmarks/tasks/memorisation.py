@@ -200,6 +200,7 @@ BENCHMARK = Benchmark(
     name="memorisation",
     headline=lambda context: spaces(context)[0].ratio,
     needs=frozenset({base.SAMPLE}),
+    random=lambda row: row.system != REAL,
     run=run,
     sizes=Sizes,
     shared=("samples",),

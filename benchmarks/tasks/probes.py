@@ -89,6 +89,7 @@ BENCHMARK = Benchmark(
     name="probes",
     headline=lambda context: "auroc",
     needs=frozenset({SEMANTIC}),
+    random=False,
     run=run,
     sizes=Sizes,
     labelled=True,

@@ -13,12 +13,11 @@ import pytest
 import torch
 from lone_context import small_context
 from PIL import ImageOps
+from registered import caps, every_benchmark
 from small_systems import SMALL_SIZES, Everything, with_truth, write_people
 
-from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.core.sizes import is_capped, settings_of
 from benchmarks.metrics import METRICS, units
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from diffae.data import open_dataset
@@ -38,17 +37,7 @@ OF_PAIRS = {
 WITHOUT_UNITS = {
     "memorisation": {"train": SIZES["memorisation.train"], "test": SIZES["samples.count"]}
 }
-TASKS = sorted({*REGISTRY.own} - {"cost"})  # its numbers are of operations
-
-
-def caps():
-    """Every setting that counts images, as the `Sizes` of the benchmarks declare them."""
-    hints = {
-        section: settings_of(type(sizes)) for section, sizes in PROFILES["smoke"].sections.items()
-    }
-    return [
-        f"{section}.{name}" for section, of in hints.items() for name in of if is_capped(of[name])
-    ]
+TASKS = sorted({*every_benchmark()} - {"cost"})  # its numbers are of operations
 
 
 @dataclass(frozen=True)

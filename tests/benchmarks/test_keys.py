@@ -6,18 +6,17 @@ before must not be seen in the numbers. It would be, if a setting were missing f
 
 import inspect
 import json
+from dataclasses import fields
 from tempfile import TemporaryDirectory
 
 import pytest
 from noting import Noting
+from registered import changed, every_benchmark, every_setting, solvers
 from small_systems import (
     SMALL_SIZES,
     Everything,
     Plain,
     Tokens,
-    changed,
-    every_benchmark,
-    every_setting,
     networks_of_files,
     with_truth,
     write_others,
@@ -29,6 +28,7 @@ from torch.nn import functional as F
 from benchmarks import api, evaluate
 from benchmarks.core import store
 from benchmarks.metrics.codes import dci
+from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems import Code
 from reports.records.record import COLUMNS, read_records
 from reports.records.settings import STEPS
@@ -130,7 +130,7 @@ def ground(tmp_path_factory, no_effnet, short_fits):
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_changed_setting_is_measured_anew(name, ground):
     section, value = name.partition(".")[0], SETTINGS[name]
-    change, of_a = {"change": {name: FAR.get(name) or changed(value)}}, {}
+    change, of_a = {"change": {name: FAR.get(name) or changed(name, value)}}, {}
     if name == "data.portraits":
         change["data"] = None
     elif name == "data.fit_images":
@@ -226,8 +226,19 @@ ELSEWHERE = {
 }
 
 
-def test_every_argument_is_changed_or_explained():
-    assert inspect.signature(evaluate).parameters.keys() == ARGUMENTS.keys() | ELSEWHERE.keys()
+# Switches of benchmarks that are in no table: they need no entry.
+SWITCHES = {f.name for f in fields(TaskOptions) if f.default is False} - {*ARGUMENTS, *ELSEWHERE}
+
+
+def test_every_argument_is_changed_or_explained(ground):
+    """A switch that decides numbers is in the protocol of every one."""
+    given = inspect.signature(evaluate).parameters.keys() - SWITCHES
+    assert given == ARGUMENTS.keys() | ELSEWHERE.keys()
+    for name in SWITCHES:
+        if TaskOptions(**{name: True}).deciding:
+            a, b = ground.other(("denoising",), **{name: True})
+            assert all(fields[name] for fields in b.protocols.values()), name
+            assert not {row.protocol for row in a.rows} & {row.protocol for row in b.rows}, name
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
@@ -249,8 +260,7 @@ def test_the_solver_and_the_steps_that_are_asked_for_are_those_of_every_row(task
         (task,), ground.folder / "empty", others, cache=False, solver="dpm++2m", steps=3
     )
     used = {(row.solver, row.steps) for row in found.rows if row.steps is not None}
-    asked = {("ddim" if task == "cost" else "dpm++2m", 3)}  # no setting of cost names a solver
-    assert used == (asked if task not in ("probes", "representation", "denoising") else set())
+    assert used == {("dpm++2m" if name else "ddim", 3) for name in solvers(task)}
 
 
 @pytest.mark.parametrize("task", ALL)

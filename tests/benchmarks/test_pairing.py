@@ -7,6 +7,7 @@ from itertools import chain
 import numpy as np
 import pytest
 from people import SPLITS, Cells, People
+from registered import EVERY, all_images, every_benchmark
 
 from benchmarks import evaluate
 from benchmarks.metrics import METRICS
@@ -15,34 +16,26 @@ from reports.records.record import HIGHER, LOWER
 
 pytestmark = pytest.mark.usefixtures("no_effnet", "short_fits")
 
-EVERY = 10_000  # all images that there are
-SETTINGS = {
-    "reconstruction.images": EVERY,
-    "latent.images": EVERY,
-    "latent.training": EVERY,
-    "interpolation.pairs": EVERY,
-    "variation.images": EVERY,
-    "denoising.images": EVERY,
+SETTINGS = all_images() | {
     "denoising.timesteps": [300],
     "samples.count": 41,
-    "unconditional.reference": EVERY,
-    "identity.images": EVERY,
-    "probes.train": EVERY,
-    "probes.test": EVERY,
-    "representation.coded": EVERY,
     "representation.labels": [16],
+    "representation.coded": EVERY,
     "representation.draws": 2,
-    "edits.images": EVERY,
     "edits.attributes": 1,
-    "fewshot.reference": EVERY,
+    "edits.pairs": 2,
+    "edits.calibration": 2,
+    "edits.classifier": 320,
     "fewshot.pool": 80,
     "fewshot.samples": 15,
     "fewshot.binary_k": 8,
     "fewshot.pu_positives": 8,
+    "fewshot.pu_unlabeled": 100,
     "fewshot.frechet_error": True,
 }
-QUICK = "interpolation variation denoising unconditional probes".split()
 SLOW = "reconstruction latent identity fewshot representation".split()
+APART = {*SLOW, "edits", "memorisation", "cost"}  # the last two have no units to pair
+QUICK = [name for name in every_benchmark() if name not in APART]
 TASKS = [
     pytest.param(QUICK, id="quick"),
     pytest.param(SLOW, id="slow", marks=pytest.mark.slow),

@@ -23,6 +23,7 @@ from light_networks import Inception, lighten, write_light_weights
 from metric_weights import write_onnx
 from painted import Painted, Plain, Tokens, in_range, write_images
 from PIL import Image
+from registered import every_benchmark, several
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch_fidelity.interpolate_compat_tensorflow import (
     interpolate_bilinear_2d_like_tensorflow1x as of_tensorflow,
@@ -40,7 +41,6 @@ PROTOCOLS = {
     for file in ROOT.iterdir()
     if file.name.endswith(".toml")
 }
-PROFILE = tomllib.loads(files("benchmarks.profiles").joinpath("smoke.toml").read_text("utf-8"))
 SECTIONS = {"rfid": "fid", "psnr": "psnr", "ssim": "ssim", "lpips": "lpips"}  # file: command
 OF_DATA = ("pixels.crop", "pixels.posterior", "rfid.reference")  # which images are measured
 COUNT, HEIGHT, WIDTH, SIDE = 9, 33, 38, 32  # 9 images: no batch of 4 or 8 divides them
@@ -393,23 +393,7 @@ def test_metrics_of_one_command_are_those_measured_alone(
 # ----------------------------------------------------------------------------------------------
 # Settings, benchmarks and systems of one run
 
-# The settings of several values, in no order.
-SEVERAL = {
-    "reconstruction.steps": (2, 5),
-    "samples.steps": (6, 3),
-    "identity.strengths": (0.6, 0.2),
-    "denoising.timesteps": (300, 70),
-    "representation.labels": (12, 16),
-    "edits.directions": ("ridge", "mean difference"),
-    "edits.strengths": (0.7, 0.3),
-    "latent.noise": (1.0, 0.2),
-    "latent.bits": (5, 3),
-    "latent.neighbours": (7, 3),
-    "latent.numbers": ("sec_50", "code_fd"),
-    "fewshot.acceptance": ("threshold", "probability"),
-    "cost.steps": (3, 2),
-    "reconstruction.beside_steps": (3, 2),
-}
+SEVERAL = several()
 FEW = {
     "samples.count": 24,
     "reconstruction.images": 10,
@@ -423,17 +407,6 @@ FEW = {
     "latent.training": 30,
 }
 FITTED = {"probes", "representation", "identity", "fewshot", "unconditional", "cost"}
-
-
-def test_every_setting_of_several_values_is_in_the_table_above():
-    several = {
-        f"{section}.{name}"
-        for section, fields in PROFILE.items()
-        if isinstance(fields, dict)
-        for name, value in fields.items()
-        if isinstance(value, list)
-    }
-    assert several == set(SEVERAL)
 
 
 @pytest.fixture(scope="module")
@@ -483,7 +456,7 @@ def test_a_value_of_a_setting_among_others_has_the_numbers_that_it_has_alone(fac
     """All settings of several values at once, in a run of all benchmarks, of which those that fit
     classifiers take longer: the last value of each.
     """
-    names = [name for name in benchmarks() if fitted or name not in FITTED]
+    names = [name for name in every_benchmark() if fitted or name not in FITTED]
     alone = {name: several[-1:] for name, several in SEVERAL.items()}
     joint = numbers(evaluate(Painted(), names, settings={**FEW, **SEVERAL}, **faces).rows)
     one = numbers(evaluate(Painted(), names[::-1], settings={**FEW, **alone}, **faces).rows)
@@ -498,22 +471,16 @@ def of_last_rule(key: tuple) -> tuple:
     return (f"{key[0]}, {rule} rule", *key[1:]) if "fewshot" in key[1] else key
 
 
-def benchmarks() -> list[str]:
-    """The benchmarks of the registry, by the sections of the profile."""
-    sections = [name for name, fields in PROFILE.items() if isinstance(fields, dict)]
-    return [name for name in sections if name not in ("data", "samples")]
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_effnet", "short_fits")
 def test_a_benchmark_and_a_system_among_others_have_the_numbers_that_they_have_alone(faces):
     systems = [Painted(), Plain(), Tokens()]
     given = {**faces, "settings": {**FEW, **SEVERAL}}
     joint = numbers(evaluate(systems, "all", **given).rows)
-    backwards = numbers(evaluate(systems[::-1], benchmarks()[::-1], **given).rows)
+    backwards = numbers(evaluate(systems[::-1], every_benchmark()[::-1], **given).rows)
     agree(joint, backwards)
     for system in (Painted(), Plain(), Tokens()):
-        for name in benchmarks():
+        for name in every_benchmark():
             agree(numbers(evaluate(system, name, **given).rows), joint)
 
 

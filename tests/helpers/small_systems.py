@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import weights
-from benchmarks.core.profiles import PROFILES
-from benchmarks.core.registry import REGISTRY
 from benchmarks.metrics.networks.chosen import DISTANCES, FEATURES
 from benchmarks.plugin import Code, Part, System
 from diffae.data import Dataset
@@ -248,40 +246,6 @@ class Tokens(System):
 
     def decode(self, code: Code, steps: int = 100):
         return F.interpolate(self.book[code.semantic].movedim(-1, 1), SIDE)
-
-
-# What a word is changed to; numbers are changed by one, and switches turned.
-WORDS = {
-    "test": "train",  # which has as many images of the first ones
-    "train": "test",
-    "ddim": "fast",
-    "fast": "ddim",
-    "probability": "threshold",
-    "paper": "mean difference",
-    "viv": "twonn",
-    "code_fd": "epps_pulley",
-}
-
-
-def changed(value):
-    """Another value of the same kind."""
-    if isinstance(value, tuple):
-        return (changed(value[0]), *value[1:])
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, str):
-        return WORDS[value]
-    return value + 1 if isinstance(value, int) else value / 2
-
-
-def every_setting() -> dict[str, object]:
-    """Every setting of the benchmarks by "section.name", with its value in the profile `smoke`."""
-    return PROFILES["smoke"].settings()
-
-
-def every_benchmark() -> tuple[str, ...]:
-    """The names of this package's benchmarks."""
-    return tuple(REGISTRY.own)
 
 
 def networks_of_files(patch) -> None:

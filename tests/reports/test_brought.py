@@ -169,7 +169,6 @@ def test_a_run_without_any_is_read(tmp_path):
 
 
 def test_every_table_of_ours_names_metrics_that_there_are():
-    assert len(SPECS) == 30
     for spec in SPECS:
         assert {*spec.metrics, *spec.headline} <= METRICS.keys()
         stand_ins = [m for m in (*spec.metrics, *spec.headline) if METRICS[m].stands_in_for]
@@ -182,8 +181,7 @@ def test_tables_come_in_the_order_of_the_paper_whatever_that_of_the_benchmarks()
     assert names[:2] == ["table1_reconstruction", "reconstruction_by_protocol"]
     assert names[2:5] == ["reconstruction_by_length", "table2_ablation", "table2_by_calls"]
     assert names[5:8] == ["section5.3_probe", "table3_fewshot_fid", "table4_unconditional_fid"]
-    assert "codebooks" in names[8:-2]
-    assert names[-2:] == ["section5.5_cost", "section5.5_times"]
+    assert "codebooks" in names[8 : names.index("section5.5_cost")]
 
 
 def test_a_headline_is_shown_by_what_stands_in_for_it():

@@ -329,6 +329,7 @@ BENCHMARK = Benchmark(
     name="edits",
     headline=lambda context: "off_target",
     needs=frozenset({ENCODE, DECODE, SEMANTIC}),
+    random=False,
     labelled=True,
     run=run,
     sizes=Sizes,

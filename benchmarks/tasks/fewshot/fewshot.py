@@ -222,6 +222,7 @@ BENCHMARK = Benchmark(
     name="fewshot",
     headline=lambda context: seen_through("kid", context.networks.features[0].network),
     needs=frozenset({SEMANTIC, DECODE, SAMPLE_LATENTS}),
+    random=lambda row: row.system != NAIVE_OF_ALL,
     run=run,
     sizes=Sizes,
     labelled=True,

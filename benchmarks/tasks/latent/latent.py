@@ -245,10 +245,17 @@ def _spec(name: str, title: str, caption: str, metrics: tuple[str, ...], order: 
     )
 
 
+def _is_drawn(row: Record) -> bool:
+    """Whether a move is drawn: neighbours, noise and tokens are, what is rounded is not."""
+    is_fixed = row.setting == UNMOVED or row.setting.endswith(" bits")
+    return row.table not in (SPACE, FOLLOWS) and not is_fixed
+
+
 BENCHMARK = Benchmark(
     name="latent",
     headline=lambda context: seen_through("ikid", context.networks.features[0].network),
     needs=frozenset({SEMANTIC, DECODE}),
+    random=_is_drawn,
     run=run,
     sizes=Sizes,
     tables=(

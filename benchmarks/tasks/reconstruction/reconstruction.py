@@ -373,6 +373,7 @@ BENCHMARK = Benchmark(
     name="reconstruction",
     headline=lambda context: "ssim",
     needs=frozenset({ENCODE, DECODE}),
+    random=lambda row: row.setting == RANDOM,
     run=run,
     sizes=Sizes,
     tables=TABLES,
