@@ -152,7 +152,7 @@ class CodeStore:
             compute,
             system=system,
             calls=Calls(encoder=0 if has_no_encoder(system) else 1),
-            empty={} if len(seen) else _no_codes(system, bool(reading)),
+            empty={} if len(seen) else no_codes(system, bool(reading)),
         )
 
     def full(self, system: System, selection: Selection, steps: int) -> Job:
@@ -213,7 +213,7 @@ def embedded(images: Tensor, network: FeatureNetwork, as_decoded: bool = False) 
     return network(seen).cpu().numpy()
 
 
-def _no_codes(system: System, read: bool) -> Arrays:
+def no_codes(system: System, read: bool = True) -> Arrays:
     """The arrays of the semantic codes of no images, or of what probes `read` of them."""
     codes = parts.of_no_image(parts_of(system))
     if read:

@@ -20,8 +20,7 @@ from typing import Annotated
 
 import numpy as np
 
-from benchmarks.core.images import SEMANTIC as READ
-from benchmarks.core.images import features_of, select
+from benchmarks.core.images import features_of, no_codes, select
 from benchmarks.core.sizes import Range
 from benchmarks.metrics.codes.data import (
     DISCRETE,
@@ -222,7 +221,7 @@ def _of_axes(place: Place, system: System, codes: CodesOfJobs) -> Iterator[Measu
     """
     is_drawn = place.context.dataset.drawing is not None
     # the width of what a system reads in its own way is only known from its codes
-    is_wide = not has_own(system, "read") and codes.jobs[0].empty[READ].shape[1] > WIDEST
+    is_wide = not has_own(system, "read") and features_of(no_codes(system)).shape[1] > WIDEST
     grid = None if is_wide else grid_of(place.context, system)
     for name in OF_AXES:
         if grid and (NUMBERS[name].combinations or (is_drawn and name not in OF_ATTRIBUTES)):

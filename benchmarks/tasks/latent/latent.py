@@ -35,6 +35,7 @@ from benchmarks.plugin import (
     Measurement,
     Numbers,
     Place,
+    Record,
     Variant,
 )
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System, parts_of

@@ -308,12 +308,3 @@ def test_single_rows_are_read_of_their_chunks(store):
     rows = job(2 * CHUNK + 3, squares(log))
     found = store.rows(rows, [2 * CHUNK + 1, 4])["square"]
     assert found.tolist() == [(2 * CHUNK + 1) ** 2, 16] and len(log) == 2
-
-
-def test_how_many_units_are_stored(store, tmp_path):
-    rows = job(2 * CHUNK + 3, squares([]))
-    assert store.stored(rows) == 0 and store.stored(job(None, dict)) == 0
-    store.rows(rows, [2 * CHUNK])
-    assert store.stored(rows) == 3
-    store.read(rows)
-    assert store.stored(rows) == 2 * CHUNK + 3 and Store(tmp_path, fresh=True).stored(rows) == 0
