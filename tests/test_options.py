@@ -129,7 +129,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "--save-codes", "x", {"save_codes": Path("x"), "key": SAME}),
     ("run", "--save-images", "", {"save_images": True, "key": SAME}),
     ("run", "--fresh", "", {"fresh": True, "key": SAME}),
-    ("run", "--dry-run", "", {"dry_run": True, "key": SAME}),
+    ("run", "--dry-run", "", {"dry_run": True}),
     ("weights", "NAMES", "''", "no network ''"),
     ("weights", "NAMES", "efficientnet-lite0", {"stdout": OTHER}),
     ("weights", "--from", "''", EMPTY),

@@ -75,10 +75,10 @@ class Context:
     batch_size: BatchSize = None  # of all networks, see calling.py
     benchmark: str = ""  # the one that is being measured
     model: Mapping[str, Any] = field(default_factory=dict)
-    of_run: Mapping[str, Any] | None = None  # what all protocols contain, once it is decided
     networks: MetricNetworks = None  # type: ignore[assignment]
     images: Path | None = None
     options: TaskOptions = TaskOptions()
+    of_run: Mapping[str, Any] | None = field(default=None, init=False)  # what all protocols contain
 
     def __post_init__(self) -> None:
         if self.networks is None:
@@ -98,7 +98,9 @@ class Context:
 
     def decided(self) -> "Context":
         """A copy in which what all protocols of the run contain is computed, once for all of them."""
-        return replace(self, of_run=self._of_run())
+        context = replace(self)
+        context.of_run = self._of_run()
+        return context
 
     def resized(self, images: Tensor) -> Tensor:
         """A system's images at the size of the comparison: N x 3 x S x S, unchanged if they have it."""

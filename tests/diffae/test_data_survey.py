@@ -18,6 +18,7 @@ from PIL import Image
 
 from benchmarks.commands.options import parse
 from benchmarks.core.images import Selection
+from benchmarks.core.job import Job
 from benchmarks.core.runner import setup
 from benchmarks.core.store import Store
 from diffae.data import fingerprint as survey
@@ -311,7 +312,7 @@ def brightness(folder: Path, store: Store) -> float:
     def compute(positions: np.ndarray) -> dict[str, np.ndarray]:
         return {"mean": (selection.batch(positions).mean((1, 2, 3)).numpy() + 1) * 127.5}
 
-    return float(store.array({"work": "mean"} | selection.key, COUNT, compute, "mean").mean())
+    return float(store.read(Job("mean", "", selection.key, COUNT, compute))["mean"].mean())
 
 
 def test_the_store_has_no_answer_for_replaced_images(tmp_path):

@@ -19,6 +19,7 @@ class Noting(MemoryStore):
 
     known: dict[Path, Arrays] = {}
     keys: list[dict] = []
+    folders: dict[str, dict] = {}  # the key of each folder
     again = False
 
     def __init__(self):
@@ -44,6 +45,7 @@ class Noting(MemoryStore):
         super()._put(path, arrays, key)
         self._here.add(path)
         self.keys.append(key)
+        self.folders[path.parent.name] = key
         before = self.known.setdefault(path, dict(arrays))
         if key["work"] != OF_THE_MACHINE:
             told = f"two computations have the key {json.dumps(key, indent=1)}"

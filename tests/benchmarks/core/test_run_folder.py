@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -112,14 +113,16 @@ def test_a_page_that_cannot_be_written_loses_no_number(arguments, tmp_path):
 def test_a_run_that_did_not_end_is_not_complete(arguments, tmp_path, monkeypatch):
     run.main(arguments)
     records = (tmp_path / "run" / "records.csv").read_bytes()
-    take = run_folder.Recorder.take
+    benchmark = run_folder.Recorder.benchmark
 
-    def killed(self, name, new):
-        yield from take(self, name, new)
+    @contextmanager
+    def killed(self, name):
+        with benchmark(self, name):
+            yield
         raise Terminated
 
     with monkeypatch.context() as patch, pytest.raises(Terminated):
-        patch.setattr(run_folder.Recorder, "take", killed)
+        patch.setattr(run_folder.Recorder, "benchmark", killed)
         run.main(arguments)
     said = note(tmp_path / "run")
     assert said["complete"] is False and "ended" not in said and said["protocols"]

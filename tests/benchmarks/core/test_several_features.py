@@ -67,6 +67,11 @@ def measured(tmp_path, monkeypatch):
     write_dataset(tmp_path / "portraits", 60, 32, workers=1)
     (tmp_path / weights.KNOWN["inception"].files[0].filename).write_bytes(b"")
     given = {"weights_dir": tmp_path, "allow_unknown_weights": True, "limit": 24}
+    given["settings"] = {
+        "fewshot.binary_k": 1,
+        "fewshot.pu_positives": 1,
+        "fewshot.pu_unlabeled": 2,
+    }
 
     def run(*names: str) -> tuple[dict[Place, Record], int]:
         CountedPainter.decoded, data = 0, tmp_path / "portraits"

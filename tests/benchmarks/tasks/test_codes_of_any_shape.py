@@ -11,6 +11,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks import systems
 from benchmarks.commands import dry_run
+from benchmarks.core.images import features_of, semantic_of
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.path_length import path_length
@@ -160,7 +161,8 @@ def test_probes_read_what_the_protocol_says(found, context):
         "dummy-stochastic": {None},
     }
     train = context.select("train", 20)
-    widths = [context.codes.features(systems.load(name), train).shape for name in NAMES]
+    jobs = [context.codes.features(systems.load(name), train) for name in NAMES]
+    widths = [features_of(arrays).shape for arrays in context.store.read_all(jobs)]
     assert widths == [(20, 3), (20, 4032), (20, 48), (20, 16), (20, 3)]
 
 
@@ -168,7 +170,8 @@ def test_the_store_gives_codes_back_in_their_own_shape(context, dummies):
     selection = context.select("test", 70)  # two chunks
     x = selection.batch(range(70))
     for system in dummies:
-        kept, made = context.codes.semantic(system, selection), system.encode_semantic(x)
+        kept = semantic_of(context.store.read(context.codes.semantic(system, selection)))
+        made = system.encode_semantic(x)
         assert type(kept) is type(made)
         pairs = zip(tensors(kept), tensors(made), strict=True)
         for ours, theirs in pairs:

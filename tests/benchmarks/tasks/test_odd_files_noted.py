@@ -1,15 +1,29 @@
 """Rows measured on images that other software reads differently say so."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from lone_context import small_context
 from PIL import Image
-from runs import recorded
 
 from benchmarks import measure
+from benchmarks.core.measurement import Measurement, Place
+from benchmarks.core.registry import REGISTRY
+from benchmarks.core.runner.evaluation import rows
 from diffae.data import open_dataset
 from diffae.data.transforms import decode, decode_plainly
 from reports.records.estimate import Estimate
+
+
+def recorded_by(context, estimate, note):
+    """The record of an estimate by a benchmark."""
+
+    def references(context):
+        place = Place(context, "table1_reconstruction", title="x", note=note)
+        yield Measurement([], lambda: place.numbers({"mse": estimate}))
+
+    return rows(replace(REGISTRY.get("reconstruction"), references=references), context, [])
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
@@ -20,10 +34,10 @@ def test_a_row_counts_the_images_with_alpha(tmp_path, mode, monkeypatch):
     for index in range(4):
         Image.fromarray(pixels).convert(mode).save(tmp_path / "set" / f"{index}.png")
     context = small_context(open_dataset(tmp_path / "set", 16), tmp_path)
-    row = recorded(context, "mse", Estimate(0.5), note="as it is")
+    (row,) = recorded_by(context, Estimate(0.5), "as it is")
     said = "; 4 of 4 images have transparency, laid on white" if mode == "RGBA" else ""
     assert row.note == "as it is" + said
-    row = recorded(context, "mse", Estimate(None), note="none")
+    (row,) = recorded_by(context, Estimate(None), "none")
     assert row.note == "none"
 
 
