@@ -44,12 +44,10 @@ from benchmarks.plugin import (
     Context,
     Count,
     Estimate,
-    Job,
     Measurement,
     Number,
     Numbers,
     Place,
-    Selection,
     TableSpec,
     Variant,
 )
@@ -124,20 +122,13 @@ def with_attributes(context: Context, codes: Codes) -> Codes:
     return replace(codes, labels=LabelColumns(values, names, ("binary",) * len(names)))
 
 
-def grid_of(context: Context, system: System) -> tuple[Selection, CodesOfJobs] | None:
-    """Images of all combinations of factors, and their codes; None if the data has none."""
-    if (data := open_combinations(context.dataset, context.sizes(Sizes).grid)) is None:
-        return None
-    grid = select(data, "all", len(data), context.seed)
-    known = replace(images_of(data, grid.order), persons=None)
-    return grid, CodesOfJobs([context.codes.features(system, grid)], known)
-
-
 def controlled(kind: str, seed: int, images: Codes, *features: Arrays) -> Codes:
     """The codes of images; or for the kind of a control what has as many numbers, but other axes or
-    nothing of the images.
+    nothing of the images. Codes that are too wide have no numbers.
     """
     codes = as_probes_read(images, *features)
+    if codes.values.shape[1] > WIDEST:
+        return images
     fitted = np.arange(len(codes.values))
     if codes.split is not None:
         fitted = np.flatnonzero(codes.split == TRAIN)
@@ -162,12 +153,12 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     yield _of_labels(place, system, codes)
     yield _of_codes(place, codes)
     if context.sizes(Sizes).axes:
-        yield from _of_axes(place.at(table=AXES), system, codes)
+        yield _of_axes(place.at(table=AXES), system, codes)
 
 
 def _of_labels(place: Place, system: System, codes: CodesOfJobs) -> Measurement:
     """AUROC of probes of all labels, that of few labels, and the code length."""
-    context, mean, (*_, test) = place.context, place.at(setting=MEAN), selections(place.context)
+    context, mean, test = place.context, place.at(setting=MEAN), selections(place.context)[2]
     sizes, images = context.sizes(Sizes), with_attributes(context, codes.images)
     if not (images.labels and images.labels.of_kind("binary")):
         missing = partial(mean.missing, ("auroc", "code_length"), "needs binary labels")
@@ -187,10 +178,9 @@ def _of_labels(place: Place, system: System, codes: CodesOfJobs) -> Measurement:
             yield from place.also(**of_curve).at(setting=setting).numbers({"auroc": estimate})
         yield from mean.also(**of_length).at(split="").numbers(estimates_of(lengths))
 
-    jobs = [probe_fits.fit(context, system), codes.jobs[-1]]
-    jobs.append(estimates_job(context, "few_labels", codes, curve, **of_curve))
-    jobs.append(estimates_job(context, "code_length", codes, length, **of_length))
-    return Measurement(jobs, numbers)
+    few = estimates_job(context, "few_labels", codes, curve, **of_curve)
+    lengths = estimates_job(context, "code_length", codes, length, **of_length)
+    return Measurement([probe_fits.fit(context, system), codes.jobs[-1], few, lengths], numbers)
 
 
 def _coded(context: Context, codes: Codes) -> Ints:
@@ -208,57 +198,58 @@ def _of_codes(place: Place, codes: CodesOfJobs) -> Measurement:
     def numbers(*arrays: Arrays) -> Numbers:
         for name, of_name in zip(names, arrays, strict=True):
             at = place.at(setting=MEAN if NUMBERS[name].kinds else EVERY)
-            yield from plain_numbers(at, name, estimates_of(of_name)[name])
+            yield from plain_numbers(at, name, estimates_of(of_name)[name], codes)
 
     return Measurement([plain_job(place.context, name, codes) for name in names], numbers)
 
 
-def _of_axes(place: Place, system: System, codes: CodesOfJobs) -> Iterator[Measurement]:
-    """Numbers of the code's axes beside those of the controls.
-
-    Numbers that need all combinations of factors are of the grid; so are those of factors where the data
-    has a drawing, whose attributes are not independent.
-    """
-    is_drawn = place.context.dataset.drawing is not None
+def _of_axes(place: Place, system: System, codes: CodesOfJobs) -> Measurement:
+    """Numbers of the code's axes, with how far they are from those of the rotated code, and of the controls."""
+    context = place.context
     # the width of what a system reads in its own way is only known from its codes
     is_wide = not has_own(system, "read") and features_of(no_codes(system)).shape[1] > WIDEST
-    grid = None if is_wide else grid_of(place.context, system)
-    for name in OF_AXES:
-        if grid and (NUMBERS[name].combinations or (is_drawn and name not in OF_ATTRIBUTES)):
-            yield _beside_controls(place, name, grid[1], grid[0])
-        else:
-            yield _beside_controls(place, name, codes, is_wide=is_wide)
-
-
-def _beside_controls(
-    place: Place,
-    name: str,
-    codes: CodesOfJobs,
-    grid: Selection | None = None,
-    is_wide: bool = False,
-) -> Measurement:
-    """A number of the axes of a code, with how far it is from that of the rotated code, and of the controls."""
-
-    def estimated(kind: str) -> Job:
-        make = partial(controlled, kind, place.context.seed)
-        of_kind = replace(codes, make=make, choices={"control": kind})
-        return plain_job(place.context, name, of_kind, WIDEST)
+    measured = {} if is_wide else _codes_of_axes(context, system, codes)
+    makes = {kind: partial(controlled, kind, context.seed) for kind in KINDS}
+    jobs = [
+        plain_job(context, name, replace(of_name, make=make), control=kind)
+        for name, of_name in measured.items()
+        for kind, make in makes.items()
+    ]
 
     def numbers(features: Arrays, *arrays: Arrays) -> Numbers:
         if (d := features_of(features).shape[1]) > WIDEST:
             why = f"{d:,} numbers, too many to stand for single labels; of at most {WIDEST} it is measured"
-            yield from place.at(setting=CODE).missing([name], why)
+            yield from place.at(setting=CODE).missing(OF_AXES, why)
             return
-        at, estimates = place, [estimates_of(of_kind)[name] for of_kind in arrays]
-        if grid:
-            data = grid.dataset
-            at = at.also(factors=data.factors([0]).names, factors_sha256=data.fingerprint)
-        estimates[0] = _with_distance(*estimates[:2])
-        for kind, estimate in zip(KINDS, estimates, strict=True):
-            of_kind = at.at(setting=kind, reference=kind != CODE)
-            yield from plain_numbers(of_kind, name, estimate, grid)
+        estimates = map(estimates_of, arrays)
+        for name, of_name in measured.items():
+            of_kinds = {kind: next(estimates)[name] for kind in KINDS}
+            of_kinds[CODE] = _with_distance(of_kinds[CODE], of_kinds[ROTATED])
+            for kind, estimate in of_kinds.items():
+                at = place.at(setting=kind, reference=kind != CODE)
+                yield from plain_numbers(at, name, estimate, of_name)
 
-    return Measurement([codes.jobs[0], *map(estimated, () if is_wide else KINDS)], numbers)
+    return Measurement([codes.jobs[0], *jobs], numbers)
+
+
+def _codes_of_axes(context: Context, system: System, codes: CodesOfJobs) -> dict[str, CodesOfJobs]:
+    """The codes that each number of axes is measured on.
+
+    Numbers that need all combinations of factors are of images that have them, where the data has such;
+    so are those of factors where the data has a drawing, whose attributes are not independent.
+    """
+    measured = dict.fromkeys(OF_AXES, codes)
+    data, is_drawn = context.dataset, context.dataset.drawing is not None
+    if (grid := open_combinations(data, context.sizes(Sizes).grid)) is not None:
+        images = select(grid, "all", len(grid), context.seed)
+        fields = {"factors": grid.factors([0]).names, "factors_sha256": grid.fingerprint}
+        features = context.codes.features(system, images)
+        known = replace(images_of(grid, images.order), persons=None)
+        of_grid = CodesOfJobs([features], known, split="", fields=fields)
+        for name in OF_AXES:
+            if NUMBERS[name].combinations or (is_drawn and name not in OF_ATTRIBUTES):
+                measured[name] = of_grid
+    return measured
 
 
 def _with_distance(code: Estimate, rotated: Estimate) -> Estimate:
@@ -286,9 +277,8 @@ def _of_chance(context: Context) -> Numbers:
     assert labels is not None and of_test is not None
     varied = varied_labels(codes, parts(codes, context.seed))  # those that systems are scored on
     fields = {"chance": "guesses by the shares of the labels"}
-    place = Place(
-        context, TABLE, Variant(context, System(), None), CHANCE, setting=MEAN, fields=fields
-    )
+    nothing = Variant(context, System(), None)
+    place = Place(context, TABLE, nothing, CHANCE, setting=MEAN, fields=fields)
     attributes = with_attributes(context, codes)
     if attributes.labels and (binary := attributes.labels.of_kind("binary")):
         is_scored = bool(np.ptp(attributes.y[codes.split == TEST][:, binary], axis=0).any())

@@ -21,7 +21,7 @@ from benchmarks.metrics.sets.groups import OVERLAP, SAMPLES, names_through, show
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side, blocks_of
 from benchmarks.plugin import Benchmark, Context, Record, System, TableSpec
 from benchmarks.systems.protocol import base
-from benchmarks.tasks.shared.distances import set_numbers, side_of
+from benchmarks.tasks.shared.distances import set_estimates, side_of
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import samples
 from reports.records.estimate import units_of
@@ -117,7 +117,8 @@ class Reference:
                 fields = {"reference_without": None, "autoencoding_split": None, **place.fields}
                 fields |= {"reference_split": sizes.reference_split, "reference_n": len(b)}
                 shown = place.at(table=table, n=len(a), fields=fields | network.describe())
-                yield from set_numbers(shown, network, shown_in(table), a, b, sizes.frechet_error)
+                sets = shown_in(table), a, b, sizes.frechet_error
+                yield from shown.numbers(set_estimates(place.context, network, *sets))
 
 
 def _sampled(variant: Variant, count: int, reference: Reference) -> Iterator[Measurement]:

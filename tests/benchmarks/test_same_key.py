@@ -116,7 +116,7 @@ HOW = {
     "probe": ("probe", "grid", "labels", "reading", "weights"),
     "path": ("epsilon", "t", "semantic", "x_T", "decoding_dtype", "percentiles"),
     "strips": ("epsilon", "decoding_dtype"),
-    "sample": ("pixels", "features", "steps", "seed", "solver"),
+    "sample": ("pixels", "features", "decoding_steps", "seed", "solver"),
     "pixels": ("size",),
     "nearest": ("scale", "queries", "feature_sha256", "data", "weights"),
     "faces": ("face",),

@@ -42,7 +42,7 @@ from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System, parts_of
 from benchmarks.systems.protocol.parts import tensors
 from benchmarks.tasks.latent.moves import UNMOVED, Move, MovedCodes, MovedImages
 from benchmarks.tasks.latent.space import FOLLOWS, SIX, SPACE, OfSpace, followed, of_space
-from benchmarks.tasks.shared.distances import set_numbers, side_of
+from benchmarks.tasks.shared.distances import set_estimates, side_of
 from reports.records.metrics import seen_through
 from reports.records.specs import SMOOTHNESS, TableSpec
 
@@ -139,12 +139,12 @@ def _distances(
     context, images, metrics = place.context, codes.images, shown_in(place.table)
     networks = context.networks.features
     features = [context.codes.real_features(images, network) for network in networks]
-    described = {"features": context.codes.described(), "as decoded": list(floats)}
+    decided = place.also(networks=context.codes.described(), floats=list(floats))
 
     def score(made: Tensor, unmoved: Tensor) -> Arrays:
         return context.codes.embed(made, bool(floats))
 
-    moved = MovedImages(place, codes, moves, score, Calls(features=1), described)
+    moved = MovedImages(decided, codes, moves, score, Calls(features=1))
 
     def numbers(*arrays: Arrays) -> Numbers:
         of_originals, of_moved = arrays[: len(features)], arrays[len(features) :]
@@ -152,13 +152,13 @@ def _distances(
             as_decoded = {"images": AS_DECODED} if network.network in floats else {}
             about = {"originals": "the same images", **network.describe(), **as_decoded}
             originals = side_of(context, images, of_network["features"])
-            for at, why, scores in moved.by_move(place.also(**about), *of_moved):
+            for name, at, why in moved.by_move(place.also(**about), *of_moved):
                 if why:
-                    names = names_through(network.network, metrics).values()
-                    yield from at.missing(names, why)
+                    yield from at.missing(names_through(network.network, metrics).values(), why)
                 else:
-                    made = side_of(context, images, scores[network.array])
-                    yield from set_numbers(at, network, metrics, made, originals)
+                    made = side_of(context, images, of_moved[0][f"{name} {network.array}"])
+                    estimates = set_estimates(context, network, metrics, made, originals)
+                    yield from at.numbers(estimates)
         moved.draw(*of_moved)
 
     count, n = len(moved.possible) * len(networks), len(images)
@@ -185,8 +185,11 @@ def _robustness(codes: MovedCodes, sizes: Sizes) -> Measurement:
     moved = MovedImages(place, codes, moves, score, Calls(perceptual=1))
 
     def numbers(*arrays: Arrays) -> Numbers:
-        for at, why, scores in moved.by_move(place, *arrays):
-            yield from at.missing([metric], why) if why else at.means(codes.images, scores)
+        for name, at, why in moved.by_move(place, *arrays):
+            if why:
+                yield from at.missing([metric], why)
+            else:
+                yield from at.means(codes.images, {metric: arrays[0][f"{name} {metric}"]})
         moved.draw(*arrays)
 
     return Measurement(moved.jobs, numbers)

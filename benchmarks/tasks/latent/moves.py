@@ -1,15 +1,15 @@
 """Codes that are moved, and what is decoded from them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.core.images import Selection, preview, semantic_of
+from benchmarks.core.job import NO_CALLS
 from benchmarks.metrics import latent
 from benchmarks.plugin import Arrays, Calls, Job, Place, Variant
 from benchmarks.systems.protocol import parts
@@ -21,26 +21,23 @@ PREVIEW = 6
 
 UNMOVED = "as encoded"
 
-Score = Callable[[Tensor, Tensor], Arrays]
-
 
 @dataclass(frozen=True)
 class Move:
     """A change of the codes of images.
 
-    moved      from positions, the codes of these images and the arrays of `takes` to the moved codes
-    takes      jobs whose arrays it needs
-    calls      of networks, for one code
-    refused    why these codes cannot be moved so; "" if they can
-    undefined  why not, or "", from the arrays of the jobs `depends`, where only these tell
+    moved     from positions, the codes of these images and the arrays of `takes` to the moved codes
+    takes     the codes of training images, if it needs them; of moves that are decoded together all do or none
+    calls     of networks, for one code
+    refused   why these codes cannot be moved so; "" if they can
+    directed  whether it needs directions of codes, which a code of norm 0 has not
     """
 
     moved: Callable[..., Semantic]
     takes: Sequence[Job] = ()
-    calls: Calls = field(default_factory=Calls)
+    calls: Calls = NO_CALLS
     refused: str = ""
-    undefined: Callable[..., str] = lambda *arrays: ""
-    depends: Sequence[Job] = ()
+    directed: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,17 +58,6 @@ class MovedCodes:
         semantic = partial(variant.context.codes.semantic, variant.system)
         return cls(variant, images, training, semantic(images), semantic(training))
 
-    @cached_property
-    def moments(self) -> Job:
-        """Mean and standard deviation of each number over the training images."""
-
-        def compute(_: np.ndarray, training: Arrays) -> Arrays:
-            codes = parts.flat(semantic_of(training))
-            return {"mean": codes.mean(0).numpy(), "deviation": codes.std(0).numpy()}
-
-        title = "moments of codes"
-        return Job("latent moments", title, {}, None, compute, takes=[self.of_training])
-
     def first(self, count: int) -> "MovedCodes":
         """The same of the first images."""
         return replace(self, images=replace(self.images, order=self.images.order[:count]))
@@ -81,51 +67,56 @@ class MovedCodes:
 
     def halfway(self, spherical: bool) -> Move:
         """To the middle between each code and one of its nearest among those of training images."""
-        refused = self._lacks(latent.CANDIDATES, f", iFID needs {latent.CANDIDATES} candidates")
 
-        def middles(positions: np.ndarray, codes: Tensor, training: Arrays) -> Tensor:
-            others = parts.flat(semantic_of(training))
-            candidates = others[latent.nearest(codes, others, spherical)]
+        def middles(positions: np.ndarray, codes: Tensor, training: Tensor) -> Tensor:
+            candidates = training[latent.nearest(codes, training, spherical)]
             u = [source.random() for source in self._sources("latent neighbour", positions)]
             other = latent.drawn(codes, candidates, torch.tensor(u))
             return latent.halfway(codes, other, spherical)
 
-        move = Move(partial(_of_numbers, middles), [self.of_training], refused=refused)
-        if refused or not spherical:
-            return move
-        depends = [self.of_images, self.of_training]
-        return replace(move, undefined=_without_direction, depends=depends)
+        least = latent.CANDIDATES
+        return self._by_training(middles, least, f", iFID needs {least} candidates", spherical)
 
     def noised(self, level: float) -> Move:
         """With normal noise of `level` times the standard deviation of each number."""
 
-        def noisy(positions: np.ndarray, codes: Tensor, moments: Arrays) -> Tensor:
+        def noisy(positions: np.ndarray, codes: Tensor, training: Tensor) -> Tensor:
             indices = self.images.order[positions].tolist()
             seed = self.variant.context.seed
             eps = noise.normal(seed, "latent noise", indices, codes.shape[1:])
-            return codes + level * torch.from_numpy(moments["deviation"]) * eps
+            return codes + level * training.std(0) * eps
 
-        return self._by_moments(noisy)
+        return self._by_training(noisy)
 
     def rounded(self, bits: int) -> Move:
         """With 2^bits values for each number."""
 
-        def coarse(_: np.ndarray, codes: Tensor, moments: Arrays) -> Tensor:
-            mean, deviation = (torch.from_numpy(moments[name]) for name in ("mean", "deviation"))
-            return latent.quantised(codes, mean, deviation, bits)
+        def coarse(_: np.ndarray, codes: Tensor, training: Tensor) -> Tensor:
+            return latent.quantised(codes, training.mean(0), training.std(0), bits)
 
-        return self._by_moments(coarse)
+        return self._by_training(coarse)
 
-    def _by_moments(self, change: Callable[[np.ndarray, Tensor, Arrays], Tensor]) -> Move:
-        refused = self._lacks(2, ": a deviation needs two")
-        return Move(partial(_of_numbers, change), [self.moments], refused=refused)
+    def _by_training(
+        self,
+        change: Callable[[np.ndarray, Tensor, Tensor], Tensor],
+        least: int = 2,
+        why: str = ": a deviation needs two",
+        directed: bool = False,
+    ) -> Move:
+        """A `change` of codes as vectors of numbers, N x d, that depends on those of training images, M x d;
+        `why` says what it needs `least` so many of these for.
+        """
 
-    def _lacks(self, training: int, what_for: str) -> str:
-        """Why codes cannot be moved by those of so many training images, or ""."""
+        def moved(positions: np.ndarray, codes: Semantic, training: Arrays) -> Semantic:
+            others = parts.flat(semantic_of(training))
+            return parts.shaped(change(positions, parts.flat(codes), others), codes)
+
+        refused, count = "", len(self.training)
         if parts.has_tokens(parts_of(self.variant.system)):
-            return parts.NOTHING_BETWEEN
-        count = len(self.training)
-        return f"{count} training images{what_for}" if count < training else ""
+            refused = parts.NOTHING_BETWEEN
+        elif count < least:
+            refused = f"{count} training images{why}"
+        return Move(moved, [self.of_training], refused=refused, directed=directed)
 
     def perturbed(self, share: float, neighbours: int) -> Move:
         """With a `share` of the tokens replaced by one of the codes nearest to the encoder's output."""
@@ -155,14 +146,7 @@ class MovedCodes:
             yield noise.generator(self.variant.context.seed, purpose, int(index))
 
 
-def _of_numbers(
-    change: Callable[..., Tensor], positions: np.ndarray, codes: Semantic, *taken: Arrays
-) -> Semantic:
-    """The codes after a change of codes as vectors of numbers, N x d."""
-    return parts.shaped(change(positions, parts.flat(codes), *taken), codes)
-
-
-def _without_direction(*codes: Arrays) -> str:
+def _without_direction(codes: Sequence[Arrays]) -> str:
     norms = torch.cat([parts.flat(semantic_of(arrays)).norm(dim=1) for arrays in codes])
     nothing = int((norms == 0).sum())
     return f"{nothing} codes have norm 0, and so no direction" if nothing else ""
@@ -173,81 +157,66 @@ class MovedImages:
     """What is decoded from codes after each of some moves, by name.
 
     Each image has the x_T of its index. `score` takes the images of moved codes and those of the codes as
-    they are; `scoring` are its calls, and `decides` what it depends on beyond the fields of the place.
+    they are; the fields of `place` are all that it depends on. `scoring` are its calls.
     """
 
     place: Place
     codes: MovedCodes
     moves: Mapping[str, Move]
-    score: Score
+    score: Callable[[Tensor, Tensor], Arrays]
     scoring: Calls
-    decides: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def possible(self) -> dict[str, Move]:
         """The moves that are possible with these codes."""
         return {name: move for name, move in self.moves.items() if not move.refused}
 
-    @cached_property
-    def takes(self) -> tuple[Job, ...]:
-        return tuple(dict.fromkeys(job for move in self.possible.values() for job in move.takes))
-
-    @cached_property
-    def depends(self) -> tuple[Job, ...]:
-        return tuple(dict.fromkeys(job for move in self.possible.values() for job in move.depends))
-
     @property
     def jobs(self) -> list[Job]:
-        """The jobs whose arrays `numbers_of` takes."""
-        return [self._job, *self.depends] if self.possible else []
+        """The jobs whose arrays `by_move` and `draw` take; none if no move is possible.
 
-    @cached_property
-    def _job(self) -> Job:
-        """The scores of images after each move: "MOVE SCORE", [N, ...]. "preview" has the first images, each
-        followed by what is decoded from its code as it is and from the moved ones.
+        The first has the scores of images after each move: "MOVE SCORE", [N, ...]. "preview" has the first
+        images, each followed by what is decoded from its code as it is and from the moved ones.
         """
-        decoding, calls = self.codes.variant.decoding, self.scoring.times(len(self.possible))
-        for move in self.possible.values():
-            calls += move.calls
-        return self.place.job(
+        moves, codes = self.possible.values(), self.codes
+        if not moves:
+            return []
+        decoding = codes.variant.decoding.times(len({UNMOVED, *self.possible}))
+        calls = self.scoring.times(len(moves)) + decoding
+        scored = self.place.job(
             "latent",
-            f"{len(self.possible)} moves of codes",
-            self.codes.images,
+            f"{len(moves)} moves of codes",
+            codes.images,
             self._compute,
-            rows_of=[self.codes.of_images],
-            takes=self.takes,
-            calls=calls + decoding.times(len({UNMOVED, *self.possible})),
+            rows_of=[codes.of_images],
+            takes=list(dict.fromkeys(job for move in moves for job in move.takes)),
+            calls=sum((move.calls for move in moves), calls),
             moves=list(self.possible),
-            **self.decides,
         )
+        is_directed = any(move.directed for move in moves)
+        return [scored, *([codes.of_images, codes.of_training] if is_directed else [])]
 
-    def _compute(self, positions: np.ndarray, codes: Arrays, *taken: Arrays) -> Arrays:
-        semantic, arrays_of = semantic_of(codes), dict(zip(self.takes, taken, strict=True))
-        unmoved = self._decoded(positions, semantic)
-        rows, arrays = [self.codes.images.batch(positions), unmoved], Arrays()
+    def _compute(self, positions: np.ndarray, codes: Arrays, *training: Arrays) -> Arrays:
+        semantic, arrays = semantic_of(codes), Arrays()
+        images = {UNMOVED: self._decoded(positions, semantic)}
         for name, move in self.possible.items():
             if name != UNMOVED:
-                given = [arrays_of[job] for job in move.takes]
-                rows.append(self._decoded(positions, move.moved(positions, semantic, *given)))
-            scores = self.score(unmoved if name == UNMOVED else rows[-1], unmoved)
-            arrays |= {f"{name} {score_name}": values for score_name, values in scores.items()}
-        return arrays | {"preview": preview(positions, torch.stack(rows, 1), PREVIEW)}
+                moved = move.moved(positions, semantic, *training)
+                images[name] = self._decoded(positions, moved)
+            for metric, scores in self.score(images[name], images[UNMOVED]).items():
+                arrays[f"{name} {metric}"] = scores
+        rows = torch.stack([self.codes.images.batch(positions), *images.values()], 1)
+        return arrays | {"preview": preview(positions, rows, PREVIEW)}
 
     def _decoded(self, positions: np.ndarray, codes: Semantic) -> Tensor:
         variant, indices = self.codes.variant, self.codes.images.order[positions].tolist()
         return variant.decode(variant.random(codes, indices))
 
-    def by_move(self, place: Place, *arrays: Arrays) -> Iterator[tuple[Place, str, Arrays]]:
-        """The place of each move, why it has no numbers or "", and its scores, from the arrays of `jobs`."""
-        scores, *others = arrays or [{}]
-        depends = dict(zip(self.depends, others, strict=True))
+    def by_move(self, place: Place, *arrays: Arrays) -> Iterator[tuple[str, Place, str]]:
+        """The name and the place of each move, and why it has no numbers or "", from the arrays of `jobs`."""
         for name, move in self.moves.items():
-            start, at = f"{name} ", place.also(move=name).at(setting=name)
-            why = move.refused or move.undefined(*(depends[job] for job in move.depends))
-            kept = {
-                key.removeprefix(start): a for key, a in scores.items() if key.startswith(start)
-            }
-            yield at, why, kept
+            why = move.refused or (_without_direction(arrays[1:]) if move.directed else "")
+            yield name, place.also(move=name).at(setting=name), why
 
     def draw(self, *arrays: Arrays) -> None:
         """Draw a sheet of the first images, from the arrays of `jobs`."""

@@ -1,9 +1,9 @@
 """Numbers of the codes alone, and how encoder and decoder follow what is done to the image."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,9 +15,9 @@ from benchmarks.core.images import Selection, semantic_of
 from benchmarks.metrics.codes.data import Codes
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.metrics.latent import estimate_equivariance
-from benchmarks.plugin import Arrays, Calls, Context, Job, Measurement, Numbers, Place, System
+from benchmarks.plugin import Arrays, Calls, Context, Measurement, Numbers, Place, System
 from benchmarks.systems.protocol.base import STOCHASTIC, Code, parts_of
-from benchmarks.systems.protocol.parts import has_tokens, tensors
+from benchmarks.systems.protocol.parts import Semantic, each, has_tokens, tensors
 from benchmarks.tasks.latent.moves import MovedCodes
 from benchmarks.tasks.latent.panel import CAPTION, COLUMNS, panel
 from benchmarks.tasks.shared.stored_estimates import (
@@ -44,24 +44,18 @@ TOKENS, NO_CELLS = "its code consists of tokens", "its code has no cells of whol
 def of_space(context: Context, system: System, names: Sequence[OfSpace], count: int) -> Measurement:
     """Numbers of the codes of training images, of each map of a code that has several."""
     images, kinds = context.select("train", count), parts_of(system)
-    semantic, known = (
-        context.codes.semantic(system, images),
-        images_of(images.dataset, images.order),
-    )
-    jobs = {
-        (number, name): plain_job(
-            context,
-            name,
-            CodesOfJobs([semantic], known, partial(of_map, number), {"map": number}),
-        )
+    semantic = context.codes.semantic(system, images)
+    all_maps = CodesOfJobs([semantic], images_of(images.dataset, images.order), split=images.split)
+    maps = [replace(all_maps, make=partial(of_map, number)) for number in range(len(kinds))]
+    jobs = [
+        plain_job(context, name, maps[number], map=number)
         for number, part in enumerate(kinds)
         for name in names
         if part.codebook is None
-    }
+    ]
 
     def numbers(codes: Arrays, *arrays: Arrays) -> Numbers:
-        estimates = dict(zip(jobs, map(estimates_of, arrays), strict=True))
-        panels: dict[str, Tensor] = {}
+        estimates, panels = map(estimates_of, arrays), dict[str, Tensor]()
         for number, part in enumerate(tensors(semantic_of(codes))):
             several = len(kinds) > 1 and part.ndim == 4
             setting = f"{number + 1}, {part.shape[2]} px" if several else ""
@@ -71,11 +65,10 @@ def of_space(context: Context, system: System, names: Sequence[OfSpace], count: 
                 yield from place.missing(names, TOKENS)
                 continue
             for name in names:
-                yield from plain_numbers(place, name, estimates[number, name][name], images)
-            if context.pictures is None or len(panels) == MOST_SHOWN or len(images) < FEWEST:
-                continue
-            with suppress(UserError):  # that all codes are the same, as the records say
-                panels[setting or "code"] = panel(of_map(number, known, codes))
+                yield from plain_numbers(place, name, next(estimates)[name], maps[number])
+            if context.pictures is not None and len(panels) < MOST_SHOWN and len(images) >= FEWEST:
+                with suppress(UserError):  # that all codes are the same, as the records say
+                    panels[setting or "code"] = panel(of_map(number, all_maps.images, codes))
         if panels:
             Place(context, SPACE, system).draw(
                 "latent_space-{}",
@@ -86,7 +79,7 @@ def of_space(context: Context, system: System, names: Sequence[OfSpace], count: 
                 caption=CAPTION,
             )
 
-    return Measurement([semantic, *jobs.values()], numbers)
+    return Measurement([semantic, *jobs], numbers)
 
 
 def of_map(number: int, images: Codes, codes: Arrays) -> Codes:
@@ -101,6 +94,9 @@ def of_map(number: int, images: Codes, codes: Arrays) -> Codes:
 # Equivariance
 
 
+ENCODER, DECODER = "encoder", "decoder"
+KINDS = ("moved", "expected")
+Moves = Sequence[tuple[str, str]]  # of a network
 FLIP, TURN, CELL, PIXEL, HALF = "flip", "quarter turn", "one cell", "one pixel", "half size"
 MOVES = (FLIP, TURN, CELL, PIXEL, HALF)
 
@@ -111,112 +107,80 @@ def followed(codes: MovedCodes) -> Measurement:
     A vector has no places: it should stay as it is. A shift repeats the places at the border, and those
     that it brings in are left out of the comparison.
     """
-    equivariance = Equivariance(codes)
-    possible = [*equivariance.possible("encoder"), *equivariance.possible("decoder")]
-    return Measurement([equivariance.job] if possible else [], equivariance.numbers)
+    variant, images = codes.variant, codes.images
+    reasons = _reasons(variant.system, images)
+    possible = [move for move, why in reasons.items() if not why]
+    place = Place(variant.context, FOLLOWS, variant, fields={"shift": "to the right"})
+    place = place.at(split=images.split, n=len(images))
+
+    def numbers(*arrays: Arrays) -> Numbers:
+        has_cells = not arrays or f"{ENCODER}, {CELL} moved" in arrays[0]
+        for (network, name), reason in reasons.items():
+            at = place.at(setting=f"{network}, {name}")
+            why = reason if has_cells or name != CELL else NO_CELLS
+            if why:
+                yield from at.missing(["equivariance"], why)
+            else:
+                moved, expected = (arrays[0][f"{at.setting} {k}"] for k in KINDS)
+                yield from at.numbers(estimate_equivariance(moved, expected, images.units))
+
+    networks = [network for network, _ in possible]
+    decodes = networks.count(DECODER) + (DECODER in networks)
+    job = place.job(
+        "equivariance",
+        "moved images, encoded; and moved codes, decoded",
+        images,
+        partial(_follow, codes, possible),
+        rows_of=[codes.of_images],
+        calls=variant.decoding.times(decodes) + Calls(encoder=networks.count(ENCODER)),
+    )
+    return Measurement([replace(job, at_most=True)] if possible else [], numbers)
 
 
-@dataclass(frozen=True)
-class Equivariance:
-    """The moved images and codes that are compared, and why some moves are not possible."""
-
-    codes: MovedCodes
-
-    @property
-    def system(self) -> System:
-        return self.codes.variant.system
-
-    @property
-    def images(self) -> Selection:
-        """The images at the size of the system."""
-        return self.codes.images.seen_by(self.system)
-
-    @property
-    def side(self) -> int:
-        return self.images.dataset.image_size
-
-    @cached_property
-    def reasons(self) -> dict[str, dict[str, str]]:
-        """Why each move is not possible, or "", by network."""
-        system, kinds = self.system, parts_of(self.system)
-        moves = dict.fromkeys(MOVES, TOKENS if has_tokens(kinds) else "")
-        coarsest = self._coarsest(part.shape[1] for part in kinds if len(part.shape) == 3)
-        if not coarsest or coarsest % 1:
-            moves[CELL] = moves[CELL] or NO_CELLS
-        if system.stride is None or self.side // 2 % system.stride:
-            moves[HALF] = moves[HALF] or f"it takes images of {self.side} px only"
-        decodes = "its code has no places" if any(len(part.shape) != 3 for part in kinds) else ""
-        if STOCHASTIC in system.capabilities:
-            decodes = decodes or "x_T would have to move too"
-        of_decoder = {name: why or decodes for name, why in moves.items() if name != PIXEL}
-        return {"encoder": moves, "decoder": of_decoder}
-
-    def possible(self, network: str) -> list[str]:
-        """The moves that are possible, as far as the shapes of the codes are known."""
-        return [name for name, why in self.reasons[network].items() if not why]
-
-    def _coarsest(self, heights: Iterable[int | None]) -> float:
-        """The pixels of a cell of the map with fewest, 0 without maps; a height may not be known yet."""
-        return max((self.side / (height or 1) for height in heights), default=0.0)
-
-    @cached_property
-    def place(self) -> Place:
-        variant, images, fields = self.codes.variant, self.codes.images, {"shift": "to the right"}
-        place = Place(variant.context, FOLLOWS, variant, split=images.split, fields=fields)
-        return place.at(n=len(images))
-
-    @property
-    def job(self) -> Job:
-        encoded, moved = len(self.possible("encoder")), len(self.possible("decoder"))
-        decoding = self.codes.variant.decoding.times(moved + 1 if moved else 0)
-        title = "moved images, encoded; and moved codes, decoded"
-        job = self.place.job(
-            "equivariance",
-            title,
-            self.codes.images,
-            self._compute,
-            rows_of=[self.codes.of_images],
-            calls=decoding + Calls(encoder=encoded),
-        )
-        return replace(job, at_most=any(None in part.shape for part in parts_of(self.system)))
-
-    def _compute(self, positions: np.ndarray, codes: Arrays) -> Arrays:
-        """What is compared: "NETWORK, MOVE moved" and "NETWORK, MOVE expected", N x d."""
-        system, T, side = self.system, self.codes.variant.T, self.side
-        x, unmoved = self.images.batch(positions), semantic_of(codes)
-        maps = tensors(unmoved)
-        coarsest = self._coarsest(z.shape[2] for z in maps if z.ndim == 4)
-        move, without = partial(_moved, coarsest), {CELL} if coarsest % 1 else set()
-        arrays: Arrays = {}
-        for name in [name for name in self.possible("encoder") if name not in without]:
-            encoded = tensors(system.encode_semantic(move(name, x, 1.0)))
-            expected = [move(name, z, side / z.shape[-1]) for z in maps]
-            arrays |= _compared(f"encoder, {name}", name, encoded, expected)
-        of_decoder = [name for name in self.possible("decoder") if name not in without]
-        decoded = system.decode(Code(unmoved), T) if of_decoder else x
-        for name in of_decoder:
-            moved = [move(name, z, side / z.shape[-1]) for z in maps]
-            code = Code(moved[0] if isinstance(unmoved, Tensor) else tuple(moved))
-            pair = [system.decode(code, T)], [move(name, decoded, 1.0)]
-            arrays |= _compared(f"decoder, {name}", name, *pair, round(coarsest))
-        return arrays
-
-    def numbers(self, *arrays: Arrays) -> Numbers:
-        """A number for each network and move, or the reason."""
-        for network, moves in self.reasons.items():
-            for name, why in moves.items():
-                place = self.place.at(setting=f"{network}, {name}")
-                names = [f"{place.setting} {kind}" for kind in ("moved", "expected")]
-                if why or names[0] not in arrays[0]:
-                    yield from place.missing(["equivariance"], why or NO_CELLS)
-                    continue
-                moved, expected = (arrays[0][key] for key in names)
-                units = self.codes.images.units
-                yield from place.numbers(estimate_equivariance(moved, expected, units))
+def _reasons(system: System, images: Selection) -> dict[tuple[str, str], str]:
+    """Why each network cannot be compared after each move, or "". Whether cells are of whole pixels is only
+    known from codes.
+    """
+    kinds, side = parts_of(system), images.seen_by(system).dataset.image_size
+    moves = dict.fromkeys(MOVES, TOKENS if has_tokens(kinds) else "")
+    if system.stride is None or side // 2 % system.stride:
+        moves[HALF] = moves[HALF] or f"it takes images of {side} px only"
+    decodes = "its code has no places" if any(len(part.shape) != 3 for part in kinds) else ""
+    if STOCHASTIC in system.capabilities:
+        decodes = decodes or "x_T would have to move too"
+    reasons = {(ENCODER, name): why for name, why in moves.items()}
+    return reasons | {(DECODER, name): moves[name] or decodes for name in moves if name != PIXEL}
 
 
-def _moved(coarsest: float, name: str, maps: Tensor, pixels: float) -> Tensor:
-    """Images or maps N x C x H x W, whose places have so many `pixels`; vectors stay as they are."""
+def _follow(moved: MovedCodes, possible: Moves, positions: np.ndarray, codes: Arrays) -> Arrays:
+    """What is compared after each move: "NETWORK, MOVE moved" and "NETWORK, MOVE expected", N x d.
+
+    Not after a shift by a cell where cells are not of whole pixels.
+    """
+    system, T = moved.variant.system, moved.variant.T
+    images, unmoved = moved.images.seen_by(system), semantic_of(codes)
+    x, side = images.batch(positions), images.dataset.image_size
+    coarsest = max((side / z.shape[2] for z in tensors(unmoved) if z.ndim == 4), default=0.0)
+    decodes = DECODER in [network for network, _ in possible]
+    decoded = system.decode(Code(unmoved), T) if decodes else x
+    arrays: Arrays = {}
+    for network, name in possible:
+        if name == CELL and (not coarsest or coarsest % 1):
+            continue
+        move = partial(_moved, name, coarsest, side)
+        moved_code = each(move, unmoved)
+        if network == ENCODER:
+            pair, border = (system.encode_semantic(move(x)), moved_code), 1
+        else:
+            pair, border = (system.decode(Code(moved_code), T), move(decoded)), round(coarsest)
+        for kind, maps in zip(KINDS, pair, strict=True):
+            arrays[f"{network}, {name} {kind}"] = _compared(name, maps, border)
+    return arrays
+
+
+def _moved(name: str, coarsest: float, side: int, maps: Tensor) -> Tensor:
+    """Images of this `side`, or maps of them, N x C x H x W, after a move; vectors stay as they are."""
+    pixels = side / maps.shape[-1]  # of a place
     if maps.ndim != 4 or (name == PIXEL and pixels > 1):
         return maps
     if name == FLIP:
@@ -229,19 +193,8 @@ def _moved(coarsest: float, name: str, maps: Tensor, pixels: float) -> Tensor:
     return pad(maps, (by, 0, 0, 0), mode="replicate")[..., :-by]
 
 
-def _compared(
-    setting: str,
-    move: str,
-    moved: Sequence[Tensor],
-    expected: Sequence[Tensor],
-    border: int = 1,
-) -> Arrays:
-    """Maps as they are compared, N x d for all of a code: of shifts without the border."""
-
-    def flat(maps: Sequence[Tensor]) -> np.ndarray:
-        if move in (CELL, PIXEL):
-            inside = slice(border, -border)
-            maps = [x[..., inside, inside] if x.ndim == 4 else x for x in maps]
-        return torch.cat([x.cpu().float().flatten(1) for x in maps], dim=1).numpy()
-
-    return {f"{setting} moved": flat(moved), f"{setting} expected": flat(expected)}
+def _compared(name: str, maps: Semantic, border: int = 1) -> np.ndarray:
+    """All of a code as it is compared after a move, N x d: of shifted maps without the border."""
+    kept = slice(border, -border) if name in (CELL, PIXEL) else slice(None)
+    inside = [x[..., kept, kept] if x.ndim == 4 else x for x in tensors(maps)]
+    return torch.cat([x.cpu().float().flatten(1) for x in inside], dim=1).numpy()

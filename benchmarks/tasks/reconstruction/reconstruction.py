@@ -50,7 +50,7 @@ from benchmarks.tasks.reconstruction.tables import (
     TABLE2,
     TABLES,
 )
-from benchmarks.tasks.shared.distances import set_numbers, side_of
+from benchmarks.tasks.shared.distances import set_estimates, side_of
 from diffae.eight_bit import to_uint8
 from reports.records.estimate import Estimate
 
@@ -362,7 +362,8 @@ def _of_table1(
         of_sets = place.also(originals="the same images", **network.describe())
         decoded = side_of(context, images, scores[network.array])
         originals = side_of(context, images, of_originals["features"])
-        yield from set_numbers(of_sets, network, OF_SETS, decoded, originals)
+        estimates = set_estimates(context, network, OF_SETS, decoded, originals)
+        yield from of_sets.numbers(estimates)
     ms_ssim = {"ms_ssim": pairs.no_ms_ssim(side, side)}
     if "ms_ssim" in scores:
         ms_ssim = pairs.estimates({"ms_ssim": scores["ms_ssim"]}, images.units)

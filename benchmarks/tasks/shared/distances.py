@@ -5,14 +5,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.metrics.sets.groups import (
-    Estimates,
-    SetGroup,
-    groups_of,
-    names_through,
-)
+from benchmarks.metrics.sets.groups import Estimates, SetGroup, groups_of, names_through
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side
-from benchmarks.plugin import Arrays, Context, Estimate, Job, Numbers, Place, Selection
+from benchmarks.plugin import Arrays, Context, Estimate, Job, Selection
 from benchmarks.runtime.digest import digest
 
 SHARES = 16  # files of a distance at most: so many processes can share it
@@ -47,20 +42,6 @@ def set_estimates(
     return {name: estimates[name] for name in names.values()}
 
 
-def set_numbers(
-    place: Place,
-    network: FeatureNetwork,
-    metrics: Iterable[str],
-    samples: Side,
-    reference: Side,
-    frechet_error: bool = True,
-) -> Numbers:
-    """The numbers of `set_estimates`."""
-    return place.numbers(
-        set_estimates(place.context, network, metrics, samples, reference, frechet_error)
-    )
-
-
 def _group_estimates(
     context: Context, group: SetGroup, samples: Side, reference: Side, frechet_error: bool
 ) -> Estimates:
@@ -74,16 +55,10 @@ def _group_estimates(
     def compute(positions: np.ndarray) -> Arrays:
         return {"parts": np.stack([distance.part(int(i)) for i in positions])}
 
-    decides = {
-        "blocks": BLOCKS,
-        "samples": samples.digest,
-        "sample_blocks": digest(samples.blocks),
-        "reference": reference.digest,
-        "reference_blocks": digest(reference.blocks),
-        "device": context.device.type,
-        "metric": group.metrics[0],
-        "error": with_error,
-    }
+    decides = {"blocks": BLOCKS, "device": context.device.type}
+    decides |= {"metric": group.metrics[0], "error": with_error}
+    decides["sample_blocks"] = [samples.digest, digest(samples.blocks)]
+    decides["reference_blocks"] = [reference.digest, digest(reference.blocks)]
     is_small = len(samples) * len(reference) < SMALL
     chunk = count if is_small else -(-count // SHARES)
     parts = Job("distance in parts", "distance", decides, count, compute, chunk=chunk)

@@ -17,7 +17,6 @@ from benchmarks.runtime.digest import digest
 from probes import LinearProbe, fit_adam_paper, fit_best, fit_best_softmax, is_exclusive
 from probes.linear import GRID
 
-ProbeSettings = Mapping[str, str | int | float | tuple[float, ...] | None]  # what decides a fit
 Rows = NDArray[np.bool_] | slice
 ALL = slice(None)
 BINARY = f"joint L-BFGS, C of {GRID} by validation"
@@ -77,10 +76,9 @@ def fit(context: Context, system: System, exclusive: bool = False) -> Job:
         except ValueError as error:
             raise NotAvailable(f"{context.dataset.name}: {error}") from None
 
-    settings: ProbeSettings = {"probe": learner, "grid": GRID}
-    title = f"fit: {learner}, C of {len(GRID)} values"
-    takes = features(context, system)[:2]
-    return fit_job(title, settings, takes, [train.labels, valid.labels], fitted)
+    title, takes = f"fit: {learner}, C of {len(GRID)} values", features(context, system)[:2]
+    decided_by = [train.labels, valid.labels]
+    return fit_job(title, {"probe": learner, "grid": GRID}, takes, decided_by, fitted)
 
 
 def fit_adam(context: Context, system: System, rows: Rows = ALL) -> Job:
@@ -88,21 +86,19 @@ def fit_adam(context: Context, system: System, rows: Rows = ALL) -> Job:
     of the training images.
     """
     train = selections(context)[0]
-    settings: ProbeSettings = {"probe": ADAM, "seed": context.seed}
     labels = torch.from_numpy(train.labels[rows])
 
     def fitted(features: Tensor) -> LinearProbe:
         return fit_adam_paper(features[rows], labels, seed=context.seed)
 
-    title, decided_by = "fit: Adam, 9,375 steps of 32", [train.labels]
-    if isinstance(rows, np.ndarray):
-        decided_by.append(rows)
-    return fit_job(title, settings, features(context, system)[:1], decided_by, fitted)
+    title, takes = "fit: Adam, 9,375 steps of 32", features(context, system)[:1]
+    decided_by = [train.labels, rows] if isinstance(rows, np.ndarray) else [train.labels]
+    return fit_job(title, {"probe": ADAM, "seed": context.seed}, takes, decided_by, fitted)
 
 
 def fit_job(
     title: str,
-    settings: ProbeSettings,
+    settings: Mapping[str, str | int | float | tuple[float, ...] | None],
     takes: Sequence[Job],
     labels: Sequence[NDArray[np.bool_]],
     fitted: Callable[..., LinearProbe],

@@ -1,6 +1,6 @@
 """New images of a system, from the store: one set for all benchmarks of samples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -33,10 +33,7 @@ def samples(variant: Variant, count: int, *names: str) -> Job:
     a "preview", and if there are any "latents" N x d', as a probe reads them. Sample i depends on
     (seed, i) alone, so a larger set begins with a smaller one.
     """
-    context, codes = variant.context, variant.context.codes
-    decides = codes.decides(variant.system, None) | {"steps": variant.steps, "seed": context.seed}
-    decides |= {"features": codes.described(), "pixels": THUMBNAIL}
-    decides |= {"size": context.dataset.image_size}
+    codes = variant.context.codes
 
     def compute(positions: np.ndarray) -> Arrays:
         images, latents = variant.draw(positions.tolist())
@@ -44,17 +41,11 @@ def samples(variant: Variant, count: int, *names: str) -> Job:
         shown = {"pixels": thumbnails(images), "preview": preview(positions, images, PREVIEW)}
         return {**read, **codes.embed(images), **shown}
 
-    return Job(
-        "sample",
-        "samples",
-        decides,
-        count,
-        compute,
-        system=variant.system,
-        steps=variant.steps,
-        calls=variant.sampling + Calls(features=1),
-        names=names or None,
-    )
+    fields = {"features": codes.described(), "pixels": THUMBNAIL}
+    place = Place(variant.context, "", variant, fields=fields)
+    calls = variant.sampling + Calls(features=1)
+    job = place.job("sample", "samples", None, compute, count=count, calls=calls)
+    return replace(job, names=names or None)
 
 
 def shown(place: Place, variant: Variant, new: Arrays, indices: np.ndarray) -> Tensor:

@@ -2,20 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.core.images import Selection, features_of
+from benchmarks.core.images import features_of
 from benchmarks.metrics.codes.data import Codes, Ints, LabelColumns
 from benchmarks.metrics.codes.number import estimates_of_json, json_of_estimates
 from benchmarks.metrics.codes.schema import NUMBERS, PLAIN, named
 from benchmarks.metrics.codes.table import estimates, fields
 from benchmarks.plugin import Arrays, Context, Job, Numbers, Place
 from diffae.data import Dataset
-from diffae.data.dataset import SPLITS
 from reports.records.estimate import Estimate
 
 
@@ -36,21 +35,18 @@ def as_probes_read(images: Codes, *features: Arrays) -> Codes:
 class CodesOfJobs:
     """Codes of images, which jobs compute.
 
-    jobs     whose arrays the codes are made of
-    images   the images, as codes of no numbers
-    make     from `images` and these arrays to codes
-    choices  what else decides the codes
+    jobs    whose arrays the codes are made of
+    images  the images, as codes of no numbers
+    make    from `images` and these arrays to codes
+    split   of the images, if not the training, validation and test images of the probes
+    fields  of a protocol: what else decides which images they are
     """
 
     jobs: Sequence[Job]
     images: Codes
     make: Callable[..., Codes] = as_probes_read
-    choices: Mapping[str, Any] = field(default_factory=dict)
-
-    @cached_property
-    def decides(self) -> dict[str, Any]:
-        """What decides the codes, except the jobs."""
-        return {"images": self.images.digests, **self.choices}
+    split: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 def estimates_job(
@@ -66,7 +62,7 @@ def estimates_job(
         text = json_of_estimates(compute(codes.make(codes.images, *arrays)))
         return {"json": np.frombuffer(text.encode(), np.uint8)}
 
-    decides = {"seed": context.seed, **codes.decides, **choices}
+    decides = {"seed": context.seed, "images": codes.images.digests, **choices}
     return Job(work, f"{work} of codes", decides, None, packed, takes=codes.jobs)
 
 
@@ -75,31 +71,21 @@ def estimates_of(arrays: Arrays) -> dict[str, Estimate]:
     return estimates_of_json(arrays["json"].tobytes().decode())
 
 
-def plain_job(context: Context, metric: str, codes: CodesOfJobs, widest: int | None = None) -> Job:
-    """A metric of codes by our own protocol, with those that share its work. Codes of more than `widest`
-    numbers have no estimates.
+def plain_job(context: Context, metric: str, codes: CodesOfJobs, **choices: Any) -> Job:
+    """A metric of codes by our own protocol, with those that share its work; `choices` are what else
+    decides the codes.
     """
     protocol, group = named(PLAIN), NUMBERS[metric]
-
-    def compute(codes: Codes) -> Mapping[str, Estimate]:
-        if widest is not None and codes.values.shape[1] > widest:
-            return {}
-        return estimates(group.metrics, codes, protocol, context.seed)
-
+    compute = partial(estimates, group.metrics, protocol=protocol, seed=context.seed)
     work = group.metrics[0]  # `viv` and `viv_by_class` have the same choices, and are two works
-    return estimates_job(context, work, codes, compute, **fields(metric, protocol))
+    return estimates_job(context, work, codes, compute, **fields(metric, protocol), **choices)
 
 
-def plain_numbers(
-    place: Place, metric: str, estimate: Estimate, images: Selection | None = None
-) -> Numbers:
-    """The number of a metric, of which a `plain_job` has the estimate.
-
-    `images` are those of the codes, if not the training, validation and test images of the probes.
-    """
+def plain_numbers(place: Place, metric: str, estimate: Estimate, codes: CodesOfJobs) -> Numbers:
+    """The number of a metric of codes, of which a `plain_job` has the estimate."""
     estimate = replace(estimate, why=estimate.why.removeprefix(f"{metric}: "))
-    if estimate.value is not None and images is not None:
-        place = place.at(split=images.split if images.split in SPLITS else "")
-    elif estimate.value is not None:
-        place = place.at(split="test" if NUMBERS[metric].is_scored else "")
-    return place.also(**fields(metric, named(PLAIN))).numbers({metric: estimate})
+    scored = "test" if NUMBERS[metric].is_scored else ""
+    if estimate.value is not None:
+        place = place.at(split=scored if codes.split is None else codes.split)
+    place = place.also(**codes.fields, **fields(metric, named(PLAIN)))
+    return place.numbers({metric: estimate})
