@@ -114,6 +114,18 @@ def test_a_part_that_cannot_be_is_refused(fields, words):
     assert words in str(refusal.value) and "\n" not in str(refusal.value)
 
 
+def test_a_system_without_a_semantic_code_says_that_it_has_none():
+    """Not that a part of it has no numbers, which nobody wrote."""
+
+    class Sampler(System):
+        title, capabilities, latent_dim = "Sampler", frozenset({DECODE}), 12
+
+    with pytest.raises(NotAvailable, match="^Sampler cannot encode a semantic code$"):
+        base.parts_of(Sampler())
+    Sampler.capabilities = frozenset({SEMANTIC})  # all of its numbers, unless it says otherwise
+    assert base.parts_of(Sampler()) == (Part((12,)),)
+
+
 # ----------------------------------------------------------------------------------------------
 # Checked
 

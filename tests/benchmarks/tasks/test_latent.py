@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from benchmarks import systems
 from benchmarks.core.images import semantic_of
+from benchmarks.core.job import Job
 from benchmarks.core.measurement import Variant
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import Store
@@ -154,6 +155,15 @@ def test_halfway_on_a_line_is_the_mean_of_two_images_one_of_ten_near_ones(contex
         cost = 100 * (ours[rank] - theirs[near]).square().mean(1)
         expected = near[int((torch.softmax(-cost, 0).cumsum(0) <= draw).sum())]
         assert chosen[rank] == expected
+
+
+def test_codes_of_the_first_images_are_those_of_all(context):
+    """Not encoded again in a smaller batch, by which their last digits could differ."""
+    codes, store = codes_of(context, Pixels()), context.store
+    few = Job("few", "", {}, MOVED, lambda positions, semantic: semantic, [codes.of_images])
+    first = store.read(few)["semantic"]
+    assert store.stored(codes.of_images) == IMAGES
+    assert np.array_equal(first, store.read(codes.of_images)["semantic"][:MOVED])
 
 
 def test_the_distances_are_those_of_the_decoded_images_to_the_originals(context):
