@@ -5,9 +5,8 @@ is chosen on the validation split and the scores are taken on the test split. Wh
 are exclusive classes, also one multinomial logistic regression of all, by its top-1 accuracy.
 """
 
-from collections.abc import Callable, Iterator
-
-from torch import Tensor
+from collections.abc import Iterator
+from functools import partial
 
 from benchmarks.core.images import features_of
 from benchmarks.metrics.codes.probes import (
@@ -23,7 +22,6 @@ from benchmarks.plugin import (
     Measurement,
     Numbers,
     Place,
-    Selection,
     TableSpec,
 )
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
@@ -40,48 +38,40 @@ from benchmarks.tasks.shared.probe_fits import (
     selections,
 )
 from diffae.data.portraits.attributes import ATTRIBUTES
-from probes import LinearProbe
 
 TABLE = "section5.3_probe"
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
-    test = selections(context)[2]
     fields: dict[str, int | str] = {**counts_of_splits(context), **reading_of(system)}
     if {*(names := context.dataset.attribute_names)} != {*ATTRIBUTES}:
         fields["attributes"] = f"{len(names):,}, not CelebA's 40"
-    place, features = (
-        Place(context, TABLE, system, fields=fields),
-        context.codes.features(system, test),
-    )
-
-    def scores(place: Place) -> Callable[[Arrays, Arrays], Numbers]:
-        return lambda probe, codes: _scores(place, probe_of(probe), features_of(codes), test)
-
-    def top(probe: Arrays, codes: Arrays) -> Numbers:
-        return _top(place.also(probe=SOFTMAX), probe_of(probe), features_of(codes))
-
-    yield Measurement([fit(context, system), features], scores(place.also(probe=BINARY)))
+    place = Place(context, TABLE, system, fields=fields)
+    features = context.codes.features(system, selections(context)[2])
+    binary = partial(_scores, place.also(probe=BINARY))
+    yield Measurement([fit(context, system), features], binary)
     if of_classes(context):
+        top = partial(_top, place.also(probe=SOFTMAX))
         yield Measurement([fit(context, system, exclusive=True), features], top)
     if context.sizes(Sizes).adam_paper:
         adam = place.also(probe=ADAM).at(title=f"{system.title}, Adam probe")
-        yield Measurement([fit_adam(context, system), features], scores(adam))
+        yield Measurement([fit_adam(context, system), features], partial(_scores, adam))
 
 
-def _scores(place: Place, probe: LinearProbe, features: Tensor, test: Selection) -> Numbers:
+def _scores(place: Place, probe: Arrays, codes: Arrays) -> Numbers:
     """Means over the attributes, then the scores of each, which are means over one."""
-    names, logits = place.context.dataset.attribute_names, probe.logits(features).numpy()
+    names, test = place.context.dataset.attribute_names, selections(place.context)[2]
+    logits = probe_of(probe).logits(features_of(codes)).numpy()
     is_exclusive = of_classes(place.context)
     each = estimates_of_attributes(logits, test.labels, names, test.units, is_exclusive)
     for setting, estimates in each.items():
         yield from place.at(setting=setting).numbers(estimates)
 
 
-def _top(place: Place, probe: LinearProbe, features: Tensor) -> Numbers:
+def _top(place: Place, probe: Arrays, codes: Arrays) -> Numbers:
     """Top-k accuracy of exclusive classes."""
     train, _, test = selections(place.context)
-    logits = probe.logits(features).numpy()
+    logits = probe_of(probe).logits(features_of(codes)).numpy()
     return place.numbers(estimates_of_classes(logits, test.labels, test.units, train.labels))
 
 

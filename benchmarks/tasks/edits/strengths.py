@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 
 from benchmarks.metrics.edits import EditedPairs, estimate_edit
 from benchmarks.metrics.pixel import mse
-from benchmarks.plugin import Arrays, Calls, Job
-from benchmarks.tasks.edits.decoded import DECODED_2, OF_TRUTH, Change
-from benchmarks.tasks.edits.directions import CodeEdit, strength_of_dose_1
+from benchmarks.plugin import Arrays, Calls, Code, Job
+from benchmarks.tasks.edits.decoded import DECODED_2, OF_TRUTH, Change, decoded
+from benchmarks.tasks.edits.directions import strength_of_dose_1
 from benchmarks.tasks.shared.probe_fits import probe_of
+from probes import LinearProbe
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,18 +79,32 @@ class Edit:
         doses |= {s: estimate_edit(pairs)["dose"].value or 0.0 for s, pairs in tried.items()}
         return strength_of_dose_1(doses)
 
+    def _moved(self, probe: LinearProbe | None, strength: float, code: Code, on: bool) -> Code:
+        """The code with the attribute added if `on`, else removed: along the direction of a probe, or without
+        one by the system's own method.
+        """
+        system, pairs = self.change.ground.variant.system, self.change.pairs
+        if probe is None:
+            return system.edit(code, pairs.attribute, on, strength)
+        assert code.semantic is not None
+        move = torch.zeros(1, probe.weight.shape[1])
+        if probe.weight[pairs.column].any():  # something in the code tells the attribute
+            move = probe.move(pairs.column, torch.tensor([strength if on else -strength]))
+        moves = move.expand(len(system.read(code.semantic)), -1)
+        return replace(code, semantic=system.move(code.semantic, moves))
+
     def _compute(self, positions: np.ndarray, truth: Arrays, *taken: Arrays) -> Arrays:
         change, variant = self.change, self.change.ground.variant
         taken, others = taken[:3], list(taken[3:])  # of the ground; of the fit and the trials
         originals = change.originals(positions, *taken)
         probe = None if self.fit is None else probe_of(others.pop(0))
         strength = self._strength(self._tried(others))[0]
-        edit = CodeEdit(variant.system, probe, change.pairs, strength)
-        edited = change.decoded(edit.apply(originals.code))
-        changed, decoded = (torch.from_numpy(truth[name]) for name in OF_TRUTH)
-        arrays = change.scored(positions, originals, changed, decoded, edited)
+        moved, on = partial(self._moved, probe, strength), change.pairs.on
+        edited = decoded(variant, moved(originals.code, on))
+        images = (torch.from_numpy(truth[name]) for name in OF_TRUTH)
+        arrays = change.scored(positions, originals, *images, edited)
         if DECODED_2 in originals.arrays:
-            back = variant.decode(edit.undo(replace(originals.code, semantic=edited.encoded)))
+            back = variant.decode(moved(replace(originals.code, semantic=edited.encoded), not on))
             error = mse(back, torch.from_numpy(originals.arrays[DECODED_2])).double().numpy()
             inverts = change.pairs.others_changed[positions].sum(1) == 0
             arrays["inverts"] = inverts.astype(float)
