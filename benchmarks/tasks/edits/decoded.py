@@ -180,11 +180,12 @@ class Change:
         seen = replace(self.pairs, dataset=self.images.seen_by(system).dataset)
         semantic = system.encode_semantic(seen.after(positions))
         truth = decoded(self.ground.variant, replace(originals.code, semantic=semantic))
-        arrays = self.scored(positions, originals, changed, truth.images, truth)
+        truths = {CHANGED: changed.numpy(), TRUTH: truth.images.numpy()}
+        arrays = self.scored(positions, originals, truth, truths)
         arrays["steps"] = read(system, semantic) - read(system, originals.code.semantic)
         if IDENTITY in originals.arrays:
             arrays[IDENTITY_BEFORE] = originals.arrays[IDENTITY]
-        return arrays | {CHANGED: changed.numpy(), TRUTH: truth.images.numpy()}
+        return arrays | truths
 
     def job(self, work: str, title: str, compute: Compute, calls: Calls, **decides: Any) -> Job:
         """A job over the pairs that takes what their images are decoded to; `decides` are what else decides
@@ -206,16 +207,11 @@ class Change:
         return Originals(code_of(here[0]), here[1], classifier)
 
     def scored(
-        self,
-        positions: np.ndarray,
-        originals: Originals,
-        changed: Tensor,
-        truth: Tensor,
-        edited: EditedImages,
+        self, positions: np.ndarray, originals: Originals, edited: EditedImages, truths: Arrays
     ) -> Arrays:
-        """The sums of an edit, and a preview. The images `changed` are encoded and decoded to the `truth`."""
+        """The sums of an edit beside the images that are `OF_TRUTH`, and a preview."""
+        changed, truth = (torch.from_numpy(truths[name]) for name in OF_TRUTH)
         y, before = edited.images, torch.from_numpy(originals.arrays[DECODED_1])
-        sums = sums_of(self.images.batch(positions), changed, before, truth, y)
         viewed = {"": y, "_before": before, "_true": truth, "_drawn": changed}
         logits = {name: sees(originals.classifier, images) for name, images in viewed.items()}
         hits = {
@@ -223,15 +219,15 @@ class Change:
             for name, values in logits.items()
         }
         sign = 1 if self.pairs.on else -1
-        sums = replace(
-            sums,
+        return {
+            **sums_of(self.images.batch(positions), changed, before, truth, y).arrays,
             **steps_of(self.ground.variant.system, originals.code, edited),
-            logits=sign * (logits[""] - logits["_before"]),
-            logits_true=sign * (logits["_true"] - logits["_before"]),
+            "logits": sign * (logits[""] - logits["_before"]),
+            "logits_true": sign * (logits["_true"] - logits["_before"]),
             **hits,
-        )
-        identity = self.ground.identity(originals.arrays, y)
-        return {**sums.arrays, **identity, PREVIEW: preview(positions, y, PORTRAITS)}
+            **self.ground.identity(originals.arrays, y),
+            PREVIEW: preview(positions, y, PORTRAITS),
+        }
 
 
 def sums_of(x: Tensor, changed: Tensor, decoded: Tensor, truth: Tensor, y: Tensor) -> EditSums:

@@ -23,27 +23,12 @@ from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.core.sizes import Count, InvertingSolver, Number, Range, Steps
 from benchmarks.metrics.edits import FACES, EditedPairs, estimate_edit, estimate_mean_edit
 from benchmarks.metrics.networks.faces import FaceEmbedding
-from benchmarks.plugin import Arrays, Benchmark, Context, Job, NotAvailable, TableSpec
-from benchmarks.systems.protocol.base import (
-    DECODE,
-    ENCODE,
-    SEMANTIC,
-    System,
-    reading_of,
-    why_immovable,
-)
+from benchmarks.plugin import Arrays, Benchmark, Context, Job, NotAvailable, System, TableSpec
+from benchmarks.systems.protocol import base
 from benchmarks.tasks.edits import by_protocol, classifier, directions, pictures, unpaired
-from benchmarks.tasks.edits.decoded import (
-    IDENTITY,
-    IDENTITY_BEFORE,
-    PLANE,
-    SIDES,
-    Change,
-    Chosen,
-    Ground,
-)
+from benchmarks.tasks.edits.decoded import PLANE, SIDES, Change, Chosen, Ground
 from benchmarks.tasks.edits.directions import FITS, MEANS, NO_EDIT, ORACLE, PAPER, Direction, Fits
-from benchmarks.tasks.edits.strengths import Edit, Edited
+from benchmarks.tasks.edits.strengths import Edit, Edited, of_truth
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.probe_fits import selections
 from diffae.data.pairs import pairs_of
@@ -154,14 +139,14 @@ def _beside_truth(place: Place, names: list[str], fits: Fits) -> Measurement:
         read = dict(zip(jobs, arrays, strict=True))
         means, edited = place.also(attributes=names, pairs=sizes.pairs), list[Edited]()
         for side, change in tests.items():
-            edited += _of_truth(change, read[change.truth])
+            edited += of_truth(change, read[change.truth])
             edited += [edit.edited(read) for edit in edits[side]]
         yield from _composition(means, ground, read[ground.job])
         yield from _measured(place, means, ground, edited)
         pictures.draw(place, names, [edit for edit in edited if edit.direction != NO_EDIT])
         if no_face := _face(context)[1]:
             yield from means.at(setting=NO_EDIT).missing(["arcface"], no_face)
-        if reason := why_immovable(ground.variant.system):
+        if reason := base.why_immovable(ground.variant.system):
             for direction in sizes.directions:
                 yield from place.at(setting=direction).missing(["off_target"], reason)
 
@@ -192,16 +177,6 @@ def _edit(change: Change, held_out: Change | None, name: str, fit: Job | None) -
     strengths = change.ground.place.context.sizes(Sizes).strengths
     trials = [Edit(held_out, name, fit, (s,)) for s in strengths] if held_out else []
     return Edit(change, name, fit, strengths, trials)
-
-
-def _of_truth(change: Change, sums: Arrays) -> list[Edited]:
-    """The code of the truth as an edit; and no edit, if faces are compared."""
-    note = f"a classifier sees {sums['hits_drawn'].mean():.0%} of the drawn truths"
-    truth = Edited(change, ORACLE, sums, note)
-    if IDENTITY_BEFORE not in sums:
-        return [truth]
-    unedited = {IDENTITY: sums[IDENTITY_BEFORE], "pairs": sums["pairs"]}
-    return [truth, Edited(change, NO_EDIT, unedited)]
 
 
 def _ground(place: Place) -> Ground:
@@ -256,7 +231,7 @@ def _fields(context: Context, system: System) -> dict[str, Any]:
         "strength": f"of dose 1 on {sizes.calibration} validation images of a side: {strengths}",
         "classifier": f"{classifier.NAME}, {sizes.classifier} training images",
         "probe_train": context.sizes(ProbeSizes).train,
-        **reading_of(system),
+        **base.reading_of(system),
     }
 
 
@@ -324,7 +299,7 @@ def _spec(name: str, title: str, caption: str, order: int, **more: Any) -> Table
 BENCHMARK = Benchmark(
     name="edits",
     headline=lambda context: "off_target",
-    needs=frozenset({ENCODE, DECODE, SEMANTIC}),
+    needs=frozenset({base.ENCODE, base.DECODE, base.SEMANTIC}),
     random=False,
     labelled=True,
     run=run,

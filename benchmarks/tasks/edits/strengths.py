@@ -10,8 +10,8 @@ import torch
 from benchmarks.metrics.edits import EditedPairs, estimate_edit
 from benchmarks.metrics.pixel import mse
 from benchmarks.plugin import Arrays, Calls, Code, Job
-from benchmarks.tasks.edits.decoded import DECODED_2, OF_TRUTH, Change, decoded
-from benchmarks.tasks.edits.directions import strength_of_dose_1
+from benchmarks.tasks.edits.decoded import DECODED_2, IDENTITY, IDENTITY_BEFORE, Change, decoded
+from benchmarks.tasks.edits.directions import NO_EDIT, ORACLE, strength_of_dose_1
 from benchmarks.tasks.shared.probe_fits import probe_of
 from probes import LinearProbe
 
@@ -31,6 +31,16 @@ class Edited:
     note: str = ""
     strength: float | None = None
     tried: Mapping[float, EditedPairs] = field(default_factory=dict)
+
+
+def of_truth(change: Change, sums: Arrays) -> list[Edited]:
+    """The code of the truth as an edit; and no edit, if faces are compared."""
+    note = f"a classifier sees {sums['hits_drawn'].mean():.0%} of the drawn truths"
+    truth = Edited(change, ORACLE, sums, note)
+    if IDENTITY_BEFORE not in sums:
+        return [truth]
+    unedited = {IDENTITY: sums[IDENTITY_BEFORE], "pairs": sums["pairs"]}
+    return [truth, Edited(change, NO_EDIT, unedited)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +111,7 @@ class Edit:
         strength = self._strength(self._tried(others))[0]
         moved, on = partial(self._moved, probe, strength), change.pairs.on
         edited = decoded(variant, moved(originals.code, on))
-        images = (torch.from_numpy(truth[name]) for name in OF_TRUTH)
-        arrays = change.scored(positions, originals, *images, edited)
+        arrays = change.scored(positions, originals, edited, truth)
         if DECODED_2 in originals.arrays:
             back = variant.decode(moved(replace(originals.code, semantic=edited.encoded), not on))
             error = mse(back, torch.from_numpy(originals.arrays[DECODED_2])).double().numpy()
