@@ -155,15 +155,11 @@ class Change:
         images = self.ground.images
         return Chosen(images.dataset, images.split, self.pairs.before, images.seed)
 
-    @property
-    def alone(self) -> np.ndarray:
-        """Which other attributes each true change leaves alone, bool [n, A]."""
-        others = np.arange(self.pairs.others_changed.shape[1]) != self.pairs.column
-        return others & ~self.pairs.others_changed
-
     def edited_pairs(self, arrays: Arrays, strength: float | None = None) -> EditedPairs:
         """The pairs with the sums of an edit."""
-        sums = replace(EditSums.from_arrays(arrays), alone=self.alone)
+        changed = self.pairs.others_changed
+        alone = ~changed & (np.arange(changed.shape[1]) != self.pairs.column)
+        sums = replace(EditSums.from_arrays(arrays), alone=alone)
         return EditedPairs(sums, self.images.units, strength)
 
     @cached_property

@@ -101,11 +101,8 @@ def _attributes(context: Context) -> list[str]:
     if data.truth is not None:
         editable &= {*data.truth.attributes}
     chosen = context.options.attributes
-    names = [
-        name
-        for name in chosen or dict.fromkeys((*FIRST, *data.attribute_names))
-        if name in editable
-    ]
+    candidates = chosen or dict.fromkeys((*FIRST, *data.attribute_names))
+    names = [name for name in candidates if name in editable]
     if not names:
         raise NotAvailable(f"{data.name}: none of the attributes can be edited: {UNEDITABLE}")
     return names if chosen else names[: context.sizes(Sizes).attributes]

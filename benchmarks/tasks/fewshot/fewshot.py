@@ -22,14 +22,7 @@ from benchmarks.metrics.sets.means import acceptance_rate, mean_over_seeds, spre
 from benchmarks.plugin import Benchmark, Context, Estimate, Record, TableSpec
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
-from benchmarks.tasks.fewshot.sampling import (
-    Pool,
-    Real,
-    accepted_by,
-    logits,
-    reference_images,
-    refusal,
-)
+from benchmarks.tasks.fewshot.sampling import Pool, Real, logits, reference_images, refusal
 from benchmarks.tasks.shared.distances import set_estimates
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import samples
@@ -85,8 +78,8 @@ class Row:
         classifier accepts too few samples.
         """
         context, name = self.variant.context, self.setup.target.name
-        sizes, pool, rows = context.sizes(Sizes), Pool(self.variant, new), enumerate(fits["logits"])
-        accepted = [accepted_by(context, self.setup, seed, row) for seed, row in rows]
+        sizes, pool = context.sizes(Sizes), Pool(self.variant, new)
+        accepted = [pool.accepted(self.setup, *of_seed) for of_seed in enumerate(fits["logits"])]
         if few := [len(latents) for latents in accepted if len(latents) < 2]:
             yield from self.missing(f"class {name}: {few[0]} of {sizes.pool} latents accepted")
             return
