@@ -246,8 +246,8 @@ def _measured(place: Place, means: Place, ground: Ground, edited: Sequence[Edite
         pairs = change.edited_pairs(edit.sums, edit.strength)
         estimates = estimate_edit(pairs)
         setting = f"{change.pairs.attribute} {SIDES[change.pairs.on]}, {direction}"
-        at = place.at(table=EACH, setting=setting, split=split)
-        yield from _numbers(at, ground.face, direction, estimates, edit.note)
+        at = place.at(table=EACH, setting=setting, split=split, note=edit.note)
+        yield from _numbers(at, ground.face, direction, estimates)
         by_direction[direction].append(pairs)
         for strength, tried in edit.tried.items():
             undefined = replace(tried, silenced=estimates["dose"].why)
@@ -264,21 +264,18 @@ def _measured(place: Place, means: Place, ground: Ground, edited: Sequence[Edite
 
 
 def _numbers(
-    place: Place,
-    face: FaceEmbedding | None,
-    direction: str,
-    estimates: Mapping[str, Estimate],
-    note: str = "",
+    place: Place, face: FaceEmbedding | None, direction: str, estimates: Mapping[str, Estimate]
 ) -> Numbers:
     """The numbers of a direction; faces may be compared by a stand-in for ArcFace."""
     place = place.also(direction=FITS[direction])
     for metric, estimate in estimates.items():
-        at, name, remark = place.at(n=estimate.n), metric, note
+        at, name = place.at(n=estimate.n), metric
         if metric == FACES and face:
             at, name = at.also(before="the real image", **face.describe()), face.metric_name
-            remark = "" if direction == ORACLE else note
         if estimate.value is not None:
-            at = at.at(reference=direction in (ORACLE, NO_EDIT)).noting(remark)
+            at = at.at(reference=direction in (ORACLE, NO_EDIT))
+        if estimate.value is None or (metric == FACES and direction == ORACLE):
+            at = at.at(note="")  # that of the truth is on the classifier
         yield from at.numbers({name: estimate})
 
 

@@ -80,7 +80,7 @@ class Real:
     """
 
     def __init__(self, context: Context, network: FeatureNetwork, features: Arrays):
-        self.network, self.images = network, reference_images(context)
+        self.context, self.network, self.images = context, network, reference_images(context)
         self.everything = side_of(context, self.images, features["features"])
 
     def members(self, target: Target) -> np.ndarray:
