@@ -251,15 +251,14 @@ def _measured(place: Place, means: Place, ground: Ground, edited: Sequence[Edite
         by_direction[direction].append(pairs)
         for strength, tried in edit.tried.items():
             undefined = replace(tried, silenced=estimates["dose"].why)
-            by_strength[direction, f"strength {strength:g}"].append(undefined)
+            by_strength[direction, f"{direction}, strength {strength:g}"].append(undefined)
     for direction, of_edits in by_direction.items():
         at = means.at(setting=direction, split=split)
         yield from _numbers(at, ground.face, direction, estimate_mean_edit(of_edits))
-    for (direction, label), of_edits in by_strength.items():
-        of_plane = estimate_mean_edit(of_edits)
-        setting = f"{direction}, {label}"
+    for (direction, setting), of_edits in by_strength.items():
+        estimates = estimate_mean_edit(of_edits)
         at = means.at(setting=setting, table=BY_STRENGTH, split="valid")
-        shown = {metric: of_plane[metric] for metric in PLANE}
+        shown = {metric: estimates[metric] for metric in PLANE}
         yield from _numbers(at, ground.face, direction, shown)
 
 

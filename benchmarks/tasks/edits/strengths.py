@@ -20,7 +20,7 @@ from probes import LinearProbe
 class Edited:
     """The sums of an edit of a change along a direction.
 
-    note      on its strength
+    note      on its strength, or on the classifier
     strength  how far the edit goes; None for the code of the truth
     tried     the edits of validation pairs, by strength
     """
@@ -72,22 +72,17 @@ class Edit:
 
     def edited(self, read: Mapping[Job, Arrays]) -> Edited:
         """The edit with its sums, among the arrays of jobs."""
-        tried = self._tried([read[trial.job] for trial in self.trials])
-        strength, note = self._strength(tried)
+        tried, strength, note = self._tried([read[trial.job] for trial in self.trials])
         return Edited(self.change, self.direction, read[self.job], note, strength, tried)
 
-    def _tried(self, sums: Sequence[Arrays]) -> dict[float, EditedPairs]:
-        """The pairs of the trials, of these sums, by strength."""
-        return {
-            trial.strengths[0]: replace(trial.change.edited_pairs(arrays), silenced="")
-            for trial, arrays in zip(self.trials, sums, strict=True)
-        }
-
-    def _strength(self, tried: Mapping[float, EditedPairs]) -> tuple[float, str]:
-        """How far the edit goes, and a note on it."""
-        doses = dict.fromkeys(self.strengths, 0.0)
-        doses |= {s: estimate_edit(pairs)["dose"].value or 0.0 for s, pairs in tried.items()}
-        return strength_of_dose_1(doses)
+    def _tried(self, sums: Sequence[Arrays]) -> tuple[dict[float, EditedPairs], float, str]:
+        """The pairs of the trials, of these sums, by strength; how far the edit goes, and a note on it."""
+        tried, doses = dict[float, EditedPairs](), dict.fromkeys(self.strengths, 0.0)
+        for trial, arrays in zip(self.trials, sums, strict=True):
+            (strength,), pairs = trial.strengths, trial.change.edited_pairs(arrays)
+            tried[strength] = replace(pairs, silenced="")
+            doses[strength] = estimate_edit(tried[strength])["dose"].value or 0.0
+        return tried, *strength_of_dose_1(doses)
 
     def _moved(self, probe: LinearProbe | None, strength: float, code: Code, on: bool) -> Code:
         """The code with the attribute added if `on`, else removed: along the direction of a probe, or without
@@ -108,7 +103,7 @@ class Edit:
         taken, others = taken[:3], list(taken[3:])  # of the ground; of the fit and the trials
         originals = change.originals(positions, *taken)
         probe = None if self.fit is None else probe_of(others.pop(0))
-        strength = self._strength(self._tried(others))[0]
+        _, strength, _ = self._tried(others)
         moved, on = partial(self._moved, probe, strength), change.pairs.on
         edited = decoded(variant, moved(originals.code, on))
         arrays = change.scored(positions, originals, edited, truth)
