@@ -5,84 +5,50 @@ is chosen on the validation split and the scores are taken on the test split. Wh
 are exclusive classes, also one multinomial logistic regression of all, by its top-1 accuracy.
 """
 
-from collections.abc import Callable, Iterator
-
-from torch import Tensor
+from collections.abc import Iterator
+from functools import partial
 
 from benchmarks.core.images import features_of
-from benchmarks.metrics.codes.probes import (
-    MEAN,
-    WEIGHTED,
-    estimates_of_attributes,
-    estimates_of_classes,
-)
-from benchmarks.plugin import (
-    Arrays,
-    Benchmark,
-    Context,
-    Measurement,
-    Numbers,
-    Place,
-    Selection,
-    TableSpec,
-)
+from benchmarks.metrics.codes import probes
+from benchmarks.plugin import Arrays, Benchmark, Context, Measurement, Numbers, Place, TableSpec
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
-from benchmarks.tasks.shared.probe_fits import (
-    ADAM,
-    BINARY,
-    SOFTMAX,
-    Sizes,
-    counts_of_splits,
-    fit,
-    fit_adam,
-    of_classes,
-    probe_of,
-    selections,
-)
+from benchmarks.tasks.shared import probe_fits
 from diffae.data.portraits.attributes import ATTRIBUTES
-from probes import LinearProbe
 
 TABLE = "section5.3_probe"
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
-    test = selections(context)[2]
-    fields: dict[str, int | str] = {**counts_of_splits(context), **reading_of(system)}
+    fields: dict[str, int | str] = {**probe_fits.counts_of_splits(context), **reading_of(system)}
     if {*(names := context.dataset.attribute_names)} != {*ATTRIBUTES}:
         fields["attributes"] = f"{len(names):,}, not CelebA's 40"
-    place, features = (
-        Place(context, TABLE, system, fields=fields),
-        context.codes.features(system, test),
-    )
-
-    def scores(place: Place) -> Callable[[Arrays, Arrays], Numbers]:
-        return lambda probe, codes: _scores(place, probe_of(probe), features_of(codes), test)
-
-    def top(probe: Arrays, codes: Arrays) -> Numbers:
-        return _top(place.also(probe=SOFTMAX), probe_of(probe), features_of(codes))
-
-    yield Measurement([fit(context, system), features], scores(place.also(probe=BINARY)))
-    if of_classes(context):
-        yield Measurement([fit(context, system, exclusive=True), features], top)
-    if context.sizes(Sizes).adam_paper:
-        adam = place.also(probe=ADAM).at(title=f"{system.title}, Adam probe")
-        yield Measurement([fit_adam(context, system), features], scores(adam))
+    place = Place(context, TABLE, system, fields=fields)
+    features = context.codes.features(system, probe_fits.selections(context)[2])
+    binary = partial(_scores, place.also(probe=probe_fits.BINARY))
+    yield Measurement([probe_fits.fit(context, system), features], binary)
+    if probe_fits.of_classes(context):
+        top = partial(_top, place.also(probe=probe_fits.SOFTMAX))
+        yield Measurement([probe_fits.fit(context, system, exclusive=True), features], top)
+    if context.sizes(probe_fits.Sizes).adam_paper:
+        adam = place.also(probe=probe_fits.ADAM).at(title=f"{system.title}, Adam probe")
+        yield Measurement([probe_fits.fit_adam(context, system), features], partial(_scores, adam))
 
 
-def _scores(place: Place, probe: LinearProbe, features: Tensor, test: Selection) -> Numbers:
+def _scores(place: Place, probe: Arrays, codes: Arrays) -> Numbers:
     """Means over the attributes, then the scores of each, which are means over one."""
-    names, logits = place.context.dataset.attribute_names, probe.logits(features).numpy()
-    is_exclusive = of_classes(place.context)
-    each = estimates_of_attributes(logits, test.labels, names, test.units, is_exclusive)
+    names, test = place.context.dataset.attribute_names, probe_fits.selections(place.context)[2]
+    logits = probe_fits.probe_of(probe).logits(features_of(codes)).numpy()
+    is_exclusive = probe_fits.of_classes(place.context)
+    each = probes.estimates_of_attributes(logits, test.labels, names, test.units, is_exclusive)
     for setting, estimates in each.items():
         yield from place.at(setting=setting).numbers(estimates)
 
 
-def _top(place: Place, probe: LinearProbe, features: Tensor) -> Numbers:
+def _top(place: Place, probe: Arrays, codes: Arrays) -> Numbers:
     """Top-k accuracy of exclusive classes."""
-    train, _, test = selections(place.context)
-    logits = probe.logits(features).numpy()
-    return place.numbers(estimates_of_classes(logits, test.labels, test.units, train.labels))
+    train, _, test = probe_fits.selections(place.context)
+    logits = probe_fits.probe_of(probe).logits(features_of(codes)).numpy()
+    return place.numbers(probes.estimates_of_classes(logits, test.labels, test.units, train.labels))
 
 
 BENCHMARK = Benchmark(
@@ -91,7 +57,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({SEMANTIC}),
     random=False,
     run=run,
-    sizes=Sizes,
+    sizes=probe_fits.Sizes,
     labelled=True,
     tables=(
         TableSpec(
@@ -104,11 +70,11 @@ BENCHMARK = Benchmark(
             rows=("system",),
             columns=("metric", "setting"),
             metrics=("auroc", "top1", "top5", "ap", "accuracy"),
-            settings=("", MEAN, WEIGHTED),
+            settings=("", probes.MEAN, probes.WEIGHTED),
             headline=("auroc", "top1"),
-            headline_settings=(MEAN, WEIGHTED),
+            headline_settings=(probes.MEAN, probes.WEIGHTED),
             plots=(),
-            aspects=(("attributes", "auroc", MEAN),),
+            aspects=(("attributes", "auroc", probes.MEAN),),
             order=30,
         ),
         TableSpec(
@@ -121,7 +87,7 @@ BENCHMARK = Benchmark(
             columns=("system",),
             metrics=("auroc", "ap", "accuracy"),
             panels=True,
-            without_settings=("", MEAN, WEIGHTED),
+            without_settings=("", probes.MEAN, probes.WEIGHTED),
             order=31,
         ),
     ),

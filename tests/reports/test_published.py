@@ -7,7 +7,7 @@ from runs import recorded
 
 import benchmarks
 from benchmarks.tasks.fewshot.classes import RULES
-from benchmarks.tasks.probes import ADAM
+from benchmarks.tasks.shared.probe_fits import ADAM
 from reports.records.estimate import Estimate
 from reports.records.published import PROTOCOLS, STEPS, attach, lookup
 from reports.records.record import Record

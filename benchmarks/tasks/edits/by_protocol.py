@@ -11,14 +11,7 @@ import numpy as np
 
 from benchmarks.metrics.edits import f1_of_batches
 from benchmarks.metrics.protocols import cases, schema
-from benchmarks.metrics.protocols.edits import (
-    Composition,
-    Effectiveness,
-    Fid,
-    Lec,
-    Section,
-    named,
-)
+from benchmarks.metrics.protocols.edits import Composition, Effectiveness, Fid, Lec, named
 from benchmarks.metrics.protocols.pixels import from_zero_to_one
 from benchmarks.plugin import Arrays, Calls, Measurement, Numbers, Place, code_of
 from benchmarks.systems.protocol.base import why_immovable
@@ -48,20 +41,15 @@ def measured(ground: Ground, names: Sequence[str]) -> Iterator[Measurement]:
             fields = {f"{name}.{field}": value for field, value in vars(section).items()}
             place = ground.place.also(by=protocol.name, **fields)
             place = place.at(table=TABLE, setting=f"{protocol.name}, ")
-            yield _section(place, ground, names, section)
-
-
-def _section(place: Place, ground: Ground, names: Sequence[str], section: Section) -> Measurement:
-    """The measurement of a section of a protocol."""
-    match section:
-        case Fid():
-            return _fid(place, ground, names, section)
-        case Lec():
-            return _lec(place, ground, names, section)
-        case Composition():
-            return _composition(place, ground, section)
-        case Effectiveness():
-            return _effectiveness(place, ground, names, section)
+            match section:
+                case Fid():
+                    yield _fid(place, ground, names, section)
+                case Lec():
+                    yield _lec(place, ground, names, section)
+                case Composition():
+                    yield _composition(place, ground, section)
+                case Effectiveness():
+                    yield _effectiveness(place, ground, names, section)
 
 
 def _fid(place: Place, ground: Ground, names: Sequence[str], fid: Fid) -> Measurement:

@@ -14,7 +14,7 @@ from benchmarks.core.job import Compute
 from benchmarks.metrics.edits import EditedPairs, EditSums, Floats
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.pixel import mse
-from benchmarks.plugin import Arrays, Calls, Code, Job, Place, Selection, Variant
+from benchmarks.plugin import Arrays, Calls, Code, Job, Place, Selection, System, Variant
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.parts import Semantic
 from benchmarks.tasks.edits.classifier import sees
@@ -119,6 +119,28 @@ class EditedImages:
     encoded: Semantic
 
 
+def decoded(variant: Variant, code: Code) -> EditedImages:
+    """Edited codes, decoded and encoded again."""
+    images = variant.decode_at_own_size(code)
+    encoded = variant.system.encode_semantic(images)
+    return EditedImages(code, variant.context.resized(images), encoded)
+
+
+def steps_of(system: System, before: Code, edited: EditedImages) -> dict[str, Floats]:
+    """How far an edit moves codes, and how far the codes of its images are from where it moves them."""
+    z, target, back = (
+        read(system, each) for each in (before.semantic, edited.code.semantic, edited.encoded)
+    )
+    missed, step = back - target, target - z
+    return {"missed": np.linalg.norm(missed, axis=1), "step": np.linalg.norm(step, axis=1)}
+
+
+def read(system: System, semantic: Semantic | None) -> Floats:
+    """What probes read of codes."""
+    assert semantic is not None
+    return np.asarray(system.read(semantic).cpu().double().numpy())
+
+
 @dataclass(frozen=True)
 class Change:
     """Pairs of images without and with a change: their sums, and if `drawn` a "preview" of the edits."""
@@ -133,15 +155,11 @@ class Change:
         images = self.ground.images
         return Chosen(images.dataset, images.split, self.pairs.before, images.seed)
 
-    @property
-    def alone(self) -> np.ndarray:
-        """Which other attributes each true change leaves alone, bool [n, A]."""
-        others = np.arange(self.pairs.others_changed.shape[1]) != self.pairs.column
-        return others & ~self.pairs.others_changed
-
     def edited_pairs(self, arrays: Arrays, strength: float | None = None) -> EditedPairs:
         """The pairs with the sums of an edit."""
-        sums = replace(EditSums.from_arrays(arrays), alone=self.alone)
+        changed = self.pairs.others_changed
+        alone = ~changed & (np.arange(changed.shape[1]) != self.pairs.column)
+        sums = replace(EditSums.from_arrays(arrays), alone=alone)
         return EditedPairs(sums, self.images.units, strength)
 
     @cached_property
@@ -157,12 +175,13 @@ class Change:
         system = self.ground.variant.system
         seen = replace(self.pairs, dataset=self.images.seen_by(system).dataset)
         semantic = system.encode_semantic(seen.after(positions))
-        truth = self.decoded(replace(originals.code, semantic=semantic))
-        arrays = self.scored(positions, originals, changed, truth.images, truth)
-        arrays["steps"] = self._read(semantic) - self._read(originals.code.semantic)
+        truth = decoded(self.ground.variant, replace(originals.code, semantic=semantic))
+        truths = {CHANGED: changed.numpy(), TRUTH: truth.images.numpy()}
+        arrays = self.scored(positions, originals, truth, truths)
+        arrays["steps"] = read(system, semantic) - read(system, originals.code.semantic)
         if IDENTITY in originals.arrays:
             arrays[IDENTITY_BEFORE] = originals.arrays[IDENTITY]
-        return arrays | {CHANGED: changed.numpy(), TRUTH: truth.images.numpy()}
+        return arrays | truths
 
     def job(self, work: str, title: str, compute: Compute, calls: Calls, **decides: Any) -> Job:
         """A job over the pairs that takes what their images are decoded to; `decides` are what else decides
@@ -183,48 +202,28 @@ class Change:
         here = [{name: a[places] for name, a in arrays.items()} for arrays in (codes, decoded)]
         return Originals(code_of(here[0]), here[1], classifier)
 
-    def _read(self, semantic: Semantic | None) -> np.ndarray:
-        """What probes read of codes."""
-        assert semantic is not None
-        return self.ground.variant.system.read(semantic).cpu().double().numpy()
-
-    def decoded(self, code: Code) -> EditedImages:
-        """Edited codes, decoded and encoded again."""
-        variant = self.ground.variant
-        decoded = variant.decode_at_own_size(code)
-        encoded = variant.system.encode_semantic(decoded)
-        return EditedImages(code, variant.context.resized(decoded), encoded)
-
     def scored(
-        self,
-        positions: np.ndarray,
-        originals: Originals,
-        changed: Tensor,
-        truth: Tensor,
-        edited: EditedImages,
+        self, positions: np.ndarray, originals: Originals, edited: EditedImages, truths: Arrays
     ) -> Arrays:
-        """The sums of an edit, and a preview. The images `changed` are encoded and decoded to the `truth`."""
-        y, decoded = edited.images, torch.from_numpy(originals.arrays[DECODED_1])
-        sums = sums_of(self.images.batch(positions), changed, decoded, truth, y)
-        codes = originals.code.semantic, edited.code.semantic, edited.encoded
-        z, target, back = map(self._read, codes)
-        viewed = {"": y, "_before": decoded, "_true": truth, "_drawn": changed}
+        """The sums of an edit beside the images that are `OF_TRUTH`, and a preview."""
+        changed, truth = (torch.from_numpy(truths[name]) for name in OF_TRUTH)
+        y, before = edited.images, torch.from_numpy(originals.arrays[DECODED_1])
+        viewed = {"": y, "_before": before, "_true": truth, "_drawn": changed}
         logits = {name: sees(originals.classifier, images) for name, images in viewed.items()}
         hits = {
             f"hits{name}": ((values[:, self.pairs.column] > 0) == self.pairs.on).astype(float)
             for name, values in logits.items()
         }
         sign = 1 if self.pairs.on else -1
-        sums = replace(
-            sums,
-            missed=np.linalg.norm(back - target, axis=1),
-            step=np.linalg.norm(target - z, axis=1),
-            logits=sign * (logits[""] - logits["_before"]),
-            logits_true=sign * (logits["_true"] - logits["_before"]),
+        return {
+            **sums_of(self.images.batch(positions), changed, before, truth, y).arrays,
+            **steps_of(self.ground.variant.system, originals.code, edited),
+            "logits": sign * (logits[""] - logits["_before"]),
+            "logits_true": sign * (logits["_true"] - logits["_before"]),
             **hits,
-        )
-        identity = self.ground.identity(originals.arrays, y)
-        return {**sums.arrays, **identity, PREVIEW: preview(positions, y, PORTRAITS)}
+            **self.ground.identity(originals.arrays, y),
+            PREVIEW: preview(positions, y, PORTRAITS),
+        }
 
 
 def sums_of(x: Tensor, changed: Tensor, decoded: Tensor, truth: Tensor, y: Tensor) -> EditSums:

@@ -1,7 +1,6 @@
 """Edits of codes: along a direction for each attribute, or by a system's own method."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Literal
 
@@ -11,11 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.metrics.edits import Floats
-from benchmarks.plugin import Code, Context, Job, System
+from benchmarks.plugin import Context, Job, System
 from benchmarks.systems.protocol.base import has_own, why_immovable
 from benchmarks.tasks.shared.probe_fits import ADAM, ALL, Rows, fit_adam, fit_job, selections
 from benchmarks.tasks.shared.probe_fits import features as features_of
-from diffae.data.pairs import Pairs
 from probes import LinearProbe
 from probes.linear import feature_moments, normalise
 
@@ -39,34 +37,6 @@ FITS = {
 FARTHEST = 2  # times the largest strength whose dose was measured
 
 Fits = Mapping[str, Job | None]  # by direction
-
-
-@dataclass(frozen=True)
-class CodeEdit:
-    """An edit of codes that adds or removes the attribute of some pairs: along the direction of a probe, or
-    without one by the system's own method.
-    """
-
-    system: System
-    probe: LinearProbe | None
-    pairs: Pairs
-    strength: float
-
-    def apply(self, code: Code, on: bool | None = None) -> Code:
-        """The code with the attribute added if `on`, else removed; as in the pairs unless it is given."""
-        on, column = self.pairs.on if on is None else on, self.pairs.column
-        if self.probe is None:
-            return self.system.edit(code, self.pairs.attribute, on, self.strength)
-        assert code.semantic is not None
-        move = torch.zeros(1, self.probe.weight.shape[1])
-        if self.probe.weight[column].any():  # something in the code tells the attribute
-            move = self.probe.move(column, torch.tensor([self.strength if on else -self.strength]))
-        moves = move.expand(len(self.system.read(code.semantic)), -1)
-        return replace(code, semantic=self.system.move(code.semantic, moves))
-
-    def undo(self, code: Code) -> Code:
-        """The code before the edit."""
-        return self.apply(code, not self.pairs.on)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -21,28 +21,14 @@ import numpy as np
 
 from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.core.sizes import Count, InvertingSolver, Number, Range, Steps
-from benchmarks.metrics.edits import EditedPairs, EditSums, estimate_edit, estimate_mean_edit
+from benchmarks.metrics.edits import FACES, EditedPairs, estimate_edit, estimate_mean_edit
 from benchmarks.metrics.networks.faces import FaceEmbedding
-from benchmarks.plugin import Arrays, Benchmark, Context, Job, NotAvailable, TableSpec
-from benchmarks.systems.protocol.base import (
-    DECODE,
-    ENCODE,
-    SEMANTIC,
-    System,
-    reading_of,
-    why_immovable,
-)
+from benchmarks.plugin import Arrays, Benchmark, Context, Job, NotAvailable, System, TableSpec
+from benchmarks.systems.protocol import base
 from benchmarks.tasks.edits import by_protocol, classifier, directions, pictures, unpaired
-from benchmarks.tasks.edits.decoded import (
-    IDENTITY_BEFORE,
-    PLANE,
-    SIDES,
-    Change,
-    Chosen,
-    Ground,
-)
+from benchmarks.tasks.edits.decoded import PLANE, SIDES, Change, Chosen, Ground
 from benchmarks.tasks.edits.directions import FITS, MEANS, NO_EDIT, ORACLE, PAPER, Direction, Fits
-from benchmarks.tasks.edits.strengths import Edit, Edited
+from benchmarks.tasks.edits.strengths import Edit, Edited, of_truth
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.probe_fits import selections
 from diffae.data.pairs import pairs_of
@@ -92,9 +78,11 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     place = Place(context, TABLE, variant, fields=_fields(context, system))
     fits = directions.fit_all(context, system, sizes.directions)
     yield Measurement([], partial(_unedited, place, names))
-    if context.dataset.truth is None or context.options.edit_protocols:
-        yield from _without_truth(place, names, fits)
-    if context.dataset.truth is not None:
+    ground = _ground(place)
+    yield from by_protocol.measured(ground, names)
+    if context.dataset.truth is None:
+        yield _without_truth(ground, names, fits)
+    else:
         yield _beside_truth(place, names, fits)
 
 
@@ -113,11 +101,8 @@ def _attributes(context: Context) -> list[str]:
     if data.truth is not None:
         editable &= {*data.truth.attributes}
     chosen = context.options.attributes
-    names = [
-        name
-        for name in chosen or dict.fromkeys((*FIRST, *data.attribute_names))
-        if name in editable
-    ]
+    candidates = chosen or dict.fromkeys((*FIRST, *data.attribute_names))
+    names = [name for name in candidates if name in editable]
     if not names:
         raise NotAvailable(f"{data.name}: none of the attributes can be edited: {UNEDITABLE}")
     return names if chosen else names[: context.sizes(Sizes).attributes]
@@ -151,14 +136,14 @@ def _beside_truth(place: Place, names: list[str], fits: Fits) -> Measurement:
         read = dict(zip(jobs, arrays, strict=True))
         means, edited = place.also(attributes=names, pairs=sizes.pairs), list[Edited]()
         for side, change in tests.items():
-            edited.append(Edited(change, ORACLE, read[change.truth]))
+            edited += of_truth(change, read[change.truth])
             edited += [edit.edited(read) for edit in edits[side]]
         yield from _composition(means, ground, read[ground.job])
         yield from _measured(place, means, ground, edited)
-        pictures.draw(place, names, edited)
+        pictures.draw(place, names, [edit for edit in edited if edit.direction != NO_EDIT])
         if no_face := _face(context)[1]:
             yield from means.at(setting=NO_EDIT).missing(["arcface"], no_face)
-        if reason := why_immovable(ground.variant.system):
+        if reason := base.why_immovable(ground.variant.system):
             for direction in sizes.directions:
                 yield from place.at(setting=direction).missing(["off_target"], reason)
 
@@ -191,15 +176,17 @@ def _edit(change: Change, held_out: Change | None, name: str, fit: Job | None) -
     return Edit(change, name, fit, strengths, trials)
 
 
-def _without_truth(place: Place, names: Sequence[str], fits: Fits) -> Iterator[Measurement]:
-    """What needs no truth, where none is known; and protocols."""
+def _ground(place: Place) -> Ground:
+    """The images that are edited without a truth."""
     context, sizes = place.context, place.context.sizes(Sizes)
     images = context.select("test", sizes.images)
     place = place.also(truth=None, strength=unpaired.STRENGTH).at(n=len(images))
-    ground = Ground(place, images, sizes.times, classifier.fit(context, sizes.classifier))
-    yield from by_protocol.measured(ground, names)
-    if context.dataset.truth is not None:
-        return
+    return Ground(place, images, sizes.times, classifier.fit(context, sizes.classifier))
+
+
+def _without_truth(ground: Ground, names: Sequence[str], fits: Fits) -> Measurement:
+    """What needs no truth, where none is known."""
+    place, context, images = ground.place, ground.place.context, ground.images
     edits, refused = unpaired.edits_of(ground, names, fits or {PAPER: None})
     of_edits, networks = [edit.job for edit in edits], context.networks.features
     real = [context.codes.real_features(images, network) for network in networks]
@@ -224,7 +211,7 @@ def _without_truth(place: Place, names: Sequence[str], fits: Fits) -> Iterator[M
         yield from unpaired.refusals(each, "lec", refused | cannot)
         yield from place.missing(["off_target"], f"{context.dataset.name}: {NO_TRUTH}")
 
-    yield Measurement(jobs, numbers)
+    return Measurement(jobs, numbers)
 
 
 def _composition(means: Place, ground: Ground, images: Arrays) -> Numbers:
@@ -241,7 +228,7 @@ def _fields(context: Context, system: System) -> dict[str, Any]:
         "strength": f"of dose 1 on {sizes.calibration} validation images of a side: {strengths}",
         "classifier": f"{classifier.NAME}, {sizes.classifier} training images",
         "probe_train": context.sizes(ProbeSizes).train,
-        **reading_of(system),
+        **base.reading_of(system),
     }
 
 
@@ -253,64 +240,41 @@ def _measured(place: Place, means: Place, ground: Ground, edited: Sequence[Edite
     """The numbers of each edit, and of each direction their means, which belong to the place `means`."""
     by_direction = defaultdict[str, list[EditedPairs]](list)
     by_strength = defaultdict[tuple[str, str], list[EditedPairs]](list)
+    split = ground.images.split
     for edit in edited:
-        pairs = edit.change.edited_pairs(edit.sums, edit.strength)
+        change, direction = edit.change, edit.direction
+        pairs = change.edited_pairs(edit.sums, edit.strength)
         estimates = estimate_edit(pairs)
-        yield from _of_edit(place, edit, edit.direction, estimates, _note(edit))
-        by_direction[edit.direction].append(pairs)
-        if IDENTITY_BEFORE in edit.sums:
-            of_faces = EditSums(identity=edit.sums[IDENTITY_BEFORE], pairs=edit.sums["pairs"])
-            unedited = replace(pairs, sums=of_faces)
-            yield from _of_edit(place, edit, NO_EDIT, estimate_edit(unedited))
-            by_direction[NO_EDIT].append(unedited)
+        setting = f"{change.pairs.attribute} {SIDES[change.pairs.on]}, {direction}"
+        at = place.at(table=EACH, setting=setting, split=split, note=edit.note)
+        yield from _numbers(at, ground.face, direction, estimates)
+        by_direction[direction].append(pairs)
         for strength, tried in edit.tried.items():
             undefined = replace(tried, silenced=estimates["dose"].why)
-            by_strength[edit.direction, f"strength {strength:g}"].append(undefined)
+            by_strength[direction, f"{direction}, strength {strength:g}"].append(undefined)
     for direction, of_edits in by_direction.items():
-        at = means.at(setting=direction, split=ground.images.split)
+        at = means.at(setting=direction, split=split)
         yield from _numbers(at, ground.face, direction, estimate_mean_edit(of_edits))
-    for (direction, label), of_edits in by_strength.items():
-        of_plane = estimate_mean_edit(of_edits)
-        setting = f"{direction}, {label}"
+    for (direction, setting), of_edits in by_strength.items():
+        estimates = estimate_mean_edit(of_edits)
         at = means.at(setting=setting, table=BY_STRENGTH, split="valid")
-        shown = {metric: of_plane[metric] for metric in PLANE}
+        shown = {metric: estimates[metric] for metric in PLANE}
         yield from _numbers(at, ground.face, direction, shown)
 
 
-def _note(edit: Edited) -> str:
-    """A note on the numbers of an edit: on its strength, or on the classifier and the drawn truth."""
-    if edit.direction != ORACLE:
-        return edit.note
-    return f"a classifier sees {edit.sums['hits_drawn'].mean():.0%} of the drawn truths"
-
-
-def _of_edit(
-    place: Place, edit: Edited, direction: str, estimates: Mapping[str, Estimate], note: str = ""
-) -> Numbers:
-    """The numbers of an edit."""
-    pairs, ground = edit.change.pairs, edit.change.ground
-    setting = f"{pairs.attribute} {SIDES[pairs.on]}, {direction}"
-    at = place.at(table=EACH, setting=setting, split=edit.change.images.split)
-    yield from _numbers(at, ground.face, direction, estimates, note, edit.note)
-
-
 def _numbers(
-    place: Place,
-    face: FaceEmbedding | None,
-    direction: str,
-    estimates: Mapping[str, Estimate],
-    note: str = "",
-    note_on_faces: str = "",
+    place: Place, face: FaceEmbedding | None, direction: str, estimates: Mapping[str, Estimate]
 ) -> Numbers:
     """The numbers of a direction; faces may be compared by a stand-in for ArcFace."""
     place = place.also(direction=FITS[direction])
     for metric, estimate in estimates.items():
-        at, name, remark = place.at(n=estimate.n), metric, note
-        if metric == "arcface" and face:
-            at = at.also(before="the real image", **face.describe())
-            name, remark = face.metric_name, note_on_faces
+        at, name = place.at(n=estimate.n), metric
+        if metric == FACES and face:
+            at, name = at.also(before="the real image", **face.describe()), face.metric_name
         if estimate.value is not None:
-            at = at.at(reference=direction in (ORACLE, NO_EDIT)).noting(remark)
+            at = at.at(reference=direction in (ORACLE, NO_EDIT))
+        if estimate.value is None or (metric == FACES and direction == ORACLE):
+            at = at.at(note="")  # that of the truth is on the classifier
         yield from at.numbers({name: estimate})
 
 
@@ -328,7 +292,7 @@ def _spec(name: str, title: str, caption: str, order: int, **more: Any) -> Table
 BENCHMARK = Benchmark(
     name="edits",
     headline=lambda context: "off_target",
-    needs=frozenset({ENCODE, DECODE, SEMANTIC}),
+    needs=frozenset({base.ENCODE, base.DECODE, base.SEMANTIC}),
     random=False,
     labelled=True,
     run=run,

@@ -30,7 +30,7 @@ from benchmarks.plugin import Estimate, code_of
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import why_immovable
 from benchmarks.tasks.edits.classifier import sees
-from benchmarks.tasks.edits.decoded import DECODED_2, SIDES, Change, Ground
+from benchmarks.tasks.edits.decoded import DECODED_2, SIDES, Change, Ground, decoded, steps_of
 from benchmarks.tasks.edits.directions import FITS, Fits, agreement
 from benchmarks.tasks.edits.strengths import Edited
 from benchmarks.tasks.shared.distances import set_estimates
@@ -108,7 +108,7 @@ class Unpaired:
         return replace(job, without=tuple(network.array for network in codes.networks.features))
 
     def _compute(
-        self, positions: np.ndarray, codes: Arrays, decoded: Arrays, *taken: Arrays
+        self, positions: np.ndarray, codes: Arrays, unedited: Arrays, *taken: Arrays
     ) -> Arrays:
         classifier, features, *fits = taken
         (paper, along), z = map(probe_of, fits), features_of(features)
@@ -120,17 +120,13 @@ class Unpaired:
         code = code_of(codes)
         assert code.semantic is not None
         aim = system.move(code.semantic, move)
-        made = variant.decode_at_own_size(replace(code, semantic=aim))
-        again, y = system.encode_semantic(made), variant.context.resized(made)
-        back = variant.decode(replace(code, semantic=system.move(again, -move)))
-        start, target, encoded = (
-            system.read(each).cpu().double().numpy() for each in (code.semantic, aim, again)
-        )
+        edited = decoded(variant, replace(code, semantic=aim))
+        back = variant.decode(replace(code, semantic=system.move(edited.encoded, -move)))
+        y = edited.images
         seen = sees(classifier, y)[:, self.column] > 0
         return {
-            "missed": np.linalg.norm(encoded - target, axis=1),
-            "step": np.linalg.norm(target - start, axis=1),
-            "returned": mse(back, torch.from_numpy(decoded[DECODED_2])).double().numpy(),
+            **steps_of(system, code, edited),
+            "returned": mse(back, torch.from_numpy(unedited[DECODED_2])).double().numpy(),
             "hits": 1.0 * (seen != self.present[positions]),
             "inverts": np.ones(len(y)),
             "pairs": np.ones(len(y)),

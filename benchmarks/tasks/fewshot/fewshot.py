@@ -22,14 +22,7 @@ from benchmarks.metrics.sets.means import acceptance_rate, mean_over_seeds, spre
 from benchmarks.plugin import Benchmark, Context, Estimate, Record, TableSpec
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
-from benchmarks.tasks.fewshot.sampling import (
-    Pool,
-    Real,
-    accepted_by,
-    logits,
-    reference_images,
-    refusal,
-)
+from benchmarks.tasks.fewshot.sampling import Pool, Real, logits, reference_images, refusal
 from benchmarks.tasks.shared.distances import set_estimates
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import samples
@@ -85,8 +78,8 @@ class Row:
         classifier accepts too few samples.
         """
         context, name = self.variant.context, self.setup.target.name
-        sizes, pool, rows = context.sizes(Sizes), Pool(self.variant, new), enumerate(fits["logits"])
-        accepted = [accepted_by(context, self.setup, seed, row) for seed, row in rows]
+        sizes, pool = context.sizes(Sizes), Pool(self.variant, new)
+        accepted = [pool.accepted(self.setup, *of_seed) for of_seed in enumerate(fits["logits"])]
         if few := [len(latents) for latents in accepted if len(latents) < 2]:
             yield from self.missing(f"class {name}: {few[0]} of {sizes.pool} latents accepted")
             return
@@ -154,7 +147,7 @@ def _of_all(context: Context, network: FeatureNetwork, features: Arrays) -> Numb
     for target, scenario in product(targets(context), SCENARIOS):
         sides = real.everything, real.reference(real.members(target))
         setting = f"{scenario}/{target.name}"
-        yield from _scale(context, real, NAIVE_OF_ALL, setting, sides, ("fid",))
+        yield from _scale(real, NAIVE_OF_ALL, setting, sides, ("fid",))
 
 
 def beside(context: Context, measured: Sequence[Record]) -> Iterator[Measurement]:
@@ -186,24 +179,19 @@ def _scales(
             of_all = real.part(first), real.reference(members[members >= n])
             of_class = real.part(members[:n]), real.reference(members[n:])
             metrics = shown_in(TABLE)
-            yield from _scale(context, real, f"{NAIVE}{of_n}", setting, of_all, metrics)
-            yield from _scale(context, real, f"{OF_CLASS}{of_n}", setting, of_class, metrics)
+            yield from _scale(real, f"{NAIVE}{of_n}", setting, of_all, metrics)
+            yield from _scale(real, f"{OF_CLASS}{of_n}", setting, of_class, metrics)
 
 
 def _scale(
-    context: Context,
-    real: Real,
-    title: str,
-    setting: str,
-    sides: tuple[Side, Side],
-    metrics: Sequence[str],
+    real: Real, title: str, setting: str, sides: tuple[Side, Side], metrics: Sequence[str]
 ) -> Numbers:
     """The distances of real images to real images; the reason if there are too few.
 
     The same persons' images are on both sides, whose units are equal.
     """
     images, reference = map(len, sides)
-    sizes, network = context.sizes(Sizes), real.network
+    context, network, sizes = real.context, real.network, real.context.sizes(Sizes)
     fields = {"reference_row": scale_name(title), "images": len(real.images)}
     fields |= {"samples": sizes.samples, **network.describe()}
     place = Place(context, TABLE, title=title, split="all", setting=setting, fields=fields)

@@ -74,21 +74,13 @@ def logits(variant: Variant, setup: Setup, pool: Job) -> Job:
     )
 
 
-def accepted_by(context: Context, setup: Setup, seed: int, logits: np.ndarray) -> np.ndarray:
-    """The positions in the pool of the latents that a seed's classifier accepts, by its logits [N]."""
-    probability = torch.sigmoid(torch.from_numpy(logits))
-    source = noise.generator(context.seed, f"acceptance {setup.target.name}", seed)
-    accepted = setup.rule.accept(probability, noise.uniforms(source, probability.shape))
-    return np.flatnonzero(accepted.numpy())
-
-
 class Real:
     """The real images that samples are compared with by one network's features: all of them, and those
     of a class.
     """
 
     def __init__(self, context: Context, network: FeatureNetwork, features: Arrays):
-        self.network, self.images = network, reference_images(context)
+        self.context, self.network, self.images = context, network, reference_images(context)
         self.everything = side_of(context, self.images, features["features"])
 
     def members(self, target: Target) -> np.ndarray:
@@ -128,6 +120,14 @@ class Pool:
     @property
     def blocks(self) -> np.ndarray:
         return blocks_of(len(self.new["latents"]))
+
+    def accepted(self, setup: Setup, seed: int, logits: np.ndarray) -> np.ndarray:
+        """The positions of the latents that a seed's classifier accepts, by its logits [N]."""
+        probability = torch.sigmoid(torch.from_numpy(logits))
+        name = f"acceptance {setup.target.name}"
+        source = noise.generator(self.variant.context.seed, name, seed)
+        accepted = setup.rule.accept(probability, noise.uniforms(source, probability.shape))
+        return np.flatnonzero(accepted.numpy())
 
     def side(self, network: FeatureNetwork, chosen: np.ndarray) -> Side:
         """The images at these positions as samples of a class."""

@@ -165,27 +165,27 @@ def test_every_row_is_scikit_learns_on_the_test_split(learnable, chosen):
     expected |= {("ap", NAMES[a]): aps[a] for a in defined}
     expected |= {("accuracy", name): hit for name, hit in zip(NAMES, hits, strict=True)}
     expected |= {
-        ("auroc", probes.MEAN): np.mean(aurocs),
-        ("auroc", probes.WEIGHTED): weights @ aurocs,
-        ("ap", probes.MEAN): np.mean(aps),
-        ("accuracy", probes.MEAN): hits.mean(),
+        ("auroc", scores.MEAN): np.mean(aurocs),
+        ("auroc", scores.WEIGHTED): weights @ aurocs,
+        ("ap", scores.MEAN): np.mean(aps),
+        ("accuracy", scores.MEAN): hits.mean(),
     }
     for key, value in expected.items():
         assert found[key].value == pytest.approx(value, abs=2e-3), key
         assert found[key].n == len(labels) == 45
     assert abs(weights @ aurocs - np.mean(aurocs)) > 5e-3 and max(aurocs) > 0.7
-    assert found["auroc", "d"].value is None and found["auroc", probes.MEAN].note == "undefined: d"
+    assert found["auroc", "d"].value is None and found["auroc", scores.MEAN].note == "undefined: d"
 
     groups = np.unique(persons[learnable.select("test", 150).order], return_inverse=True)[1]
     of = influences(logits, labels)  # held against DeLong's in tests/probes
     moved = of["auroc"][:, defined]
-    for setting, weight in ((probes.MEAN, np.full(3, 1 / 3)), (probes.WEIGHTED, weights)):
+    for setting, weight in ((scores.MEAN, np.full(3, 1 / 3)), (scores.WEIGHTED, weights)):
         stderr = by_person(moved @ weight, groups)
         assert found["auroc", setting].stderr == pytest.approx(stderr, rel=0.02)
     for metric, setting in expected:
         if setting in NAMES:
             own = by_person(of[metric][:, NAMES.index(setting)], groups)
-        elif setting == probes.MEAN:
+        elif setting == scores.MEAN:
             own = by_person(of[metric][:, : 4 if metric == "accuracy" else 3].mean(1), groups)
         assert found[metric, setting].stderr == pytest.approx(own, rel=0.03), (metric, setting)
     assert stderr != pytest.approx(by_person(moved @ weight, np.arange(45)), rel=0.02)
@@ -217,8 +217,8 @@ def test_a_code_that_holds_the_labels_scores_one(labelled):
         {(r.metric, r.setting): r for r in rows(probes.BENCHMARK, labelled, [system])}
         for system in (Told(None, torch.device("cpu")), Noise(None, torch.device("cpu")))
     )
-    assert told["auroc", probes.MEAN].value == told["ap", probes.MEAN].value == 1
-    record = noise["auroc", probes.MEAN]
+    assert told["auroc", scores.MEAN].value == told["ap", scores.MEAN].value == 1
+    record = noise["auroc", scores.MEAN]
     assert abs(record.value - 0.5) < 3 * record.stderr < 0.3
 
 
@@ -280,7 +280,7 @@ def test_top1_is_that_of_scikit_learns_softmax(context):
     expected = (order == y_test.argmax(1)[:, None]).any(1).mean()
     assert found["top5", ""].value == pytest.approx(expected)
     assert top1.measured_by["probe"] == probe_fits.SOFTMAX
-    assert found["auroc", probes.MEAN].value > 0.6 and ("auroc", "c0") in found
+    assert found["auroc", scores.MEAN].value > 0.6 and ("auroc", "c0") in found
 
 
 def test_attributes_that_are_no_classes_have_no_top1(learnable):
@@ -304,9 +304,9 @@ def test_of_many_classes_only_the_means_have_rows(context, monkeypatch):
     many = list(rows(probes.BENCHMARK, context, [COLOURS]))
     monkeypatch.setattr(scores, "LISTED", 6)
     few = list(rows(probes.BENCHMARK, context, [COLOURS]))
-    assert {row.setting for row in many} == {"", probes.MEAN, probes.WEIGHTED}
+    assert {row.setting for row in many} == {"", scores.MEAN, scores.WEIGHTED}
     assert {row.note for row in many if row.setting} == {"of 6 attributes"}
-    means = [row for row in few if row.setting in ("", probes.MEAN, probes.WEIGHTED)]
+    means = [row for row in few if row.setting in ("", scores.MEAN, scores.WEIGHTED)]
     for one, same in zip(many, means, strict=True):
         assert (one.metric, one.setting, one.value) == (same.metric, same.setting, same.value)
         assert one.stderr == pytest.approx(same.stderr, rel=1e-12)
