@@ -20,13 +20,13 @@ from benchmarks.core.context import Context
 from benchmarks.core.job import Calls, Job, SetComparison
 from benchmarks.core.measurement import Measurement
 from benchmarks.core.registry import REGISTRY
-from benchmarks.core.runner import precision_guard
 from benchmarks.core.store import Piece, Store
 from benchmarks.metrics import counting
 from benchmarks.metrics.sets import kernel
 from benchmarks.metrics.sets.jackknife import Side, blocks_of
 from benchmarks.runtime.calling import raised
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.systems import precision_guard
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.base import System
 from diffae.data.dataset import SPLITS

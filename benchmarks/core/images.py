@@ -1,27 +1,21 @@
-"""Images by position, and what is made of them: codes and features, thumbnails, files.
+"""Images by position, and what is made of them: codes and features.
 
 The same position in a seeded order of a split always means the same image. Codes and features are
 computed once and kept in the store, whichever benchmark asks for them first.
 """
 
-import io
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from benchmarks.core.job import Arrays, Calls, Job
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.metrics.pixel import resize
-from benchmarks.metrics.pixel import seen as as_seen
 from benchmarks.metrics.units import Units
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import base, parts
@@ -30,12 +24,8 @@ from benchmarks.systems.protocol.parts import Semantic
 from diffae.data import Dataset
 from diffae.data.dataset import stream
 from diffae.eight_bit import to_uint8
-from diffae.system import distributed
-from diffae.system.files import writing
-from diffae.system.whole import write_whole
 
 SEMANTIC = "semantic"  # the name of the arrays in chunks
-THUMBNAIL = 32
 
 
 @dataclass(frozen=True)
@@ -271,31 +261,9 @@ def encoding_calls(system: System, steps: int | None) -> Calls:
 
 
 # ----------------------------------------------------------------------------------------------
-# Thumbnails and files
-
-
-def thumbnails(images: Tensor) -> np.ndarray:
-    """Images in [-1, 1] as small flat vectors, for distances between pixels: uint8 N x 3 * 32 * 32."""
-    return to_uint8(resize(as_seen(images), THUMBNAIL)).flatten(1).cpu().numpy()
+# Pictures
 
 
 def preview(positions: np.ndarray, images: Tensor, most: int) -> np.ndarray:
     """The first few images of all, from the chunk at these positions: empty but for the first chunk."""
     return images[: most if positions[0] == 0 else 0].cpu().numpy()
-
-
-def file_name(text: str) -> str:
-    """`text` from outside, such as the name of an attribute, made safe as part of a file name."""
-    return re.sub(r"[^\w .+-]", "_", text)[:100]
-
-
-def save_images(folder: Path, images: np.ndarray, indices: Sequence[int]) -> None:
-    """Write images (uint8 N x 3 x S x S) as PNG files named by their indices: 000012.png."""
-    if not distributed.is_main():
-        return
-    with writing(folder, "or choose another --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for pixels, index in zip(images, indices, strict=True):
-            buffer = io.BytesIO()
-            Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "PNG")
-            write_whole(folder / f"{index:06d}.png", buffer.getvalue())

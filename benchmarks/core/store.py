@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from benchmarks.core.job import Arrays, Job
 from benchmarks.runtime.calling import is_count, share_of_counts, without_counts
-from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.runtime.errors import agreeing
 from benchmarks.systems.protocol.base import System
 from benchmarks.systems.protocol.checked import Checked
 from diffae.system import cli, distributed
@@ -43,7 +43,6 @@ CHUNK = 64  # also the batch size of every network, unless --batch-size says oth
 FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's
 SEAL = "seal"  # the name of an array in each file
 ELSEWHERE = "or set DIFFAE_CACHE to another folder"
-SHARED = {"failed": SystemFailed, "not available": NotAvailable}  # errors of one rank that are told
 
 Piece = tuple[int, int]  # the positions of a chunk, from the first to before the second
 
@@ -131,7 +130,7 @@ class Store:
         size = min(self.together, -(-len(pieces) // ranks))  # so that every process has some
         groups = _neighbours(pieces, size)[distributed.rank() :: ranks]
         todo = [missing for group in groups for missing in self._missing(job, group)]
-        with _agreeing(), self._bar(job, todo) as bar:
+        with agreeing(), self._bar(job, todo) as bar:
             for group in todo:
                 distributed.check()
                 self._file_chunks(job, group)
@@ -345,24 +344,3 @@ def _counted(system: System | None) -> Iterator[Arrays]:
     system.outside.take()
     yield counts
     counts |= system.outside.take()
-
-
-@contextmanager
-def _agreeing() -> Iterator[None]:
-    """At the end of the block wait for all ranks; if one raised an error of SHARED, each raises such a one.
-
-    Otherwise the ranks would continue at different places and wait for each other for ever. A
-    ValueError means wrong data, which every rank finds by itself.
-    """
-    failure: Exception | None = None
-    try:
-        yield
-    except (*SHARED.values(), ValueError) as error:
-        failure = error
-    mine = next((name for name, kind in SHARED.items() if isinstance(failure, kind)), "")
-    said = distributed.agree(f"{mine}: {failure}" if mine else None)
-    name, _, reason = (said or "").partition(": ")
-    if failure is not None and (name == mine or not mine):
-        raise failure
-    if said is not None:  # of several kinds, all ranks raise the same
-        raise SHARED[name](reason)

@@ -22,10 +22,11 @@ from torch import Tensor
 from benchmarks.core.benchmark import Benchmark, is_table
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Measurement, Place
-from benchmarks.core.registry import REGISTRY
-from benchmarks.core.runner import precision_guard
+from benchmarks.core.profiles import Profile
+from benchmarks.core.registry import REGISTRY, SHARED_SIZES
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.setup import DataSizes, Missing, load_systems, open_data
+from benchmarks.core.sizes import steps_of
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.metrics.protocols.printed import fields_of
 from benchmarks.runtime.calling import (
@@ -36,6 +37,7 @@ from benchmarks.runtime.calling import (
     without_counts,
 )
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.systems import precision_guard
 from benchmarks.systems.protocol.base import System, has_no_encoder
 from benchmarks.systems.protocol.checked import Checked
 from diffae.data import Dataset
@@ -94,14 +96,17 @@ class Evaluation:
         """Compare each system in the run's precision with float32. A system that is too far from it
         becomes missing.
         """
-        if self.context.precision == precision_guard.EXACT:
+        context, guard = self.context, precision_guard
+        if context.precision == guard.EXACT:
             return
+        steps = fewest_and_most(context.profile, tasks)
         for system in [system for system in self.systems if not has_no_encoder(system)]:
-            try:
-                precision_guard.check(self.context, system, tasks)
-            except SystemFailed as failure:
-                say(f"not run: {named(system.title, str(failure))}")
-                self._drop(system, failure)
+            images = _first_images(context, system, guard.IMAGES)
+            of_run = context.seed, context.device, context.precision
+            failure = guard.failure(system, images, *of_run, steps)
+            if reason := distributed.agree(failure):
+                say(f"not run: {named(system.title, reason)}")
+                self._drop(system, SystemFailed(reason))
 
     def _drop(self, system: System, failure: SystemFailed) -> None:
         self.systems.remove(system)
@@ -342,6 +347,13 @@ class BenchmarkRun:
             if reason := self.context.networks.lacking(METRICS[metric].network):
                 place = Place(self.context, source, title="all systems", split="", reference=True)
                 yield make_record(place, metric, Estimate(None, why=reason))
+
+
+def fewest_and_most(profile: Profile, tasks: Iterable[str]) -> list[int]:
+    """The smallest and the largest T in the settings of these tasks."""
+    sections = [profile.sections.get(name) for name in (*SHARED_SIZES, *tasks)]
+    steps = [T for sizes in sections if sizes is not None for _, _, T in steps_of(sizes)]
+    return sorted({min(steps), max(steps)})
 
 
 def _first_images(context: Context, system: System, count: int) -> Tensor:

@@ -18,10 +18,11 @@ from typing import IO, Any
 from benchmarks.core import suites
 from benchmarks.core.context import Context
 from benchmarks.core.registry import specs
-from benchmarks.core.runner import provenance
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.setup import comparison, heading
+from benchmarks.core.store import CHUNK
+from benchmarks.runtime import provenance
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems.protocol.base import has_no_encoder
 from diffae.data.dataset import SPLITS
@@ -293,5 +294,5 @@ def _about(evaluation: Evaluation, options: Options) -> dict[str, Any]:
         "seen_in_training": evaluation.seen_in_training(),
         "precision": context.precision,
         "started": provenance.now(),
-        **provenance.describe(options.arguments, context.device, context.batch_size),
+        **provenance.describe(options.arguments, context.device, context.batch_size or CHUNK),
     }

@@ -13,13 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks import measure, run, weights
 from benchmarks.commands.options import parse
-from benchmarks.core.images import file_name
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.runner.setup import load_systems
 from benchmarks.tasks import probes
 from diffae.model import DDIM
 from diffae.system.errors import UserError
-from diffae.system.files import OutputPath, refuse_outputs
+from diffae.system.files import OutputPath, file_name, refuse_outputs
 
 CPU = torch.device("cpu")
 
