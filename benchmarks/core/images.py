@@ -26,6 +26,7 @@ from diffae.data.dataset import stream
 from diffae.eight_bit import to_uint8
 
 SEMANTIC = "semantic"  # the name of the arrays in chunks
+EVERYTHING: Mapping[str, str] = {}  # the description of a reading that takes codes as they are
 
 
 @dataclass(frozen=True)
@@ -109,21 +110,21 @@ class CodeStore:
             decides |= {"solver": str(system.solver)} if system.solver and steps else {}
         return decides | (selection.key if selection is not None else {})
 
-    def semantic(self, system: System, selection: Selection) -> Job:
-        """Semantic codes of images, each in its own shape; `semantic_of` makes a code of the arrays."""
-        return self._semantic(system, selection, {})
-
     def features(self, system: System, selection: Selection) -> Job:
         """What a probe reads from the semantic codes of images, as `features_of` gives it: float32 N x d.
 
         A vector is its own feature and is stored once. Other codes may be large, so that only what
         is read of them is stored.
         """
-        return self._semantic(system, selection, reading_of(system))
+        return self.semantic(system, selection, reading_of(system))
 
-    def _semantic(self, system: System, images: Selection, reading: dict[str, str]) -> Job:
-        """Semantic codes, or what a probe reads of them if `reading` describes it."""
-        seen = images.seen_by(system)
+    def semantic(
+        self, system: System, selection: Selection, reading: Mapping[str, str] = EVERYTHING
+    ) -> Job:
+        """Semantic codes of images, each in its own shape, or what a probe reads of them if `reading`
+        describes it; `semantic_of` makes a code of the arrays.
+        """
+        seen = selection.seen_by(system)
 
         def compute(positions: np.ndarray) -> Arrays:
             if has_no_encoder(system):
@@ -137,7 +138,7 @@ class CodeStore:
         return Job(
             "read" if reading else "semantic",
             f"z_sem of {seen.split}" + (", as probes read it" if reading else ""),
-            self.decides(system, seen, False) | reading,
+            self.decides(system, seen, False) | dict(reading),
             len(seen),
             compute,
             system=system,

@@ -25,7 +25,7 @@ from benchmarks.core.measurement import Measurement, Place
 from benchmarks.core.profiles import Profile
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES
 from benchmarks.core.runner.request import Options
-from benchmarks.core.runner.setup import DataSizes, Missing, load_systems, open_data
+from benchmarks.core.runner.setup import DataSizes, open_data
 from benchmarks.core.sizes import steps_of
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.metrics.protocols.printed import fields_of
@@ -38,6 +38,7 @@ from benchmarks.runtime.calling import (
 )
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems import precision_guard
+from benchmarks.systems.of_run import Missing, load_systems
 from benchmarks.systems.protocol.base import System, has_no_encoder
 from benchmarks.systems.protocol.checked import Checked
 from diffae.data import Dataset
@@ -76,8 +77,8 @@ class Evaluation:
 
     def keep_pictures(self, out: Path, single_images: bool) -> None:
         """Keep pictures in a run folder, and reconstructions as single files if they are wanted."""
-        images = out / IMAGES if single_images else None
-        self.context = replace(self.context, pictures=out / PICTURES, images=images)
+        self.context.pictures = out / PICTURES
+        self.context.images = out / IMAGES if single_images else None
 
     def fit(self) -> None:
         """Fit the systems that learn from training images, batch by batch. A system that fails
@@ -122,16 +123,13 @@ class Evaluation:
 
     def seen_in_training(self) -> dict[str, str]:
         """Notes, by title, on systems whose checkpoint was trained on test images of this data set."""
-        remarks: dict[str, str] = {}
-        for system in self.systems:
-            if system.trained_on is not None:
-                remarks[system.title] = system.trained_on.remark(self.context.dataset, "test")
+        remarks = {system.title: _remark(system, self.context, "test") for system in self.systems}
         return {title: remark for title, remark in remarks.items() if remark}
 
 
 def prepare(options: Options, store: Store) -> Evaluation:
     """Load the systems and open the data. Raises UserError where one of them cannot be had."""
-    loaded, missing = load_systems(options)
+    loaded, missing = load_systems(options.systems, options.checkpoints, options.device)
     return Evaluation(make_context(options, open_data(options, loaded), store), loaded, missing)
 
 
@@ -186,7 +184,7 @@ def make_record(
         estimate = replace(estimate, value=None, influences=(), error=None)
     if estimate.value is not None:
         notes += notes_on_value
-    metric_info, protocol = METRICS[metric], place.protocol
+    metric_info = METRICS[metric]
     record = Record(
         context.benchmark,
         place.table,
@@ -199,12 +197,12 @@ def make_record(
         estimate,
         direction=metric_info.direction,
         unit=metric_info.unit,
-        protocol=protocol.id if protocol else "",
+        protocol=place.protocol_id,
         note="; ".join(filter(None, notes)),
         reference=place.reference or is_reference,
         solver=variant.solver if variant else place.solver,
         calls=variant.calls if variant else None,
-        measured_by=protocol.fields if protocol else {},
+        measured_by=place.protocol,
         of_machine=place.of_machine,
     )
     return attach(record, record.measured_by, fields_of)
@@ -241,14 +239,13 @@ class BenchmarkRun:
         context, trial = self.context, ""
         if isinstance(system, Checked):
             trial = system.try_on(partial(_first_images, context, system))
-        data, seen = context.dataset, system.trained_on
-        remarks = {} if seen is None else {split: seen.remark(data, split) for split in SPLITS}
+        remarks = {split: _remark(system, context, split) for split in SPLITS}
         for measurement in self.benchmark.run(context.for_system(system), system):
             yield from self._records(measurement, system.reference, remarks, trial)
 
     def _references(self, measured: Sequence[Record]) -> Iterator[Record]:
         """The reference records: the benchmark's own, and those that depend on what was measured."""
-        benchmark, context = self.benchmark, self.context.decided()
+        benchmark, context = self.benchmark, self.context
         measurements = list[Iterable[Measurement]]()
         if benchmark.references is not None:
             measurements.append(benchmark.references(context))
@@ -354,6 +351,12 @@ def fewest_and_most(profile: Profile, tasks: Iterable[str]) -> list[int]:
     sections = [profile.sections.get(name) for name in (*SHARED_SIZES, *tasks)]
     steps = [T for sizes in sections if sizes is not None for _, _, T in steps_of(sizes)]
     return sorted({min(steps), max(steps)})
+
+
+def _remark(system: System, context: Context, split: str) -> str:
+    """The note on a system whose checkpoint was trained on images of this split; "" if it was not."""
+    seen = system.trained_on
+    return "" if seen is None else seen.remark(context.dataset, split)
 
 
 def _first_images(context: Context, system: System, count: int) -> Tensor:
