@@ -118,7 +118,7 @@ class Evaluation:
         run = BenchmarkRun(REGISTRY.get(name), self.context)
         yield from run.records(self.systems)
         for title, reason in self.missing.items():
-            yield run.not_run(title, str(reason), isinstance(reason, SystemFailed))
+            yield run.not_run(title, reason)
         yield from run.without_network()
 
     def seen_in_training(self) -> dict[str, str]:
@@ -222,12 +222,12 @@ class BenchmarkRun:
         """Its records of these systems, then its reference records."""
         dataset = self.context.dataset
         if self.benchmark.labelled and not dataset.labelled:
-            yield self.not_run("all systems", f"{dataset.name} has no attributes")
+            yield self.not_run("all systems", NotAvailable(f"{dataset.name} has no attributes"))
             return
         measured: list[Record] = []
         for system in systems:
             if lacks := self.benchmark.lacking(system):
-                yield self.not_run(system.title, f"{system.title} cannot {lacks}")
+                yield self.not_run(system.title, NotAvailable(f"{system.title} cannot {lacks}"))
                 continue
             for record in self._guarded(system.title, self._of_system(system)):
                 measured.append(record)
@@ -301,37 +301,35 @@ class BenchmarkRun:
                 given.append(record)
                 yield record
             return
-        except NotAvailable as obstacle:
-            last = self.not_run(title, str(obstacle))
-        except SystemFailed as failure:
-            last = self.not_run(title, str(failure), failed=True)
+        except (NotAvailable, SystemFailed) as reason:
+            last = self.not_run(title, reason)
         except (UserError, distributed.Stopped):
             raise
         except Exception as error:
             if self.is_ours:
                 raise
-            reason = f"benchmark {self.benchmark.name!r} {raised(error)}"
+            failure = SystemFailed(f"benchmark {self.benchmark.name!r} {raised(error)}")
             if distributed.world() > 1:  # the others may not have failed: this one cannot go on
-                raise UserError(reason) from error
-            last = self.not_run(title, reason, failed=True)
+                raise UserError(str(failure)) from error
+            last = self.not_run(title, failure)
         # under a setting of its own if its cell has a number already
         is_taken = record_key(last) in map(record_key, given)
         yield replace(last, setting="the rest") if is_taken else last
 
     # Records of what was not measured --------------------------------------------------------------
 
-    def not_run(self, system: str, reason: str, failed: bool = False) -> Record:
-        """The record of what could not run, or `failed` where it should have: no value, and why."""
+    def not_run(self, system: str, reason: NotAvailable | SystemFailed) -> Record:
+        """The record of what could not run, or failed where it should have: no value, and why."""
         place = Place(self.context, self.benchmark.table, title=system, split="")
-        nothing = Estimate(None, why=reason)
+        nothing = Estimate(None, why=str(reason))
         try:
             record = make_record(place, self.benchmark.headline(self.context), nothing)
         except Exception:  # a plug-in that cannot say which metric stands for it
             if self.is_ours:
                 raise
             names = self.benchmark.name, self.benchmark.table, system, self.context.dataset.name
-            record = Record(*names, "", "", None, "", nothing, note=reason)
-        return replace(record, failed=failed)
+            record = Record(*names, "", "", None, "", nothing, note=nothing.why)
+        return replace(record, failed=isinstance(reason, SystemFailed))
 
     def without_network(self) -> Iterator[Record]:
         """A record for each number of the table of the suite whose network has no weights here: how to get them."""
