@@ -12,7 +12,7 @@ from benchmarks.core.registry import REGISTRY
 
 if TYPE_CHECKING:
     from benchmarks.api import evaluate, evaluate_iter
-    from benchmarks.core.runner.results import Results
+    from benchmarks.results import Results
 
 __all__ = ["REGISTRY", "Results", "evaluate", "evaluate_iter"]
 
@@ -20,7 +20,7 @@ __all__ = ["REGISTRY", "Results", "evaluate", "evaluate_iter"]
 LAZY = {
     "evaluate": "benchmarks.api",
     "evaluate_iter": "benchmarks.api",
-    "Results": "benchmarks.core.runner.results",
+    "Results": "benchmarks.results",
 }
 
 

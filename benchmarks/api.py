@@ -31,13 +31,14 @@ from benchmarks.core.runner import run_folder
 from benchmarks.core.runner.evaluation import Evaluation, make_context
 from benchmarks.core.runner.loop import Callback, measure
 from benchmarks.core.runner.request import OPTIONS, Options, options_for
-from benchmarks.core.runner.results import Results
-from benchmarks.core.runner.setup import Missing, open_data
+from benchmarks.core.runner.setup import open_data
 from benchmarks.core.store import MemoryStore, Store, default_root
+from benchmarks.results import Results
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.foreign import code_of
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
 from benchmarks.systems.from_object import as_system
+from benchmarks.systems.of_run import Missing
 from benchmarks.systems.protocol.base import System
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.registry import slug

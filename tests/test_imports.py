@@ -44,7 +44,7 @@ ENTRIES = (
     "commands",
     "evaluate",
     "evaluate_iter",
-    "Results",
+    "results",
 )
 ENTRIES += ("make", "compare", "action")
 FRONT = "diffae/images"

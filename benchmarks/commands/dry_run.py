@@ -9,175 +9,35 @@ labels and the first image are read, so that nothing counts as stored while its 
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, fields
 from functools import partial
 
 import numpy as np
 import torch
 
-from benchmarks.core.benchmark import Benchmark
+from benchmarks.commands.planned import REAL, Planned, Refused, collect
 from benchmarks.core.context import Context
-from benchmarks.core.job import Calls, Job, SetComparison
-from benchmarks.core.measurement import Measurement
-from benchmarks.core.registry import REGISTRY
-from benchmarks.core.runner import precision_guard
-from benchmarks.core.store import Piece, Store
+from benchmarks.core.job import Calls
 from benchmarks.metrics import counting
 from benchmarks.metrics.sets import kernel
 from benchmarks.metrics.sets.jackknife import Side, blocks_of
-from benchmarks.runtime.calling import raised
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.systems import precision_guard
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.base import System
 from diffae.data.dataset import SPLITS
-from diffae.diffusion.scheme import find
 from diffae.system import cli
 from reports.records.reading import grouped, named
-from reports.tables.numbers import duration, solver_name
+from reports.tables.numbers import duration
 
 BATCH = {"cpu": 4, "cuda": 64}
 FEW = 2_000  # images of either side, by the time of whose comparison that of more is told
-MANY = 10_000**2  # pairs of images: to compare fewer takes seconds, of which a dry run says nothing
-REAL = "real images"
 WIDTH, INDENT = 100, "  "  # characters of a line, and before the jobs of a benchmark and system
 JOB = 56  # characters of the name of a job, which is the first column of LINE
 LINE = "{:<57}{:>8}{:>8}{:>18}{:>9}"
 HEADERS = ("", "units", "stored", "decoder calls", "time")
 
 Costs = Mapping[str, float]  # seconds of a call for one image on this device, by field of `Calls`
-Refused = tuple[str, str, str]  # a benchmark, a system, and why it cannot run
-
-
-# ----------------------------------------------------------------------------------------------
-# What a run would compute
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A job, or a comparison of sets, of a benchmark, and of a system or of real images.
-
-    chunks   of a job, and whether each is in the store. Where it is needed for two numbers of images that
-             end in different chunks, it has both, and both are computed.
-    """
-
-    benchmark: str
-    system: str
-    job: Job | SetComparison
-    chunks: dict[Piece, bool] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """What is done, with T, and with the solver unless it is the paper's."""
-        job = self.job
-        if isinstance(job, SetComparison):
-            title = f"{job.title} of {job.samples:,} and {job.reference:,} images"
-            return f"{job.count} x {title}" if job.count > 1 else title
-        return f"{job.title}, T = {job.steps}{_by_solver(job)}" if job.steps else job.title
-
-    @property
-    def units(self) -> int:
-        """How many units it has in all."""
-        if isinstance(self.job, SetComparison):
-            return self.job.samples
-        return sum(stop - start for start, stop in self.chunks)
-
-    @property
-    def stored(self) -> int:
-        """How many of its units are in the store."""
-        return sum(stop - start for (start, stop), is_stored in self.chunks.items() if is_stored)
-
-    @property
-    def calls(self) -> Calls:
-        """The calls of networks for the units that are not in the store."""
-        if isinstance(self.job, SetComparison):
-            return Calls()
-        return self.job.calls.times(self.units - self.stored)
-
-    @property
-    def at_most(self) -> bool:
-        """Whether fewer calls may do."""
-        return isinstance(self.job, Job) and self.job.at_most
-
-    @property
-    def pairs(self) -> int:
-        """How many pairs of images are compared."""
-        return self.job.pairs if isinstance(self.job, SetComparison) else 0
-
-
-def collect(
-    context: Context, names: Sequence[str], systems: Sequence[System]
-) -> tuple[list[Planned], list[Refused]]:
-    """The jobs of these benchmarks and systems, those that several need once, at their first use; and what
-    cannot run.
-    """
-    planned, refused = dict[str, Planned](), list[Refused]()
-    for name in names:
-        benchmark = REGISTRY.get(name)
-        if benchmark.labelled and not context.dataset.labelled:
-            refused.append((name, "all systems", f"{context.dataset.name} has no attributes"))
-            continue
-        profile = context.profile.including(benchmark)
-        here = replace(context, profile=profile, benchmark=name, pictures=None)
-        for title, measurements in _measurements(benchmark, here, systems):
-            try:
-                for measurement in measurements():
-                    _add(planned, context.store, name, title, measurement)
-            except (NotAvailable, SystemFailed) as reason:
-                refused.append((name, title, str(reason)))
-            except Exception as error:
-                if benchmark.is_ours:
-                    raise
-                refused.append((name, title, f"its work cannot be counted: it {raised(error)}"))
-    return [work for work in planned.values() if work.units], refused
-
-
-def _add(
-    planned: dict[str, Planned], store: Store, benchmark: str, system: str, measurement: Measurement
-) -> None:
-    """Add the jobs of a measurement, each after those that it takes, and its large comparisons."""
-    for job in measurement.jobs:
-        for needed in (*_inputs(job), job):
-            owner = system if _is_of_system(needed) else REAL
-            work = planned.setdefault(needed.folder, Planned(benchmark, owner, needed))
-            work.chunks.update(store.pieces(needed))
-    for comparison in measurement.comparisons:
-        if comparison.samples * comparison.reference >= MANY:
-            planned[f"comparison {len(planned)}"] = Planned(benchmark, system, comparison)
-
-
-def _measurements(
-    benchmark: Benchmark, context: Context, systems: Sequence[System]
-) -> Iterator[tuple[str, Callable[[], Iterator[Measurement]]]]:
-    """The measurements of each system, and of real images alone, by title."""
-    for system in systems:
-        yield system.title, partial(_of_system, benchmark, context, system)
-    if benchmark.references is not None:
-        yield REAL, partial(benchmark.references, context)
-
-
-def _of_system(benchmark: Benchmark, context: Context, system: System) -> Iterator[Measurement]:
-    if lacks := benchmark.lacking(system):
-        raise NotAvailable(f"{system.title} cannot {lacks}")
-    return benchmark.run(context.for_system(system), system)
-
-
-def _inputs(job: Job) -> Iterator[Job]:
-    """The jobs that a job takes, each after those that it takes itself."""
-    for needed in job.inputs:
-        yield from _inputs(needed)
-        yield needed
-
-
-def _is_of_system(job: Job) -> bool:
-    """Whether the arrays of a job depend on a system."""
-    return job.system is not None or any(map(_is_of_system, job.inputs))
-
-
-def _by_solver(job: Job) -> str:
-    """The solver of a job's system, unless it is the paper's."""
-    papers = str(find("ddim"))
-    name = str((job.system and job.system.solver) or papers)
-    return "" if name == papers else f" by {solver_name(name)}"
 
 
 # ----------------------------------------------------------------------------------------------
@@ -189,7 +49,7 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
     cli.say("timing one batch of every network")
     planned, refused = collect(context, names, systems)
     real = _metric_costs(context)
-    if any(work.pairs for work in planned):
+    if any(work.job.pairs for work in planned):
         real["pairs"] = _pair_cost(context)
     costs: dict[str, Costs] = {REAL: real}
     for system in systems:
@@ -200,7 +60,9 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
         except SystemFailed as failure:
             refused.append(("all benchmarks", system.title, str(failure)))
     lines = [*_about(context), LINE.format(*HEADERS)]
-    for (benchmark, title), of_system in grouped(planned, _heading_of).items():
+    for (benchmark, title), of_system in grouped(
+        planned, lambda work: (work.benchmark, work.system)
+    ).items():
         lines.append(f"{benchmark}, {title}")
         for alike in grouped(of_system, lambda work: work.title).values():
             lines += _lines_of(alike, costs)
@@ -223,10 +85,6 @@ def _about(context: Context) -> list[str]:
     return [*map(_wrapped, lines), ""]
 
 
-def _heading_of(work: Planned) -> tuple[str, str]:
-    return work.benchmark, work.system
-
-
 def _lines_of(alike: Sequence[Planned], costs: Mapping[str, Costs]) -> list[str]:
     """The line of some work of one title, and lines before it if the title is long."""
     title = f"{len(alike)} x {alike[0].title}" if len(alike) > 1 else alike[0].title
@@ -240,7 +98,7 @@ def _lines_of(alike: Sequence[Planned], costs: Mapping[str, Costs]) -> list[str]
 
 def _time(work: Planned, costs: Mapping[str, Costs]) -> float:
     """The seconds of the calls and comparisons of some work."""
-    seconds, counts = costs[work.system], asdict(work.calls) | {"pairs": work.pairs}
+    seconds, counts = costs[work.system], asdict(work.calls) | {"pairs": work.job.pairs}
     return sum(count * seconds.get(name, 0.0) for name, count in counts.items())
 
 
@@ -259,7 +117,7 @@ def _total(planned: Sequence[Planned], seconds: float) -> str:
 
 def _about_times(context: Context) -> str:
     return (
-        f"times: extrapolated from one batch of {_batch(context)} on {context.device}, and for pairs of "
+        f"times: extrapolated from one batch of {BATCH[context.device.type]} on {context.device}, and for pairs of "
         f"images from a kernel distance of {FEW:,}; fits, searches and Frechet distances are not counted"
     )
 
@@ -277,7 +135,7 @@ def _calls_of(
     """The calls of a network, if there are any; "at most" so many where their number depends on the data."""
     calling = [work for work in planned if getattr(work.calls, network)]
     count = text_of(sum(getattr(work.calls, network) for work in calling)) if calling else ""
-    return f"at most {count}" if any(work.at_most for work in calling) else count
+    return f"at most {count}" if any(work.job.at_most for work in calling) else count
 
 
 def _wrapped(line: str) -> str:
@@ -292,13 +150,9 @@ def _took(seconds: float) -> str:
 # One call of each network, timed
 
 
-def _batch(context: Context) -> int:
-    return BATCH[context.device.type]
-
-
 def _metric_costs(context: Context) -> dict[str, float]:
     size = context.dataset.image_size
-    images = torch.rand(_batch(context), 3, size, size) * 2 - 1
+    images = torch.rand(BATCH[context.device.type], 3, size, size) * 2 - 1
     costs = {
         "features": _seconds(context, lambda: context.codes.embed(images)),
         "perceptual": _seconds(context, lambda: context.networks.perceptual(images, -images)),
@@ -321,7 +175,7 @@ def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Calla
     """One call of each network of the system; a system that must be fitted first is not timed."""
     if system.learns_from_data or base.has_no_encoder(system):
         return
-    batch, size = _batch(context), system.image_size or context.dataset.image_size
+    batch, size = BATCH[context.device.type], system.image_size or context.dataset.image_size
     images = torch.rand(batch, 3, size, size) * 2 - 1
     indices = list(range(batch))
     if base.SEMANTIC in system.capabilities:
@@ -340,4 +194,4 @@ def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Calla
 
 def _seconds(context: Context, call: Callable[[], object]) -> float:
     """The median time of two calls, for one image."""
-    return counting.median_seconds(call, 2, context.device) / _batch(context)
+    return counting.median_seconds(call, 2, context.device) / BATCH[context.device.type]

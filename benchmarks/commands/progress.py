@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.commands.dry_run import Planned, collect
+from benchmarks.commands.planned import Planned, collect
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.loop import Callback
 from diffae.system import cli, distributed
@@ -92,4 +92,4 @@ class CommandProgress(ProgressBar):
 def _cost(work: Planned) -> float:
     """The cost of some work, in calls of a decoder."""
     calls = asdict(work.calls).items()
-    return PAIR * work.pairs + sum(WEIGHTS.get(name, 1.0) * count for name, count in calls)
+    return PAIR * work.job.pairs + sum(WEIGHTS.get(name, 1.0) * count for name, count in calls)

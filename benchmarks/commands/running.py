@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks import weights
 from benchmarks.commands import dry_run, saved_codes
+from benchmarks.commands.planned import unread
 from benchmarks.commands.progress import CommandProgress
 from benchmarks.core.context import Context
 from benchmarks.core.registry import REGISTRY
@@ -20,18 +21,21 @@ from benchmarks.runtime.precision import precision, refuse_what_cannot_be
 from diffae.system import cli, distributed
 from diffae.system.allocation import keep_freed_memory
 from diffae.system.errors import UserError
+from diffae.system.files import hash_of
 from reports.page.summary import summary
 from reports.records.metrics import FEATURE_NETWORKS, METRICS, published_name
 from reports.records.reading import grouped, named, number_of
 from reports.records.run_folder import PAGE, PICTURES, RECORDS, SAMPLES, TABLES, Run
 from reports.tables.build import read
 
+RUNS = Path("runs")  # where folders are that nobody chose
+
 
 def run_or_plan(options: Options) -> None:
     """Execute `python -m benchmarks.run` with the options that were read."""
     distributed.take_gpu(options.device)
     refuse_what_cannot_be(options.precision, options.device)
-    place = options.out or run_folder.RUNS / "DATA-PROFILE-ID"
+    place = options.out or RUNS / "DATA-PROFILE-ID"
     saved_codes.refuse(options, place)
     keep_freed_memory()
     with precision(options.precision):
@@ -44,9 +48,11 @@ def run_or_plan(options: Options) -> None:
 def plan(options: Options) -> None:
     """Print what a run would compute. Nothing is written, and only the first image is read."""
     evaluation = prepare(options, Store(default_root(), options.fresh))
+    context = evaluation.context
+    context.dataset = unread(context.dataset, is_quick=options.data is None)  # portraits are few
     if distributed.is_main():
         announce(evaluation, options.benchmarks)
-        print(dry_run.report(evaluation.context, options.benchmarks, evaluation.systems))
+        print(dry_run.report(context, options.benchmarks, evaluation.systems))
 
 
 def run(options: Options) -> None:
@@ -58,7 +64,8 @@ def run(options: Options) -> None:
         # while the other processes wait: they read its result from the store
         _ = evaluation.context.dataset.survey
     settings = run_folder.settings(options, evaluation)
-    out = options.out or run_folder.default_out(evaluation.context, settings)
+    data, profile = evaluation.context.dataset.name, evaluation.context.profile.name
+    out = options.out or RUNS / f"{data}-{profile}-{hash_of(settings)[:8]}"
     if distributed.is_main():
         announce(evaluation, options.benchmarks)
         announce_images(evaluation)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.core.context import Context
-from benchmarks.core.images import features_of, file_name
+from benchmarks.core.images import features_of
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
@@ -15,7 +15,7 @@ from benchmarks.systems.protocol.base import SEMANTIC
 from benchmarks.tasks.shared.probe_fits import Sizes
 from diffae.data.dataset import SPLITS
 from diffae.system import cli, distributed
-from diffae.system.files import OutputPath, refuse_outputs, writing
+from diffae.system.files import OutputPath, file_name, refuse_outputs, writing
 from diffae.system.whole import write_whole
 from reports.tables.output import made_before, made_whole
 

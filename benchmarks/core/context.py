@@ -30,28 +30,8 @@ from diffae.data import Dataset
 from diffae.sheet import Sheet, write
 from diffae.system import distributed
 from diffae.system.files import writing
-from reports.records.record import protocol_id
 
 RESIZED = "bilinear with antialiasing"  # by `resize`; the paper does not name its filter
-
-
-# ----------------------------------------------------------------------------------------------
-# Protocols
-
-
-class RecordProtocol:
-    """How a number was measured: plain values by name. `id` is their hash, which a record carries."""
-
-    def __init__(self, fields: Mapping[str, Any]):
-        self.fields: Mapping[str, Any] = json.loads(json.dumps(fields, sort_keys=True))
-
-    @cached_property
-    def id(self) -> str:
-        return protocol_id(self.fields)
-
-
-# ----------------------------------------------------------------------------------------------
-# What a benchmark is given
 
 
 @dataclass
@@ -78,7 +58,6 @@ class Context:
     networks: MetricNetworks = None  # type: ignore[assignment]
     images: Path | None = None
     options: TaskOptions = TaskOptions()
-    of_run: Mapping[str, Any] | None = field(default=None, init=False)  # what all protocols contain
 
     def __post_init__(self) -> None:
         if self.networks is None:
@@ -94,13 +73,7 @@ class Context:
         model = dict(system.describe())
         if size not in (None, shown):
             model |= {"run_at": size, "compared_at": f"{shown}, {RESIZED}"}
-        return replace(self, model=model).decided()
-
-    def decided(self) -> "Context":
-        """A copy in which what all protocols of the run contain is computed, once for all of them."""
-        context = replace(self)
-        context.of_run = self._of_run()
-        return context
+        return replace(self, model=model)
 
     def resized(self, images: Tensor) -> Tensor:
         """A system's images at the size of the comparison: N x 3 x S x S, unchanged if they have it."""
@@ -129,12 +102,13 @@ class Context:
     # ------------------------------------------------------------------------------------------
     # Protocols
 
-    def protocol(self, **fields: Any) -> RecordProtocol:
-        """A protocol with the fields of the run and those given."""
-        of_run = self._of_run() if self.of_run is None else self.of_run
-        return RecordProtocol({**of_run, **fields})
+    def protocol(self, **fields: Any) -> Mapping[str, Any]:
+        """How a number is measured, as plain values by name: the fields of the run and those given."""
+        return json.loads(json.dumps({**self._of_run, **fields}, sort_keys=True))
 
+    @cached_property
     def _of_run(self) -> dict[str, Any]:
+        """What all protocols contain."""
         return {
             "benchmark": self.benchmark,
             "dataset": self.dataset.name,

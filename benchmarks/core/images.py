@@ -1,27 +1,21 @@
-"""Images by position, and what is made of them: codes and features, thumbnails, files.
+"""Images by position, and what is made of them: codes and features.
 
 The same position in a seeded order of a split always means the same image. Codes and features are
 computed once and kept in the store, whichever benchmark asks for them first.
 """
 
-import io
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from benchmarks.core.job import Arrays, Calls, Job
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.metrics.pixel import resize
-from benchmarks.metrics.pixel import seen as as_seen
 from benchmarks.metrics.units import Units
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import base, parts
@@ -30,12 +24,9 @@ from benchmarks.systems.protocol.parts import Semantic
 from diffae.data import Dataset
 from diffae.data.dataset import stream
 from diffae.eight_bit import to_uint8
-from diffae.system import distributed
-from diffae.system.files import writing
-from diffae.system.whole import write_whole
 
 SEMANTIC = "semantic"  # the name of the arrays in chunks
-THUMBNAIL = 32
+EVERYTHING: Mapping[str, str] = {}  # the description of a reading that takes codes as they are
 
 
 @dataclass(frozen=True)
@@ -119,21 +110,21 @@ class CodeStore:
             decides |= {"solver": str(system.solver)} if system.solver and steps else {}
         return decides | (selection.key if selection is not None else {})
 
-    def semantic(self, system: System, selection: Selection) -> Job:
-        """Semantic codes of images, each in its own shape; `semantic_of` makes a code of the arrays."""
-        return self._semantic(system, selection, {})
-
     def features(self, system: System, selection: Selection) -> Job:
         """What a probe reads from the semantic codes of images, as `features_of` gives it: float32 N x d.
 
         A vector is its own feature and is stored once. Other codes may be large, so that only what
         is read of them is stored.
         """
-        return self._semantic(system, selection, reading_of(system))
+        return self.semantic(system, selection, reading_of(system))
 
-    def _semantic(self, system: System, images: Selection, reading: dict[str, str]) -> Job:
-        """Semantic codes, or what a probe reads of them if `reading` describes it."""
-        seen = images.seen_by(system)
+    def semantic(
+        self, system: System, selection: Selection, reading: Mapping[str, str] = EVERYTHING
+    ) -> Job:
+        """Semantic codes of images, each in its own shape, or what a probe reads of them if `reading`
+        describes it; `semantic_of` makes a code of the arrays.
+        """
+        seen = selection.seen_by(system)
 
         def compute(positions: np.ndarray) -> Arrays:
             if has_no_encoder(system):
@@ -147,7 +138,7 @@ class CodeStore:
         return Job(
             "read" if reading else "semantic",
             f"z_sem of {seen.split}" + (", as probes read it" if reading else ""),
-            self.decides(system, seen, False) | reading,
+            self.decides(system, seen, False) | dict(reading),
             len(seen),
             compute,
             system=system,
@@ -271,31 +262,9 @@ def encoding_calls(system: System, steps: int | None) -> Calls:
 
 
 # ----------------------------------------------------------------------------------------------
-# Thumbnails and files
-
-
-def thumbnails(images: Tensor) -> np.ndarray:
-    """Images in [-1, 1] as small flat vectors, for distances between pixels: uint8 N x 3 * 32 * 32."""
-    return to_uint8(resize(as_seen(images), THUMBNAIL)).flatten(1).cpu().numpy()
+# Pictures
 
 
 def preview(positions: np.ndarray, images: Tensor, most: int) -> np.ndarray:
     """The first few images of all, from the chunk at these positions: empty but for the first chunk."""
     return images[: most if positions[0] == 0 else 0].cpu().numpy()
-
-
-def file_name(text: str) -> str:
-    """`text` from outside, such as the name of an attribute, made safe as part of a file name."""
-    return re.sub(r"[^\w .+-]", "_", text)[:100]
-
-
-def save_images(folder: Path, images: np.ndarray, indices: Sequence[int]) -> None:
-    """Write images (uint8 N x 3 x S x S) as PNG files named by their indices: 000012.png."""
-    if not distributed.is_main():
-        return
-    with writing(folder, "or choose another --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for pixels, index in zip(images, indices, strict=True):
-            buffer = io.BytesIO()
-            Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "PNG")
-            write_whole(folder / f"{index:06d}.png", buffer.getvalue())

@@ -90,6 +90,7 @@ class Job:
     without: tuple[str, ...] = ()
     chunk: int | None = None
     empty: Arrays = field(default_factory=dict)
+    pairs = 0  # that are compared, as of a `SetComparison`
 
     @property
     def inputs(self) -> tuple["Job", ...]:
@@ -125,10 +126,18 @@ class SetComparison:
     They call no network, but take long where there are many units; a dry run says how long.
     """
 
-    title: str
+    name: str
     samples: int
     reference: int
     count: int = 1
+    # as of a job
+    calls, at_most, steps, system = NO_CALLS, False, None, None
+
+    @property
+    def title(self) -> str:
+        """What a dry run calls it."""
+        title = f"{self.name} of {self.samples:,} and {self.reference:,} images"
+        return f"{self.count} x {title}" if self.count > 1 else title
 
     @property
     def pairs(self) -> int:

@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.context import Context, RecordProtocol
+from benchmarks.core.context import Context
 from benchmarks.core.images import Selection, decode_calls, encode_calls, encoding_calls
 from benchmarks.core.job import NO_CALLS, Arrays, Calls, Compute, Job, SetComparison
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.sheet import Sheet
 from reports.records.estimate import Estimate
+from reports.records.record import protocol_id
 
 OWN = "the system's own"  # what the protocol calls the solver of a system that has no other
 INVERTED, RANDOM = "inverted", "random"
@@ -235,12 +236,17 @@ class Place:
         return {**(self.variant.protocol if self.variant else {}), **self.fields}
 
     @cached_property
-    def protocol(self) -> RecordProtocol | None:
-        """How the numbers are measured: the system's settings, `fields` and `n`; None without any."""
+    def protocol(self) -> Mapping[str, Any]:
+        """How the numbers are measured: the system's settings, `fields` and `n`; empty without any."""
         if not self._decided_by:
-            return None
+            return {}
         n = {} if self.n is None else {"n": self.n}
         return self.context.protocol(**{**n, **self._decided_by})
+
+    @cached_property
+    def protocol_id(self) -> str:
+        """The hash of the protocol, which a record carries; "" without one."""
+        return protocol_id(self.protocol) if self.protocol else ""
 
     # Numbers -------------------------------------------------------------------------------------
 

@@ -14,10 +14,8 @@ from typing import Annotated, Any, Literal
 from diffae.diffusion.scheme import find, inverting_methods
 from diffae.networks.config import NUM_TIMESTEPS
 from diffae.system.errors import UserError
-from diffae.system.settings import LARGEST as LARGEST
-from diffae.system.settings import PLAIN, can_be_set
+from diffae.system.settings import LARGEST, PLAIN, can_be_set, settings_of
 from diffae.system.settings import Range as Range
-from diffae.system.settings import settings_of as settings_of
 
 CAPPED = "capped by --limit"
 

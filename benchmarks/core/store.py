@@ -15,37 +15,30 @@ killed begins again.
 """
 
 import fcntl
-import io
-import json
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
-from zipfile import BadZipFile
 
 import numpy as np
 from tqdm import tqdm
 
 from benchmarks.core.job import Arrays, Job
-from benchmarks.runtime.calling import is_count, share_of_counts, without_counts
-from benchmarks.runtime.errors import NotAvailable, SystemFailed
-from benchmarks.systems.protocol.base import System
+from benchmarks.runtime import chunk_files
+from benchmarks.runtime.calling import Clamped, is_count, without_counts
+from benchmarks.runtime.chunk_files import Piece
+from benchmarks.runtime.errors import agreeing
 from benchmarks.systems.protocol.checked import Checked
-from diffae.system import cli, distributed
+from diffae.system import distributed
 from diffae.system.errors import UserError
-from diffae.system.files import LOCK, cache_root, hash_of, open_lock, writing
-from diffae.system.whole import sweep, write_whole
+from diffae.system.files import LOCK, cache_root, open_lock, writing
+from diffae.system.whole import sweep
 
 CHUNK = 64  # also the batch size of every network, unless --batch-size says otherwise
 FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's
-SEAL = "seal"  # the name of an array in each file
 ELSEWHERE = "or set DIFFAE_CACHE to another folder"
-SHARED = {"failed": SystemFailed, "not available": NotAvailable}  # errors of one rank that are told
-
-Piece = tuple[int, int]  # the positions of a chunk, from the first to before the second
 
 
 def default_root() -> Path:
@@ -131,7 +124,7 @@ class Store:
         size = min(self.together, -(-len(pieces) // ranks))  # so that every process has some
         groups = _neighbours(pieces, size)[distributed.rank() :: ranks]
         todo = [missing for group in groups for missing in self._missing(job, group)]
-        with _agreeing(), self._bar(job, todo) as bar:
+        with agreeing(), self._bar(job, todo) as bar:
             for group in todo:
                 distributed.check()
                 self._file_chunks(job, group)
@@ -213,34 +206,21 @@ class Store:
         first, last = job.rows_each * start, job.rows_each * stop
         rows = [self._rows(other, first, last) for other in job.rows_of]
         taken = [without_counts(self._taken(other)) for other in job.takes]
-        with _counted(job.system) as counts:
-            computed = job.compute(np.arange(start, stop), *rows, *taken)
-        for piece, arrays in zip(group, _apart(computed | counts, group), strict=True):
+        outside = job.system.outside if isinstance(job.system, Checked) else Clamped()
+        outside.take()  # of this computation alone
+        computed = job.compute(np.arange(start, stop), *rows, *taken) | outside.take()
+        for piece, arrays in zip(group, chunk_files.apart(computed, group), strict=True):
             path = self._path(job, piece)
             self._put(path, arrays, job.key)
             self._renewed.add(path)
 
     def _put(self, path: Path, arrays: Arrays, key: Mapping[str, Any]) -> None:
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays, **{SEAL: _seal(path, arrays)})  # type: ignore[arg-type]
         with writing(self.root, ELSEWHERE):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            note = path.parent / "key.json"
-            if not note.exists():
-                write_whole(note, json.dumps(dict(key), indent=1, sort_keys=True).encode())
-            write_whole(path, buffer.getvalue())
+            chunk_files.write(path, arrays, key)
 
     def _get(self, path: Path) -> Arrays | None:
         """The arrays of a chunk's file, or None if it is damaged or another's."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            if not np.array_equal(arrays.pop(SEAL), _seal(path, arrays)):
-                raise ValueError("another chunk")
-            return arrays
-        except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile, zlib.error):
-            cli.say(f"{path}: damaged, computing it again")
-            return None
+        return chunk_files.read(path)
 
     def _has(self, path: Path) -> bool:
         """Whether there is a file that may be read instead of computing."""
@@ -275,16 +255,6 @@ class MemoryStore(Store):
         return None if kept is None else {name: array.copy() for name, array in kept.items()}
 
 
-def _seal(path: Path, arrays: Arrays) -> np.ndarray:
-    """A hash of a chunk's key and positions, and of the names, types and shapes of its arrays.
-
-    A file that was moved here, or whose arrays are others, does not match it.
-    """
-    forms = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
-    digest = hash_of([path.parent.name, path.name, forms])
-    return np.frombuffer(bytes.fromhex(digest), np.uint8)
-
-
 def preview_of(job: Job) -> Job:
     """The preview of a job alone, which its first chunk has."""
     count = min(job.count or 0, CHUNK)
@@ -312,57 +282,3 @@ def _neighbours(pieces: list[Piece], most: int) -> list[list[Piece]]:
         else:
             groups.append([piece])
     return groups
-
-
-def _apart(computed: Arrays, group: list[Piece]) -> list[Arrays]:
-    """Split the arrays of a group of chunks by chunk. A preview belongs to the first one."""
-    if len(group) == 1:
-        return [computed]
-    first, count = group[0][0], group[-1][1] - group[0][0]
-    places = [slice(start - first, stop - first) for start, stop in group]
-    for name, array in computed.items():
-        rows = len(array) if array.ndim else -1
-        if not is_count(name) and rows not in (count, 0) and not (first == 0 < rows < count):
-            raise ValueError(f"{name}: {array.shape} for {count} positions: give each a row")
-    of = computed.items()
-    return [{name: _share(name, array, at, count) for name, array in of} for at in places]
-
-
-def _share(name: str, array: np.ndarray, place: slice, count: int) -> np.ndarray:
-    """The rows of an array, of `count` positions, that belong to those at `place`."""
-    if is_count(name):
-        return share_of_counts(array, place, count)
-    return array[place] if len(array) == count or place.start == 0 else array[:0]
-
-
-@contextmanager
-def _counted(system: System | None) -> Iterator[Arrays]:
-    """Yield a dictionary that holds, after the block, how many values the system clamped within it."""
-    counts: Arrays = {}
-    if not isinstance(system, Checked):
-        yield counts
-        return
-    system.outside.take()
-    yield counts
-    counts |= system.outside.take()
-
-
-@contextmanager
-def _agreeing() -> Iterator[None]:
-    """At the end of the block wait for all ranks; if one raised an error of SHARED, each raises such a one.
-
-    Otherwise the ranks would continue at different places and wait for each other for ever. A
-    ValueError means wrong data, which every rank finds by itself.
-    """
-    failure: Exception | None = None
-    try:
-        yield
-    except (*SHARED.values(), ValueError) as error:
-        failure = error
-    mine = next((name for name, kind in SHARED.items() if isinstance(failure, kind)), "")
-    said = distributed.agree(f"{mine}: {failure}" if mine else None)
-    name, _, reason = (said or "").partition(": ")
-    if failure is not None and (name == mine or not mine):
-        raise failure
-    if said is not None:  # of several kinds, all ranks raise the same
-        raise SHARED[name](reason)

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.images import Selection, code_of, file_name, preview
+from benchmarks.core.images import Selection, code_of, preview
 from benchmarks.core.job import Arrays, Calls, Job
 from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.core.sizes import Count, InvertingSolver, Steps, in_words
@@ -40,6 +40,7 @@ from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.base import System, reading_of, why_immovable
 from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, probe_of, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
+from diffae.system.files import file_name
 
 TABLE = "appendix_g_identity"
 ATTRIBUTES = ("Male", "Smiling", "Wavy_Hair", "Young")  # the paper's

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.core.images import THUMBNAIL, Selection, thumbnails
+from benchmarks.core.images import Selection
 from benchmarks.core.job import Arrays, Job, SetComparison
 from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.metrics.nearest import QUANTILES, estimate_quantiles, estimate_ratios, nearest
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.plugin import Benchmark, Context, Count, Estimate, NotAvailable, System, TableSpec
 from benchmarks.systems.protocol import base
+from benchmarks.tasks.shared.samples import THUMBNAIL, samples, shown, thumbnails
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
-from benchmarks.tasks.shared.samples import samples, shown
 from reports.records.metrics import seen_through
 
 TABLE = "appendix_c_memorisation"

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -164,6 +165,11 @@ def cache_root() -> Path:
         return Path(folder).expanduser()
     except RuntimeError:
         raise UserError(f"{folder}: no home folder here; set DIFFAE_CACHE to a folder") from None
+
+
+def file_name(text: str) -> str:
+    """`text` from outside, such as the name of an attribute, made safe as part of a file name."""
+    return re.sub(r"[^\w .+-]", "_", text)[:100]
 
 
 @contextmanager

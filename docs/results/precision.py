@@ -4,7 +4,7 @@
 
 Sends eight portraits of the test split through the packaged models, or those given, in bfloat16 and
 in float32, and compares the two as the check of `--precision` does
-(`benchmarks.core.runner.precision_guard`). `network_call.py` measures the speed.
+(`benchmarks.systems.precision_guard`). `network_call.py` measures the speed.
 """
 
 import argparse
@@ -15,10 +15,10 @@ from measure import table
 from torch import Tensor
 
 from benchmarks.core.images import select
-from benchmarks.core.runner.precision_guard import Outputs, differences
 from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.ssim import ssim
 from benchmarks.runtime.precision import of_networks, precision
+from benchmarks.systems.precision_guard import Outputs, differences
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
 from diffae.data import open_portraits

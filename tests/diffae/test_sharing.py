@@ -24,7 +24,7 @@ import train_tiny
 from tiny_preset import SCHEDULE, TINY, pictures
 from tiny_training import same, trained, weights, write_pictures
 
-from benchmarks.core.runner import provenance
+from benchmarks.runtime import provenance
 from diffae.data import open_dataset
 from diffae.diffusion.noise import ExampleNoise, generator, normals
 from diffae.model import DiffusionAutoencoder

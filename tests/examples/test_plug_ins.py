@@ -14,7 +14,7 @@ from plug_ins import offer
 from safetensors.torch import save_file
 
 from benchmarks import systems
-from benchmarks.commands import dry_run
+from benchmarks.commands.planned import collect
 from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
@@ -115,7 +115,7 @@ def test_list_knows_them_and_dry_run_what_the_benchmark_computes(installed, port
     assert "  colour            how far the mean colour moves (none)\n" in listed.stdout
     context = _context(portraits, tmp_path)
     perfect = systems.load("dummies:Perfect")
-    planned, refused = dry_run.collect(context, ("colour",), [perfect])
+    planned, refused = collect(context, ("colour",), [perfect])
     assert [(p.job.title, p.job.count) for p in planned] == [("encode", 16), ("decode", 16)]
     assert not refused
     (row,) = rows(REGISTRY.get("colour"), context, [perfect])

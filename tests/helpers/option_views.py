@@ -112,7 +112,7 @@ def run(_: Words, words: Words, out: Path) -> Seen:
         "settings": options.profile.settings(),
         "order": selection.order.tolist(),
         "key": context.codes.decides(system, selection),
-        "fields": context.protocol().fields,
+        "fields": context.protocol(),
         "crop": context.dataset.transform.crop,
         "together": system.batches.size,
         **{f"settings.{name}": value for name, value in options.profile.settings().items()},

@@ -10,7 +10,7 @@ import pytest
 from runs import KEY, SSIM, change_notes, gate_run, make_run, write_run
 
 from benchmarks.core.registry import REGISTRY, specs
-from benchmarks.core.runner.results import Results
+from benchmarks.results import Results
 from diffae.system.errors import UserError
 from reports import compare
 from reports.records.estimate import Estimate

@@ -14,7 +14,7 @@ from runs import SCORES, measured, number, write_run
 from scipy import stats
 
 from benchmarks.core.registry import specs
-from benchmarks.core.runner.results import Results
+from benchmarks.results import Results
 from reports.gate.verdicts import compare
 from reports.gate.words import sentence
 from reports.page import write_board

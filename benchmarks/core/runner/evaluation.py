@@ -22,10 +22,11 @@ from torch import Tensor
 from benchmarks.core.benchmark import Benchmark, is_table
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Measurement, Place
-from benchmarks.core.registry import REGISTRY
-from benchmarks.core.runner import precision_guard
+from benchmarks.core.profiles import Profile
+from benchmarks.core.registry import REGISTRY, SHARED_SIZES
 from benchmarks.core.runner.request import Options
-from benchmarks.core.runner.setup import DataSizes, Missing, load_systems, open_data
+from benchmarks.core.runner.setup import DataSizes, open_data
+from benchmarks.core.sizes import steps_of
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.metrics.protocols.printed import fields_of
 from benchmarks.runtime.calling import (
@@ -36,6 +37,8 @@ from benchmarks.runtime.calling import (
     without_counts,
 )
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.systems import precision_guard
+from benchmarks.systems.of_run import Missing, load_systems
 from benchmarks.systems.protocol.base import System, has_no_encoder
 from benchmarks.systems.protocol.checked import Checked
 from diffae.data import Dataset
@@ -74,8 +77,8 @@ class Evaluation:
 
     def keep_pictures(self, out: Path, single_images: bool) -> None:
         """Keep pictures in a run folder, and reconstructions as single files if they are wanted."""
-        images = out / IMAGES if single_images else None
-        self.context = replace(self.context, pictures=out / PICTURES, images=images)
+        self.context.pictures = out / PICTURES
+        self.context.images = out / IMAGES if single_images else None
 
     def fit(self) -> None:
         """Fit the systems that learn from training images, batch by batch. A system that fails
@@ -94,14 +97,17 @@ class Evaluation:
         """Compare each system in the run's precision with float32. A system that is too far from it
         becomes missing.
         """
-        if self.context.precision == precision_guard.EXACT:
+        context, guard = self.context, precision_guard
+        if context.precision == guard.EXACT:
             return
+        steps = fewest_and_most(context.profile, tasks)
         for system in [system for system in self.systems if not has_no_encoder(system)]:
-            try:
-                precision_guard.check(self.context, system, tasks)
-            except SystemFailed as failure:
-                say(f"not run: {named(system.title, str(failure))}")
-                self._drop(system, failure)
+            images = _first_images(context, system, guard.IMAGES)
+            of_run = context.seed, context.device, context.precision
+            failure = guard.failure(system, images, *of_run, steps)
+            if reason := distributed.agree(failure):
+                say(f"not run: {named(system.title, reason)}")
+                self._drop(system, SystemFailed(reason))
 
     def _drop(self, system: System, failure: SystemFailed) -> None:
         self.systems.remove(system)
@@ -112,21 +118,18 @@ class Evaluation:
         run = BenchmarkRun(REGISTRY.get(name), self.context)
         yield from run.records(self.systems)
         for title, reason in self.missing.items():
-            yield run.not_run(title, str(reason), isinstance(reason, SystemFailed))
+            yield run.not_run(title, reason)
         yield from run.without_network()
 
     def seen_in_training(self) -> dict[str, str]:
         """Notes, by title, on systems whose checkpoint was trained on test images of this data set."""
-        remarks: dict[str, str] = {}
-        for system in self.systems:
-            if system.trained_on is not None:
-                remarks[system.title] = system.trained_on.remark(self.context.dataset, "test")
+        remarks = {system.title: _remark(system, self.context, "test") for system in self.systems}
         return {title: remark for title, remark in remarks.items() if remark}
 
 
 def prepare(options: Options, store: Store) -> Evaluation:
     """Load the systems and open the data. Raises UserError where one of them cannot be had."""
-    loaded, missing = load_systems(options)
+    loaded, missing = load_systems(options.systems, options.checkpoints, options.device)
     return Evaluation(make_context(options, open_data(options, loaded), store), loaded, missing)
 
 
@@ -181,7 +184,7 @@ def make_record(
         estimate = replace(estimate, value=None, influences=(), error=None)
     if estimate.value is not None:
         notes += notes_on_value
-    metric_info, protocol = METRICS[metric], place.protocol
+    metric_info = METRICS[metric]
     record = Record(
         context.benchmark,
         place.table,
@@ -194,12 +197,12 @@ def make_record(
         estimate,
         direction=metric_info.direction,
         unit=metric_info.unit,
-        protocol=protocol.id if protocol else "",
+        protocol=place.protocol_id,
         note="; ".join(filter(None, notes)),
         reference=place.reference or is_reference,
         solver=variant.solver if variant else place.solver,
         calls=variant.calls if variant else None,
-        measured_by=protocol.fields if protocol else {},
+        measured_by=place.protocol,
         of_machine=place.of_machine,
     )
     return attach(record, record.measured_by, fields_of)
@@ -219,12 +222,12 @@ class BenchmarkRun:
         """Its records of these systems, then its reference records."""
         dataset = self.context.dataset
         if self.benchmark.labelled and not dataset.labelled:
-            yield self.not_run("all systems", f"{dataset.name} has no attributes")
+            yield self.not_run("all systems", NotAvailable(f"{dataset.name} has no attributes"))
             return
         measured: list[Record] = []
         for system in systems:
             if lacks := self.benchmark.lacking(system):
-                yield self.not_run(system.title, f"{system.title} cannot {lacks}")
+                yield self.not_run(system.title, NotAvailable(f"{system.title} cannot {lacks}"))
                 continue
             for record in self._guarded(system.title, self._of_system(system)):
                 measured.append(record)
@@ -236,14 +239,13 @@ class BenchmarkRun:
         context, trial = self.context, ""
         if isinstance(system, Checked):
             trial = system.try_on(partial(_first_images, context, system))
-        data, seen = context.dataset, system.trained_on
-        remarks = {} if seen is None else {split: seen.remark(data, split) for split in SPLITS}
+        remarks = {split: _remark(system, context, split) for split in SPLITS}
         for measurement in self.benchmark.run(context.for_system(system), system):
             yield from self._records(measurement, system.reference, remarks, trial)
 
     def _references(self, measured: Sequence[Record]) -> Iterator[Record]:
         """The reference records: the benchmark's own, and those that depend on what was measured."""
-        benchmark, context = self.benchmark, self.context.decided()
+        benchmark, context = self.benchmark, self.context
         measurements = list[Iterable[Measurement]]()
         if benchmark.references is not None:
             measurements.append(benchmark.references(context))
@@ -299,37 +301,35 @@ class BenchmarkRun:
                 given.append(record)
                 yield record
             return
-        except NotAvailable as obstacle:
-            last = self.not_run(title, str(obstacle))
-        except SystemFailed as failure:
-            last = self.not_run(title, str(failure), failed=True)
+        except (NotAvailable, SystemFailed) as reason:
+            last = self.not_run(title, reason)
         except (UserError, distributed.Stopped):
             raise
         except Exception as error:
             if self.is_ours:
                 raise
-            reason = f"benchmark {self.benchmark.name!r} {raised(error)}"
+            failure = SystemFailed(f"benchmark {self.benchmark.name!r} {raised(error)}")
             if distributed.world() > 1:  # the others may not have failed: this one cannot go on
-                raise UserError(reason) from error
-            last = self.not_run(title, reason, failed=True)
+                raise UserError(str(failure)) from error
+            last = self.not_run(title, failure)
         # under a setting of its own if its cell has a number already
         is_taken = record_key(last) in map(record_key, given)
         yield replace(last, setting="the rest") if is_taken else last
 
     # Records of what was not measured --------------------------------------------------------------
 
-    def not_run(self, system: str, reason: str, failed: bool = False) -> Record:
-        """The record of what could not run, or `failed` where it should have: no value, and why."""
+    def not_run(self, system: str, reason: NotAvailable | SystemFailed) -> Record:
+        """The record of what could not run, or failed where it should have: no value, and why."""
         place = Place(self.context, self.benchmark.table, title=system, split="")
-        nothing = Estimate(None, why=reason)
+        nothing = Estimate(None, why=str(reason))
         try:
             record = make_record(place, self.benchmark.headline(self.context), nothing)
         except Exception:  # a plug-in that cannot say which metric stands for it
             if self.is_ours:
                 raise
             names = self.benchmark.name, self.benchmark.table, system, self.context.dataset.name
-            record = Record(*names, "", "", None, "", nothing, note=reason)
-        return replace(record, failed=failed)
+            record = Record(*names, "", "", None, "", nothing, note=nothing.why)
+        return replace(record, failed=isinstance(reason, SystemFailed))
 
     def without_network(self) -> Iterator[Record]:
         """A record for each number of the table of the suite whose network has no weights here: how to get them."""
@@ -342,6 +342,19 @@ class BenchmarkRun:
             if reason := self.context.networks.lacking(METRICS[metric].network):
                 place = Place(self.context, source, title="all systems", split="", reference=True)
                 yield make_record(place, metric, Estimate(None, why=reason))
+
+
+def fewest_and_most(profile: Profile, tasks: Iterable[str]) -> list[int]:
+    """The smallest and the largest T in the settings of these tasks."""
+    sections = [profile.sections.get(name) for name in (*SHARED_SIZES, *tasks)]
+    steps = [T for sizes in sections if sizes is not None for _, _, T in steps_of(sizes)]
+    return sorted({min(steps), max(steps)})
+
+
+def _remark(system: System, context: Context, split: str) -> str:
+    """The note on a system whose checkpoint was trained on images of this split; "" if it was not."""
+    seen = system.trained_on
+    return "" if seen is None else seen.remark(context.dataset, split)
 
 
 def _first_images(context: Context, system: System, count: int) -> Tensor:

@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchmarks.core import suites
-from benchmarks.core.context import Context
 from benchmarks.core.registry import specs
-from benchmarks.core.runner import provenance
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.setup import comparison, heading
+from benchmarks.core.store import CHUNK
+from benchmarks.runtime import provenance
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems.protocol.base import has_no_encoder
 from diffae.data.dataset import SPLITS
 from diffae.data.transforms import Transform
 from diffae.system import distributed
 from diffae.system.errors import UserError
-from diffae.system.files import foreign, hash_of, lock_folder, writing
+from diffae.system.files import foreign, lock_folder, writing
 from diffae.system.settings import options_of
 from diffae.system.whole import sweep
 from reports import page
@@ -39,7 +39,6 @@ from reports.records.settings import settings_of
 from reports.tables.build import merge, write_tables
 
 MACHINE = ("device_name", "torch", "threads")  # what the protocol of a time says of it
-RUNS = Path("runs")  # where folders are that nobody chose
 ANOTHER_OUT = "or choose another --out"
 MOST_PARTS = 6  # of a setting, that a line names
 BETWEEN_WRITES, BETWEEN_SUMMARIES = 2.0, 10.0  # seconds
@@ -78,11 +77,6 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
         **dataset.transform.options,
     }
     return json.loads(json.dumps(parts))
-
-
-def default_out(context: Context, ours: Settings) -> Path:
-    """A folder of its own for every run: runs/DATA-PROFILE-ID."""
-    return RUNS / f"{context.dataset.name}-{context.profile.name}-{hash_of(ours)[:8]}"
 
 
 def differences(ours: Settings, theirs: Settings) -> list[str]:
@@ -293,5 +287,5 @@ def _about(evaluation: Evaluation, options: Options) -> dict[str, Any]:
         "seen_in_training": evaluation.seen_in_training(),
         "precision": context.precision,
         "started": provenance.now(),
-        **provenance.describe(options.arguments, context.device, context.batch_size),
+        **provenance.describe(options.arguments, context.device, context.batch_size or CHUNK),
     }

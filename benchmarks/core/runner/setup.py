@@ -1,25 +1,19 @@
-"""The systems and the data of a run, from its options."""
+"""The data of a run, from its options, and what is said of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from PIL import Image
-
-from benchmarks import systems
 from benchmarks.core.context import Context
 from benchmarks.core.runner.request import Options
 from benchmarks.core.sizes import Number, Range
 from benchmarks.core.store import ELSEWHERE, default_root
-from benchmarks.runtime.errors import NotAvailable, SystemFailed
-from benchmarks.systems import slug
 from benchmarks.systems.protocol.base import System, has_no_encoder
 from diffae.data import Dataset, native_side, open_dataset, open_portraits
-from diffae.data.dataset import ImageSource
-from diffae.data.fingerprint import Survey, forget, known_survey
+from diffae.data.fingerprint import forget
 from diffae.data.portraits.write import LARGEST_COUNT
 from diffae.system import cli, distributed
-from diffae.system.errors import UserError, refuse_duplicates
+from diffae.system.errors import UserError
 from diffae.system.files import writing
 
 
@@ -32,57 +26,6 @@ class DataSizes:
 
     portraits: Annotated[int, Range(1, LARGEST_COUNT)] = 10_000
     fit_images: Number = 2_048
-
-
-TITLES = {"diffae": "DiffAE", "ddim": "DDIM"}
-Missing = dict[str, SystemFailed | NotAvailable]  # by title: why a system could not be loaded
-
-
-def load_systems(options: Options) -> tuple[list[System], Missing]:
-    """Load the systems of a run; also return, by title, why others of them could not be loaded.
-
-    With any --ckpt, the packaged DDIM does not take the place of a missing checkpoint of `ddim`;
-    nor does the packaged DiffAE if a checkpoint of `ddim` is given.
-    """
-    for key in options.checkpoints:
-        if not {key, key.partition(":")[0]} & set(options.systems):
-            raise UserError(f"--ckpt {key}=...: not among --systems")
-    # the packaged models that do not take the place of a checkpoint
-    unpackaged = {"diffae": "ddim" in options.checkpoints, "ddim": bool(options.checkpoints)}
-    missing: Missing = {}
-    loaded: list[System] = []
-    for name, path, title in _asked(options):
-        if path is None and unpackaged.get(name):
-            missing[TITLES[name]] = NotAvailable(f"no checkpoint was given: add --ckpt {name}=PATH")
-            continue
-        try:
-            system = systems.load(name, path, options.device)
-        except (SystemFailed, NotAvailable) as reason:
-            missing[title or name] = reason
-            continue
-        if title:
-            system.title, system.name = title, slug(title)
-        loaded.append(system)
-    if not loaded:
-        raise UserError("no system is left to run: " + "; ".join(map(str, missing.values())))
-    names = [system.name for system in loaded], [*missing, *(system.title for system in loaded)]
-    for kind in names:
-        refuse_duplicates(kind, "--ckpt", "system", "give one a different TITLE")
-    return loaded, missing
-
-
-def _asked(options: Options) -> Iterator[tuple[str, str | None, str]]:
-    """Each system that is asked for: its name, its path, and a title of its own if it has one."""
-    given = options.checkpoints
-    for name in options.systems:
-        if name in given or not any(key.startswith(f"{name}:") for key in given):
-            # these take the size and shape of DiffAE's
-            other = given.get("diffae") if name in ("pixels-pca", "random-encoder") else None
-            yield name, given.get(name, other), ""
-    for key, path in given.items():
-        name, separator, title = key.partition(":")
-        if separator and key not in options.systems:
-            yield name, path, title
 
 
 def comparison(context: Context, loaded: Sequence[System]) -> dict[str, Any]:
@@ -165,36 +108,6 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
             hint = cli.did_you_mean(name, dataset.attribute_names)
             raise UserError(f"--attributes: {dataset.name} has no attribute {name!r}{hint}")
     dataset = dataset.changed_by(options.transform)
-    if options.dry_run:
-        known = known_survey(dataset.source)
-        if known is None and options.data is None:  # portraits are read in seconds
-            known = dataset.source.look()
-        return replace(dataset, source=Unread(dataset.source, known))
-    if options.verify_data and distributed.is_main():
+    if options.verify_data and distributed.is_main() and not options.dry_run:
         forget(dataset.source)
     return dataset
-
-
-@dataclass(frozen=True)
-class Unread(ImageSource):
-    """The source of a dry run, whose images are not read to survey them: where its survey is not `known`,
-    it has a fingerprint that is no other's.
-    """
-
-    whole: ImageSource
-    known: Survey | None
-
-    def __len__(self) -> int:
-        return len(self.whole)
-
-    def read(self, index: int) -> Image.Image:
-        return self.whole.read(index)
-
-    def where(self, index: int) -> str:
-        return self.whole.where(index)
-
-    def files(self) -> tuple[()]:
-        return ()  # no further survey of it is stored
-
-    def look(self) -> Survey:
-        return self.known or Survey("not known", len(self))

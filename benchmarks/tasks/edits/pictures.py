@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from benchmarks.core.images import file_name
 from benchmarks.metrics.edits import EditSums, beyond_truth, number_of
 from benchmarks.plugin import Arrays, Place
 from benchmarks.tasks.edits.decoded import PLANE, PREVIEW, SIDES
 from benchmarks.tasks.edits.directions import MEANS, ORACLE
 from benchmarks.tasks.edits.strengths import Edited
+from diffae.system.files import file_name
 
 SHEETS = 4  # attributes of which portraits are shown
 FACTOR = 2  # of differences

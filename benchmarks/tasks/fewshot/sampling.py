@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from benchmarks.core.images import Selection, features_of, file_name
+from benchmarks.core.images import Selection, features_of
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.sets.jackknife import Side, blocks_of
 from benchmarks.plugin import Arrays, Context, Job, NotAvailable, Place, Variant
@@ -19,6 +19,7 @@ from benchmarks.tasks.shared.distances import side_of
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import shown
 from diffae.diffusion import noise
+from diffae.system.files import file_name
 from reports.records.estimate import units_of
 
 PREVIEW = 16

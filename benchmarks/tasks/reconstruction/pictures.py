@@ -1,15 +1,21 @@
 """Pictures of reconstructions: the worst ones, and the single images of --save-images."""
 
+import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
-from benchmarks.core.images import Selection, code_of, save_images
+from benchmarks.core.images import Selection, code_of
 from benchmarks.core.job import Arrays, Job
 from benchmarks.core.measurement import RANDOM, Place, Variant
 from benchmarks.core.store import CHUNK
 from diffae.eight_bit import to_uint8
+from diffae.system import distributed
+from diffae.system.files import writing
+from diffae.system.whole import write_whole
 
 DECODED = "decoded"  # the array of decoded images
 # Images that are reconstructed worst, decoded again for a picture: a mean does not show them.
@@ -45,7 +51,7 @@ def save_inputs(folder: Path, images: Selection) -> None:
     """Save the images at the size of the comparison, in a folder of their own in `folder`."""
     for start in range(0, len(images), CHUNK):
         indices = images.order[start : start + CHUNK]
-        save_images(
+        _save_images(
             folder / INPUTS, to_uint8(images.dataset.batch(indices)).numpy(), indices.tolist()
         )
 
@@ -56,4 +62,16 @@ def save_decoded(variant: Variant, images: Selection, job: Job) -> None:
     folder = context.images / (f"{name}-random" if variant.x_T == RANDOM else name)  # type: ignore[operator]
     for first, chunk in enumerate(context.store.chunks(job)):
         indices = images.order[first * CHUNK :][: len(chunk[DECODED])].tolist()
-        save_images(folder, chunk[DECODED], indices)
+        _save_images(folder, chunk[DECODED], indices)
+
+
+def _save_images(folder: Path, images: np.ndarray, indices: Sequence[int]) -> None:
+    """Write images (uint8 N x 3 x S x S) as PNG files named by their indices: 000012.png."""
+    if not distributed.is_main():
+        return
+    with writing(folder, "or choose another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for pixels, index in zip(images, indices, strict=True):
+            buffer = io.BytesIO()
+            Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "PNG")
+            write_whole(folder / f"{index:06d}.png", buffer.getvalue())

@@ -6,11 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.images import THUMBNAIL, preview, thumbnails
+from benchmarks.core.images import preview
+from benchmarks.metrics.pixel import resize, seen
 from benchmarks.plugin import Arrays, Calls, Count, Job, Place, Solver, Steps, Variant
 from benchmarks.systems.protocol.base import reading_of
+from diffae.eight_bit import to_uint8
 
 PREVIEW = 32
+THUMBNAIL = 32
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Sizes:
 def samples(variant: Variant, count: int, *names: str) -> Job:
     """`count` new images: the arrays called `names`, or all.
 
-    Features N x d by each network (`FeatureNetwork.array`), "pixels" N x d'' (`images.thumbnails`),
+    Features N x d by each network (`FeatureNetwork.array`), "pixels" N x d'' (`thumbnails`),
     a "preview", and if there are any "latents" N x d', as a probe reads them. Sample i depends on
     (seed, i) alone, so a larger set begins with a smaller one.
     """
@@ -63,3 +66,8 @@ def shown(place: Place, variant: Variant, new: Arrays, indices: np.ndarray) -> T
         return variant.decode(variant.random(latents, indices.tolist()))
 
     return place.pictured(None, indices, drawn)
+
+
+def thumbnails(images: Tensor) -> np.ndarray:
+    """Images in [-1, 1] as small flat vectors, for distances between pixels: uint8 N x 3 * 32 * 32."""
+    return to_uint8(resize(seen(images), THUMBNAIL)).flatten(1).cpu().numpy()

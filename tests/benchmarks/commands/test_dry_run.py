@@ -15,6 +15,7 @@ from small_systems import SMALL_SIZES
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import dry_run, progress
+from benchmarks.commands.planned import collect
 from benchmarks.core.job import Calls
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
@@ -148,16 +149,16 @@ def test_jobs_declare_the_calls_of_a_run(name, packaged, tmp_path):
     )
     evaluation = Evaluation(context, loaded)
     evaluation.fit()
-    planned, _ = dry_run.collect(context, [name], loaded)
+    planned, _ = collect(context, [name], loaded)
     calls.clear()
     measured = list(rows(REGISTRY.get(name), context, loaded))
     assert any(row.value is not None for row in measured)
     for network in (field.name for field in fields(Calls)):
         calling = [work for work in planned if getattr(work.calls, network)]
         most, made = sum(getattr(work.calls, network) for work in calling), calls[network]
-        assert made <= most if any(work.at_most for work in calling) else made == most, network
-    again, _ = dry_run.collect(context, [name], loaded)
-    assert all(work.stored == work.units for work in again if not work.pairs)
+        assert made <= most if any(work.job.at_most for work in calling) else made == most, network
+    again, _ = collect(context, [name], loaded)
+    assert all(work.stored == work.units for work in again if not work.job.pairs)
 
 
 def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, capsys):

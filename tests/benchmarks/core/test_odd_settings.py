@@ -13,13 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks import measure, run, weights
 from benchmarks.commands.options import parse
-from benchmarks.core.images import file_name
-from benchmarks.core.runner.evaluation import rows
-from benchmarks.core.runner.setup import load_systems
+from benchmarks.core.runner.evaluation import prepare, rows
+from benchmarks.core.store import MemoryStore
 from benchmarks.tasks import probes
 from diffae.model import DDIM
 from diffae.system.errors import UserError
-from diffae.system.files import OutputPath, refuse_outputs
+from diffae.system.files import OutputPath, file_name, refuse_outputs
 
 CPU = torch.device("cpu")
 
@@ -147,7 +146,7 @@ def test_two_systems_of_one_title_are_refused(untrained):
         with pytest.raises(
             UserError, match=r"system (DDIM|ddim) is listed 2 times; give one a diff"
         ):
-            load_systems(parse(["all", *ours, *more], None))
+            prepare(parse(["all", *ours, *more], None), MemoryStore())
 
 
 def test_a_hostile_checkpoint_ends_the_command_in_one_line(tmp_path, capsys):

@@ -9,8 +9,8 @@ from lone_context import small_context
 
 from benchmarks import evaluate, systems
 from benchmarks.core.profiles import PROFILES
-from benchmarks.core.runner.evaluation import Evaluation
-from benchmarks.core.runner.precision_guard import IMAGES, LIMITS, differences, fewest_and_most
+from benchmarks.core.runner.evaluation import Evaluation, fewest_and_most
+from benchmarks.systems.precision_guard import IMAGES, LIMITS, differences
 from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,

@@ -22,9 +22,10 @@ from interleaving import interleaved
 import diffae
 from benchmarks import run
 from benchmarks.core.job import Job
-from benchmarks.core.runner import provenance, run_folder
+from benchmarks.core.runner import run_folder
 from benchmarks.core.store import Store
 from benchmarks.metrics.networks.chosen import MetricNetworks
+from benchmarks.runtime import provenance
 from diffae.system.errors import Terminated, UserError
 from diffae.system.files import foreign, open_lock
 from reports.page.head import facts

@@ -7,7 +7,6 @@ highlights: each metric gives its perfect value.
 import pytest
 import torch
 
-from benchmarks.core.images import thumbnails
 from benchmarks.metrics.diversity import pixel_std, ring_distance
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.networks.faces import PACKAGED, arcface, id_portraits
@@ -16,6 +15,7 @@ from benchmarks.metrics.path_length import path_length
 from benchmarks.metrics.pixel import mse, psnr
 from benchmarks.metrics.ssim import ssim, ssim_valid
 from benchmarks.runtime.choices import NetworkChoice
+from benchmarks.tasks.shared.samples import thumbnails
 from benchmarks.weights import KNOWN, load_path
 from diffae.eight_bit import to_uint8
 

@@ -10,7 +10,7 @@ from lone_context import small_context
 from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks import systems
-from benchmarks.commands import dry_run
+from benchmarks.commands.planned import collect
 from benchmarks.core.images import features_of, semantic_of
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.evaluation import rows
@@ -179,6 +179,6 @@ def test_the_store_gives_codes_back_in_their_own_shape(context, dummies):
 
 
 def test_a_dry_run_says_the_same(context, dummies):
-    _, refused = dry_run.collect(context, TASKS, dummies)
+    _, refused = collect(context, TASKS, dummies)
     assert ("identity", "dummy: tokens", NO_DIRECTION) in refused
     assert ("interpolation", "dummy: tokens", NOTHING_BETWEEN) in refused

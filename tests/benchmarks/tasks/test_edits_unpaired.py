@@ -13,7 +13,7 @@ import torch
 from colours import SquaredError
 from systems import Coloured, noted
 
-from benchmarks.commands import dry_run
+from benchmarks.commands.planned import collect
 from benchmarks.core import store
 from benchmarks.core.images import features_of
 from benchmarks.core.runner.evaluation import rows
@@ -475,7 +475,7 @@ def test_a_dry_run_counts_what_a_run_computes(context, monkeypatch):
     context = replace(context, options=TaskOptions(edit_protocols=PROTOCOLS))
     system = checked.Checked("counting", Colour(), torch.device("cpu"))
     calls = noted(system.inner)
-    jobs = [planned.job for planned in dry_run.collect(context, ("edits",), [system])[0]]
+    jobs = [planned.job for planned in collect(context, ("edits",), [system])[0]]
     assert not any(calls.values())
     measured(context, system.inner, PROTOCOLS)
     for name, verb in (("encoder", "encode_semantic"), ("decoder", "decode")):

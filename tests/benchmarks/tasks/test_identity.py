@@ -12,7 +12,7 @@ import pytest
 import torch
 from systems import Cells
 
-from benchmarks.commands import dry_run
+from benchmarks.commands.planned import collect
 from benchmarks.core.context import Context
 from benchmarks.core.job import Job
 from benchmarks.core.measurement import Place, Variant
@@ -253,7 +253,7 @@ def test_without_labels_the_reconstruction_is_compared(known):
     assert (row.setting, row.metric, row.n) == ("reconstruction", "id_portraits", 8)
     assert row.value == pytest.approx(np.cos(0.3), abs=1e-3)  # white is clipped in some images
     assert [one.setting for one in references(known)] == [OTHER_IMAGES]
-    planned, _ = dry_run.collect(known, ("identity",), [system])
+    planned, _ = collect(known, ("identity",), [system])
     jobs = [part.job for part in planned]
     assert sum(job.calls.face * job.count for job in jobs if job.system) == 8
 

@@ -11,13 +11,13 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 
 from benchmarks import evaluate
-from benchmarks.core.images import thumbnails
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics import nearest as module
 from benchmarks.metrics.nearest import estimate_quantile, estimate_ratio, nearest
 from benchmarks.systems import load
 from benchmarks.systems.protocol.base import SAMPLE, System
 from benchmarks.tasks.memorisation import BENCHMARK
+from benchmarks.tasks.shared.samples import thumbnails
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset
 from diffae.eight_bit import to_uint8

@@ -12,6 +12,7 @@ from PIL import Image
 
 from benchmarks.commands import dry_run
 from benchmarks.commands.options import parse
+from benchmarks.commands.planned import Planned
 from benchmarks.core.profiles import PROFILES
 from benchmarks.run import main
 from benchmarks.tasks.fewshot.classes import RULES, Sizes
@@ -51,7 +52,7 @@ def checkpoints(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def planned(celeba_hq, checkpoints, tmp_path_factory) -> list[dry_run.Planned]:
+def planned(celeba_hq, checkpoints, tmp_path_factory) -> list[Planned]:
     """What a dry run lists; it writes nothing."""
     cache = tmp_path_factory.mktemp("cache")
     arguments = ["all", "--ckpt", str(checkpoints / "diffae"), "--data", str(celeba_hq)]
@@ -71,7 +72,7 @@ def planned(celeba_hq, checkpoints, tmp_path_factory) -> list[dry_run.Planned]:
 
 
 def row(
-    planned: list[dry_run.Planned], benchmark: str, system: str, title: str, T: int | None = None
+    planned: list[Planned], benchmark: str, system: str, title: str, T: int | None = None
 ) -> list[int]:
     """Units and calls, by network, of the one job of this title and T."""
     title = title if T is None else f"{title}, T = {T}"

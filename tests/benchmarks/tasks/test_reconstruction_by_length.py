@@ -9,7 +9,7 @@ from colours import without_effnet
 from sklearn.decomposition import PCA
 
 from benchmarks import evaluate, systems
-from benchmarks.commands.dry_run import collect
+from benchmarks.commands.planned import collect
 from benchmarks.core.job import Job
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.runtime.calling import Batches

@@ -11,7 +11,7 @@ from small_systems import networks_of_files, write_weights
 from torchvision.io import read_image
 
 from benchmarks import evaluate, measure
-from benchmarks.commands import dry_run
+from benchmarks.commands.planned import collect
 from benchmarks.core import store
 from benchmarks.core.job import Calls
 from benchmarks.core.runner.evaluation import rows
@@ -259,7 +259,7 @@ def test_a_dry_run_counts_the_networks_of_protocols(context, tmp_path, monkeypat
     def calls(*protocols):
         """Those of an image that is decoded."""
         asked = replace(context, options=TaskOptions(protocols=protocols))
-        planned, _ = dry_run.collect(asked, ("reconstruction",), [as_system(Coarse())])
+        planned, _ = collect(asked, ("reconstruction",), [as_system(Coarse())])
         (job,) = (part.job for part in planned if part.job.title == "decode")
         assert job.count == 7
         return job.calls

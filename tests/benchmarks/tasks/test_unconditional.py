@@ -10,11 +10,11 @@ from colours import SIZE, Painter, colours_of, context_of, dataset, features, fr
 
 from benchmarks.core.registry import specs
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.core.runner.results import Results
 from benchmarks.metrics.sets.groups import OVERLAP, shown_in
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.sets.kernel import cmmd
 from benchmarks.metrics.sets.manifold import overlaps
+from benchmarks.results import Results
 from benchmarks.tasks.unconditional import BENCHMARK
 from reports.records.run_folder import Run
 

@@ -10,22 +10,17 @@ grey levels, semantic codes by 0.7 % of how far the codes of different images ar
 (where an image is flat, inversion amplifies small differences).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.context import Context
-from benchmarks.core.profiles import Profile
-from benchmarks.core.registry import SHARED_SIZES
-from benchmarks.core.sizes import steps_of
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.precision import precision
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.base import Code, System
 from benchmarks.systems.protocol.parts import Semantic, tensors
-from diffae.system import distributed
 
 EXACT = "float32"
 IMAGES = 4
@@ -39,20 +34,22 @@ LIMITS = {"images": 4.0, "semantic codes": 0.05, "x_T": 0.2}
 Outputs = Mapping[str, Semantic]
 
 
-def check(context: Context, system: System, tasks: Iterable[str]) -> None:
-    """Raise SystemFailed, in all processes of a run, if `system` is too far from float32."""
-    failure = distributed.agree(_failure(context, system, tasks))
-    if failure is not None:
-        raise SystemFailed(failure)
-
-
-def _failure(context: Context, system: System, tasks: Iterable[str]) -> str | None:
-    selection = context.select("test", IMAGES).seen_by(system)
-    images = selection.batch(np.arange(len(selection)))
-    for steps in fewest_and_most(context.profile, tasks) if system.iterative else [1]:
+def failure(
+    system: System,
+    images: Tensor,
+    seed: int,
+    device: torch.device,
+    precision_name: str,
+    all_steps: Sequence[int],
+) -> str | None:
+    """Why `system` is not to be measured in this precision: with a T of `all_steps`, which count for a system
+    that takes steps, its results of these images are too far from float32. None if they are near.
+    """
+    outputs = partial(_outputs, system, images, seed, device)
+    for steps in all_steps if system.iterative else [1]:
         try:
-            exact = _outputs(context, system, images, steps, EXACT)
-            other = _outputs(context, system, images, steps, context.precision)
+            exact = outputs(steps, EXACT)
+            other = outputs(steps, precision_name)
         except SystemFailed:  # the benchmarks report it
             return None
         for kind, moved in differences(exact, other).items():
@@ -61,27 +58,22 @@ def _failure(context: Context, system: System, tasks: Iterable[str]) -> str | No
                 unit = "grey levels" if kind == "images" else "of their spread"
                 reason = f"deviates from float32{at}: {kind} by {moved:.2g} {unit}"
                 remedy = f"(at most {LIMITS[kind]:g}); use --precision float32"
-                return str(SystemFailed.at(system.name, context.precision, f"{reason} {remedy}"))
+                return str(SystemFailed.at(system.name, precision_name, f"{reason} {remedy}"))
     return None
 
 
-def fewest_and_most(profile: Profile, tasks: Iterable[str]) -> list[int]:
-    """The smallest and the largest T in the settings of these tasks."""
-    sections = [profile.sections.get(name) for name in (*SHARED_SIZES, *tasks)]
-    steps = [T for sizes in sections if sizes is not None for _, _, T in steps_of(sizes)]
-    return sorted({min(steps), max(steps)})
-
-
-def _outputs(context: Context, system: System, images: Tensor, steps: int, name: str) -> Outputs:
+def _outputs(
+    system: System, images: Tensor, seed: int, device: torch.device, steps: int, name: str
+) -> Outputs:
     """Codes and images in precision `name`; each begins with the same state of PyTorch's generator."""
-    devices = [context.device] if context.device.type == "cuda" else []
+    devices = [device] if device.type == "cuda" else []
     with precision(name), torch.random.fork_rng(devices):
-        code = any_code(system, images, steps, context.seed)
+        code = any_code(system, images, steps, seed)
         outputs = {"semantic codes": code.semantic, "x_T": code.x_T}
         if base.DECODE in system.capabilities:
             outputs["images"] = system.decode(code, steps)
         elif base.SAMPLE in system.capabilities:
-            outputs["images"] = system.sample(range(len(images)), context.seed, steps)
+            outputs["images"] = system.sample(range(len(images)), seed, steps)
     return {kind: output for kind, output in outputs.items() if output is not None}
 
 

@@ -13,8 +13,6 @@ from typing import Any
 import torch
 
 import diffae
-from benchmarks.core.store import CHUNK
-from benchmarks.runtime.choices import BatchSize
 from diffae.system import distributed
 
 PACKAGES = "torch torchvision timm scikit-learn scipy numpy pandas lpips".split()
@@ -22,7 +20,7 @@ SECONDS_FOR_GIT = 10
 
 
 def describe(
-    arguments: Sequence[str], device: torch.device, batch_size: BatchSize
+    arguments: Sequence[str], device: torch.device, batch_size: int | str
 ) -> dict[str, Any]:
     """The command's arguments, the code's commit, versions, and what it runs on."""
     return {
@@ -34,7 +32,7 @@ def describe(
         "device": _device(device),
         "processes": distributed.world(),
         "threads": torch.get_num_threads(),
-        "batch_size": batch_size or CHUNK,
+        "batch_size": batch_size,
     }
 
 
