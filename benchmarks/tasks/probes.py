@@ -9,23 +9,15 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
-from benchmarks.core.images import features_of
+from benchmarks.core.images import Selection, features_of
+from benchmarks.core.measurement import Numbers
 from benchmarks.metrics.codes.probes import (
     MEAN,
     WEIGHTED,
     estimates_of_attributes,
     estimates_of_classes,
 )
-from benchmarks.plugin import (
-    Arrays,
-    Benchmark,
-    Context,
-    Measurement,
-    Numbers,
-    Place,
-    Selection,
-    TableSpec,
-)
+from benchmarks.plugin import Arrays, Benchmark, Context, Measurement, Place, TableSpec
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared.probe_fits import (
     ADAM,

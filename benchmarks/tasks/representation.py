@@ -20,8 +20,9 @@ from typing import Annotated
 
 import numpy as np
 
-from benchmarks.core.images import features_of, no_codes, select
-from benchmarks.core.sizes import Range
+from benchmarks.core.images import Selection, features_of, no_codes, select
+from benchmarks.core.measurement import Numbers
+from benchmarks.core.sizes import Number, Range
 from benchmarks.metrics.codes.data import (
     DISCRETE,
     NUMERIC,
@@ -46,10 +47,7 @@ from benchmarks.plugin import (
     Estimate,
     Job,
     Measurement,
-    Number,
-    Numbers,
     Place,
-    Selection,
     TableSpec,
     Variant,
 )

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from benchmarks.core.images import Selection
+from benchmarks.core.measurement import Numbers
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.sets.groups import (
     Estimates,
@@ -12,7 +14,7 @@ from benchmarks.metrics.sets.groups import (
     names_through,
 )
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side
-from benchmarks.plugin import Arrays, Context, Estimate, Job, Numbers, Place, Selection
+from benchmarks.plugin import Arrays, Context, Estimate, Job, Place
 from benchmarks.runtime.digest import digest
 
 SHARES = 16  # files of a distance at most: so many processes can share it

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.images import THUMBNAIL, preview, thumbnails
-from benchmarks.plugin import Arrays, Calls, Count, Job, Place, Solver, Steps, Variant
+from benchmarks.core.sizes import Solver
+from benchmarks.plugin import Arrays, Calls, Count, Job, Place, Steps, Variant
 from benchmarks.systems.protocol.base import reading_of
 
 PREVIEW = 32

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from benchmarks.core.images import Selection, features_of
+from benchmarks.core.measurement import Numbers
 from benchmarks.metrics.codes.data import Codes, Ints, LabelColumns
 from benchmarks.metrics.codes.number import estimates_of_json, json_of_estimates
 from benchmarks.metrics.codes.schema import NUMBERS, PLAIN, named
 from benchmarks.metrics.codes.table import estimates, fields
-from benchmarks.plugin import Arrays, Context, Job, Numbers, Place
+from benchmarks.plugin import Arrays, Context, Job, Place
 from diffae.data import Dataset
 from diffae.data.dataset import SPLITS
 from reports.records.estimate import Estimate

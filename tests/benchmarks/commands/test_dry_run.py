@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from lone_context import small_context
-from small_systems import SMALL_SIZES, every_benchmark
+from registered import every_benchmark
+from small_systems import SMALL_SIZES
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import dry_run, progress
