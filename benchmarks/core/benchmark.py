@@ -29,7 +29,7 @@ class Benchmark:
                                   as the Frechet distance of as many real images
         headline(context)         the metric of the record that says why a system could not be measured,
                                   named after the networks at hand
-        table       the table of that record; by default the first of `tables`
+        table       the table of that record; by default the first of `tables`, or else `name`
         title, paper    what `list` prints of a plug-in; those of ours are in core/registry.py
         needs       the capabilities that a system must have
         labelled    whether the data must have attributes
@@ -64,8 +64,8 @@ class Benchmark:
     shared: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.table and self.tables:
-            object.__setattr__(self, "table", self.tables[0].name)
+        if not self.table:
+            object.__setattr__(self, "table", self.tables[0].name if self.tables else self.name)
 
     @property
     def is_ours(self) -> bool:

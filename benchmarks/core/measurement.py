@@ -141,6 +141,22 @@ class Variant:
 
     # What benchmarks do with it -----------------------------------------------------------------
 
+    def scores(
+        self,
+        table: str,
+        images: Selection,
+        compute: Compute,
+        calls: Calls,
+        rows_of: Sequence[Job] = (),
+        **fields: Any,
+    ) -> Measurement:
+        """The mean over images of every score [N] that `compute` gives for them. `fields` are what
+        decides it beside this variant.
+        """
+        place = Place(self.context, table, self, n=len(images), fields=fields)
+        job = place.job(table, "decode", images, compute, rows_of=rows_of, calls=calls)
+        return Measurement([job], lambda arrays: place.means(images, arrays))
+
     def codes(self, images: Selection) -> Job:
         """The full codes of images; `images.code_of` makes a code of the arrays."""
         return self.context.codes.full(self.system, images, self.T)

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from benchmarks.core.job import Arrays, Calls
 from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
+from benchmarks.core.sizes import Number
 from benchmarks.metrics import counting
-from benchmarks.plugin import Benchmark, Code, Context, Estimate, Number, Steps, System, TableSpec
+from benchmarks.plugin import Benchmark, Code, Context, Estimate, Steps, System, TableSpec
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.checked import undivided
 

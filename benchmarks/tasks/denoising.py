@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from benchmarks.core.images import Selection, preview
+from benchmarks.core.images import Selection, preview, semantic_of
 from benchmarks.core.job import Arrays, Calls, Job
+from benchmarks.core.measurement import Numbers
 from benchmarks.core.sizes import Count, Timestep
 from benchmarks.metrics.pairs import DESCRIBED, scores_of
-from benchmarks.plugin import Benchmark, Context, Measurement, Numbers, Place, semantic_of
+from benchmarks.plugin import Benchmark, Context, Measurement, Place
 from benchmarks.systems.protocol.base import PREDICT_X0, SEMANTIC, System
 from diffae.diffusion import noise
 from reports.records.specs import TableSpec

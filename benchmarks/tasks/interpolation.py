@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.core.images import Selection
 from benchmarks.core.job import Job
 from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
 from benchmarks.core.store import CHUNK
 from benchmarks.metrics.path_length import estimate_path_length, path_length
-from benchmarks.plugin import Arrays, Benchmark, Calls, Context, NotAvailable, Selection, code_of
+from benchmarks.plugin import Arrays, Benchmark, Calls, Context, NotAvailable, code_of
 from benchmarks.runtime.precision import precision
 from benchmarks.systems.protocol import checked, parts
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System, parts_of

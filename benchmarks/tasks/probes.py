@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.core.images import features_of
+from benchmarks.core.measurement import Numbers
 from benchmarks.metrics.codes import probes
-from benchmarks.plugin import Arrays, Benchmark, Context, Measurement, Numbers, Place, TableSpec
+from benchmarks.plugin import Arrays, Benchmark, Context, Measurement, Place, TableSpec
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
 from diffae.data.portraits.attributes import ATTRIBUTES

@@ -21,7 +21,8 @@ from typing import Annotated
 import numpy as np
 
 from benchmarks.core.images import features_of, no_codes, select
-from benchmarks.core.sizes import Range
+from benchmarks.core.measurement import Numbers
+from benchmarks.core.sizes import Number, Range
 from benchmarks.metrics.codes.data import (
     DISCRETE,
     NUMERIC,
@@ -45,8 +46,6 @@ from benchmarks.plugin import (
     Count,
     Estimate,
     Measurement,
-    Number,
-    Numbers,
     Place,
     TableSpec,
     Variant,

@@ -19,7 +19,7 @@ from benchmarks.core.sizes import Count, Split
 from benchmarks.core.store import preview_of
 from benchmarks.metrics.sets.groups import OVERLAP, SAMPLES, names_through, shown_in
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side, blocks_of
-from benchmarks.plugin import Benchmark, Context, Record, System, TableSpec
+from benchmarks.plugin import Benchmark, Context, System, TableSpec
 from benchmarks.systems.protocol import base
 from benchmarks.tasks.shared.distances import set_estimates, side_of
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
@@ -27,6 +27,7 @@ from benchmarks.tasks.shared.samples import samples
 from reports.records.estimate import units_of
 from reports.records.metrics import seen_through
 from reports.records.published import OF_N
+from reports.records.record import Record
 
 TABLE = SAMPLES
 REAL = "real images (test)"

@@ -89,7 +89,7 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
         if system.image_size is not None:
             sizes.setdefault(system.image_size, system.title)
     size = options.size or min(sizes, default=32)
-    largest = max(size, *sizes) if options.size or sizes else 32
+    largest = max([size, *sizes])
     portraits = options.profile.sizes(DataSizes).portraits
     if given is not None:
         dataset = _opened(given, options.size, sizes, largest)

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from benchmarks.core.measurement import Numbers
 from benchmarks.metrics.edits import f1_of_batches
 from benchmarks.metrics.protocols import cases, schema
 from benchmarks.metrics.protocols.edits import Composition, Effectiveness, Fid, Lec, named
 from benchmarks.metrics.protocols.pixels import from_zero_to_one
-from benchmarks.plugin import Arrays, Calls, Measurement, Numbers, Place, code_of
+from benchmarks.plugin import Arrays, Calls, Measurement, Place, code_of
 from benchmarks.systems.protocol.base import why_immovable
 from benchmarks.systems.protocol.parts import flat
 from benchmarks.tasks.edits.decoded import Ground

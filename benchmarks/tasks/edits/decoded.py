@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from benchmarks.core.images import code_of, preview
+from benchmarks.core.images import Selection, code_of, preview
 from benchmarks.core.job import Compute
 from benchmarks.metrics.edits import EditedPairs, EditSums, Floats
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.pixel import mse
-from benchmarks.plugin import Arrays, Calls, Code, Job, Place, Selection, System, Variant
+from benchmarks.plugin import Arrays, Calls, Code, Job, Place, System, Variant
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.parts import Semantic
 from benchmarks.tasks.edits.classifier import sees

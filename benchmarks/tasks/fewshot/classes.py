@@ -12,7 +12,8 @@ import numpy as np
 from torch import Tensor
 
 import probes
-from benchmarks.plugin import Context, Count, Number, Solver, Steps
+from benchmarks.core.sizes import Number, Solver
+from benchmarks.plugin import Context, Count, Steps
 from probes import LinearProbe
 
 Acceptance = Literal["probability", "threshold", "reject"]  # the names of RULES

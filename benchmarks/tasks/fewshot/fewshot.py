@@ -19,7 +19,7 @@ from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.sets.groups import FEW_SHOT, names_through, shown_in
 from benchmarks.metrics.sets.jackknife import Side
 from benchmarks.metrics.sets.means import acceptance_rate, mean_over_seeds, spread_over_seeds
-from benchmarks.plugin import Benchmark, Context, Estimate, Record, TableSpec
+from benchmarks.plugin import Benchmark, Context, Estimate, TableSpec
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
 from benchmarks.tasks.fewshot.sampling import Pool, Real, logits, reference_images, refusal
@@ -29,6 +29,7 @@ from benchmarks.tasks.shared.samples import samples
 from reports.records.estimate import units_of
 from reports.records.metrics import seen_through
 from reports.records.published import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
+from reports.records.record import Record
 
 TABLE = FEW_SHOT
 

@@ -22,28 +22,20 @@ from torch import Tensor
 
 from benchmarks.core.images import semantic_of
 from benchmarks.core.job import SetComparison
+from benchmarks.core.measurement import Numbers
 from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
 from benchmarks.metrics import latent
 from benchmarks.metrics.protocols.printed import names_of
 from benchmarks.metrics.sets import groups
 from benchmarks.metrics.sets.groups import names_through, shown_in
-from benchmarks.plugin import (
-    Arrays,
-    Benchmark,
-    Calls,
-    Context,
-    Measurement,
-    Numbers,
-    Place,
-    Record,
-    Variant,
-)
+from benchmarks.plugin import Arrays, Benchmark, Calls, Context, Measurement, Place, Variant
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System, parts_of
 from benchmarks.systems.protocol.parts import tensors
 from benchmarks.tasks.latent.moves import UNMOVED, Move, MovedCodes, MovedImages
 from benchmarks.tasks.latent.space import FOLLOWS, SIX, SPACE, OfSpace, followed, of_space
 from benchmarks.tasks.shared.distances import set_estimates, side_of
 from reports.records.metrics import seen_through
+from reports.records.record import Record
 from reports.records.specs import SMOOTHNESS, TableSpec
 
 BETWEEN, TOKENS = groups.HALFWAY, groups.TOKENS

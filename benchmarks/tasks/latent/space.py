@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from benchmarks.core.images import Selection, semantic_of
+from benchmarks.core.measurement import Numbers
 from benchmarks.metrics.codes.data import Codes
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.metrics.latent import estimate_equivariance
-from benchmarks.plugin import Arrays, Calls, Context, Measurement, Numbers, Place, System
+from benchmarks.plugin import Arrays, Calls, Context, Measurement, Place, System
 from benchmarks.systems.protocol.base import STOCHASTIC, Code, parts_of
 from benchmarks.systems.protocol.parts import Semantic, each, has_tokens, tensors
 from benchmarks.tasks.latent.moves import MovedCodes

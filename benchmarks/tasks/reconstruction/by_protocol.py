@@ -8,22 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.core.images import Selection
+from benchmarks.core.measurement import Numbers
 from benchmarks.core.store import CHUNK
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import ImageCase, network_of
 from benchmarks.metrics.protocols.explain import Explained, OnPairs
 from benchmarks.metrics.protocols.printed import names_of
-from benchmarks.plugin import (
-    Arrays,
-    Calls,
-    Context,
-    Numbers,
-    Place,
-    Selection,
-    System,
-    TableSpec,
-    Variant,
-)
+from benchmarks.plugin import Arrays, Calls, Context, Place, System, TableSpec, Variant
 from reports.records.tokenizers import BY_PROTOCOL
 
 SAME = "the same crops"

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from benchmarks.core.images import Selection
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.sets.groups import Estimates, SetGroup, groups_of, names_through
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side
-from benchmarks.plugin import Arrays, Context, Estimate, Job, Selection
+from benchmarks.plugin import Arrays, Context, Estimate, Job
 from benchmarks.runtime.digest import digest
 
 SHARES = 16  # files of a distance at most: so many processes can share it

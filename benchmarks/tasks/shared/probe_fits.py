@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.core.images import features_of
-from benchmarks.plugin import Arrays, Context, Count, Job, NotAvailable, Selection, System
+from benchmarks.core.images import Selection, features_of
+from benchmarks.plugin import Arrays, Context, Count, Job, NotAvailable, System
 from benchmarks.runtime.digest import digest
 from probes import LinearProbe, fit_adam_paper, fit_best, fit_best_softmax, is_exclusive
 from probes.linear import GRID

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.images import preview
+from benchmarks.core.sizes import Solver
 from benchmarks.metrics.pixel import resize, seen
-from benchmarks.plugin import Arrays, Calls, Count, Job, Place, Solver, Steps, Variant
+from benchmarks.plugin import Arrays, Calls, Count, Job, Place, Steps, Variant
 from benchmarks.systems.protocol.base import reading_of
 from diffae.eight_bit import to_uint8
 

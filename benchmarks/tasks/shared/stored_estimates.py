@@ -13,7 +13,7 @@ from benchmarks.metrics.codes.data import Codes, Ints, LabelColumns
 from benchmarks.metrics.codes.number import estimates_of_json, json_of_estimates
 from benchmarks.metrics.codes.schema import NUMBERS, PLAIN, named
 from benchmarks.metrics.codes.table import estimates, fields
-from benchmarks.plugin import Arrays, Context, Job, Numbers, Place
+from benchmarks.plugin import Arrays, Context, Job, Place
 from diffae.data import Dataset
 from reports.records.estimate import Estimate
 

@@ -14,7 +14,6 @@ from benchmarks.plugin import (
     Margin,
     Measurement,
     MetricInfo,
-    Place,
     Steps,
     System,
     Variant,
@@ -47,24 +46,19 @@ class Sizes:
 def run(context: Context, system: System) -> Iterator[Measurement]:
     """Yield one measurement per system: a mean over images.
 
-    `compute` takes positions of images, and their codes, and gives arrays with a row for each image, which
-    are kept in the store under everything that decides them.
+    `compute` takes positions of images and their codes, and gives a score of each, which the store keeps.
     """
     sizes = context.sizes(Sizes)
     images = context.select("test", sizes.images)
     variant = Variant.of(context, system, None, sizes.steps)
-    place = Place(context, "colour_error", variant, n=len(images), fields={"colour": "mean, RGB"})
 
     def compute(positions: np.ndarray, codes: Arrays) -> Arrays:
         output = variant.decode(code_of(codes))
         moved = (output - images.batch(positions)).mean((2, 3)) / 2  # of [-1, 1], in [0, 1]
         return {"colour_error": moved.norm(dim=1).numpy()}
 
-    codes = variant.codes(images)
-    decoded = place.job(
-        "colour", "decode", images, compute, rows_of=[codes], calls=variant.decoding
-    )
-    yield Measurement([decoded], lambda errors: place.means(images, errors))
+    codes, calls = variant.codes(images), variant.decoding
+    yield variant.scores("colour_error", images, compute, calls, [codes], colour="mean, RGB")
 
 
 BENCHMARK = Benchmark(

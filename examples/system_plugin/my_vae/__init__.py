@@ -19,4 +19,4 @@ class MyVAE(System):
         return self.net.encode(images)
 
     def decode(self, code: Code, steps=100):  # codes -> N x 3 x S x S in [-1, 1]
-        return self.net.decode(code.semantic)
+        return self.net.decoder(code.semantic)

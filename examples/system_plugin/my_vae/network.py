@@ -40,9 +40,6 @@ class VAE(nn.Module):
     def encode(self, images: Tensor) -> Tensor:
         return self.encoder(images).chunk(2, dim=1)[0]
 
-    def decode(self, codes: Tensor) -> Tensor:
-        return self.decoder(codes)
-
     def loss(self, images: Tensor) -> Tensor:
         """The negative evidence lower bound, with a Gaussian of standard deviation 0.1 around each pixel."""
         mean, log_variance = self.encoder(images).chunk(2, dim=1)
