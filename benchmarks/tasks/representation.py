@@ -122,12 +122,13 @@ def with_attributes(context: Context, codes: Codes) -> Codes:
 
 
 def controlled(kind: str, seed: int, images: Codes, *features: Arrays) -> Codes:
-    """The codes of images; or for the kind of a control what has as many numbers, but other axes or
-    nothing of the images. Codes that are too wide have no numbers.
-    """
+    """The codes of images, or a control of them. Codes that are too wide have no numbers."""
     codes = as_probes_read(images, *features)
-    if codes.values.shape[1] > WIDEST:
-        return images
+    return images if codes.values.shape[1] > WIDEST else control(kind, seed, codes)
+
+
+def control(kind: str, seed: int, codes: Codes) -> Codes:
+    """What has as many numbers as the codes, but other axes or nothing of the images."""
     fitted = np.arange(len(codes.values))
     if codes.split is not None:
         fitted = np.flatnonzero(codes.split == TRAIN)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.core.images import features_of
+from benchmarks.core.measurement import Numbers
 from benchmarks.metrics.codes.data import Codes, Ints, LabelColumns
 from benchmarks.metrics.codes.number import estimates_of_json, json_of_estimates
 from benchmarks.metrics.codes.schema import NUMBERS, PLAIN, named
