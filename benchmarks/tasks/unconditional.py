@@ -53,7 +53,7 @@ class Sizes:
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes, capabilities = context.sizes(SampleSizes), system.capabilities
-    reference = Reference.of_run(context)
+    reference = RealImages.of_run(context)
     of_real = _of_real(context, REAL, context.select("test", sizes.count))
     yield Measurement(of_real.jobs, lambda *_: ())  # `beside` takes them: a dry run lists them here
     for steps in sizes.steps if system.iterative else (None,):
@@ -65,7 +65,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
 
 
 @dataclass(frozen=True)
-class Reference:
+class RealImages:
     """The real images on the other side of distances: those at the positions `rows` of `images`.
 
     They are a source of error of their own, which two runs of one seed have in common: `units`
@@ -77,14 +77,14 @@ class Reference:
     units: str
 
     @classmethod
-    def of_run(cls, context: Context) -> "Reference":
+    def of_run(cls, context: Context) -> "RealImages":
         sizes = context.sizes(Sizes)
         images = context.select(sizes.reference_split, sizes.reference)
         units = images.units.named("blocks of reference")
         return cls(images, np.arange(len(images)), units)
 
     @classmethod
-    def without(cls, context: Context, images: Selection) -> "Reference":
+    def without(cls, context: Context, images: Selection) -> "RealImages":
         """The reference without `images`.
 
         If the reference split contains some of them (or other pictures of their persons), the next
@@ -122,7 +122,7 @@ class Reference:
                 yield from shown.numbers(set_estimates(place.context, network, *sets))
 
 
-def _sampled(variant: Variant, count: int, reference: Reference) -> Iterator[Measurement]:
+def _sampled(variant: Variant, count: int, reference: RealImages) -> Iterator[Measurement]:
     """New images, and a picture of the first."""
     context, networks = variant.context, variant.context.networks.features
     new = samples(variant, count, *(network.array for network in networks))
@@ -148,7 +148,7 @@ def _draw(place: Place, steps: int | None, new: Arrays) -> Numbers:
     return iter(())
 
 
-def _autoencoded(variant: Variant, sampled: int, reference: Reference) -> Measurement:
+def _autoencoded(variant: Variant, sampled: int, reference: RealImages) -> Measurement:
     """Held-out images, decoded from their z_sem and a random x_T.
 
     The numbers say how many images there are, and whether the reference contains them.
@@ -202,7 +202,7 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Measurement
 
 def _of_real(context: Context, title: str, images: Selection) -> Measurement:
     """Test images against a reference without them."""
-    reference, whole = Reference.without(context, images), Reference.of_run(context)
+    reference, whole = RealImages.without(context, images), RealImages.of_run(context)
     shared = np.isin(whole.images.groups, images.groups).any()
     note = "the reference is taken without these images" if shared else ""
     if len(reference.rows) < len(whole.rows):

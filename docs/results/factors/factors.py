@@ -23,7 +23,7 @@ from benchmarks.measuring.codes import read
 from benchmarks.metrics.codes.data import TRAIN, Codes
 from benchmarks.metrics.codes.schema import BOUND_TO_AXES, PLAIN, named, names
 from benchmarks.metrics.codes.table import measure
-from benchmarks.tasks.representation import KINDS, control
+from benchmarks.tasks import representation
 from diffae.system.errors import UserError
 
 SYSTEMS = {"diffae": "DiffAE", "vqvae2": "VQ-VAE2", "nvae": "NVAE", "pixels-pca": "pixels + PCA"}
@@ -79,7 +79,7 @@ def codes_of(path: Path) -> Iterator[tuple[str, Codes]]:
     yield "whole", whole
     most = np.argsort(-values[rows].std(0), kind="stable")[:AXES]
     axes = Codes(values[:, np.sort(most)], whole.labels, codes.split)
-    yield from ((kind, control(kind, 0, axes)) for kind in KINDS)
+    yield from ((kind, representation.control(kind, 0, axes)) for kind in representation.KINDS)
 
 
 def tables(frame: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from benchmarks.runtime.precision import full_precision, of_networks, precision
 from diffae.networks import bfloat16
 from diffae.system.errors import UserError
 from reports.records.estimate import Error, Estimate, influences_on_mean
+from reports.records.record import protocol_id
 
 
 def tf32() -> dict[str, bool]:
@@ -192,12 +194,12 @@ def test_bfloat16_is_refused_where_onednn_is_held_to_avx2(tmp_path):
 def test_precision_is_in_the_stores_key_and_in_the_protocol(context):
     keys, protocols = set(), set()
     for name in PRECISIONS:
-        context.precision = name
+        of_name = replace(context, precision=name)
         perfect = Perfect(None, torch.device("cpu"))
-        keys.add(context.codes.full(perfect, context.select("test", 4), 1).folder)
-        protocol = context.protocol()
-        assert protocol.fields["precision"] == name
-        protocols.add(protocol.id)
+        keys.add(of_name.codes.full(perfect, context.select("test", 4), 1).folder)
+        protocol = of_name.protocol()
+        assert protocol["precision"] == name
+        protocols.add(protocol_id(protocol))
     assert len(keys) == len(protocols) == 3
 
 
