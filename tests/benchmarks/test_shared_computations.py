@@ -31,6 +31,7 @@ from torch_fidelity.interpolate_compat_tensorflow import (
 
 from benchmarks import evaluate, measure, plugin
 from benchmarks.weights import KNOWN
+from diffae.data import open_dataset
 from diffae.networks.nn import without_weights
 from reports.records.published import NAIVE, OF_CLASS, OF_N, scale_name
 from reports.records.record import Record
@@ -106,7 +107,7 @@ def pair(tmp_path_factory) -> tuple[Path, Path]:
 def data(tmp_path_factory):
     """Square images, of which every one is measured: the test split of 30 has 9."""
     folder = saved(tmp_path_factory.mktemp("data") / "square", photographs(30, SIDE, SIDE, 1))
-    return plugin.open_dataset(folder, SIDE)
+    return open_dataset(folder, SIDE)
 
 
 FEW_FAST, ALL = "few", "all"  # protocols and metrics that are measured alone

@@ -162,7 +162,7 @@ def test_codes_of_the_first_images_are_those_of_all(context):
     codes, store = codes_of(context, Pixels()), context.store
     few = Job("few", "", {}, MOVED, lambda positions, semantic: semantic, [codes.of_images])
     first = store.read(few)["semantic"]
-    assert store.stored(codes.of_images) == IMAGES
+    assert all(store.pieces(codes.of_images).values())
     assert np.array_equal(first, store.read(codes.of_images)["semantic"][:MOVED])
 
 
