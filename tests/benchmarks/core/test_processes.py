@@ -76,7 +76,7 @@ def by_one_and_by_two(tmp_path, statuses, *arguments):
 
 def test_a_fit_that_cannot_be_made_leaves_processes_in_step(tmp_path):
     words = ("probes", "--set", "probes.valid=1")
-    (alone, _), (together, _) = by_one_and_by_two(tmp_path, (0, 0), *words)
+    (alone, _), (together, _) = by_one_and_by_two(tmp_path, (2, 1), *words)
     assert b"no attribute has both classes in the validation split" in alone
     assert alone == together
 
