@@ -103,6 +103,8 @@ class Job:
         inputs: dict[str, Any] = {}
         if self.rows_of:
             inputs["rows of"] = [job.folder for job in self.rows_of]
+        if self.rows_each > 1:
+            inputs["rows each"] = self.rows_each
         if self.takes:
             inputs["takes"] = [[job.folder, job.count] for job in self.takes]
         return {"work": self.work, **self.decides, **inputs}

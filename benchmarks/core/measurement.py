@@ -304,6 +304,8 @@ class Place:
             key["size"] = self.context.dataset.image_size
         # under a name of their own: a field may be called as a part of the key is, such as "weights"
         key |= {"setting": self.setting, "fields": {**self._decided_by, **decides}}
+        if self.variant:
+            key |= {"x_T": self.variant.x_T, "keep": self.variant.keep}
         return Job(
             work,
             title,

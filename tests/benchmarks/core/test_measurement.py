@@ -1,9 +1,11 @@
 """A place: what decides its numbers is in the protocol of its records and in the key of its jobs."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from benchmarks import systems
-from benchmarks.plugin import Place
+from benchmarks.plugin import Place, Variant
 
 
 def test_no_field_takes_the_place_of_a_part_of_the_key(context):
@@ -26,3 +28,13 @@ def test_what_a_job_alone_depends_on_is_in_its_key(context):
     assert one.key != two.key and one.count == 4
     elsewhere = place.at(setting="other").job("work", "", images, np.copy)
     assert elsewhere.key != place.job("work", "", images, np.copy).key
+
+
+def test_how_a_variant_decodes_is_in_the_key_whether_or_not_a_field_says_so(context):
+    system, images = systems.load("dummy-stochastic"), context.select("test", 4)
+
+    def key(**changes):
+        variant = replace(Variant.of(context, system, None, None), **changes)
+        return Place(context, "table", variant).job("work", "", images, np.copy).folder
+
+    assert len({key(), key(x_T="random"), key(keep=1), key(keep=2)}) == 4

@@ -288,6 +288,8 @@ def test_a_key_follows_from_the_inputs_and_of_whole_ones_from_their_number():
         return job(4, squares([]), **{form: [other]}).folder
 
     assert len({of(4), of(5), of(4, "b"), of(4, form="rows_of"), job(4, squares([])).folder}) == 5
+    pairs = Job("test", "", {}, 2, squares([]), [job(4, squares([]), name="a")], rows_each=2)
+    assert pairs.folder != of(4, form="rows_of")
     assert of(4, form="rows_of") == of(5, form="rows_of")  # more images reuse the rows of fewer
 
 
