@@ -144,20 +144,20 @@ def _by_solver(system: System | None) -> str:
 
 def unread(dataset: Dataset, is_quick: bool) -> Dataset:
     """The data set of a dry run, whose images are not read to survey them, unless that `is_quick`."""
-    known = known_survey(dataset.source)
-    if known is None and is_quick:
-        known = dataset.source.look()
-    return replace(dataset, source=_Unread(dataset.source, known))
+    survey = known_survey(dataset.source)
+    if survey is None and is_quick:
+        survey = dataset.source.look()
+    return replace(dataset, source=_Unread(dataset.source, survey))
 
 
 @dataclass(frozen=True)
 class _Unread(ImageSource):
-    """The source of a dry run, whose images are not read to survey them: where its survey is not `known`,
+    """The source of a dry run, whose images are not read to survey them: where its `survey` is not known,
     it has a fingerprint that is no other's.
     """
 
     whole: ImageSource
-    known: Survey | None
+    survey: Survey | None
 
     def __len__(self) -> int:
         return len(self.whole)
@@ -172,4 +172,4 @@ class _Unread(ImageSource):
         return ()  # no further survey of it is stored
 
     def look(self) -> Survey:
-        return self.known or Survey("not known", len(self))
+        return self.survey or Survey("not known", len(self))
