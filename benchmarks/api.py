@@ -97,7 +97,7 @@ def evaluate(
                     (see `systems.wrap`); a list of such, or a dictionary whose keys are their titles in the tables
         tasks       benchmarks by name, or "all", or a suite
         data        a path as --data takes it, an open `Dataset` of `diffae.data`, or None for the portraits
-        profile     the sizes of the work: "smoke", "quick", "standard", "paper", a TOML file or a `Profile`; None: those of
+        profile     the sizes of the work: "smoke", "quick", "tokenizer", "standard", "paper", a TOML file or a `Profile`; None: those of
                     the suite, else "quick"
         out         a run folder as the command makes it; without it nothing is written
 

@@ -19,7 +19,14 @@ from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.units import Units
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import base, parts
-from benchmarks.systems.protocol.base import Code, System, has_no_encoder, parts_of, reading_of
+from benchmarks.systems.protocol.base import (
+    Code,
+    System,
+    has_no_encoder,
+    has_own,
+    parts_of,
+    reading_of,
+)
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.data import Dataset
 from diffae.data.dataset import stream
@@ -123,11 +130,17 @@ class CodeStore:
     ) -> Job:
         """Semantic codes of images, each in its own shape, or what a probe reads of them if `reading`
         describes it; `semantic_of` makes a code of the arrays.
+
+        What is read of test images is read of their stored codes: these images are reconstructed, too,
+        and are encoded once. Of training images, which are many, only what is read is stored.
         """
         seen = selection.seen_by(system)
+        stored = [self.semantic(system, selection)] if reading and seen.split == "test" else []
 
-        def compute(positions: np.ndarray) -> Arrays:
-            if has_no_encoder(system):
+        def compute(positions: np.ndarray, *arrays: Arrays) -> Arrays:
+            if arrays:
+                codes = semantic_of(arrays[0])
+            elif has_no_encoder(system):
                 codes = system.codes_of(seen.order[positions].tolist(), seen.dataset)
             else:
                 codes = system.encode_semantic(seen.batch(positions))
@@ -141,13 +154,19 @@ class CodeStore:
             self.decides(system, seen, False) | dict(reading),
             len(seen),
             compute,
+            rows_of=stored,
             system=system,
-            calls=Calls(encoder=0 if has_no_encoder(system) else 1),
+            calls=Calls(encoder=0 if stored or has_no_encoder(system) else 1),
             empty={} if len(seen) else no_codes(system, bool(reading)),
         )
 
     def full(self, system: System, selection: Selection, steps: int) -> Job:
-        """Full codes of images, in T = `steps`; `code_of` makes a code of the arrays."""
+        """Full codes of images, in T = `steps`; `code_of` makes a code of the arrays. They are the semantic
+        codes of a system that has no other.
+        """
+        parts_encoded = {base.SEMANTIC, base.STOCHASTIC} & system.capabilities
+        if parts_encoded == {base.SEMANTIC} and not has_own(system, "encode"):
+            return self.semantic(system, selection)
         seen, T = selection.seen_by(system), steps if system.iterative else None
 
         def compute(positions: np.ndarray) -> Arrays:

@@ -2,7 +2,8 @@
 for each task.
 
 `paper` is the paper's protocol; `standard` takes a machine with a GPU an hour or two; `quick` takes
-about five minutes on two CPU cores; `smoke` takes a minute and only proves that everything runs.
+about five minutes on two CPU cores; `tokenizer` measures codes of photographs, of systems that take
+no steps; `smoke` takes a minute and only proves that everything runs.
 They are in benchmarks/profiles/. The settings of a task are the fields of its `Sizes`, where their
 meaning is documented:
 
@@ -25,7 +26,7 @@ from diffae.system.files import read_toml
 from diffae.system.settings import checked, option, settings_of, switch, typed
 from reports.records.settings import STEPS
 
-BUILT_IN = ("smoke", "quick", "standard", "paper")
+BUILT_IN = ("smoke", "quick", "tokenizer", "standard", "paper")
 DEFAULT = "quick"
 FOLDER = Path(__file__).parents[1] / "profiles"
 HEAD = ("base", "name", "description")  # of a profile's file, above its sections

@@ -38,3 +38,14 @@ def test_how_a_variant_decodes_is_in_the_key_whether_or_not_a_field_says_so(cont
         return Place(context, "table", variant).job("work", "", images, np.copy).folder
 
     assert len({key(), key(x_T="random"), key(keep=1), key(keep=2)}) == 4
+
+
+def test_a_test_image_is_encoded_once_for_all_benchmarks(context):
+    """The codes that are decoded, moved and read are those of one job, unless there is an x_T to invert."""
+    codes, images, fewer = context.codes, context.select("test", 8), context.select("test", 4)
+    plain, inverting = systems.load("dummy-map"), systems.load("dummy-stochastic")
+    encoded = codes.semantic(plain, images)
+    assert codes.full(plain, images, 10).folder == encoded.folder
+    read = codes.features(plain, fewer)
+    assert encoded.folder in [job.folder for job in read.rows_of]
+    assert codes.full(inverting, images, 10).folder != codes.semantic(inverting, images).folder
