@@ -27,7 +27,7 @@ class TAEF2(System):
         code, *weights = (Path(path or "taesd", name) for name in ("taesd.py", *SHA256))
         for file in weights:
             if not file.is_file() or sha256(file.read_bytes()).hexdigest() != SHA256[file.name]:
-                raise UserError(f"{file}: must be {file.name} of github.com/madebyollin/taesd")
+                raise UserError(f"{file}: is not that of github.com/madebyollin/taesd")
         spec = spec_from_file_location("taesd", code)
         spec.loader.exec_module(theirs := module_from_spec(spec))
         self.net = theirs.TAESD(*weights).eval().to(device)
