@@ -72,6 +72,7 @@ VERBS = ("reconstruct", "vary", "interpolate", "edit", "sample", "sample-class",
 OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "WHAT", "''", "unknown benchmark ''"),
     ("run", "WHAT", "reconstruction probes", {"benchmarks": ("reconstruction", "probes")}),
+    ("run", "WHAT", "reconstruction,probes", {"benchmarks": ("reconstruction", "probes")}),
     ("run", "--ckpt --data --out --save-codes --weights-dir", "''", EMPTY),
     ("run", "--ckpt", "diffae=", "expected SYSTEM=PATH"),
     ("run", "--systems", "''", "--systems: no name given"),

@@ -25,7 +25,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
     """Read the command line. Raises UserError naming the flag or name that is wrong."""
     words = sys.argv[1:] if arguments is None else arguments
     values = vars(parser(description).parse(words, intermixed=True))
-    benchmarks = values.pop("what")
+    benchmarks = [name for text in values.pop("what") for name in text.split(",")]
     if not benchmarks:
         raise UserError("no benchmark given: name some, or all (`list` shows them)")
     if "crop" in values and "data" not in values:
@@ -41,7 +41,11 @@ def parser(description: str | None) -> cli.Parser:
     """The parser of the command: its flags are those of systems, and the options of a run."""
     command = cli.Parser(cli.prog("benchmarks.run"), description)
     add = command.add_argument
-    add("what", nargs="*", help="all, benchmarks, a suite, or one of list, weights, doctor, docs")
+    add(
+        "what",
+        nargs="*",
+        help="all, benchmarks (A,B or A B), a suite, or one of list, weights, doctor, docs",
+    )
     ckpt = (
         "checkpoint of a system, a path or hf://OWNER/NAME; without SYSTEM= the file shows which; may be repeated, with a "
         "TITLE for each further checkpoint of the same system"
