@@ -4,7 +4,9 @@ import math
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -17,6 +19,7 @@ from reports.records.estimate import Estimate
 
 Work = Callable[[], object]
 
+METHODS = ("forward", "encode", "decode")  # a call of one of them is a call of the network
 SHORTEST = 1e-9  # seconds, of what a coarse clock sees no time pass in: rates are divided by it
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -27,18 +30,54 @@ def parameters(networks: Iterable[nn.Module]) -> int:
 
 
 def network_calls(work: Work, networks: Iterable[nn.Module]) -> int:
-    """Number of calls of one of `networks` during `work`."""
-    calls: list[nn.Module] = []
-    hooks = [
-        network.register_forward_pre_hook(lambda module, _: calls.append(module))
-        for network in networks
-    ]
-    try:
+    """Number of calls of one of `networks` during `work`.
+
+    A network of which only parts are called, as `net.decoder(code)`, counts as often as the part
+    that is called most often.
+    """
+    with ExitStack() as stack:
+        counts = [stack.enter_context(_calls_from_outside(network)) for network in networks]
         work()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return len(calls)
+    return sum(max(calls.values(), default=0) for calls in counts)
+
+
+@contextmanager
+def _calls_from_outside(network: nn.Module) -> Iterator[Counter[nn.Module]]:
+    """Count, within the block, the calls of a network and of its parts that none of them makes.
+
+    Hooks would not see `encode` and `decode`, so each method is replaced by one that counts.
+    """
+    calls: Counter[nn.Module] = Counter()
+    is_inside = False
+
+    def counting_in(part: nn.Module, method: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **kwargs: object) -> object:
+            nonlocal is_inside
+            if is_inside:
+                return method(*args, **kwargs)
+            calls[part] += 1
+            is_inside = True
+            try:
+                return method(*args, **kwargs)
+            finally:
+                is_inside = False
+
+        return call
+
+    with ExitStack() as stack:
+        for part in network.modules():
+            for name in METHODS:
+                method = getattr(part, name, None)
+                if callable(method) and not isinstance(method, nn.Module):
+                    stack.callback(_restore, vars(part), name, vars(part).get(name))
+                    vars(part)[name] = counting_in(part, method)
+        yield calls
+
+
+def _restore(attributes: dict[str, object], name: str, original: object) -> None:
+    del attributes[name]
+    if original is not None:  # the module had a method of its own beside that of its class
+        attributes[name] = original
 
 
 def median_seconds(work: Work, repeats: int, device: torch.device) -> float:

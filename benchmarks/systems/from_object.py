@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,10 +15,18 @@ from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import registry
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
 from benchmarks.systems.protocol import checked
-from benchmarks.systems.protocol.base import Code, Range, System, needed
+from benchmarks.systems.protocol.base import Code, Range, System, modules_of, needed
 from benchmarks.systems.protocol.contract import LARGEST, is_line, kind, line, range_of_images
-from benchmarks.systems.protocol.parts import FLAT, HISTOGRAM, Part, Semantic, numbers, tensors
-from benchmarks.systems.protocol.returned import into
+from benchmarks.systems.protocol.parts import (
+    FLAT,
+    HISTOGRAM,
+    Part,
+    Semantic,
+    bits,
+    numbers,
+    tensors,
+)
+from benchmarks.systems.protocol.returned import in_words, into
 from benchmarks.systems.shared import recognised
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
@@ -125,6 +134,7 @@ def wrap(
     codebook: int | None = None,
     width: int = 1,
     range: Range | None = None,
+    stride: int | None = None,
 ) -> System:
     """Make a system of any object with `encode(images)`, which gives a code, and `decode(code)`.
 
@@ -145,6 +155,8 @@ def wrap(
         range     the lowest and the highest value of the object's images, such as (0, 1): it is given
                   images in it, and what it decodes is converted back. By default (-1, 1), which is
                   checked with the first images; say (-1, 1) for an object that means it
+        stride    if the object takes images of any height and width that are multiples of it, as
+                  convolutions do. An image of another size is then tried, too
 
     A `torch.nn.Module` is not copied; it is in evaluation mode only during calls, and results are
     stored under its weights. Results of any other object are stored for this object only. Raises
@@ -170,11 +182,26 @@ def wrap(
         raise UserError(f"wrap: codebook {codebook!r}: encode gave no whole numbers, so no tokens")
     parts = (_part(level, reading, axis, tokens, width) for level in levels)
     system.set_fields(code, tuple(parts))
-    trial = checked.Checked(system.name, system, system.device)
-    encoded = trial.encode(grey)
-    if system.decodes:
-        trial.decode(encoded)
+    _try(system, grey)
+    if stride is not None:
+        system.stride = whole(stride, "wrap: stride", 1, size)
+        if size % stride:
+            raise UserError(f"wrap: stride {stride}: image_size {size} must be a multiple of it")
+        other = torch.zeros(1, 3, size + stride, size + 2 * stride)
+        with evaluating(system.live):
+            in_its_range = into(other, range)
+            calling(system.name, "encode", lambda: system.free_axes(in_its_range), module)
+        _try(system, other)
     return system
+
+
+def _try(system: "Wrapped", images: Tensor) -> None:
+    """Encode and decode images. Raises SystemFailed if the results are not as promised."""
+    trial = checked.Checked(system.name, system, system.device)
+    encoded = trial.encode(images)
+    if system.decodes and (decoded := trial.decode(encoded)).shape != images.shape:
+        shapes = [in_words(tensor.shape) for tensor in (decoded, images)]
+        raise SystemFailed.at(system.name, "decode", "returned {}, not {}".format(*shapes))
 
 
 class Wrapped(System):
@@ -203,6 +230,16 @@ class Wrapped(System):
         own = "" if self.live is not None else f"-{uuid4().hex}"
         self.fingerprint = f"live-{hashlib.sha256(described).hexdigest()[:16]}{own}"
 
+    def free_axes(self, other: Tensor) -> None:
+        """Make those axes of the parts free that have another length in the code of `other`, an image of another size."""
+        fixed = self.semantic_parts or (Part((self.semantic_dim,)),)
+        free = []
+        for part, code in zip(fixed, tensors(self.encode(other).semantic), strict=True):
+            sides = zip(part.shape, code.shape[1:], strict=True)
+            shape = tuple([side if side == length else None for side, length in sides])
+            free.append(replace(part, shape=shape))
+        self.code_bits, self.semantic_parts = bits(fixed), tuple(free)
+
     def encode(self, images: Tensor, steps: int = 100) -> Code:
         output = self.module.encode(images.to(self.device))
         self._takes_codes = isinstance(output, Code)
@@ -221,7 +258,7 @@ class Wrapped(System):
         return getattr(images, "sample", images)  # a DecoderOutput of diffusers
 
     def networks(self) -> dict[str, nn.Module]:
-        return {} if self.live is None else {"model": self.live}
+        return modules_of(self.module) if self.live is None else {"model": self.live}
 
 
 def _semantic(output: Any) -> Semantic:

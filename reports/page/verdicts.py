@@ -22,6 +22,7 @@ from reports.tables.build import Merged
 from reports.tables.contests import SAID, Contest, Headline, Reference, contest, first_metric
 from reports.tables.ranking import FEWEST, LEVEL, UNDECIDED, Gap, has_inverted_noise, is_measured
 
+IN_TABLES = "Its numbers are in the tables."
 MOST_REFERENCES, MOST_NAMES = 3, 4  # in a sentence
 
 
@@ -40,7 +41,7 @@ def verdicts(merged: Merged) -> list[Verdict]:
         h.benchmark: Verdict(h.benchmark, h.kind, _text(h, merged)) for h in merged.headlines
     }
     for record in merged.records:
-        plain = Verdict(record.benchmark, SAID, "Its numbers are in the tables.")
+        plain = Verdict(record.benchmark, SAID, IN_TABLES)
         by_benchmark.setdefault(record.benchmark, plain)
     return list(by_benchmark.values())
 
@@ -310,7 +311,7 @@ def _listing(headline: Headline, merged: Merged) -> Iterator[str]:
     records = [r for r in headline.shown if r.metric == metric]
     ours = [r for r in records if not r.reference]
     if not ours:
-        yield "No system could be measured."
+        yield IN_TABLES if headline.kind == SAID else "No system could be measured."
     row = merged.metrics.get(metric)
     meaning = row.reference if row and row.neutral is not None else ""
     about = _in_parentheses(joined(counted(ours), meaning, by="; "))

@@ -263,7 +263,8 @@ class Headline:
     def kind(self) -> str:
         if self.contests:
             return self.contests[0].kind
-        return SAID if any(not r.reference for r in self.shown) else NOTHING
+        measured = [r for r in self.records if ranking.is_measured(r) and not r.reference]
+        return SAID if measured else NOTHING
 
     @property
     def absent(self) -> list[str]:

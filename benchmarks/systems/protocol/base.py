@@ -85,8 +85,10 @@ class System:
         title         its name in tables, such as "DiffAE"; the paper's name for it if there is one
         capabilities  what it can do: words of the list above
         image_size    S; None if it takes images of any size
-        stride        if set, images may have any side that is a multiple of it; the system is measured at `image_size`
-        latent_dim    numbers in a code in all, as papers count them
+        stride        if set, images may have any height and width that are multiples of it; the system is measured at
+                      `image_size`
+        latent_dim    numbers in a code in all, as papers count them. It need not be set if they follow from the
+                      `semantic_parts` at `image_size`
         semantic_dim  numbers in the semantic part, 0 if there is none. A system without x_T need not set it: it is then
                       `latent_dim`
         semantic_parts  the shapes of the tensors of the semantic part, and how a probe reads them (parts.py). None: one
@@ -122,7 +124,7 @@ class System:
     capabilities: frozenset[str]
     image_size: int | None = None
     stride: int | None = None
-    latent_dim: int
+    latent_dim: int = 0
     semantic_dim: int = 0
     semantic_parts: tuple[Part, ...] | None = None
     code_bits: float | None = None
@@ -265,8 +267,8 @@ class System:
         raise self._cannot("predict an image from a noised one")
 
     def networks(self) -> dict[str, nn.Module]:
-        """The networks by their role, to count parameters and operations; may be empty."""
-        return {}
+        """The networks by their role, to count parameters and calls: by default `modules_of` the system."""
+        return modules_of(self)
 
     def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
         """x_T drawn from N(0, I); index i has a generator of its own."""
@@ -275,6 +277,14 @@ class System:
 
     def _cannot(self, action: str) -> Exception:
         return UserError(f"{type(self).__name__} cannot {action}")
+
+
+def modules_of(owner: object) -> dict[str, nn.Module]:
+    """The modules among the attributes of an object by name, without those that are parts of others."""
+    attributes = getattr(owner, "__dict__", {})
+    names = {value: name for name, value in attributes.items() if isinstance(value, nn.Module)}
+    inner = {part for module in names for part in module.modules() if part is not module}
+    return {name: module for module, name in names.items() if module not in inner}
 
 
 def parts_of(system: System) -> tuple[Part, ...]:

@@ -364,6 +364,7 @@ class Checked(System):
         semantic: Semantic | None
         if SEMANTIC in self.capabilities:
             semantic, size = self._semantic(code.semantic, count), self.semantic_dim
+            self._refuse_other_numbers(semantic, image_shape)
         else:
             semantic = returned.free(code.semantic, count)
             size = _width(semantic)
@@ -376,6 +377,14 @@ class Checked(System):
         if is_other and parts.numbers(self.semantic_parts or ()) is not None:
             raise Wrong(f"returned {size} numbers per image, but latent_dim is {self.latent_dim}")
         return Code(semantic, x_T)
+
+    def _refuse_other_numbers(self, semantic: Semantic, image_shape: Sequence[int]) -> None:
+        """At `image_size`, parts that depend on the image's size must have the promised numbers."""
+        is_measured_size = tuple(image_shape[1:]) == (self.image_size, self.image_size)
+        numbers = parts.numbers_in(parts_of(self), semantic)
+        if is_measured_size and numbers != self.semantic_dim:
+            reason = "set latent_dim, or a stride from which it follows"
+            raise Wrong(f"returned {numbers} numbers per image, not {self.semantic_dim}: {reason}")
 
 
 def _numbers(shape: Sequence[int | None]) -> Check[Tensor]:

@@ -98,7 +98,7 @@ CHECKS: dict[str, Check] = {
     "capabilities": _capabilities,
     "title": line,
     "fingerprint": line,
-    "latent_dim": _whole_from(1),
+    "latent_dim": _whole_from(0),
     "semantic_dim": _whole_from(0),
     "image_size": _or_none(_whole_from(1)),
     "stride": _or_none(_whole_from(1)),
@@ -119,9 +119,13 @@ def read_fields(system: System) -> Fields:
     Raises UserError, naming the field, if one is of a wrong type or contradicts another.
     """
     fields = {name: check(getattr(system, name), name) for name, check in CHECKS.items()}
-    fields["semantic_dim"] = _semantic_dim(fields)
-    if fields["code_bits"] is None and fields["semantic_parts"]:
-        fields["code_bits"] = parts.bits(fields["semantic_parts"])
+    made_of = fields["semantic_parts"] or ()
+    if not fields["latent_dim"]:
+        made_of = _at_image_size(fields)
+        fields["latent_dim"] = _latent_dim(fields, made_of)
+    fields["semantic_dim"] = _semantic_dim(fields, made_of)
+    if fields["code_bits"] is None and made_of:
+        fields["code_bits"] = parts.bits(made_of)
     if fields["lengths"]:
         most = parts.length(fields["semantic_parts"] or (Part((fields["semantic_dim"],)),))
         if most is None or fields["lengths"][-1] > most:
@@ -133,7 +137,26 @@ def read_fields(system: System) -> Fields:
     return fields
 
 
-def _semantic_dim(fields: Fields) -> int:
+def _at_image_size(fields: Fields) -> tuple[Part, ...]:
+    """The `semantic_parts` of an image of `image_size`, as far as it and `stride` are set."""
+    made_of, side, stride = fields["semantic_parts"] or (), fields["image_size"], fields["stride"]
+    if side is None or stride is None:
+        return made_of
+    return tuple(part.at(side, side, stride) for part in made_of)
+
+
+def _latent_dim(fields: Fields, made_of: Sequence[Part]) -> int:
+    """`latent_dim`, where a system does not set it: the numbers of its parts and of x_T."""
+    count = parts.numbers(made_of) or fields["semantic_dim"]
+    if base.STOCHASTIC in fields["capabilities"]:
+        count += 3 * (fields["image_size"] or 0) ** 2
+    if not count:
+        free = "if an axis of a Part is None, also image_size and stride"
+        raise UserError(f"latent_dim is missing: set it, or semantic_parts ({free})")
+    return count
+
+
+def _semantic_dim(fields: Fields, made_of: Sequence[Part]) -> int:
     """`semantic_dim`, which a system need not set in two cases.
 
     Without x_T it is `latent_dim`; with `semantic_parts` it is counted.
@@ -141,7 +164,7 @@ def _semantic_dim(fields: Fields) -> int:
     capabilities, latent_dim = fields["capabilities"], fields["latent_dim"]
     if not {base.SEMANTIC, base.SAMPLE_LATENTS} & capabilities:
         return 0
-    count = parts.numbers(fields["semantic_parts"] or ()) or fields["semantic_dim"]
+    count = parts.numbers(made_of) or fields["semantic_dim"]
     if not count and base.STOCHASTIC not in capabilities:
         return latent_dim
     if not 1 <= count <= latent_dim:

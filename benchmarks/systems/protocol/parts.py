@@ -12,7 +12,7 @@ image:
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
 import numpy as np
@@ -40,7 +40,7 @@ class Part:
     """One tensor of a semantic code.
 
     `shape` is the shape for one image; None stands for an axis whose length depends on the image's
-    size. With `codebook` the part consists of tokens, int64 from 0 to `codebook` - 1, and papers
+    size (see `at`). With `codebook` the part consists of tokens, int64 from 0 to `codebook` - 1, and papers
     count each of them as `width` numbers. `reading` is how a probe reads the part: FLAT, POOLED or
     HISTOGRAM. If it is POOLED, `axis` is the axis of `shape` that holds the features.
     """
@@ -59,6 +59,18 @@ class Part:
     def of_tokens(cls, shape: tuple[int | None, ...], codebook: int, width: int = 1) -> Self:
         """Tokens, which a probe reads as how often each occurs."""
         return cls(shape, codebook, width, HISTOGRAM)
+
+    def at(self, height: int, width: int, stride: int) -> Self:
+        """The part for an image of this size, of a system of this stride.
+
+        Of two axes of None the first is height / stride long and the second width / stride. A single
+        one is as long as there are such places in the image.
+        """
+        rows, columns = height // stride, width // stride
+        is_map = self.shape.count(None) == 2
+        lengths = iter([rows, columns] if is_map else [rows * columns])
+        shape = tuple([next(lengths) if side is None else side for side in self.shape])
+        return replace(self, shape=shape)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -95,6 +107,8 @@ class Part:
         sides = self.shape if isinstance(self.shape, tuple) else (0,)
         if not all(_is_count(side) for side in sides if side is not None):
             return f"shape must be whole numbers from 1 (None: any), not {self.shape!r}"
+        if sides.count(None) > 2:
+            return f"at most two axes may be None, not those of {self.shape!r}"
         if self.codebook is not None and not _is_count(self.codebook):
             return f"codebook must be a whole number from 1, not {self.codebook!r}"
         if not _is_count(self.width):
@@ -132,6 +146,12 @@ def _total(counts: Iterable[Count | None]) -> Count | None:
 def numbers(parts: Parts) -> int | None:
     """Numbers in the code of an image, as papers count."""
     return _total(part.numbers for part in parts)
+
+
+def numbers_in(parts: Parts, semantic: Semantic) -> int:
+    """Numbers in a code that is there, for each image, as papers count."""
+    pairs = zip(parts, tensors(semantic), strict=True)
+    return sum(part.width * math.prod(code.shape[1:]) for part, code in pairs)
 
 
 def kept(parts: Parts) -> int | None:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d
 
 from benchmarks import systems
-from benchmarks.systems import Code
+from benchmarks.systems import Code, SystemFailed
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.system.errors import UserError
 
@@ -136,6 +136,12 @@ def test_an_object_that_is_no_module_shares_results_with_none():
     assert one.fingerprint != other.fingerprint
     assert torch.equal(one.decode(one.encode(images())), images())
     assert one.networks() == {} and (one.title, one.name) == ("Mine", "mine")
+
+
+def test_the_networks_of_an_object_are_its_modules_but_not_their_parts():
+    thing = SimpleNamespace(net=Linear(), encode=half, image_size=SIZE, lines=3)
+    thing.head, thing.other = thing.net.out, nn.ReLU()
+    assert systems.as_system(thing).networks() == {"net": thing.net, "other": thing.other}
 
 
 class Distribution:
@@ -297,3 +303,26 @@ def test_wrap_takes_size_and_title_from_the_object_and_a_key_goes_before():
     for wrong in (None, "two\nlines", len):
         of_config.title = wrong
         assert systems.wrap(of_config).title == "SimpleNamespace"
+
+
+@pytest.mark.parametrize("kind", sorted(AUTOENCODERS.keys() - {"layers"}))
+def test_a_model_of_any_size_has_the_code_of_its_own_size_and_takes_others(kind):
+    encode, decode, options, latent_dim, _ = AUTOENCODERS[kind]
+    thing = SimpleNamespace(encode=encode, decode=decode)
+    made = systems.wrap(thing, image_size=SIZE, title="Mine", stride=2, **options)
+    system = systems.as_system(made)
+    assert all(part.shape == (3, None, None) for part in system.semantic_parts)
+    assert (system.stride, system.latent_dim) == (2, latent_dim)
+    assert system.code_bits == (192 * 4 if kind == "tokens" else None)
+    wide = torch.zeros(1, 3, 4, 10)
+    assert system.decode(system.encode(wide)).shape == wide.shape
+
+
+def test_a_model_that_does_not_take_other_sizes_has_no_stride():
+    thing = SimpleNamespace(encode=half, decode=double)
+    with pytest.raises(UserError, match="stride 3: image_size 8 must be a multiple of it"):
+        systems.wrap(thing, image_size=SIZE, stride=3)
+    with pytest.raises(SystemFailed, match="decode: returned 1 x 3 x 8 x 10, not 1 x 3 x 9 x 10"):
+        systems.wrap(thing, image_size=SIZE, stride=1)
+    with pytest.raises(SystemFailed, match="encode: raised RuntimeError"):
+        systems.wrap(Linear(), stride=2)

@@ -244,3 +244,39 @@ def test_a_map_may_be_as_large_as_the_image_makes_it():
         assert system.read(code.semantic).shape == (2, 3)
     assert system.semantic_dim == 48 and math.isfinite(system.latent_dim)
     assert system.decode(Code(torch.zeros(1, 3, 5, 5))).shape == (1, 3, 10, 10)
+
+
+def test_a_part_of_an_image_that_is_wider_than_high():
+    assert Part((3, None, None)).at(8, 20, 4).shape == (3, 2, 5)
+    assert Part.of_tokens((None,), 16).at(8, 20, 4) == Part.of_tokens((10,), 16)
+    assert Part((3, 2, 2)).at(8, 20, 4) == Part((3, 2, 2))
+    with pytest.raises(UserError, match="at most two axes may be None"):
+        Part((None, None, None))
+
+
+X_T = {"capabilities": Mixed.capabilities | {base.STOCHASTIC}}
+COUNTED = [
+    ({}, (20, 20, None)),
+    ({"semantic_parts": (Part((3, None, None)), Part.of_tokens((None,), 16, 2)), "stride": 4}, (20, 20, None)),
+    ({"semantic_parts": (Part.of_tokens((None,), 16, 2),), "stride": 4}, (8, 8, 16)),
+    (X_T, (20 + 3 * SIZE**2, 20, None)),
+    ({"semantic_parts": None, "semantic_dim": 7}, (7, 7, None)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "expected"), COUNTED)
+def test_the_size_of_a_code_follows_from_its_parts(fields, expected):
+    system = build(latent_dim=0, **fields)
+    assert (system.latent_dim, system.semantic_dim, system.code_bits) == expected
+
+
+def test_a_size_that_does_not_follow_is_asked_for():
+    free = {"semantic_parts": (Part((3, None, None)), Part.of_tokens((4,), 16, 2))}
+    with pytest.raises(SystemFailed, match="latent_dim is missing: set it, or semantic_parts"):
+        build(latent_dim=0, **free)
+    with pytest.raises(
+        SystemFailed, match="encode: returned 20 numbers per image, not 56: set lat"
+    ):
+        build(latent_dim=0, stride=2, **free).encode(images())
+    of_its_own_stride = build(latent_dim=20, stride=2, **free)
+    assert of_its_own_stride.encode(images()).semantic[0].shape == (2, 3, 2, 2)

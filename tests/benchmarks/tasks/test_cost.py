@@ -89,6 +89,43 @@ def test_calls_are_counted_and_the_network_is_left_as_it_was(ddim):
     assert not ddim.inner.model.unet._forward_pre_hooks
 
 
+class Entered(nn.Module):
+    """A network whose methods call its parts."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.act = nn.Linear(3, 3), nn.ReLU()
+
+    def encode(self, x):
+        return self.act(self.layer(self.act(self.layer(x))))
+
+    def decode(self, z):
+        return self.encode(z)
+
+    forward = encode
+
+
+CALLS = {
+    "the network": (lambda net, x: net(net(x)), 2),
+    "its methods": (lambda net, x: net.decode(net.encode(x)), 2),
+    "its parts": (lambda net, x: net.act(net.layer(net.act(net.layer(net.act(x))))), 3),
+    "no network": (lambda net, x: x, 0),
+}
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_a_call_of_a_method_or_of_parts_is_one_of_the_network(kind):
+    net, x = Entered(), torch.zeros(1, 3)
+    net.decode = own = partial(Entered.decode, net)
+    before = [dict(vars(part)) for part in net.modules()]
+    call, expected = CALLS[kind]
+    assert counting.network_calls(lambda: call(net, x), [net]) == expected
+    assert counting.network_calls(lambda: call(net, x), [net, nn.Sequential(net)]) == 2 * expected
+    with pytest.raises(TypeError):
+        counting.network_calls(lambda: net.encode(), [net])
+    assert [dict(vars(part)) for part in net.modules()] == before and net.decode is own
+
+
 def counted(context, system):
     """Its parameters by network."""
     found = rows(benchmark.BENCHMARK, context, [system])

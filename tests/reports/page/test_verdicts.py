@@ -166,6 +166,15 @@ def test_what_could_not_be_measured_is_named(tmp_path):
     assert found.kind == NOTHING and "Not measured: DiffAE" in found.text
 
 
+def test_a_benchmark_without_its_headline_is_not_called_not_measured(tmp_path):
+    records = [
+        number("section5.5_cost", "parameters", None, setting="total", benchmark="cost"),
+        number("section5.5_cost", "gflops", 31.0, setting="decode", benchmark="cost"),
+    ]
+    found = verdict_of(write_run(tmp_path / "run", records))
+    assert (found.kind, found.text) == (SAID, "Its numbers are in the tables.")
+
+
 def test_on_which_side_of_its_neutral_value_a_ratio_is(tmp_path):
     for low, high, words in (
         (0.8, 0.9, "0.850 ± 0.026 (below 1)"),
