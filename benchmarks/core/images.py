@@ -22,7 +22,7 @@ from benchmarks.systems.protocol import base, parts
 from benchmarks.systems.protocol.base import Code, System, has_no_encoder, parts_of, reading_of
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.data import Dataset
-from diffae.data.dataset import stream
+from diffae.data.dataset import HALVED, stream
 from diffae.eight_bit import to_uint8
 
 SEMANTIC = "semantic"  # the name of the arrays in chunks
@@ -46,6 +46,7 @@ class Selection:
         """What identifies the images at these positions, for keys of jobs."""
         data = self.dataset
         key = {"data": data.fingerprint, "transform": data.transform.describe()}
+        key |= {"partition": HALVED} if data.partition_source == HALVED else {}
         return key | {"split": self.split, "selection_seed": stream(self.split, self.seed)}
 
     def batch(self, positions: np.ndarray) -> Tensor:
