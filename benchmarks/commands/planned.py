@@ -77,8 +77,7 @@ def collect(
         if benchmark.labelled and not context.dataset.labelled:
             refused.append((name, "all systems", f"{context.dataset.name} has no attributes"))
             continue
-        profile = context.profile.including(benchmark)
-        here = replace(context, profile=profile, benchmark=name, pictures=None)
+        here = replace(benchmark.context_of(context), pictures=None)
         for title, measurements in _measurements(benchmark, here, systems):
             try:
                 for measurement in measurements():

@@ -40,7 +40,7 @@ def save(options: Options, evaluation: Evaluation) -> None:
     """
     if options.save_codes is None:
         return
-    context, main = evaluation.context, distributed.is_main()
+    context, main = evaluation.context.with_training_images(), distributed.is_main()
     of_probes = [context.select(s, getattr(context.sizes(Sizes), s)) for s in SPLITS]
     about = _about(context, [images.order for images in of_probes])
     whole = made_whole(options.save_codes, MADE_BY, FLAG) if main else nullcontext()

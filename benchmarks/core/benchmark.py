@@ -1,7 +1,7 @@
 """What a benchmark is, and what is required of a plug-in's."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.core.context import Context
@@ -11,6 +11,7 @@ from benchmarks.core.registry import REGISTRY, SHARED_SIZES, ours
 from benchmarks.core.sizes import fault_of
 from benchmarks.metrics import MetricInfo, register
 from benchmarks.systems.protocol.base import IN_WORDS, System
+from diffae.data import Dataset
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from reports.records.record import Record
@@ -39,6 +40,8 @@ class Benchmark:
                     or which; the tests hold every row to it
         sizes       the dataclass of its settings (sizes.py); `context.sizes` gives the run's instance
         profiles    the settings that are not the defaults, by built-in profile; also in profiles/*.toml
+        learns      whether it needs training images of this data: where all are test images, half of them
+                    serve for it
         shared      sections of settings that it shares with other benchmarks
         tables      how its numbers are laid out; without them, in a plain table
         infos       of a plug-in: its own metrics, under the names that they have with the published
@@ -62,6 +65,7 @@ class Benchmark:
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tables: tuple[TableSpec, ...] = ()
     shared: tuple[str, ...] = ()
+    learns: bool | Callable[[Dataset], bool] = False
 
     def __post_init__(self) -> None:
         if not self.table:
@@ -71,6 +75,13 @@ class Benchmark:
     def is_ours(self) -> bool:
         """Whether it is one of this package's, and none of a plug-in."""
         return self.name in REGISTRY.own
+
+    def context_of(self, context: Context) -> Context:
+        """The context of its measurements in a run."""
+        profile = context.profile.including(self)
+        context = replace(context, profile=profile, benchmark=self.name)
+        learns = self.learns(context.dataset) if callable(self.learns) else self.learns
+        return context.with_training_images() if learns else context
 
     def lacking(self, system: System) -> str:
         """What the system cannot do and the benchmark needs, in words; "" if nothing."""

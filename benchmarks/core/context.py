@@ -87,6 +87,10 @@ class Context:
         """The first `count` images of a split in the run's order, or all if there are fewer."""
         return select(self.dataset, split, count, self.seed)
 
+    def with_training_images(self) -> "Context":
+        """This context, or a copy whose data has training images (`Dataset.with_training_images`)."""
+        return replace(self, dataset=self.dataset.with_training_images(self.seed))
+
     def save_sheet(self, name: str, sheet: Sheet) -> None:
         """Draw a sheet of pictures into the PNG file of that name, where pictures are wanted."""
         if self.pictures is not None and distributed.is_main():

@@ -29,7 +29,7 @@ from benchmarks.systems.protocol.base import (
 )
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.data import Dataset
-from diffae.data.dataset import stream
+from diffae.data.dataset import HALVED, stream
 from diffae.eight_bit import to_uint8
 
 SEMANTIC = "semantic"  # the name of the arrays in chunks
@@ -53,6 +53,7 @@ class Selection:
         """What identifies the images at these positions, for keys of jobs."""
         data = self.dataset
         key = {"data": data.fingerprint, "transform": data.transform.describe()}
+        key |= {"partition": HALVED} if data.partition_source == HALVED else {}
         return key | {"split": self.split, "selection_seed": stream(self.split, self.seed)}
 
     def batch(self, positions: np.ndarray) -> Tensor:

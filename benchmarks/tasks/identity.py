@@ -336,6 +336,7 @@ BENCHMARK = Benchmark(
     name="identity",
     headline=_metric,
     needs=frozenset({base.ENCODE, base.DECODE}),
+    learns=lambda data: data.labelled,
     # The probe of an edit begins with random weights; the range is of random pictures of people.
     random=lambda row: not row.setting.endswith(" 0") or row.metric == "logit_change",
     run=run,

@@ -60,6 +60,7 @@ BENCHMARK = Benchmark(
     run=run,
     sizes=probe_fits.Sizes,
     labelled=True,
+    learns=True,
     tables=(
         TableSpec(
             name=TABLE,

@@ -304,6 +304,7 @@ BENCHMARK = Benchmark(
     name="representation",
     headline=_headline,
     needs=frozenset({SEMANTIC}),
+    learns=True,
     random=lambda row: "labels" in row.setting or row.metric == "code_length",
     run=run,
     references=references,

@@ -31,6 +31,8 @@ SPLITS = {"train": TRAIN, "valid": VALID, "test": TEST}
 WORKERS, CHUNK = 2, 64  # threads that read, and images that each reads at once
 KEPT = 32 << 20  # bytes of images that stay in memory, since benchmarks read each several times
 SEEDED_FRACTIONS = (0.6, 0.1, 0.3)
+# Of data whose images are all test images, where some are needed to learn from.
+HALVES, HALVED = (0.4, 0.1, 0.5), "half of the test images serve as training and validation images"
 # The fields of `Dataset` that are arrays of N rows.
 LABEL_FIELDS = ("partition", "attributes", "classes", "identities", "columns")
 # Kinds of labels, by the kind of the dtype of their column.
@@ -229,6 +231,17 @@ class Dataset:
             raise UserError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}, all")
         return np.flatnonzero(self.partition == SPLITS[split])
 
+    def with_training_images(self, seed: int) -> Dataset:
+        """The data set itself if it has training images. Otherwise a copy in which 40 % of the test images
+        are training images and 10 % validation images, drawn by `seed`; no person is in two of them.
+        """
+        if len(self.indices("train")):
+            return self
+        test, partition = self.indices("test"), self.partition.copy()
+        groups = test if self.identities is None else self.identities[test]
+        partition[test] = seeded_partition(groups, seed, HALVES)
+        return replace(self, partition=partition, partition_source=HALVED)
+
     def ordered(self, split: str, seed: int) -> np.ndarray:
         """`indices`, shuffled as a run with this seed uses them."""
         return np.random.default_rng(stream(split, seed)).permutation(self.indices(split))
@@ -303,8 +316,10 @@ def load_all(read: Callable[[slice], np.ndarray], count: int, size: int, name: s
     return out
 
 
-def seeded_partition(groups: np.ndarray, seed: int) -> np.ndarray:
-    """Split groups at random: 60 % of the images to train, 10 % to valid, 30 % to test; int8 N.
+def seeded_partition(
+    groups: np.ndarray, seed: int, fractions: Sequence[float] = SEEDED_FRACTIONS
+) -> np.ndarray:
+    """Split groups at random: by default 60 % of the images to train, 10 % to valid, 30 % to test; int8 N.
 
     A group (the pictures of one person) is never divided; it goes to the split that its middle
     image falls in.
@@ -313,5 +328,5 @@ def seeded_partition(groups: np.ndarray, seed: int) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(len(count))
     middle = np.empty(len(count))
     middle[order] = np.cumsum(count[order]) - count[order] / 2
-    bounds = np.cumsum(SEEDED_FRACTIONS)[:-1] * len(groups)
+    bounds = np.cumsum(fractions)[:-1] * len(groups)
     return np.searchsorted(bounds, middle, side="right").astype(np.int8)[member]

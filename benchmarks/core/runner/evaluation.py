@@ -42,7 +42,7 @@ from benchmarks.systems.of_run import Missing, load_systems
 from benchmarks.systems.protocol.base import System, has_no_encoder
 from benchmarks.systems.protocol.checked import Checked
 from diffae.data import Dataset
-from diffae.data.dataset import SPLITS
+from diffae.data.dataset import HALVED, SPLITS
 from diffae.system import distributed
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate
@@ -213,8 +213,7 @@ class BenchmarkRun:
 
     def __init__(self, benchmark: Benchmark, context: Context):
         self.benchmark = benchmark
-        profile = context.profile.including(benchmark)
-        self.context = replace(context, profile=profile, benchmark=benchmark.name)
+        self.context = benchmark.context_of(context)
         self.is_ours = benchmark.is_ours
         self.keys: set[str] = set()  # of the numbers of a plug-in
 
@@ -275,7 +274,8 @@ class BenchmarkRun:
         for place, metric, estimate in measurement.numbers(*map(without_counts, arrays)):
             if not self.is_ours:
                 self._check(place, metric)
-            on_value = [*notes, remarks.get(place.split, ""), trial]
+            halved = HALVED if place.context.dataset.partition_source == HALVED else ""
+            on_value = [*notes, remarks.get(place.split, ""), trial, halved]
             yield make_record(place, metric, estimate, on_value, is_reference)
 
     def _check(self, place: Place, metric: str) -> None:

@@ -295,6 +295,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({base.ENCODE, base.DECODE, base.SEMANTIC}),
     random=False,
     labelled=True,
+    learns=True,
     run=run,
     sizes=Sizes,
     shared=("probes",),

@@ -215,6 +215,7 @@ BENCHMARK = Benchmark(
     run=run,
     sizes=Sizes,
     labelled=True,
+    learns=True,
     references=references,
     beside=beside,
     tables=(

@@ -80,9 +80,10 @@ class Sizes:
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
-    variant = Variant.of(context, system, sizes.solver, sizes.steps, inverts=False)
-    images = context.select("test", max(sizes.images, sizes.moved))
-    codes = MovedCodes.of(variant, images, context.select("train", sizes.training))
+    halves = context.with_training_images()
+    variant = Variant.of(halves, system, sizes.solver, sizes.steps, inverts=False)
+    images = halves.select("test", max(sizes.images, sizes.moved))
+    codes = MovedCodes.of(variant, images, halves.select("train", sizes.training))
     yield _between(codes.first(sizes.images))
     yield _tokens(codes.first(sizes.images), sizes)
     yield _robustness(codes.first(sizes.moved), sizes)

@@ -43,8 +43,12 @@ TOKENS, NO_CELLS = "its code consists of tokens", "its code has no cells of whol
 
 
 def of_space(context: Context, system: System, names: Sequence[OfSpace], count: int) -> Measurement:
-    """Numbers of the codes of training images, of each map of a code that has several."""
-    images, kinds = context.select("train", count), parts_of(system)
+    """Numbers of the codes of training images, or of test images where there are no others; of each map of
+    a code that has several.
+    """
+    split = "train" if len(context.dataset.indices("train")) else "test"
+    note = "" if split == "train" else "of test images: the data has no training images"
+    images, kinds = context.select(split, count), parts_of(system)
     semantic = context.codes.semantic(system, images)
     all_maps = CodesOfJobs([semantic], images_of(images.dataset, images.order), split=images.split)
     maps = [replace(all_maps, make=partial(of_map, number)) for number in range(len(kinds))]
@@ -61,7 +65,9 @@ def of_space(context: Context, system: System, names: Sequence[OfSpace], count: 
             several = len(kinds) > 1 and part.ndim == 4
             setting = f"{number + 1}, {part.shape[2]} px" if several else ""
             shape = " x ".join(map(str, part.shape[1:]))
-            place = Place(context, SPACE, system, setting=setting, fields={"codes": shape})
+            place = Place(
+                context, SPACE, system, setting=setting, fields={"codes": shape}, note=note
+            )
             if kinds[number].codebook is not None:
                 yield from place.missing(names, TOKENS)
                 continue
