@@ -11,7 +11,8 @@ from functools import partial
 from benchmarks.core.images import features_of
 from benchmarks.core.measurement import Numbers
 from benchmarks.metrics.codes import probes
-from benchmarks.plugin import Arrays, Benchmark, Context, Measurement, Place, TableSpec
+from benchmarks.metrics.codes.data import Floats
+from benchmarks.plugin import Arrays, Benchmark, Context, Measurement, Place, TableSpec, Variant
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
 from diffae.data.portraits.attributes import ATTRIBUTES
@@ -21,8 +22,8 @@ TABLE = "section5.3_probe"
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
     fields: dict[str, int | str] = {**probe_fits.counts_of_splits(context), **reading_of(system)}
-    if {*(names := context.dataset.attribute_names)} != {*ATTRIBUTES}:
-        fields["attributes"] = f"{len(names):,}, not CelebA's 40"
+    if has_other_attributes(context):
+        fields["attributes"] = f"{len(context.dataset.attribute_names):,}, not CelebA's 40"
     place = Place(context, TABLE, system, fields=fields)
     features = context.codes.features(system, probe_fits.selections(context)[2])
     binary = partial(_scores, place.also(probe=probe_fits.BINARY))
@@ -35,10 +36,40 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         yield Measurement([probe_fits.fit_adam(context, system), features], partial(_scores, adam))
 
 
+def references(context: Context) -> Iterator[Measurement]:
+    """What guesses score by the shares of the labels. CelebA's 40 attributes have no such row, since
+    the tables of the paper have none.
+    """
+    if has_other_attributes(context):
+        yield Measurement([], partial(_of_chance, context))
+
+
+def has_other_attributes(context: Context) -> bool:
+    """Whether the attributes are not CelebA's 40."""
+    return {*context.dataset.attribute_names} != {*ATTRIBUTES}
+
+
+def _of_chance(context: Context) -> Numbers:
+    test = probe_fits.selections(context)[2]
+    logits = probes.guessed_logits(test.labels)
+    nothing = Variant(context, System(), None)
+    fields = {"chance": "guesses by the shares of the labels"}
+    place = Place(context, TABLE, nothing, probes.CHANCE, fields=fields)
+    yield from _of_attributes(place, logits)
+    if probe_fits.of_classes(context):
+        train = probe_fits.selections(context)[0]
+        yield from place.numbers(
+            probes.estimates_of_classes(logits, test.labels, test.units, train.labels)
+        )
+
+
 def _scores(place: Place, probe: Arrays, codes: Arrays) -> Numbers:
+    return _of_attributes(place, probe_fits.probe_of(probe).logits(features_of(codes)).numpy())
+
+
+def _of_attributes(place: Place, logits: Floats) -> Numbers:
     """Means over the attributes, then the scores of each, which are means over one."""
     names, test = place.context.dataset.attribute_names, probe_fits.selections(place.context)[2]
-    logits = probe_fits.probe_of(probe).logits(features_of(codes)).numpy()
     is_exclusive = probe_fits.of_classes(place.context)
     each = probes.estimates_of_attributes(logits, test.labels, names, test.units, is_exclusive)
     for setting, estimates in each.items():
@@ -58,6 +89,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({SEMANTIC}),
     random=False,
     run=run,
+    references=references,
     sizes=probe_fits.Sizes,
     labelled=True,
     tables=(
