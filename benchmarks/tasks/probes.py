@@ -5,7 +5,8 @@ is chosen on the validation split and the scores are taken on the test split. Wh
 are exclusive classes, also one multinomial logistic regression of all, by its top-1 accuracy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from benchmarks.core.images import features_of
@@ -16,6 +17,7 @@ from benchmarks.plugin import Arrays, Benchmark, Context, Measurement, Place, Ta
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
 from diffae.data.portraits.attributes import ATTRIBUTES
+from reports.records.record import Record
 
 TABLE = "section5.3_probe"
 
@@ -36,11 +38,11 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         yield Measurement([probe_fits.fit_adam(context, system), features], partial(_scores, adam))
 
 
-def references(context: Context) -> Iterator[Measurement]:
-    """What guesses score by the shares of the labels. CelebA's 40 attributes have no such row, since
-    the tables of the paper have none.
+def beside(context: Context, measured: Sequence[Record]) -> Iterator[Measurement]:
+    """What guesses score by the shares of the labels, unless these are CelebA's 40: the tables of the
+    paper have no such row.
     """
-    if has_other_attributes(context):
+    if has_other_attributes(context) and any(record.value is not None for record in measured):
         yield Measurement([], partial(_of_chance, context))
 
 
@@ -55,12 +57,13 @@ def _of_chance(context: Context) -> Numbers:
     nothing = Variant(context, System(), None)
     fields = {"chance": "guesses by the shares of the labels"}
     place = Place(context, TABLE, nothing, probes.CHANCE, fields=fields)
-    yield from _of_attributes(place, logits)
+    numbers = list(_of_attributes(place, logits))
     if probe_fits.of_classes(context):
-        train = probe_fits.selections(context)[0]
-        yield from place.numbers(
-            probes.estimates_of_classes(logits, test.labels, test.units, train.labels)
+        numbers += place.numbers(
+            probes.estimates_of_classes(logits, test.labels, test.units, test.labels)
         )
+    for at, metric, estimate in numbers:
+        yield at, metric, replace(estimate, influences=(), error=None, scores=None)
 
 
 def _scores(place: Place, probe: Arrays, codes: Arrays) -> Numbers:
@@ -89,7 +92,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({SEMANTIC}),
     random=False,
     run=run,
-    references=references,
+    beside=beside,
     sizes=probe_fits.Sizes,
     labelled=True,
     tables=(
