@@ -42,13 +42,13 @@ def save_worst(place: Place, images: Selection, scores: Arrays) -> None:
         "the worst reconstructions",
         [images.batch(worst), decoded],
         rows=("input", "reconstruction"),
-        columns=[_caption(context.dataset, int(i)) for i in images.order[worst]],
+        columns=[caption(context.dataset, int(i)) for i in images.order[worst]],
         caption=f"Those of the lowest SSIM of {len(images):,} images, the worst first.",
         notes=[[""] * len(worst), notes],
     )
 
 
-def _caption(data: Dataset, index: int) -> str:
+def caption(data: Dataset, index: int) -> str:
     """The file of an image, after its class if it has one: files of two classes may have one name."""
     file = data.name_of(index).split("/")[-1]
     if data.classes is None:
