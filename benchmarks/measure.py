@@ -5,6 +5,7 @@
     python -m benchmarks.measure fid real/ --save real.npz      save statistics for later
     python -m benchmarks.measure kid,fid real/ samples/      both from one pass over the images
     python -m benchmarks.measure kid real/ samples/ --subsets 100x1000     as torch-fidelity
+    python -m benchmarks.measure rkid,rfid originals/ reconstructions/
     python -m benchmarks.measure precision,recall real/ samples/
     python -m benchmarks.measure cmmd real/ samples/
     python -m benchmarks.measure ssim,ms_ssim originals/ reconstructions/
@@ -17,8 +18,10 @@
     python -m benchmarks.measure --explain codes.npz labels.csv --out explained
 
 Frechet distances, as fid, kernel distances, as kid, CMMD, and precision, recall, density and
-coverage compare two sets; A is the reference. The others compare pairs: files of the same name,
-whatever their suffix, and the mean over them is printed. Images are folders, or npz files as ADM's
+coverage compare two sets; A is the reference. With an r before the name, as rfid and rkid, the
+distances are those of originals A and their reconstructions B, as in Table 1. These and the others
+compare pairs: files of the same name, whatever their suffix. For the others, the mean over pairs is
+printed. Images are folders, or npz files as ADM's
 (`arr_0`), whose pairs are in order. Numbers of codes take CODES, .npz (`codes` [n, d]) or .npy, and
 LABELS, .npz (`labels` [n, K], `names`) or CSV, or those in CODES (`diffae-bench docs codes`). The last line on stdout is METRIC VALUE; the lines
 before say how it was measured, and the standard error where there is one: that of the draw of both
@@ -34,7 +37,7 @@ from benchmarks.measuring.by_protocol import EXPLAIN, explain_pairs, measure_by_
 from benchmarks.measuring.codes import are_codes, explain_codes, measure_codes
 from benchmarks.measuring.images import NAMES, measure_pairs
 from benchmarks.measuring.request import Answer, Numbers, Request
-from benchmarks.measuring.sets import MOMENTS, measure_sets
+from benchmarks.measuring.sets import MOMENTS, PAIRED, measure_sets
 from benchmarks.measuring.which import which_pairs
 from benchmarks.metrics.codes.table import NUMBERS as CODES
 from benchmarks.metrics.groups import metrics_of
@@ -50,7 +53,9 @@ from reports.records.metrics import published_name
 from reports.tables.output import made_before
 
 SETS = metrics_of("features of two sets")
+OF_DECODED = tuple(m for m in metrics_of("features of pairs") if published_name(m) in PAIRED)
 PAIRS = (*metrics_of("pairs of images"), *NAMES)
+NAMED = (*SETS, *OF_DECODED, *PAIRS, *CODES)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -105,8 +110,9 @@ def _answers(metrics: Sequence[str], request: Request) -> Iterator[Answer]:
 
 
 def _families(metrics: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """The metrics of two sets, of pairs of images, and of codes."""
-    sets, pairs, codes = ([m for m in metrics if m in family] for family in (SETS, PAIRS, CODES))
+    """The metrics of sets of images, of pairs of images, and of codes."""
+    families = (*SETS, *OF_DECODED), PAIRS, CODES
+    sets, pairs, codes = ([m for m in metrics if m in family] for family in families)
     return sets, pairs, codes
 
 
@@ -165,8 +171,8 @@ def _misplaced_flags(request: Request, lacks_images: bool) -> Iterator[str]:
 
 def _refusals(metrics: Sequence[str], request: Request) -> Iterator[str]:
     """Why metrics cannot be measured with these options."""
-    for unknown in (name for name in metrics if name not in (*SETS, *PAIRS, *CODES)):
-        yield f"unknown metric {unknown!r}{cli.did_you_mean(unknown, (*SETS, *PAIRS, *CODES))}"
+    for unknown in (name for name in metrics if name not in NAMED):
+        yield f"unknown metric {unknown!r}{cli.did_you_mean(unknown, NAMED)}"
     sets, pairs, codes = _families(metrics)
     together, published = ",".join(metrics), [published_name(name) for name in metrics]
     if codes and (sets or pairs):
@@ -179,7 +185,10 @@ def _refusals(metrics: Sequence[str], request: Request) -> Iterator[str]:
         if len(sets) > 1:
             yield "--save: takes one metric"
     if request.subsets is not None and "kid" not in published:
-        yield f"--subsets: {together} is no kernel distance"
+        yield f"--subsets: {together} is no kernel distance of two sets"
+    if request.subsets is not None and "rkid" in published:
+        paired = metrics[published.index("rkid")]
+        yield f"--subsets: not of {paired}, which is over all pairs of different images"
     if request.protocol and (request.save is not None or request.subsets is not None):
         yield "--protocol: not with --save or --subsets"
     if request.b is None and request.save is None and not codes:
@@ -197,7 +206,7 @@ def _options_of_others(request: Request, of_codes: bool) -> Iterator[str]:
 def _parser() -> cli.Parser:
     parser = cli.Parser(cli.prog("benchmarks.measure"), __doc__)
     add = parser.add_argument
-    names = f"{', '.join((*SETS, *PAIRS))}; of codes: {', '.join(CODES)}"
+    names = f"{', '.join((*SETS, *OF_DECODED, *PAIRS))}; of codes: {', '.join(CODES)}"
     add("metric", metavar="METRIC[,METRIC...]", help=names)
     a = "folder of images or npz file with arr_0; for Frechet distances also statistics (.npz); or CODES"
     add("a", metavar="A", type=cli.path, nargs="?", help=a)

@@ -65,7 +65,7 @@ def _measure_by(protocol: ImageProtocol, metric: str, request: Request) -> Answe
     case = ImageCase(section, protocol)
     network = network_of(case, request.networks)
     unit = "pairs"
-    if section == "rfid" and not are_pairs(request):
+    if metric == "fid" and not are_pairs(request):
         unit = IMAGES_OF_SETS
         a, b = _sets_of(case, request)
         images, estimate = f"images: {a} and {b}", frechet_of(a, b)

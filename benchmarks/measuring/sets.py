@@ -1,9 +1,10 @@
 """Metrics of two sets of images: the features of folders and files, and the answers on them."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from benchmarks.measuring.images import (
     ARRAY,
     STATISTICS,
+    are_pairs,
     batches,
     has_statistics,
     images_of,
+    pairs_of,
     reading,
 )
 from benchmarks.measuring.request import (
@@ -51,6 +54,12 @@ MANY, FEW = 10_000**2, 2_000
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
 MOMENTS = "fid"  # the metric that moments are enough for
 IMAGES_OF_SETS = "images of each set"  # what --limit counts
+PAIRED = ("rkid", "rfid")  # distances of images and their reconstructions, row by row
+# Why they differ from `kid` and `fid`, where both folders have files of the same names.
+WHY_PAIRED = {
+    "kid": "{paired} leaves out an image with its own reconstruction, which makes {metric} too low",
+    "fid": "{paired} is the same number, with the standard error of pairs",
+}
 
 Features = NDArray[np.float32]
 
@@ -91,13 +100,17 @@ class ImageSet:
 
 
 def measure_sets(metrics: Sequence[str], request: Request) -> Iterator[Answer]:
-    """The answers on metrics of two sets; each image goes once through each network."""
-    by_network: dict[str, list[str]] = {}
+    """The answers on metrics of two sets; each image goes once through each network, and once more
+    for the metrics of pairs.
+    """
+    alike: dict[tuple[str, bool], list[str]] = {}
     for metric in metrics:
-        by_network.setdefault(METRICS[metric].network, []).append(metric)
-    for network, through_it in by_network.items():
+        is_paired = published_name(metric) in PAIRED
+        alike.setdefault((METRICS[metric].network, is_paired), []).append(metric)
+    for (network, is_paired), through_it in alike.items():
+        measure = _measure_pairs_through if is_paired else _measure_through
         try:
-            yield from _measure_through(network, through_it, request)
+            yield from measure(network, through_it, request)
         except UserError as error:
             yield refusal(through_it, error)
 
@@ -121,12 +134,61 @@ def _measure_through(
         yield Answer(metrics[0], [f"{request.save}: mu, sigma and n of {reference}"])
         return
     samples = read_set(request.b, network, keep, request)
+    have_same_names = request.a.is_dir() and reference.n == samples.n and are_pairs(request)
+    for answer in _answers(names, reference, samples, network, IMAGES_OF_SETS, request):
+        if have_same_names and answer.lines and (note := _paired_note(answer.metric)):
+            answer = replace(answer, lines=[note, *answer.lines])
+        yield answer
+
+
+def _measure_pairs_through(
+    network_name: str, metrics: Sequence[str], request: Request
+) -> Iterator[Answer]:
+    """The answers on metrics of images and their reconstructions, of one network. Raises UserError if
+    weights or images cannot be read, or an image has no partner.
+    """
+    with naming_stand_in(*metrics):
+        network = request.networks.feature_network(network_name)
+    names = {published_name(metric): metric for metric in metrics}
+    count, pairs = pairs_of(request)
+    rows = (
+        torch.stack([network(images).cpu() for images in batch.unbind(1)], 1)
+        for batch in batches(pairs, request.batch_size)
+    )
+    row = np.dtype((np.float32, (2, network.dim)))
+    features = np.fromiter(chain.from_iterable(rows), row, count)
+    originals, made = (
+        ImageSet(path, features=np.ascontiguousarray(features[:, side]))
+        for side, path in enumerate(request.pair)
+    )
+    yield from _answers(names, originals, made, network, "pairs", request)
+
+
+def _paired_note(metric: str) -> str:
+    """Which metric of pairs there is beside one of two sets, and why it differs; empty if there is none."""
+    why, paired = WHY_PAIRED.get(published_name(metric)), f"r{metric}"
+    if why is None or paired not in METRICS:
+        return ""
+    return f"A and B have files of the same names: {why.format(paired=paired, metric=metric)}"
+
+
+def _answers(
+    names: Mapping[str, str],
+    reference: ImageSet,
+    samples: ImageSet,
+    network: FeatureNetwork,
+    unit: str,
+    request: Request,
+) -> Iterator[Answer]:
+    """The answers on metrics, given by their published names with those that are printed; the `unit`
+    is what --limit counts.
+    """
+    about = [f"measured by: {described(network)}", *reading(request, unit)]
     groups = groups_of(names)
     if reference.n * samples.n > MANY and request.subsets is None:
         for group, members in groups.items():
             printed = ", ".join(names[metric] for metric in members)
             announce_duration(group, printed, reference, samples, request)
-    about = [f"measured by: {described(network)}", *reading(request, IMAGES_OF_SETS)]
     for group, members in groups.items():
         try:
             a, b = (_for_group(group, side, network, request) for side in (reference, samples))
@@ -170,7 +232,8 @@ def announce_duration(
 
     The time is that of some of the images, times the number of pairs.
     """
-    if MOMENTS in group.metrics or reference.features is None or samples.features is None:
+    is_frechet = MOMENTS in group.metrics or "rfid" in group.metrics
+    if is_frechet or reference.features is None or samples.features is None:
         return
     x, y = (images.side("", request.device, FEW) for images in (samples, reference))
     start = time.perf_counter()

@@ -5,24 +5,27 @@ is chosen on the validation split and the scores are taken on the test split. Wh
 are exclusive classes, also one multinomial logistic regression of all, by its top-1 accuracy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from benchmarks.core.images import features_of
 from benchmarks.core.measurement import Numbers
 from benchmarks.metrics.codes import probes
-from benchmarks.plugin import Arrays, Benchmark, Context, Measurement, Place, TableSpec
+from benchmarks.metrics.codes.data import Floats
+from benchmarks.plugin import Arrays, Benchmark, Context, Measurement, Place, TableSpec, Variant
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
 from diffae.data.portraits.attributes import ATTRIBUTES
+from reports.records.record import Record
 
 TABLE = "section5.3_probe"
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
     fields: dict[str, int | str] = {**probe_fits.counts_of_splits(context), **reading_of(system)}
-    if {*(names := context.dataset.attribute_names)} != {*ATTRIBUTES}:
-        fields["attributes"] = f"{len(names):,}, not CelebA's 40"
+    if has_other_attributes(context):
+        fields["attributes"] = f"{len(context.dataset.attribute_names):,}, not CelebA's 40"
     place = Place(context, TABLE, system, fields=fields)
     features = context.codes.features(system, probe_fits.selections(context)[2])
     binary = partial(_scores, place.also(probe=probe_fits.BINARY))
@@ -35,10 +38,41 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         yield Measurement([probe_fits.fit_adam(context, system), features], partial(_scores, adam))
 
 
+def beside(context: Context, measured: Sequence[Record]) -> Iterator[Measurement]:
+    """What guesses score by the shares of the labels, unless these are CelebA's 40: the tables of the
+    paper have no such row.
+    """
+    if has_other_attributes(context) and any(record.value is not None for record in measured):
+        yield Measurement([], partial(_of_chance, context))
+
+
+def has_other_attributes(context: Context) -> bool:
+    """Whether the attributes are not CelebA's 40."""
+    return {*context.dataset.attribute_names} != {*ATTRIBUTES}
+
+
+def _of_chance(context: Context) -> Numbers:
+    test = probe_fits.selections(context)[2]
+    logits = probes.guessed_logits(test.labels)
+    nothing = Variant(context, System(), None)
+    fields = {"chance": "guesses by the shares of the labels"}
+    place = Place(context, TABLE, nothing, probes.CHANCE, fields=fields)
+    numbers = list(_of_attributes(place, logits))
+    if probe_fits.of_classes(context):
+        numbers += place.numbers(
+            probes.estimates_of_classes(logits, test.labels, test.units, test.labels)
+        )
+    for at, metric, estimate in numbers:
+        yield at, metric, replace(estimate, influences=(), error=None, scores=None)
+
+
 def _scores(place: Place, probe: Arrays, codes: Arrays) -> Numbers:
+    return _of_attributes(place, probe_fits.probe_of(probe).logits(features_of(codes)).numpy())
+
+
+def _of_attributes(place: Place, logits: Floats) -> Numbers:
     """Means over the attributes, then the scores of each, which are means over one."""
     names, test = place.context.dataset.attribute_names, probe_fits.selections(place.context)[2]
-    logits = probe_fits.probe_of(probe).logits(features_of(codes)).numpy()
     is_exclusive = probe_fits.of_classes(place.context)
     each = probes.estimates_of_attributes(logits, test.labels, names, test.units, is_exclusive)
     for setting, estimates in each.items():
@@ -58,6 +92,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({SEMANTIC}),
     random=False,
     run=run,
+    beside=beside,
     sizes=probe_fits.Sizes,
     labelled=True,
     learns=True,

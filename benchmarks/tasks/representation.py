@@ -37,7 +37,7 @@ from benchmarks.metrics.codes.invariant.curves import code_length, entropy_of_la
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.invariant.neighbours import varied_labels
 from benchmarks.metrics.codes.number import REPRESENTATION
-from benchmarks.metrics.codes.probes import MEAN, guesses, mean_auroc, most_frequent
+from benchmarks.metrics.codes.probes import CHANCE, MEAN, guesses, mean_auroc, most_frequent
 from benchmarks.metrics.codes.schema import NUMBERS, shown_in
 from benchmarks.plugin import (
     Arrays,
@@ -75,7 +75,6 @@ WIDEST = 64  # numbers of a code; those of the axes of wider ones are only measu
 CODE, ROTATED, PRINCIPAL, NOISE = "the code", "rotated at random", "principal components", "noise"
 KINDS = (CODE, ROTATED, PRINCIPAL, NOISE)  # the last three are the controls
 OF_ATTRIBUTES = ("tad", "attrs")
-CHANCE = "chance"
 FIT = "L-BFGS in float64"
 Few = Annotated[int, Range(2, 10**6)]  # one image has no deviation to standardise by
 

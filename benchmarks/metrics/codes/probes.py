@@ -20,6 +20,8 @@ LISTED = 40  # exclusive classes with estimates of their own, at most; of more t
 TOP = (1, 5)  # k of top-k accuracy
 ONE_CLASS = "only one class in the test split"
 NO_BOTH = "no attribute has both values in the test split"
+CHANCE = "chance"  # the row of guesses
+LEAST_SHARE = 1e-9  # so that logits are finite
 Bools = NDArray[np.bool_]
 
 
@@ -115,6 +117,12 @@ def estimates_of_classes(
 def guesses(value: float, n: int, is_scored: bool) -> Estimate:
     """What guesses score on any labels, where there are labels that systems are scored on."""
     return Estimate(value, n=n) if is_scored else undefined(ALL_SAME)
+
+
+def guessed_logits(labels: Bools) -> Floats:
+    """The same logits for all images [n, A]: those of the shares of the attributes in the labels."""
+    share = np.clip(labels.mean(axis=0), LEAST_SHARE, 1 - LEAST_SHARE)
+    return np.broadcast_to(np.log(share / (1 - share)), labels.shape)
 
 
 def most_frequent(labels: LabelColumns, units: Units) -> Estimate:

@@ -12,6 +12,7 @@ from benchmarks.core.images import Selection, code_of
 from benchmarks.core.job import Arrays, Job
 from benchmarks.core.measurement import RANDOM, Place, Variant
 from benchmarks.core.store import CHUNK
+from diffae.data.dataset import Dataset
 from diffae.eight_bit import to_uint8
 from diffae.system import distributed
 from diffae.system.files import writing
@@ -41,10 +42,18 @@ def save_worst(place: Place, images: Selection, scores: Arrays) -> None:
         "the worst reconstructions",
         [images.batch(worst), decoded],
         rows=("input", "reconstruction"),
-        columns=[context.dataset.name_of(int(i)).split("/")[-1] for i in images.order[worst]],
+        columns=[caption(context.dataset, int(i)) for i in images.order[worst]],
         caption=f"Those of the lowest SSIM of {len(images):,} images, the worst first.",
         notes=[[""] * len(worst), notes],
     )
+
+
+def caption(data: Dataset, index: int) -> str:
+    """The file of an image, after its class if it has one: files of two classes may have one name."""
+    file = data.name_of(index).split("/")[-1]
+    if data.classes is None:
+        return file
+    return f"{data.attribute_names[data.classes[index]]}/{file}"
 
 
 def save_inputs(folder: Path, images: Selection) -> None:

@@ -87,6 +87,36 @@ def test_a_kernel_distance_over_subsets(folders, features, tmp_path, capsys):
     assert float(told.removeprefix(start)) == pytest.approx(distances.std(), rel=0.01)
 
 
+def test_distances_of_reconstructions(folders, features, tmp_path, capsys):
+    """Files of one name are a pair, also where the folders have them in another order. The distance
+    of two sets is lower by 2 / n times what an image shares with its own reconstruction alone.
+    """
+    a, b = (shutil.copytree(folder, tmp_path / folder.name) for folder in folders)
+    for folder, suffix in ((a, "png"), (b, "bmp")):  # x.c.png is before x.png, x.c.bmp after x.bmp
+        for name, other in (("000", "x"), ("001", "x.c")):
+            with Image.open(folder / f"{name}.png") as image:
+                image.save(folder / f"{other}.{suffix}")
+            (folder / f"{name}.png").unlink()
+    main(["kd_effnet,fd_effnet,rkd_effnet,rfd_effnet", str(a), str(b)])
+    lines = capsys.readouterr().out.splitlines()
+    values = {line.split()[0]: float(line.split()[1]) for line in lines if len(line.split()) == 2}
+    x, y = features
+    others, across = ~np.eye(12, dtype=bool), polynomial_kernel(x, y)
+    within = polynomial_kernel(x) + polynomial_kernel(y)
+    expected = within[others].mean() - 2 * across[others].mean()
+    assert values["rkd_effnet"] == pytest.approx(expected, rel=1e-4)
+    shared = np.diag(across).mean() - across[others].mean()
+    assert values["kd_effnet"] == pytest.approx(expected - 2 / 12 * shared, rel=1e-4)
+    assert values["rfd_effnet"] == pytest.approx(values["fd_effnet"], rel=1e-4)
+    notes = [line for line in lines if line.startswith("A and B have files of the same names: ")]
+    assert [line.split()[9] for line in notes] == ["rkd_effnet", "rfd_effnet"]
+    (b / "002.png").rename(b / "other.png")
+    with pytest.raises(UserError, match=r"rkd_effnet: .* no image named 002"):
+        main(["rkd_effnet,kd_effnet", str(a), str(b)])
+    assert "the same names" not in (printed := capsys.readouterr().out)
+    assert printed.splitlines()[-1].startswith("kd_effnet ")
+
+
 def test_metrics_of_one_network_share_a_pass(measure, folders, monkeypatch, capsys):
     alone = [f"{name} {measure(name, *folders):.8g}" for name in ("fd_effnet", "kd_effnet")]
     seen = []
@@ -269,6 +299,7 @@ def test_bad_input_is_one_line_and_exit_2(folders, tmp_path, capsys):
         (["kid", *folders, "--save", tmp_path / "x.npz"], "--save: kid has no statistics"),
         (["kd_effnet", *folders, "--subsets", "2x13"], "subsets of 13 cannot be drawn from"),
         (["mse", *folders, "--subsets", "2x3"], "--subsets: mse is no kernel distance"),
+        (["kd_effnet,rkd_effnet", *folders, "--subsets", "2x3"], "not of rkd_effnet"),
         (["kd_effnet", *folders, "--subsets", "100"], "is not COUNTxSIZE"),
         (["kd_effnet", *folders, "--subsets", "100x1"], "must be at least 2"),
         (["kd_effnet", *folders, "--subsets", "99999999999x2"], "must be at most 10,000"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from dummies import Constant
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from systems import Cells
@@ -33,6 +34,11 @@ def fitted(context, fit=probe_fits.fit):
     return probe_fits.probe_of(context.store.read(fit(context, COLOURS)))
 
 
+def measured(context, system):
+    """The records without those of guesses."""
+    return [row for row in rows(probes.BENCHMARK, context, [system]) if row.system != scores.CHANCE]
+
+
 @pytest.mark.parametrize("fit", [probe_fits.fit, probe_fits.fit_adam])
 def test_a_fit_is_made_once_for_the_same_data(fit, labelled, monkeypatch):
     monkeypatch.setattr(probe_fits, "fit_adam_paper", partial(fit_adam_paper, steps=20))
@@ -53,7 +59,7 @@ def test_a_fit_is_made_once_for_the_same_data(fit, labelled, monkeypatch):
 
 
 def test_codes_that_know_nothing_have_auroc_one_half(labelled):
-    found = rows(probes.BENCHMARK, labelled, [Constant(None, torch.device("cpu"))])
+    found = measured(labelled, Constant(None, torch.device("cpu")))
     aurocs = {row.value for row in found if row.metric == "auroc" and row.system == Constant.title}
     assert aurocs == {0.5}
 
@@ -154,7 +160,7 @@ def test_every_row_is_scikit_learns_on_the_test_split(learnable, chosen):
     learnable.dataset = replace(learnable.dataset, identities=persons)
     logits, labels = chosen, split(learnable, "test")[1]
     system = COLOURS
-    found = {(r.metric, r.setting): r for r in rows(probes.BENCHMARK, learnable, [system])}
+    found = {(r.metric, r.setting): r for r in measured(learnable, system)}
 
     defined, prevalence = [0, 1, 2], labels.mean(0)
     aurocs = [roc_auc_score(labels[:, a], logits[:, a]) for a in defined]
@@ -214,7 +220,7 @@ def test_a_code_that_holds_the_labels_scores_one(labelled):
             return torch.from_numpy(np.stack(drawn)).float()
 
     told, noise = (
-        {(r.metric, r.setting): r for r in rows(probes.BENCHMARK, labelled, [system])}
+        {(r.metric, r.setting): r for r in measured(labelled, system)}
         for system in (Told(None, torch.device("cpu")), Noise(None, torch.device("cpu")))
     )
     assert told["auroc", scores.MEAN].value == told["ap", scores.MEAN].value == 1
@@ -228,9 +234,7 @@ def test_the_authors_probe_is_fitted_to_the_training_split(learnable, monkeypatc
     monkeypatch.setattr(probe_fits, "fit_adam_paper", short)
     learnable.profile = learnable.profile.changed_by({"probes.adam_paper": True})
     system = COLOURS
-    found = {
-        (r.system, r.metric, r.setting): r for r in rows(probes.BENCHMARK, learnable, [system])
-    }
+    found = {(r.system, r.metric, r.setting): r for r in measured(learnable, system)}
     (x, y), (x_test, labels) = split(learnable, "train"), split(learnable, "test")
     probe = short(torch.from_numpy(x).float(), torch.from_numpy(y), seed=learnable.seed)
     logits = probe.logits(torch.from_numpy(x_test).float()).numpy()
@@ -262,7 +266,7 @@ def with_classes(context, count, share=0.7):
 def test_top1_is_that_of_scikit_learns_softmax(context):
     """With a binomial error over test images, and the same labels as the binary probes."""
     with_classes(context, 6)
-    found = {(r.metric, r.setting): r for r in rows(probes.BENCHMARK, context, [COLOURS])}
+    found = {(r.metric, r.setting): r for r in measured(context, COLOURS)}
     (x, y), (x_valid, y_valid), (x_test, y_test) = (
         split(context, name) for name in ("train", "valid", "test")
     )
@@ -284,7 +288,7 @@ def test_top1_is_that_of_scikit_learns_softmax(context):
 
 
 def test_attributes_that_are_no_classes_have_no_top1(learnable):
-    found = rows(probes.BENCHMARK, learnable, [COLOURS])
+    found = measured(learnable, COLOURS)
     assert "top1" not in {row.metric for row in found}
 
 
@@ -292,7 +296,7 @@ def test_attributes_that_are_no_classes_have_no_top1(learnable):
 def test_there_is_a_top_k_only_of_more_than_k_classes(context, count):
     """Of k classes it is 1, whatever a code holds."""
     with_classes(context, count)
-    found = rows(probes.BENCHMARK, context, [COLOURS])
+    found = measured(context, COLOURS)
     tops = {row.metric: row.value for row in found if row.metric.startswith("top")}
     assert list(tops) == [f"top{k}" for k in scores.TOP if k < count] and max(tops.values()) < 1
 
@@ -301,9 +305,9 @@ def test_of_many_classes_only_the_means_have_rows(context, monkeypatch):
     """And these are the same as with a row for each class."""
     monkeypatch.setattr(scores, "LISTED", 4)
     with_classes(context, 6)
-    many = list(rows(probes.BENCHMARK, context, [COLOURS]))
+    many = measured(context, COLOURS)
     monkeypatch.setattr(scores, "LISTED", 6)
-    few = list(rows(probes.BENCHMARK, context, [COLOURS]))
+    few = measured(context, COLOURS)
     assert {row.setting for row in many} == {"", scores.MEAN, scores.WEIGHTED}
     assert {row.note for row in many if row.setting} == {"of 6 attributes"}
     means = [row for row in few if row.setting in ("", scores.MEAN, scores.WEIGHTED)]
@@ -318,6 +322,25 @@ def test_classes_with_too_few_training_images_are_counted(context):
     train = context.dataset.indices("train")
     classes[train[classes[train] == 2][1:]] = 1
     context.dataset = replace(context.dataset, classes=classes)
-    found = rows(probes.BENCHMARK, context, [COLOURS])
+    found = measured(context, COLOURS)
     [row] = [row for row in found if row.metric == "top1"]
     assert row.value and row.note == ("1 classes have fewer than two of the 90 training images")
+
+
+def test_guesses_are_those_of_a_dummy_classifier(context):
+    """One that predicts the shares of the classes among the test images."""
+    with_classes(context, 6)
+    found = list(rows(probes.BENCHMARK, context, [COLOURS]))
+    chance = {(row.metric, row.setting): row for row in found if row.system == scores.CHANCE}
+    assert 2 * len(chance) == len(found)
+    x, y = split(context, "test")
+    guesses = [DummyClassifier(strategy="prior").fit(x, column) for column in y.T]
+    accuracy = [guess.score(x, column) for guess, column in zip(guesses, y.T, strict=True)]
+    assert chance["accuracy", scores.MEAN].value == pytest.approx(np.mean(accuracy))
+    assert chance["accuracy", "c2"].value == pytest.approx(accuracy[2])
+    top1 = DummyClassifier(strategy="prior").fit(x, y.argmax(1)).score(x, y.argmax(1))
+    assert chance["top1", ""].value == pytest.approx(top1)
+    assert chance["ap", scores.MEAN].value == pytest.approx(y.mean())
+    assert {row.value for (metric, _), row in chance.items() if metric == "auroc"} == {0.5}
+    assert all(row.reference for row in chance.values())
+    assert {row.stderr for row in chance.values()} == {None}

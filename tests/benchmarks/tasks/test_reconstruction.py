@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import torch
 from colours import without_effnet
+from PIL import Image
 from skimage.metrics import structural_similarity
 from systems import Mixture, Pixels
 
 from benchmarks.core import store
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.systems.protocol.base import DECODE, ENCODE, STOCHASTIC
+from benchmarks.tasks.reconstruction.pictures import caption
 from benchmarks.tasks.reconstruction.reconstruction import (
     BENCHMARK,
     TABLE1,
     TABLE2,
 )
+from diffae.data import open_dataset
 
 COUNT = 45  # test images of `patches`, in three chunks
 
@@ -162,3 +165,16 @@ def test_a_system_without_a_semantic_code_has_no_random_x_T(context):
             return code.x_T
 
     assert {setting for _, setting, _, _ in run(context, Noise())} == {INVERTED}
+
+
+def test_the_picture_of_the_worst_images_names_their_classes(tmp_path):
+    """Files of two classes may have one name."""
+    for number, place in enumerate(("train/cat", "train/dog", "test/cat", "test/dog")):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", (16, 16), (60 * number, 0, 0)).save(tmp_path / place / "0.png")
+    data = open_dataset(tmp_path, image_size=16)
+    captions = {data.name_of(i): caption(data, i) for i in range(len(data))}
+    assert captions == {name: name.split("/", 1)[1] for name in captions}
+    assert len(captions) == 4
+    plain = replace(data, classes=None)
+    assert {caption(plain, i) for i in range(4)} == {"0.png"}
