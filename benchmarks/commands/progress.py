@@ -1,19 +1,23 @@
 """Progress of a run: a bar over all benchmarks with the time left.
 
-The bar is shown on a terminal and in a notebook. The command also prints one line per benchmark.
+The bar is shown on a terminal and in a notebook. The command also prints one line per benchmark and,
+where there is no bar, one line every half minute.
 The time left is estimated from the plan that --dry-run prints: network calls weighted by their
 cost. What is in the store takes none.
 """
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
 from tqdm import tqdm
 
 from benchmarks.commands.planned import Planned, collect
+from benchmarks.core.job import Calls, Job
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.loop import Callback
 from diffae.system import cli, distributed
@@ -30,6 +34,7 @@ WEIGHTS = {
 }
 PAIR = 4e-5  # of comparing two images
 BESIDES = 500.0
+LINE_SECONDS = 30.0  # between two lines, without a bar
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, about {remaining} left"
 
 
@@ -39,20 +44,43 @@ class ProgressBar(Callback):
     def __init__(self, evaluation: Evaluation, benchmarks: Sequence[str]):
         self.left: dict[tuple[str, str], float] = {}  # by benchmark and system, in their order
         planned, _ = collect(evaluation.context, tuple(benchmarks), evaluation.systems)
+        self.planned: dict[str, Planned] = {}  # by the folder of the job
+        self.units = Counter[str]()  # that are in the store
+        self.latest = ""  # folder of the job that was computed last
+        self.benchmark = ""
         for work in planned:
             key = (work.benchmark, work.system)
             self.left[key] = self.left.get(key, BESIDES) + _cost(work)
+            if isinstance(work.job, Job):
+                self.planned[work.job.folder] = work
+                self.units[work.job.folder] = work.stored
         self.started, self.total = monotonic(), sum(self.left.values())
         how: dict[str, Any] = {"bar_format": FORMAT, "smoothing": 0, "leave": False}
         self.bar = tqdm(
             total=self.total, disable=not (distributed.is_main() and cli.bar_is_seen()), **how
         )
+        evaluation.context.store.computed = self.computed
 
     def close(self) -> None:
         self.bar.close()
 
     def begins(self, benchmark: str) -> None:
+        self.benchmark, self.latest = benchmark, ""
         self.bar.set_description_str(benchmark)
+
+    def computed(self, job: Job, units: int) -> None:
+        """The store has computed `units` of a job; other processes compute as many."""
+        work = self.planned.get(job.folder)
+        if work is None:
+            return
+        before = self.units[job.folder]
+        now = min(before + units * distributed.world(), work.units)
+        self.units[job.folder], self.latest = now, job.folder
+        key = (work.benchmark, work.system)
+        if key in self.left:
+            done = min(_cost_of(job.calls.times(now - before)), self.left[key])
+            self.left[key] -= done
+            self.bar.update(done)
 
     def row(self, row: Record) -> None:
         keys, key = list(self.left), (row.benchmark, row.system)
@@ -70,7 +98,36 @@ class ProgressBar(Callback):
 
 
 class CommandProgress(ProgressBar):
-    """The bar, and one printed line for each message and for each finished benchmark."""
+    """The bar, and one printed line for each message and for each finished benchmark.
+
+    Where there is no bar, a line every half minute says what was computed last and what is left.
+    """
+
+    def __init__(self, evaluation: Evaluation, benchmarks: Sequence[str]):
+        super().__init__(evaluation, benchmarks)
+        self.closed = Event()
+        # a thread: some work has no units, and the units of other work take longer
+        self.thread = Thread(target=self._keep_telling, daemon=True)
+        if self.bar.disable and distributed.is_main():
+            self.thread.start()
+
+    def close(self) -> None:
+        self.closed.set()
+        if self.thread.is_alive():
+            self.thread.join()
+        super().close()
+
+    def _keep_telling(self) -> None:
+        while not self.closed.wait(LINE_SECONDS):
+            self.note(self.line())
+
+    def line(self) -> str:
+        """What is being measured: `reconstruction: VAE, decode 64 of 1,000; 40 % done, about 3 min left`."""
+        work = self.planned.get(self.latest)
+        if work is None:
+            return f"{self.benchmark or 'systems'}: running{self._left()}"
+        count = f"{self.units[self.latest]:,} of {work.units:,}"
+        return f"{self.benchmark}: {work.system}, {work.title} {count}{self._left()}"
 
     def note(self, line: str) -> None:
         with tqdm.external_write_mode(file=sys.stderr):
@@ -91,5 +148,8 @@ class CommandProgress(ProgressBar):
 
 def _cost(work: Planned) -> float:
     """The cost of some work, in calls of a decoder."""
-    calls = asdict(work.calls).items()
-    return PAIR * work.job.pairs + sum(WEIGHTS.get(name, 1.0) * count for name, count in calls)
+    return PAIR * work.job.pairs + _cost_of(work.calls)
+
+
+def _cost_of(calls: Calls) -> float:
+    return sum(WEIGHTS.get(name, 1.0) * count for name, count in asdict(calls).items())
