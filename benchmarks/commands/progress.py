@@ -24,16 +24,13 @@ from diffae.system import cli, distributed
 from reports.records.record import Record
 from reports.tables.numbers import duration
 
-# Cost of a call, in calls of a decoder of the packaged size, and the fixed cost of a benchmark of a system.
-WEIGHTS = {
-    "encoder": 0.5,
-    "latent": 0.05,
-    "features": 0.8,
-    "perceptual": 1.5,
-    "face": 0.2,
-}
+# Cost of a call, in calls of a decoder. What does not depend on the size of the images is in calls of a decoder of
+# the packaged size.
+WEIGHTS = {"encoder": 0.5, "latent": 0.05, "perceptual": 1.5}
+OF_ANY_SIZE = {"features": 0.8, "face": 0.2}
+PACKAGED_SIDE = 32  # px
 PAIR = 4e-5  # of comparing two images
-BESIDES = 500.0
+BESIDES = 500.0  # of a benchmark of a system
 LINE_SECONDS = 30.0  # between two lines, without a bar
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, about {remaining} left"
 
@@ -44,13 +41,17 @@ class ProgressBar(Callback):
     def __init__(self, evaluation: Evaluation, benchmarks: Sequence[str]):
         self.left: dict[tuple[str, str], float] = {}  # by benchmark and system, in their order
         planned, _ = collect(evaluation.context, tuple(benchmarks), evaluation.systems)
+        scale = (PACKAGED_SIDE / evaluation.context.dataset.image_size) ** 2
+        self.weights = WEIGHTS | {name: scale * cost for name, cost in OF_ANY_SIZE.items()}
         self.planned: dict[str, Planned] = {}  # by the folder of the job
         self.units = Counter[str]()  # that are in the store
         self.latest = ""  # folder of the job that was computed last
         self.benchmark = ""
         for work in planned:
             key = (work.benchmark, work.system)
-            self.left[key] = self.left.get(key, BESIDES) + _cost(work)
+            pairs = scale * PAIR * work.job.pairs
+            self.left.setdefault(key, scale * BESIDES)
+            self.left[key] += pairs + self._cost(work.calls)
             if isinstance(work.job, Job):
                 self.planned[work.job.folder] = work
                 self.units[work.job.folder] = work.stored
@@ -78,7 +79,7 @@ class ProgressBar(Callback):
         self.units[job.folder], self.latest = now, job.folder
         key = (work.benchmark, work.system)
         if key in self.left:
-            done = min(_cost_of(job.calls.times(now - before)), self.left[key])
+            done = min(self._cost(job.calls.times(now - before)), self.left[key])
             self.left[key] -= done
             self.bar.update(done)
 
@@ -95,6 +96,10 @@ class ProgressBar(Callback):
 
     def _have_ended(self, keys: Sequence[tuple[str, str]]) -> None:
         self.bar.update(sum(self.left.pop(key) for key in keys))
+
+    def _cost(self, calls: Calls) -> float:
+        """The cost of calls, in calls of a decoder."""
+        return sum(self.weights.get(name, 1.0) * count for name, count in asdict(calls).items())
 
 
 class CommandProgress(ProgressBar):
@@ -144,12 +149,3 @@ class CommandProgress(ProgressBar):
         if not 0 < share < 1 or passed < 1:
             return ""
         return f"; {100 * share:.0f} % done, about {duration(passed * (1 - share) / share)} left"
-
-
-def _cost(work: Planned) -> float:
-    """The cost of some work, in calls of a decoder."""
-    return PAIR * work.job.pairs + _cost_of(work.calls)
-
-
-def _cost_of(calls: Calls) -> float:
-    return sum(WEIGHTS.get(name, 1.0) * count for name, count in asdict(calls).items())

@@ -135,6 +135,9 @@ def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
     say += [f"left out: {line}" for line in dataset.left_out]
     say.append(f"systems: {', '.join(system.title for system in evaluation.systems)}")
     say += [sizes["text"]] if (sizes := comparison(context, evaluation.systems)) else []
+    if fewer := [name for name in context.profile.fewer if name.partition(".")[0] in benchmarks]:
+        side, task = dataset.image_size, fewer[0].partition(".")[0]
+        say.append(f"fewer images of {side} px: {', '.join(fewer)}; --set {task}.pixels=0 for all")
     say += [f"not run: {named(title, str(reason))}" for title, reason in evaluation.missing.items()]
     say += [_networks(context, benchmarks), *_weights(context)]
     say += _without_labels(context, benchmarks)

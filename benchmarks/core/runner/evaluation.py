@@ -137,7 +137,7 @@ def prepare(options: Options, store: Store) -> Evaluation:
 def make_context(options: Options, dataset: Dataset, store: Store) -> Context:
     return Context(
         dataset=dataset,
-        profile=options.profile,
+        profile=options.profile.at_side(dataset.image_size),
         seed=options.seed,
         device=torch.device(options.device),
         store=store,

@@ -66,7 +66,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
         "data": options.data or "portraits",
         "data_sha256": dataset.fingerprint,
         "crop": dataset.transform.crop,
-        "profile": asdict(options.profile),
+        "profile": asdict(context.profile),
         "attributes": options.attributes,
         "seed": options.seed,
         "device": options.device,
