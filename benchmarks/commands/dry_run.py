@@ -44,8 +44,10 @@ Costs = Mapping[str, float]  # seconds of a call for one image on this device, b
 # The report
 
 
-def report(context: Context, names: tuple[str, ...], systems: list[System]) -> str:
-    """A table of the work, with totals, and what cannot run."""
+def report(
+    context: Context, names: tuple[str, ...], systems: list[System]
+) -> tuple[str, list[Refused]]:
+    """A table of the work, with totals, and what cannot run; and what of this failed."""
     cli.say("timing one batch of every network")
     planned, refused = collect(context, names, systems)
     real = _metric_costs(context)
@@ -58,7 +60,7 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
             calls = dict(_system_calls(context, system))
             costs[system.title] = real | {n: _seconds(context, call) for n, call in calls.items()}
         except SystemFailed as failure:
-            refused.append(("all benchmarks", system.title, str(failure)))
+            refused.append(Refused("all benchmarks", system.title, str(failure), failed=True))
     lines = [*_about(context), LINE.format(*HEADERS)]
     for (benchmark, title), of_system in grouped(
         planned, lambda work: (work.benchmark, work.system)
@@ -69,7 +71,8 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
     seconds = sum(_time(work, costs) for work in planned)
     about = (_total(planned, seconds), _about_times(context), *_not_run(refused))
     lines += ["", *map(_wrapped, about)]
-    return "\n".join(map(str.rstrip, lines))
+    failed = [each for each in refused if each.failed]
+    return "\n".join(map(str.rstrip, lines)), failed or (refused if not planned else [])
 
 
 def _about(context: Context) -> list[str]:
@@ -104,8 +107,9 @@ def _time(work: Planned, costs: Mapping[str, Costs]) -> float:
 
 def _not_run(refused: Sequence[Refused]) -> Iterator[str]:
     """A line for each system and reason, with the benchmarks that it concerns."""
-    for (title, reason), alike in grouped(refused, lambda each: each[1:]).items():
-        yield f"not run: {named(title, reason)} ({', '.join(name for name, *_ in alike)})"
+    for (title, reason, failed), alike in grouped(refused, lambda each: each[1:]).items():
+        word = "failed" if failed else "not run"
+        yield f"{word}: {named(title, reason)} ({', '.join(each.benchmark for each in alike)})"
 
 
 def _total(planned: Sequence[Planned], seconds: float) -> str:

@@ -6,6 +6,7 @@ No image is read: the data may be `unread`.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -27,7 +28,14 @@ from reports.tables.numbers import solver_name
 MANY = 10_000**2  # pairs of images: to compare fewer takes seconds, of which a dry run says nothing
 REAL = "real images"
 
-Refused = tuple[str, str, str]  # a benchmark, a system, and why it cannot run
+
+class Refused(NamedTuple):
+    """A benchmark and a system that cannot run, why, and whether it failed where it should have run."""
+
+    benchmark: str
+    system: str
+    reason: str
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,8 @@ def collect(
     for name in names:
         benchmark = REGISTRY.get(name)
         if benchmark.labelled and not context.dataset.labelled:
-            refused.append((name, "all systems", f"{context.dataset.name} has no attributes"))
+            why = f"{context.dataset.name} has no attributes"
+            refused.append(Refused(name, "all systems", why))
             continue
         here = replace(benchmark.context_of(context), pictures=None)
         for title, measurements in _measurements(benchmark, here, systems):
@@ -83,11 +92,13 @@ def collect(
                 for measurement in measurements():
                     _add(planned, context.store, name, title, measurement)
             except (NotAvailable, SystemFailed) as reason:
-                refused.append((name, title, str(reason)))
+                failed = isinstance(reason, SystemFailed)
+                refused.append(Refused(name, title, str(reason), failed))
             except Exception as error:
                 if benchmark.is_ours:
                     raise
-                refused.append((name, title, f"its work cannot be counted: it {raised(error)}"))
+                why = f"its work cannot be counted: it {raised(error)}"
+                refused.append(Refused(name, title, why, failed=True))
     return [work for work in planned.values() if work.units], refused
 
 

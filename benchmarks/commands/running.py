@@ -16,7 +16,7 @@ from benchmarks.core.runner.loop import measure
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.setup import comparison
 from benchmarks.core.store import Store, default_root
-from benchmarks.runtime.errors import NotAvailable
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
 from diffae.system import cli, distributed
 from diffae.system.allocation import keep_freed_memory
@@ -46,13 +46,24 @@ def run_or_plan(options: Options) -> None:
 
 
 def plan(options: Options) -> None:
-    """Print what a run would compute. Nothing is written, and only the first image is read."""
+    """Print what a run would compute. Nothing is written, and only the first image is read.
+
+    Raises UserError if a system fails, or nothing can be measured.
+    """
     evaluation = prepare(options, Store(default_root(), options.fresh))
     context = evaluation.context
     context.dataset = unread(context.dataset, is_quick=options.data is None)  # portraits are few
     if distributed.is_main():
         announce(evaluation, options.benchmarks)
-        print(dry_run.report(context, options.benchmarks, evaluation.systems))
+        text, failed = dry_run.report(context, options.benchmarks, evaluation.systems)
+        print(text)
+        missing = evaluation.missing.items()
+        failures = [
+            named(title, str(why)) for title, why in missing if isinstance(why, SystemFailed)
+        ]
+        failures += [named(each.system, each.reason) for each in failed]
+        if failures:
+            raise UserError(f"the run would fail: {'; '.join(dict.fromkeys(failures))}")
 
 
 def run(options: Options) -> None:
@@ -124,6 +135,9 @@ def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
     say += [f"left out: {line}" for line in dataset.left_out]
     say.append(f"systems: {', '.join(system.title for system in evaluation.systems)}")
     say += [sizes["text"]] if (sizes := comparison(context, evaluation.systems)) else []
+    if fewer := [name for name in context.profile.fewer if name.partition(".")[0] in benchmarks]:
+        side, task = dataset.image_size, fewer[0].partition(".")[0]
+        say.append(f"fewer images of {side} px: {', '.join(fewer)}; --set {task}.pixels=0 for all")
     say += [f"not run: {named(title, str(reason))}" for title, reason in evaluation.missing.items()]
     say += [_networks(context, benchmarks), *_weights(context)]
     say += _without_labels(context, benchmarks)

@@ -61,8 +61,9 @@ class Context:
 
     def __post_init__(self) -> None:
         if self.networks is None:
-            batches = Batches.from_option(self.batch_size)
-            self.networks = MetricNetworks(self.choice, self.device, batches, self.dataset.name)
+            data = self.dataset
+            batches = Batches.from_option(self.batch_size, self.device, data.image_size)
+            self.networks = MetricNetworks(self.choice, self.device, batches, data.name)
 
     def for_system(self, system: System) -> "Context":
         """A copy for one system: protocols then contain `System.describe`, and the size at which

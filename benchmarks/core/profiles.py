@@ -31,6 +31,8 @@ DEFAULT = "quick"
 FOLDER = Path(__file__).parents[1] / "profiles"
 HEAD = ("base", "name", "description")  # of a profile's file, above its sections
 
+FEWEST = 64  # images, however large they are
+
 S = TypeVar("S")
 Parse = Callable[[Any, Any], Any]  # of a value by the type of its setting
 
@@ -42,7 +44,8 @@ class Profile:
 
     `sections` are the tasks' `Sizes` by the tasks' names, and those of what tasks share. `base` is
     the built-in profile that this one is or was made from. `changed` are the settings that --set or
-    --steps changed, `limit` is what --limit capped every count at.
+    --steps changed, `limit` is what --limit capped every count at, and `fewer` are the counts that were
+    lowered because the images are large.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Profile:
     base: str
     changed: tuple[str, ...] = ()
     limit: int | None = None
+    fewer: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -96,10 +100,21 @@ class Profile:
         """A copy with every count of images, pairs and samples capped at `limit`."""
         sections = {}
         for name, sizes in self.sections.items():
-            capped = [key for key, hint in settings_of(type(sizes)).items() if is_capped(hint)]
-            lower = {key: min(limit, getattr(sizes, key)) for key in capped}
-            sections[name] = replace(sizes, **lower)
+            sections[name] = replace(sizes, **_lower(sizes, limit))
         return replace(self, sections=sections, limit=limit)
+
+    def at_side(self, side: int) -> "Profile":
+        """A copy for images of `side` px: counts of a task that has a setting `pixels` are capped at so many
+        pixels, but not below FEWEST images, nor where --set gave them.
+        """
+        sections, fewer = dict(self.sections), list[str]()
+        for name, sizes in self.sections.items():
+            if pixels := getattr(sizes, "pixels", 0):
+                lower = _lower(sizes, max(pixels // side**2, FEWEST))
+                lower = {k: n for k, n in lower.items() if f"{name}.{k}" not in self.changed}
+                sections[name] = replace(sizes, **lower)
+                fewer += [f"{name}.{k}={n}" for k, n in lower.items() if n < getattr(sizes, k)]
+        return replace(self, sections=sections, fewer=tuple(fewer))
 
     def including(self, benchmark: Any) -> "Profile":
         """A copy with a section for a `Benchmark`, with its own values for the profile called `base`."""
@@ -109,6 +124,12 @@ class Profile:
         found = replace(self, sections={**self.sections, benchmark.name: benchmark.sizes()})
         found = with_sections(found, {benchmark.name: values})
         return found if self.limit is None else found.limited(self.limit)
+
+
+def _lower(sizes: Any, most: int) -> dict[str, int]:
+    """The counts of a `Sizes` by name, each at most `most`."""
+    capped = [key for key, hint in settings_of(type(sizes)).items() if is_capped(hint)]
+    return {key: min(most, getattr(sizes, key)) for key in capped}
 
 
 # ----------------------------------------------------------------------------------------------

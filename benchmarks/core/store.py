@@ -16,7 +16,7 @@ killed begins again.
 
 import fcntl
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ from diffae.system.errors import UserError
 from diffae.system.files import LOCK, cache_root, open_lock, writing
 from diffae.system.whole import sweep
 
-CHUNK = 64  # also the batch size of every network, unless --batch-size says otherwise
+CHUNK = 64  # on a GPU also the batch size of every network, unless --batch-size says otherwise
 FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's
 ELSEWHERE = "or set DIFFAE_CACHE to another folder"
 
@@ -52,6 +52,9 @@ class Store:
     def __init__(self, root: Path, fresh: bool = False):
         self.root, self.fresh = root, fresh
         self.together = 1
+        self.computed: Callable[[Job, int], None] = lambda job, units: (
+            None
+        )  # is called for each chunk
         self._renewed: set[Path] = set()  # files of this run's own, in a fresh store
         self._whole: dict[Job, Arrays] = {}  # of jobs that others take, while these are read
         self._in_use: IO[str] | None = None
@@ -213,6 +216,7 @@ class Store:
             path = self._path(job, piece)
             self._put(path, arrays, job.key)
             self._renewed.add(path)
+            self.computed(job, piece[1] - piece[0])
 
     def _put(self, path: Path, arrays: Arrays, key: Mapping[str, Any]) -> None:
         with writing(self.root, ELSEWHERE):

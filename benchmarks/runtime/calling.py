@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -57,16 +57,25 @@ def raised(error: BaseException) -> str:
 # Batches
 #
 # A chunk of the store (store.py) is what is stored, a batch is what is computed. By default they are the
-# same. With --batch-size N a system or a metric network is given N images at a time: a chunk is computed
-# in parts, or several chunks are computed together and stored apart. `auto` is large on a GPU, and halves
-# what does not fit into memory. Memory and speed depend on it, results do not.
+# same on a GPU; on a CPU a batch has at most as many pixels as a chunk of images of 32 px. With
+# --batch-size N a system or a metric network is given N images at a time: a chunk is computed in parts,
+# or several chunks are computed together and stored apart. `auto` is large on a GPU, and halves what does
+# not fit into memory. Memory and speed depend on it, results do not.
 
 LARGEST = 512  # images that `auto` begins with on a GPU: more fill it no better, and the host holds them too
+# Pixels of a batch on a CPU. With 64 channels they take 16 MiB. The allocator (diffae/system/allocation.py) takes
+# arrays of 32 MiB and more from the system anew, in each layer.
+CPU_PIXELS = 64 * 32**2
+WITHOUT_PIXELS = (
+    "sample_latents",
+    "codes_of",
+)  # methods that compute no images, and are given none
 
 
 @dataclass
 class Batches:
-    """Splits calls into batches of at most `size` images (None: all at once).
+    """Splits calls into batches of at most `size` images (None: all at once), of methods that compute
+    images of at most `images`.
 
     If it `shrinks`, a method that runs out of memory is given half as many images from then on;
     `fitting` holds that number by method.
@@ -75,18 +84,23 @@ class Batches:
     size: int | None = None
     shrinks: bool = False
     fitting: dict[str, int] = field(default_factory=dict)
+    images: int | None = None
 
     @classmethod
-    def from_option(cls, batch_size: BatchSize) -> "Batches":
-        """Batches for a value of --batch-size."""
-        return cls(shrinks=True) if batch_size == AUTO else cls(cast(int | None, batch_size))
+    def from_option(cls, batch_size: BatchSize, device: torch.device, side: int) -> "Batches":
+        """Batches for a value of --batch-size, of images of `side` px."""
+        if batch_size is not None and batch_size != AUTO:
+            return cls(int(batch_size))
+        images = max(CPU_PIXELS // side**2, 1) if device.type == "cpu" else None
+        return cls(shrinks=batch_size == AUTO, images=images)
 
     def each(self, method: str, count: int, call: Callable[[slice], T]) -> list[T]:
         """The results of `call` for positions 0..count-1, batch by batch; one empty batch if `count` is 0."""
         results: list[T] = []
         start = 0
+        most = self.size or (method not in WITHOUT_PIXELS and self.images) or count
         while start < count or not results:
-            stop = min(start + (self.fitting.get(method) or self.size or count), count)
+            stop = min(start + (self.fitting.get(method) or most), count)
             try:
                 results.append(call(slice(start, stop)))
                 start = stop

@@ -78,7 +78,7 @@ def halved() -> dict[str, dict[str, object]]:
 
 
 def outcome(system: System, images: torch.Tensor, expected: torch.Tensor) -> dict[str, object]:
-    system.batches = Batches.from_option("auto")
+    system.batches = Batches.from_option("auto", torch.device("cuda"), 32)
     difference = float((computed(system, images) - expected).abs().max())
     return {"found": system.batches.fitting, "difference": difference}
 

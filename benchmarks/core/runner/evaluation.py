@@ -69,7 +69,8 @@ class Evaluation:
         self.context.store.together = max(1, images_together(batch_size, device) // CHUNK)
         for system in self.systems:
             if isinstance(system, Checked):
-                system.batches = Batches.from_option(batch_size)
+                side = system.image_size or self.context.dataset.image_size
+                system.batches = Batches.from_option(batch_size, device, side)
         lengths = sorted({length for system in self.systems for length in system.lengths or ()})
         for keep in self.context.options.keep if lengths else ():
             if keep not in lengths:
@@ -136,7 +137,7 @@ def prepare(options: Options, store: Store) -> Evaluation:
 def make_context(options: Options, dataset: Dataset, store: Store) -> Context:
     return Context(
         dataset=dataset,
-        profile=options.profile,
+        profile=options.profile.at_side(dataset.image_size),
         seed=options.seed,
         device=torch.device(options.device),
         store=store,

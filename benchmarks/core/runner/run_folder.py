@@ -66,7 +66,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
         "data": options.data or "portraits",
         "data_sha256": dataset.fingerprint,
         "crop": dataset.transform.crop,
-        "profile": asdict(options.profile),
+        "profile": asdict(context.profile),
         "attributes": options.attributes,
         "seed": options.seed,
         "device": options.device,
@@ -280,6 +280,7 @@ class Recorder:
 def _about(evaluation: Evaluation, options: Options) -> dict[str, Any]:
     """The entries of run.json on the systems, the images, the code and the machine."""
     context, systems = evaluation.context, evaluation.systems
+    batch_size = context.batch_size or context.networks.batches.images or CHUNK
     return {
         "models": {system.name: dict(system.describe()) for system in systems},
         "hub": {system.name: system.origin for system in systems if system.origin},
@@ -287,5 +288,5 @@ def _about(evaluation: Evaluation, options: Options) -> dict[str, Any]:
         "seen_in_training": evaluation.seen_in_training(),
         "precision": context.precision,
         "started": provenance.now(),
-        **provenance.describe(options.arguments, context.device, context.batch_size or CHUNK),
+        **provenance.describe(options.arguments, context.device, batch_size),
     }

@@ -10,6 +10,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -170,7 +171,13 @@ class Checked(System):
         if {kind.__module__.partition(".")[0] for kind in kinds} <= OURS:
             return str(held.get("remark", ""))  # that of codes in a file
         if self._trial is None:
-            self._trial = trial.tried(self, images(trial.IMAGES).to(self.device))
+            batches = self.batches
+            # All at once, or it would not be seen that results depend on the batch.
+            self.batches = replace(batches, images=None)
+            try:
+                self._trial = trial.tried(self, images(trial.IMAGES).to(self.device))
+            finally:
+                self.batches = batches
         return self._trial
 
     def describe(self) -> base.Description:

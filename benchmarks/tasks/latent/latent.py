@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks.core.images import semantic_of
 from benchmarks.core.job import SetComparison
 from benchmarks.core.measurement import Numbers
-from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
+from benchmarks.core.sizes import LARGEST, Count, Number, Range, Solver, Steps, in_words
 from benchmarks.metrics import latent
 from benchmarks.metrics.protocols.printed import names_of
 from benchmarks.metrics.sets import groups
@@ -47,6 +47,7 @@ ASPECTS = {BETWEEN: ("slerp.*",), ROBUST: ("noise 0.3|noise .*", "4 bits|.* bits
 Share = Annotated[float, Range(0, 1)]
 Level = Annotated[float, Range(0, 1000)]
 Bits = Annotated[int, Range(1, 16)]
+Pixels = Annotated[int, Range(0, LARGEST)]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Sizes:
     share       of the tokens that is replaced (alpha of pFID)
     neighbours  nearest codes, of which one is drawn (delta of pFID)
     space       training images whose codes are measured alone
+    pixels      that each of these counts of images has at most, but 64 images; 0: as many as there are
     numbers     of these codes
     steps       T of decoding
     solver      solver that takes these steps
@@ -73,6 +75,7 @@ class Sizes:
     share: Share = 0.5
     neighbours: tuple[Number, ...] = (2, 8, 32)
     space: Count = 4_000
+    pixels: Pixels = 0
     numbers: tuple[OfSpace, ...] = SIX
     steps: Steps = 10
     solver: Solver = "fast"

@@ -5,10 +5,13 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import fields, replace
 from functools import partial
+from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from dummies import Perfect
+from in_process import signals_kept
 from lone_context import small_context
 from registered import every_benchmark
 from small_systems import SMALL_SIZES
@@ -31,6 +34,7 @@ from benchmarks.systems.protocol.checked import Checked
 from benchmarks.systems.references import PixelsPCA
 from diffae.data import open_dataset, open_portraits
 from diffae.data.portraits import planned, write_dataset
+from diffae.system import cli
 from diffae.system.errors import UserError
 from reports.tables.numbers import duration
 
@@ -181,6 +185,52 @@ def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, 
         f"denoising: 30 s; {100 * share:.0f} % done, about {duration(left)} left",
         "memorisation: 1 s",
     ]
+
+
+def test_a_log_has_lines_with_the_units_and_the_time_left(context, monkeypatch, capsys):
+    """One time is computed, then the other; a chunk is what is computed last."""
+    now, told = [0.0], Event()
+    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    monkeypatch.setattr(progress.CommandProgress, "note", lambda bar, line: told.set())
+    evaluation = SimpleNamespace(context=context, systems=[systems.load("ddim")])
+    with closing(progress.CommandProgress(evaluation, ["denoising"])) as bar:
+        assert told.wait(60)
+        assert bar.line() == "systems: running"
+        bar.begins("denoising")
+        now[0] += 30
+        work = list(bar.planned.values())[-1]
+        context.store.read(work.job)
+        share = 100 * 40 / 580
+        left = f"; {share:.0f} % done, about {duration(30 * (100 - share) / share)} left"
+        assert bar.line() == f"denoising: DDIM, {work.title} 40 of 40{left}"
+        bar.begins("next")
+        assert bar.line() == f"next: running{left}"
+    assert not bar.thread.is_alive()
+    monkeypatch.setattr(cli, "bar_is_seen", lambda: True)
+    with closing(progress.CommandProgress(evaluation, ["denoising"])) as bar:
+        assert not bar.thread.is_alive()
+
+
+@pytest.mark.parametrize("broken", ["encode_semantic", "describe"])
+def test_a_dry_run_of_what_fails_names_the_failure(broken, patches, monkeypatch, capsys):
+    def fails(self, *given):
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr(Perfect, broken, fails)
+    arguments = (
+        "reconstruction",
+        "--systems",
+        "dummy-perfect,dummy-constant",
+        "--profile",
+        "smoke",
+    )
+    with signals_kept(), pytest.raises(SystemExit) as ended:
+        cli.run(lambda: run.main([*arguments, "--data", str(patches.root), "--dry-run"]))
+    printed = capsys.readouterr()
+    assert ended.value.code == 2
+    assert re.search("^error: the run would fail: .*no kernel", printed.err, re.M)
+    assert "reconstruction, dummy: constant" in printed.out
 
 
 def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path, monkeypatch):

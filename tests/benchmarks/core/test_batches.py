@@ -8,6 +8,7 @@ import pytest
 import torch
 from dummies import Perfect
 from memory_errors import MEMORY_ERRORS
+from PIL import Image
 
 from benchmarks import evaluate, systems
 from benchmarks.core.job import Job
@@ -55,7 +56,7 @@ def test_none_at_all_is_one_empty_batch():
 
 
 def test_what_does_not_fit_is_halved_and_remembered_by_method():
-    device, batches = Device(3), Batches.from_option("auto")
+    device, batches = Device(3), Batches.from_option("auto", CPU, 32)
     assert list(chain(*batches.each("decode", 16, device))) == list(range(16))
     assert device.tried == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
     device.tried.clear()
@@ -73,7 +74,7 @@ def test_whatever_says_that_memory_ran_out_is_halved(error):
             raise SystemFailed("decode") from error
         return list(range(place.start, place.stop))
 
-    batches = Batches.from_option("auto")
+    batches = Batches.from_option("auto", CPU, 32)
     assert list(chain(*batches.each("decode", 8, call))) == list(range(8))
     assert batches.fitting == {"decode": 2}
 
@@ -93,8 +94,11 @@ def test_batches_that_are_done_are_not_done_again():
 @pytest.mark.parametrize(
     ("batches", "error"),
     [
-        (Batches.from_option(8), torch.OutOfMemoryError()),  # a number is what was asked for
-        (Batches.from_option("auto"), RuntimeError("no kernel")),
+        (
+            Batches.from_option(8, CPU, 32),
+            torch.OutOfMemoryError(),
+        ),  # a number is what was asked for
+        (Batches.from_option("auto", CPU, 32), RuntimeError("no kernel")),
     ],
 )
 def test_another_error_or_a_number_that_was_given_is_not_halved(batches, error):
@@ -111,7 +115,15 @@ def test_another_error_or_a_number_that_was_given_is_not_halved(batches, error):
 
 def test_one_image_that_does_not_fit_fails():
     with pytest.raises(torch.OutOfMemoryError):
-        Batches.from_option("auto").each("decode", 4, Device(0))
+        Batches.from_option("auto", CPU, 32).each("decode", 4, Device(0))
+
+
+@pytest.mark.parametrize(("side", "images"), [(32, 64), (64, 16), (256, 1), (512, 1)])
+def test_a_batch_on_a_cpu_has_so_many_pixels(side, images):
+    """Unless a number is given. A GPU gets the whole chunk."""
+    assert Batches.from_option(None, CPU, side) == Batches(images=images)
+    assert Batches.from_option(40, CPU, side) == Batches(40)
+    assert Batches.from_option(None, torch.device("cuda"), side) == Batches()
 
 
 # ----------------------------------------------------------------------------------------------
@@ -217,7 +229,7 @@ def test_a_system_that_runs_out_of_memory_says_what_may_help():
     system.inner.room = 4
     with pytest.raises(SystemFailed, match="OutOfMemoryError.*; a smaller --batch-size may help"):
         every_verb(system)
-    system.batches = Batches.from_option("auto")
+    system.batches = Batches.from_option("auto", CPU, 32)
     every_verb(system)
     assert system.batches.fitting == dict.fromkeys(
         ("encode", "encode_semantic", "decode", "sample_latents", "sample", "predict_x0"), 2
@@ -356,3 +368,45 @@ def test_auto_goes_on_with_half_as_many(patches, tmp_path):
     assert measure("five", 5) == records
     (ssim,) = [r for r in read_records(tmp_path / "five" / "records.csv") if r.metric == "ssim"]
     assert ssim.value == pytest.approx(1)
+
+
+class Large(Perfect):
+    """Images of 64 px; it knows how many it is given, and with `of_batch` returns what depends on these."""
+
+    name = title = "large"
+    image_size, latent_dim, of_batch = 64, 3 * 64**2, 0.0
+
+    def __init__(self, path, device):
+        super().__init__(path, device)
+        self.tried = []
+
+    def encode_semantic(self, images):
+        self.tried.append(len(images))
+        return images.flatten(1) * (1 - self.of_batch * (len(images) > 1))
+
+    def decode(self, code, steps=100):
+        return code.semantic.reshape(-1, 3, 64, 64)
+
+
+def test_images_of_64_px_are_computed_by_sixteen_on_a_cpu(tmp_path):
+    """The first few are tried all at once, so that it is seen whether a system depends on the batch."""
+    for number, pixels in enumerate(
+        np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
+    ):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    settings = {"reconstruction.images": 20, "reconstruction.split": "all"}
+    given = {
+        "data": tmp_path,
+        "profile": "smoke",
+        "settings": settings,
+        "stand_ins": True,
+        "cache": False,
+    }
+    system = Large(None, CPU)
+    evaluate(system, "reconstruction", **given)
+    assert system.tried[-2:] == [16, 4] and max(system.tried[:-2]) == 4
+    evaluate(system, "reconstruction", **given, batch_size=20)
+    assert system.tried[-1] == 20
+    system.of_batch = 0.5
+    rows = evaluate(system, "reconstruction", **given).rows
+    assert any("depends on its batch" in row.note for row in rows)

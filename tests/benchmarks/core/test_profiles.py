@@ -1,7 +1,7 @@
 """Profiles: contents of the built-in ones, the user's own files, and their errors in one line."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from plug_ins import offer
@@ -32,7 +32,11 @@ def test_a_built_in_profile_says_every_setting(name):
 
 def test_quick_is_the_defaults_of_the_tasks():
     for sizes in PROFILES["quick"].sections.values():
-        assert sizes == type(sizes)()
+        defaults = type(sizes)()
+        if hasattr(sizes, "pixels"):  # a suite, which has the default, measures as many as it says
+            assert defaults.pixels == 0 < sizes.pixels
+            defaults = replace(defaults, pixels=sizes.pixels)
+        assert sizes == defaults
 
 
 def test_every_task_has_its_settings_under_its_name():
@@ -125,6 +129,22 @@ def test_limit_caps_counts_and_nothing_else():
     assert {"reconstruction.images", "samples.count", "probes.train"} <= set(changed)
     assert PROFILES["quick"].limited(10**9).settings() == before
     assert profile.limit == 7
+
+
+def test_large_images_are_fewer_where_a_task_caps_their_pixels():
+    """Never below 64, and never a count that was given; images of 32 px are as many as the profile says."""
+    quick = PROFILES["quick"]
+    assert quick.at_side(32).settings() == quick.settings()
+    before, profile = quick.settings(), quick.at_side(256)
+    after = profile.settings()
+    changed = {name: after[name] for name in before if before[name] != after[name]}
+    assert changed == dict.fromkeys(("latent.images", "latent.training", "latent.space"), 64)
+    assert profile.fewer == tuple(f"{name}=64" for name in changed)
+    assert quick.at_side(128).sizes(type(quick.sections["latent"])).space == 256
+    assert quick.at_side(1024).settings() == after
+    given = quick.changed_by({"latent.space": 900}).at_side(256).settings()
+    assert (given["latent.space"], given["latent.images"]) == (900, 64)
+    assert PROFILES["paper"].at_side(256) == PROFILES["paper"]
 
 
 def test_limit_caps_what_was_set(monkeypatch):
