@@ -74,7 +74,7 @@ def test_a_dry_run_says_what_cannot_be_run(nowhere, patches, capsys):
         "dummy: perfect cannot predict an image from a noised one (denoising)",
     ]
     assert re.search(r"^denoising, dummy: constant\n(  .*\n)*  predict x_0 at t = ", out, re.M)
-    assert "reconstruction, dummy: perfect\n  encode  " in out
+    assert "reconstruction, dummy: perfect\n  z_sem of test  " in out
 
 
 def test_what_is_stored_takes_no_calls(nowhere, capsys):
