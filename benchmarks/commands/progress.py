@@ -32,6 +32,7 @@ PACKAGED_SIDE = 32  # px
 PAIR = 4e-5  # of comparing two images
 BESIDES = 500.0  # of a benchmark of a system
 LINE_SECONDS = 30.0  # between two lines, without a bar
+LEAST_SHARE = 0.05  # of the work, before which its time is not estimated
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, about {remaining} left"
 
 
@@ -143,9 +144,13 @@ class CommandProgress(ProgressBar):
         self.note(f"{benchmark}: {seconds:.0f} s{self._left()}")
 
     def _left(self) -> str:
-        """`; 40 % done, about 3 min left`; empty for work that is not planned or takes a moment."""
+        """`; 40 % done, about 3 min left`; empty for work that is not planned or takes a moment.
+        The time is not estimated from the very first part of the work.
+        """
         passed, left = monotonic() - self.started, sum(self.left.values())
         share = 1 - left / max(self.total, 1)
         if not 0 < share < 1 or passed < 1:
             return ""
+        if share < LEAST_SHARE:
+            return f"; {100 * share:.0f} % done"
         return f"; {100 * share:.0f} % done, about {duration(passed * (1 - share) / share)} left"

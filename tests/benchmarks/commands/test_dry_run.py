@@ -95,10 +95,10 @@ def test_what_is_stored_takes_no_calls(nowhere, capsys):
 
     evaluate("dummy-perfect", "reconstruction", profile="smoke", settings=settings, cache=True)
     whole = ("16", "16", "")
-    assert said(16) == ({"encode": whole, "decode": whole, "features of test": whole}, "no")
+    assert said(16) == ({"z_sem of test": whole, "decode": whole, "features of test": whole}, "no")
     jobs, total = said(20)
     assert total == "encoder 20, decoder 20, features 40, perceptual 20"
-    assert jobs["decode"] == ("20", "", "20") and jobs["encode"] == ("20", "", "")
+    assert jobs["decode"] == ("20", "", "20") and jobs["z_sem of test"] == ("20", "", "")
 
 
 # ----------------------------------------------------------------------------------------------
