@@ -34,7 +34,7 @@ VERSION = "3"  # of the survey; a new version invalidates the surveys that are s
 WORKERS, CHUNK = 4, 64
 # Seconds: a file that was changed later may change again within one tick of its clock.
 SETTLED = 2.0
-LARGEST_NOTE = 1 << 28  # bytes of a stored survey
+LARGEST_NOTE = 1 << 26  # bytes of a stored survey
 
 
 class Oddity(NamedTuple):
@@ -142,7 +142,9 @@ def note_of_files(paths: Iterable[Path]) -> str:
 def _survey_of(fingerprint: str, seen: list[Oddity]) -> Survey:
     transparent, deep = sum(o.transparent for o in seen), sum(o.deep for o in seen)
     unreadable = next((index for index, o in enumerate(seen) if o.unreadable), None)
-    return Survey(fingerprint, len(seen), transparent, deep, unreadable, in_succession(o.side for o in seen))
+    return Survey(
+        fingerprint, len(seen), transparent, deep, unreadable, in_succession(o.side for o in seen)
+    )
 
 
 def in_succession(sides: Iterable[int]) -> tuple[tuple[int, int], ...]:
