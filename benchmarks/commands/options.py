@@ -30,6 +30,8 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         raise UserError("no benchmark given: name some, or all (`list` shows them)")
     if "crop" in values and "data" not in values:
         raise UserError("--crop: says how --data is cut, and there is no --data")
+    if "smallest" in values and "data" not in values:
+        raise UserError("--smallest: leaves out images of --data, and there is no --data")
     checkpoints = _checkpoints(values.pop("ckpt"))
     chosen: dict[str, Any] = {"systems": _system_names(values.pop("systems"), checkpoints)}
     chosen |= {"checkpoints": checkpoints, "arguments": tuple(words)}

@@ -202,6 +202,7 @@ class Place:
     steps      T of a number that no `Variant` says it of, such as a count of calls; `solver` likewise
     reference  whether the numbers are a scale for others, and do not compete
     of_machine whether they depend on this machine, such as a time
+    unclamped  whether their protocol takes what is decoded beyond the range of images
 
     A place without `Variant` and `fields` has no protocol.
     """
@@ -219,6 +220,7 @@ class Place:
     solver: str = ""
     reference: bool = False
     of_machine: bool = False
+    unclamped: bool = False
 
     def at(self, **changes: Any) -> "Place":
         """A copy with other values of some attributes."""

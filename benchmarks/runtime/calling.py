@@ -3,10 +3,10 @@ outside [-1, 1] in the images that systems make.
 """
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -121,14 +121,23 @@ def images_together(batch_size: BatchSize, device: torch.device) -> int:
 
 
 # ----------------------------------------------------------------------------------------------
-# Values outside [-1, 1]: they are clamped, counted, and noted in rows. Images that a protocol takes without
-# clamping are counted and noted too. The counts are arrays of the job that decoded the images, so that a
+# Values outside [-1, 1]: they are clamped and counted. A share of more than WORTH_NOTING is noted, once for each method
+# of a system in a benchmark. Where a protocol does not clamp (Place.unclamped), any share matters, as it changes the
+# number: it is noted beside each such number. The counts are arrays of the job that decoded the images, so that a
 # number has the same note whether these were computed or read from the store.
 
+WORTH_NOTING = 0.01  # of all values that are clamped
 PREFIX = "outside [-1, 1]: "  # begins the names of counts in the store
 KEPT = (
     ", unless the protocol says otherwise"  # follows a method's name if its images were not clamped
 )
+
+
+class ClampedNote(NamedTuple):
+    """A note on the values that a `method` of a system gave outside its range."""
+
+    method: str
+    text: str
 
 
 @dataclass
@@ -152,19 +161,21 @@ class Clamped:
         return arrays
 
 
-def note_on_clamped(arrays: Iterable[Arrays]) -> str:
-    """The note for numbers of these arrays; "" if all values of images were within [-1, 1]."""
+def notes_on_clamped(
+    arrays: Iterable[Arrays], own: tuple[float, float], unclamped: bool = False
+) -> Iterator[ClampedNote]:
+    """The notes for a number of these arrays, of images in the range `own`, which it takes `unclamped`."""
     sums: dict[str, np.ndarray] = {}
     for of_job in arrays:
         for name in filter(is_count, of_job):
             sums[name] = sums.get(name, 0) + of_job[name]
-    notes = []
     for name, (outside, total) in sorted(sums.items()):
-        if outside:
-            method, kept, _ = name.removeprefix(PREFIX).partition(KEPT)
-            share = f"{_percent(outside / total)} of the values of {method}"
-            notes.append(f"{share} lay outside [-1, 1] and were clamped{kept}")
-    return "; ".join(notes)
+        method, kept, _ = name.removeprefix(PREFIX).partition(KEPT)
+        if outside > (0 if unclamped else WORTH_NOTING * total):
+            of_all = f"{_percent(outside / total)} of the values of {method}"
+            ending = "not clamped" if kept and unclamped else "clamped"
+            text = f"{of_all} lay outside [{own[0]:g}, {own[1]:g}] and were {ending}"
+            yield ClampedNote(method, text)
 
 
 def is_count(name: str) -> bool:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffae.data.dataset import Dataset
-from diffae.data.factors.combinations import subset_of, subset_with_combinations
+from diffae.data.dataset import Dataset, subset_of
+from diffae.data.factors.combinations import subset_with_combinations
 from diffae.data.factors.reader import is_factors, open_factors
 from diffae.data.prepared import is_prepared, open_prepared
 from diffae.data.readers.celeba import is_celeba, is_celebahq, open_celeba, open_celebahq

@@ -65,7 +65,8 @@ def check_dataset(arguments: list[str]) -> None:
     data.refuse_unreadable()
     print(row("decoded", f"{len(indices)} of {len(data)} images, none damaged"))
     print(row("copies", describe_copies(pixels)), flush=True)
-    print(row("odd files", data.survey.note or "none"))  # every file is read for these two
+    print(row("enlarged", describe_enlarged(data.enlarged, size)))
+    print(row("odd files", data.survey.note or "none"))  # every file is read for these three
     print(row("fingerprint", data.fingerprint), flush=True)
     if args.sheet is not None:
         save_sheet(args.sheet, data, indices)
@@ -173,9 +174,14 @@ def describe_prepared(header: Header) -> Iterator[str]:
         yield row("", f"{name}: {why}")
     if len(header.skipped) > NAMED:
         yield row("", f"and {len(header.skipped) - NAMED:,} more, all named in {HEADER}")
-    yield row("enlarged", f"{header.enlarged:,} smaller ones" if header.enlarged else "nothing")
+    yield row("enlarged", f"{header.enlarged:,} smaller than {header.side} px")
     yield row("left out", "; ".join(header.left_out) or "nothing")
     yield row("fingerprint", header.survey.fingerprint)
+
+
+def describe_enlarged(enlarged: np.ndarray | None, size: int) -> str:
+    """The number of images that are smaller than `size`, and so enlarged."""
+    return "not known" if enlarged is None else f"{enlarged.sum():,} smaller than {size} px"
 
 
 def describe_column(name: str, column: np.ndarray) -> str:

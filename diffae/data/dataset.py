@@ -7,7 +7,7 @@ single images. An image is decoded when it is needed, not before.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict
 import numpy as np
 from PIL import Image
 
-from diffae.data.fingerprint import Survey, Surveyed, survey
+from diffae.data.fingerprint import Survey, Surveyed, digest_parts, in_succession, survey
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
 from diffae.system.progress import shown
@@ -163,8 +163,25 @@ class Dataset:
         return replace(self, transform=replace(self.transform, image_size=image_size))
 
     def changed_by(self, options: Values) -> Dataset:
-        """The same images with options of their transform. Raises UserError if it cannot have them."""
-        return replace(self, transform=self.transform.changed_by(options)) if options else self
+        """The same images with options of their transform, without those that an option leaves out.
+
+        Raises UserError if the transform cannot have the options, or if no image would be left.
+        """
+        if not options:
+            return self
+        changed = replace(self, transform=self.transform.changed_by(options))
+        smallest = changed.transform.smallest
+        return changed if smallest is None else without_smaller(changed, smallest)
+
+    @property
+    def enlarged(self) -> np.ndarray | None:
+        """Whether each image is smaller than `image_size` and was enlarged, bool N; None if not known.
+
+        Images of a prepared copy count as those that they were made of.
+        """
+        sides = [Transform.native_side(self.transform, side, side) for side, _ in self.survey.sides]
+        small = np.array(sides) < self.image_size
+        return np.repeat(small, [count for _, count in self.survey.sides]) if sides else None
 
     @cached_property
     def survey(self) -> Survey:
@@ -277,6 +294,61 @@ class Dataset:
             if (len(self._kept) + 1) * pixels.nbytes <= KEPT:
                 self._kept[index] = pixels
         return pixels
+
+
+@dataclass(frozen=True)
+class Subset(ImageSource):
+    """Some images of a source, in their order there."""
+
+    whole: ImageSource
+    places: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def read(self, index: int) -> Image.Image:
+        return self.whole.read(int(self.places[index]))
+
+    def where(self, index: int) -> str:
+        return self.whole.where(int(self.places[index]))
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        return iter(())  # only the survey of the whole source is stored
+
+    def look(self) -> Survey:
+        whole = survey(self.whole)
+        parts = [whole.fingerprint.encode(), self.places.astype("<i8").tobytes()]
+        sides = whole.sides_of_images
+        of_these = in_succession(sides[self.places]) if len(sides) else ()
+        return replace(whole, fingerprint=digest_parts(parts), sides=of_these)
+
+
+def subset_of(data: Dataset, rows: np.ndarray) -> Dataset:
+    """The images at the indices `rows`, with their labels, as a data set."""
+    labels = {name: getattr(data, name) for name in LABEL_FIELDS}
+    present = {name: values[rows] for name, values in labels.items() if values is not None}
+    return replace(data, source=Subset(data.source, rows), truth=None, **present)
+
+
+def without_smaller(data: Dataset, side: int) -> Dataset:
+    """The images whose shorter side has at least `side` px. Raises UserError if there are none.
+
+    The headers of all files are read once, with the survey of the data.
+    """
+    sides = data.survey.sides_of_images
+    if not len(sides):
+        raise UserError(f"--smallest {side}: sizes of the images of {data.root} are not known")
+    kept = np.flatnonzero(sides >= side)
+    if len(kept) == len(data):
+        return data
+    if not len(kept):
+        raise UserError(
+            f"--smallest {side}: all images of {data.root} are smaller; the largest has {sides.max()} px"
+        )
+    left_out = [*data.left_out, f"{len(data) - len(kept):,} images smaller than {side} px"]
+    if data.truth is not None:
+        left_out.append("the pairs of pairs.csv")
+    return replace(subset_of(data, kept), left_out=tuple(left_out))
 
 
 def _columns_as_numbers(columns: np.ndarray, rows: np.ndarray) -> Factors:

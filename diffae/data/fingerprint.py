@@ -17,9 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from PIL import Image
 
 from diffae.data.transforms import DECODING_ERRORS, FORMATS
@@ -28,11 +30,11 @@ from diffae.system.files import cache_root, file_states, hash_of, read_file
 from diffae.system.progress import shown
 from diffae.system.whole import write_whole
 
-VERSION = "2"  # of the survey; a new version invalidates the surveys that are stored
+VERSION = "3"  # of the survey; a new version invalidates the surveys that are stored
 WORKERS, CHUNK = 4, 64
 # Seconds: a file that was changed later may change again within one tick of its clock.
 SETTLED = 2.0
-LARGEST_NOTE = 4096  # bytes of a stored survey
+LARGEST_NOTE = 1 << 26  # bytes of a stored survey
 
 
 class Oddity(NamedTuple):
@@ -41,13 +43,15 @@ class Oddity(NamedTuple):
     transparent: bool = False  # an alpha channel, or one transparent colour
     deep: bool = False  # 16 bits per channel
     unreadable: bool = False  # no image by its first bytes
+    side: int = 0  # the shorter one, in px; 0 if unreadable
 
 
 @dataclass(frozen=True)
 class Survey:
     """The survey of `images` images: `fingerprint` is a SHA-256 of all content, labels included.
 
-    `unreadable` is the index of the first file that is no image, if there is one.
+    `unreadable` is the index of the first file that is no image, if there is one. `sides` has the
+    shorter side of each image in px, as (side, number of images in succession); empty if not known.
     """
 
     fingerprint: str
@@ -55,6 +59,17 @@ class Survey:
     transparent: int = 0
     deep: int = 0
     unreadable: int | None = None
+    sides: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        pairs = tuple((side, count) for side, count in self.sides)  # JSON has lists
+        object.__setattr__(self, "sides", pairs)
+
+    @property
+    def sides_of_images(self) -> np.ndarray:
+        """The shorter side of each image, int64; empty if not known."""
+        sides, counts = np.array(self.sides, np.int64).reshape(-1, 2).T
+        return np.repeat(sides, counts)
 
     @cached_property
     def note(self) -> str:
@@ -127,7 +142,14 @@ def note_of_files(paths: Iterable[Path]) -> str:
 def _survey_of(fingerprint: str, seen: list[Oddity]) -> Survey:
     transparent, deep = sum(o.transparent for o in seen), sum(o.deep for o in seen)
     unreadable = next((index for index, o in enumerate(seen) if o.unreadable), None)
-    return Survey(fingerprint, len(seen), transparent, deep, unreadable)
+    return Survey(
+        fingerprint, len(seen), transparent, deep, unreadable, in_succession(o.side for o in seen)
+    )
+
+
+def in_succession(sides: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """The shorter sides of images, as a `Survey` has them."""
+    return tuple((int(side), len(list(alike))) for side, alike in groupby(sides))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -177,7 +199,7 @@ def oddity(file: io.BytesIO | Path) -> Oddity:
         with Image.open(file, formats=FORMATS) as image:
             # For a 16-bit colour PNG, Pillow's mode is "RGB", but the mode of its decoder "RGB;16B".
             deep = image.format == "PNG" and any(str(t.args).endswith(";16B") for t in image.tile)
-            return Oddity(image.has_transparency_data, deep)
+            return Oddity(image.has_transparency_data, deep, side=min(image.size))
     except DECODING_ERRORS:
         return Oddity(unreadable=True)
 

@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from diffae.data.dataset import Dataset
-from diffae.data.factors.combinations import Subset, subset_of
+from diffae.data.dataset import Dataset, Subset, subset_of
 from diffae.data.names import Names
 from diffae.data.readers.label_files import csv_rows
 from diffae.data.tables import MISSING

@@ -17,7 +17,7 @@ from numpy.lib.format import write_array_header_1_0
 
 from diffae.data import native_side, open_dataset, prepared
 from diffae.data.dataset import LABEL_FIELDS, Dataset
-from diffae.data.fingerprint import Survey, digest_parts, state_of
+from diffae.data.fingerprint import Survey, digest_parts, in_succession, state_of
 from diffae.data.prepared import HEADER, LABELS, NAMES, PIXELS, UNFINISHED, Header
 from diffae.system import files
 from diffae.system.distributed import mapped
@@ -161,8 +161,9 @@ def _finish(data: Dataset, out: Path, damaged: dict[int, str], enlarged: int, st
     names = [data.name_of(int(index)) for index in kept]
     write_whole(out / NAMES, json.dumps(names).encode())
     digests = {name: files.sha256(out / name) for name in (LABELS, NAMES, PIXELS)}
-    survey = _survey_of(data, digests) if damaged else data.survey
-    if state_of(open_dataset(data.root, data.image_size, data.transform.crop).source) != state:
+    survey = _survey_of(data, digests, kept) if damaged else data.survey
+    again = open_dataset(data.root, data.image_size, data.transform.crop)
+    if state_of(again.changed_by(data.transform.options).source) != state:
         raise UserError(f"{data.root}: its files changed meanwhile; run the same command again")
     note = Path(data.root) / prepared.PORTRAITS_NOTE
     if note.is_file():
@@ -188,7 +189,7 @@ def _finish(data: Dataset, out: Path, damaged: dict[int, str], enlarged: int, st
     )
 
 
-def _survey_of(data: Dataset, digests: dict[str, str]) -> Survey:
+def _survey_of(data: Dataset, digests: dict[str, str], kept: np.ndarray) -> Survey:
     """The survey of a copy without some images: its fingerprint is that of the files of the copy."""
     parts = [b"prepared", *(digests[name].encode() for name in sorted(digests))]
     parts += [json.dumps([data.partition_source, data.attribute_names]).encode()]
@@ -196,4 +197,6 @@ def _survey_of(data: Dataset, digests: dict[str, str]) -> Survey:
         survey = data.survey
     except UserError:  # for a damaged entry of a zip file, which is skipped here
         survey = Survey("", len(data))
-    return Survey(digest_parts(parts), len(data), survey.transparent, survey.deep)
+    sides = survey.sides_of_images
+    of_kept = in_succession(sides[kept]) if len(sides) else ()
+    return Survey(digest_parts(parts), len(data), survey.transparent, survey.deep, sides=of_kept)

@@ -17,10 +17,11 @@ from typing import NamedTuple, Self
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from diffae.system.cli import positive
 from diffae.system.errors import UserError, needed
 from diffae.system.files import read_file
 from diffae.system.free_memory import fits
-from diffae.system.settings import Values, changed_options, options_of
+from diffae.system.settings import Values, changed_options, option, options_of
 
 ALIGNED_CELEBA = (178, 218)
 D2C_BOX = (25, 57, 153, 185)
@@ -60,12 +61,16 @@ class Transform:
     `image_size` and cut out the middle. An image that has the right size is not resampled.
 
     Other fields are options (`diffae.system.settings.option`) of every command that opens data for an
-    evaluation. They change the pixels in `apply`, and are described where they are not the default.
+    evaluation. They change the pixels in `apply`, or the images that there are in `Dataset.changed_by`, and
+    are described where they are not the default.
     """
 
     image_size: int
     crop: str = "center"
     pad_to: int | None = None
+    smallest: int | None = option(
+        "leave out images whose shorter side is smaller than N px", type=positive, metavar="N"
+    )
 
     def __post_init__(self) -> None:
         if self.crop not in CROPS:

@@ -111,6 +111,13 @@ def warnings(merged: Merged) -> tuple[str, ...]:
     for folder in merged.folders:
         seen = part_of(folder.notes, "seen_in_training")
         reasons += [f"{_text(system)}: {_text(text)}" for system, text in seen.items()]
+        enlarged = part_of(folder.notes, "enlarged")
+        if enlarged.get("images"):
+            count, size = (_text(enlarged.get(name)) for name in ("images", "size"))
+            smaller = f"of {_text(enlarged.get('of'))} images are smaller than {size} px"
+            reasons.append(
+                f"{count} {smaller} and were enlarged; --smallest {size} leaves them out."
+            )
         if folder.notes.get("precision") not in (None, "float32"):
             reasons.append(f"Measured in {_text(folder.notes['precision'])}, not in float32.")
     return (*dict.fromkeys(reasons), *_caveats(merged))

@@ -1,6 +1,7 @@
 """`python -m diffae.data check`: what it prints, its contact sheet, its exit status."""
 
 from functools import partial
+from pathlib import Path
 
 import in_process
 import numpy as np
@@ -84,6 +85,30 @@ def test_images_without_labels(folder, capsys):
     assert rows["splits"] == "train 180, valid 30, test 90"
     assert rows["crop"] == "center, then 8 x 8"
     assert rows["decoded"] == "256 of 300 images, none damaged"
+
+
+def test_enlarged_images_are_counted_and_left_out(folder, capsys):
+    """Two of 300 are smaller than 10 px; the original of a copy is what counts, and a copy is without them too."""
+    Image.new("RGB", (12, 9)).save(folder / "100.bmp")
+    Image.new("RGB", (4, 12)).save(folder / "200.bmp")
+    assert printed(capsys, folder, "--size", 9)["enlarged"] == "1 smaller than 9 px"
+    assert printed(capsys, folder, "--size", 10)["enlarged"] == "2 smaller than 10 px"
+    rows = printed(capsys, folder, "--size", 10, "--smallest", 10)
+    assert (rows["images"], rows["enlarged"]) == ("298", "0 smaller than 10 px")
+    assert rows["left out"] == "2 images smaller than 10 px"
+    whole, kept = open_dataset(folder, 10), open_dataset(folder, 10).changed_by({"smallest": 10})
+    large = [i for i in range(300) if i not in (100, 200)]
+    assert (kept.images(range(298)) == whole.images(large)).all()
+    assert (kept.partition == whole.partition[large]).all()
+    out = folder.with_name("copy")
+    for options, enlarged in (((), 2), (("--smallest", "10"), 0)):
+        main(
+            ["prepare", str(folder), f"{out}{enlarged}", "--size", "10", "--workers", "1", *options]
+        )
+        assert f"enlarged     {enlarged} smaller than 10 px" in capsys.readouterr().out
+        assert open_dataset(Path(f"{out}{enlarged}"), 10).enlarged.sum() == enlarged
+    with pytest.raises(UserError, match="--smallest 11: all images of .* the largest has 10 px"):
+        main(["check", str(folder), "--smallest", "11"])
 
 
 def test_padding_is_told(tmp_path, capsys):

@@ -212,7 +212,7 @@ DAMAGES = {
     "cut short": lambda text: text[:-9],
     "another fingerprint": lambda text: re.sub(r"[0-9a-f]{64}", "0" * 64, text, count=1),
     "no JSON": lambda text: "\n".join(["[" * 500, "x"]),
-    "huge": lambda text: text + " " * 5000,
+    "huge": lambda text: "[" + " " * survey.LARGEST_NOTE,
     "not text": lambda text: "\udcff",
 }
 

@@ -30,9 +30,10 @@ from benchmarks.core.sizes import steps_of
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.metrics.protocols.printed import fields_of
 from benchmarks.runtime.calling import (
+    Arrays,
     Batches,
     images_together,
-    note_on_clamped,
+    notes_on_clamped,
     raised,
     without_counts,
 )
@@ -41,6 +42,7 @@ from benchmarks.systems import precision_guard
 from benchmarks.systems.of_run import Missing, load_systems
 from benchmarks.systems.protocol.base import System, has_no_encoder
 from benchmarks.systems.protocol.checked import Checked
+from benchmarks.systems.protocol.returned import HERE
 from diffae.data import Dataset
 from diffae.data.dataset import HALVED, SPLITS
 from diffae.system import distributed
@@ -217,6 +219,9 @@ class BenchmarkRun:
         self.context = benchmark.context_of(context)
         self.is_ours = benchmark.is_ours
         self.keys: set[str] = set()  # of the numbers of a plug-in
+        self.noted: set[tuple[str, str]] = (
+            set()
+        )  # systems and methods whose clamping has been noted
 
     def records(self, systems: Sequence[System]) -> Iterator[Record]:
         """Its records of these systems, then its reference records."""
@@ -263,21 +268,34 @@ class BenchmarkRun:
     ) -> Iterator[Record]:
         """A record of each number of a measurement.
 
-        Where there is a value, its note says which files are odd, how many values of the images behind it
-        lay outside [-1, 1], the remark on its split, and what came of a trial of the system.
+        Where there is a value, its note says which files are odd, the remark on its split, what came of a
+        trial of the system, and in places how many values of the images behind it lay outside their range.
         """
         if not isinstance(measurement, Measurement):
             raise TypeError(f"yielded {type(measurement).__name__}, not a Measurement")
         arrays = self.context.store.read_all(measurement.jobs)
         notes = [self.context.dataset.survey.note]
-        if self.benchmark.of_images:
-            notes.append(note_on_clamped(arrays))
         for place, metric, estimate in measurement.numbers(*map(without_counts, arrays)):
             if not self.is_ours:
                 self._check(place, metric)
             halved = HALVED if place.context.dataset.partition_source == HALVED else ""
-            on_value = [*notes, remarks.get(place.split, ""), trial, halved]
+            on_value = [*notes, *self._on_clamped(place, estimate, arrays)]
+            on_value += [remarks.get(place.split, ""), trial, halved]
             yield make_record(place, metric, estimate, on_value, is_reference)
+
+    def _on_clamped(
+        self, place: Place, estimate: Estimate, arrays: Sequence[Arrays]
+    ) -> Iterator[str]:
+        """The notes on values that were clamped, for a number of images; sizes of codes have no error."""
+        if not self.benchmark.of_images or estimate.value is None or estimate.error is None:
+            return
+        own = (place.system and place.system.range) or HERE
+        for note in notes_on_clamped(arrays, own, place.unclamped):
+            key = (place.system_title, note.method)
+            if place.unclamped or key not in self.noted:
+                yield note.text
+            if not place.unclamped:
+                self.noted.add(key)
 
     def _check(self, place: Place, metric: str) -> None:
         """Raise ValueError for a number of a plug-in that belongs to another's table, or has been there: it

@@ -24,7 +24,7 @@ from benchmarks.core.store import CHUNK
 from benchmarks.runtime import provenance
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems.protocol.base import has_no_encoder
-from diffae.data.dataset import SPLITS
+from diffae.data.dataset import SPLITS, Dataset
 from diffae.data.transforms import Transform
 from diffae.system import distributed
 from diffae.system.errors import UserError
@@ -277,6 +277,14 @@ class Recorder:
             write_tables(times, run.folder / TABLES, title, machine)
 
 
+def enlarged(dataset: Dataset) -> dict[str, int]:
+    """How many images are smaller than the size of the comparison, for run.json; empty if not known."""
+    small = dataset.enlarged
+    if small is None:
+        return {}
+    return {"images": int(small.sum()), "of": len(dataset), "size": dataset.image_size}
+
+
 def _about(evaluation: Evaluation, options: Options) -> dict[str, Any]:
     """The entries of run.json on the systems, the images, the code and the machine."""
     context, systems = evaluation.context, evaluation.systems
@@ -285,6 +293,7 @@ def _about(evaluation: Evaluation, options: Options) -> dict[str, Any]:
         "models": {system.name: dict(system.describe()) for system in systems},
         "hub": {system.name: system.origin for system in systems if system.origin},
         "images": {split: len(context.dataset.indices(split)) for split in SPLITS},
+        "enlarged": enlarged(context.dataset),
         "seen_in_training": evaluation.seen_in_training(),
         "precision": context.precision,
         "started": provenance.now(),

@@ -92,12 +92,13 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
     largest = max([size, *sizes])
     portraits = options.profile.sizes(DataSizes).portraits
     if given is not None:
-        dataset = _opened(given, options.size, sizes, largest)
+        dataset = _opened(_changed(given, options), options.size, sizes, largest)
     elif options.data is None:
         with writing(default_root().parent, ELSEWHERE):
-            dataset = open_portraits(portraits, largest, dry=options.dry_run).at(size)
+            drawn = open_portraits(portraits, largest, dry=options.dry_run)
+        dataset = _changed(drawn, options).at(size)
     else:
-        dataset = open_dataset(options.data, largest, options.cropped)
+        dataset = _changed(open_dataset(options.data, largest, options.cropped), options)
         if not all(map(has_no_encoder, loaded)):
             _refuse_enlarging(str(options.data), native_side(dataset), largest, sizes)
         dataset = dataset.at(size)
@@ -107,7 +108,11 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
         if name not in dataset.attribute_names:
             hint = cli.did_you_mean(name, dataset.attribute_names)
             raise UserError(f"--attributes: {dataset.name} has no attribute {name!r}{hint}")
-    dataset = dataset.changed_by(options.transform)
+    return dataset
+
+
+def _changed(dataset: Dataset, options: Options) -> Dataset:
+    """The data set with the run's options, which may need a survey of its files."""
     if options.verify_data and distributed.is_main() and not options.dry_run:
         forget(dataset.source)
-    return dataset
+    return dataset.changed_by(options.transform)

@@ -148,7 +148,8 @@ def _distances(
             as_decoded = {"images": AS_DECODED} if network.network in floats else {}
             about = {"originals": "the same images", **network.describe(), **as_decoded}
             originals = side_of(context, images, of_network["features"])
-            for name, at, why in moved.by_move(place.also(**about), *of_moved):
+            taken = place.also(**about).at(unclamped=bool(as_decoded))
+            for name, at, why in moved.by_move(taken, *of_moved):
                 if why:
                     yield from at.missing(names_through(network.network, metrics).values(), why)
                 else:

@@ -81,7 +81,7 @@ class ByProtocol(OnPairs):
         if isinstance(source := getattr(variant.system, "source", None), Path):
             fields["checkpoint"] = names_of(source)
         place = Place(variant.context, BY_PROTOCOL, variant, setting=protocol.name, fields=fields)
-        place = place.at(split=split, n=len(images))
+        place = place.at(split=split, n=len(images), unclamped=not case.clamped)
         if explained.estimate.value is None:
             return place
         notes = [*_causes(explained), *_departures(case, variant.system, variant.context)]

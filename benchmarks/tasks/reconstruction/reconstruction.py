@@ -346,8 +346,27 @@ def _of_table(place: Place, reconstruction: Reconstruction, scores: Arrays) -> N
     seen_as = {"lpips": perceptual.metric_name}
     names = [seen_as.get(name, name) for name in OF_PAIRS if name in shown and name != "ms_ssim"]
     means = pairs.estimates({name: scores[name] for name in names}, images.units)
+    if place.table == TABLE1:
+        means = {name: noting_enlarged(mean, images) for name, mean in means.items()}
     sizes = {metric: size for metric, size in reconstruction.sizes.items() if metric in shown}
     yield from of_images.numbers(means | sizes)
+
+
+def noting_enlarged(mean: Estimate, images: Selection) -> Estimate:
+    """A mean over images whose notes say what it is without the enlarged ones, where there are some."""
+    enlarged = images.dataset.enlarged
+    if enlarged is None or mean.scores is None:
+        return mean
+    small = enlarged[mean.scores.images]
+    if not small.any() or small.all():
+        return mean
+    without = np.mean(mean.scores.values[~small], dtype=np.float64)
+    of_all = (
+        f"{small.sum():,} of {len(small):,} images are smaller than {images.dataset.image_size} px"
+    )
+    return replace(
+        mean, notes=(*mean.notes, f"{of_all} and were enlarged; without them {without:.4g}")
+    )
 
 
 def _of_table1(

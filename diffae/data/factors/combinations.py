@@ -1,40 +1,12 @@
-"""Subsets of a data set, such as the images of all combinations of its factors."""
+"""The images of all combinations of the factors of a data set."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from diffae.data.dataset import LABEL_FIELDS, Dataset, ImageSource
-from diffae.data.fingerprint import Survey, digest_parts, survey
-
-
-@dataclass(frozen=True)
-class Subset(ImageSource):
-    """Some images of a source, in their order there."""
-
-    whole: ImageSource
-    places: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def read(self, index: int) -> Image.Image:
-        return self.whole.read(int(self.places[index]))
-
-    def where(self, index: int) -> str:
-        return self.whole.where(int(self.places[index]))
-
-    def files(self) -> Iterator[tuple[str, Path]]:
-        return iter(())  # only the survey of the whole source is stored
-
-    def look(self) -> Survey:
-        whole = survey(self.whole)
-        parts = [whole.fingerprint.encode(), self.places.astype("<i8").tobytes()]
-        return replace(whole, fingerprint=digest_parts(parts))
+from diffae.data.dataset import Dataset, subset_of
 
 
 def counts_within(sizes: Sequence[int], most: int) -> list[int] | None:
@@ -81,10 +53,3 @@ def subset_with_combinations(data: Dataset, most: int) -> Dataset | None:
     if len(rows) > most:
         rows = rows[np.sort(first)]
     return subset_of(replace(data, columns=table[names]), rows)
-
-
-def subset_of(data: Dataset, rows: np.ndarray) -> Dataset:
-    """The images at the indices `rows`, with their labels, as a data set."""
-    labels = {name: getattr(data, name) for name in LABEL_FIELDS}
-    present = {name: values[rows] for name, values in labels.items() if values is not None}
-    return replace(data, source=Subset(data.source, rows), truth=None, **present)

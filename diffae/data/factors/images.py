@@ -48,7 +48,9 @@ class FactorImages(ImageSource):
     def look(self) -> Survey:
         """The SHA-256 of the files, in the order of their names."""
         names = sorted(self.own, key=lambda path: path.name)
-        return Survey(digest_parts(sha256(path).encode() for path in names), self.count)
+        digest = digest_parts(sha256(path).encode() for path in names)
+        side = min(self.pixels(0).shape[:2])
+        return Survey(digest, self.count, sides=((side, self.count),))
 
 
 FactorSet = tuple[

@@ -58,7 +58,8 @@ class IdxImages:
         """Survey the decompressed images and labels, so that gzipped and plain files are equal."""
         shape = str(self.pixels.shape).encode()
         parts = [shape, self.pixels.tobytes(), self.labels.tobytes()]
-        return Survey(digest_parts(parts), len(self))
+        side = min(self.pixels.shape[1:3])
+        return Survey(digest_parts(parts), len(self), sides=((side, len(self)),))
 
 
 def is_idx(path: Path) -> bool:

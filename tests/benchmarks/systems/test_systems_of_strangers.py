@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.commands import dry_run
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.runtime.calling import note_on_clamped
+from benchmarks.runtime.calling import notes_on_clamped
 from benchmarks.systems import Code, System, SystemFailed
 from benchmarks.systems.protocol import checked, trial
 from benchmarks.systems.protocol.base import (
@@ -276,16 +276,22 @@ def test_a_little_outside_is_clamped_and_counted(method):
     counts = system.outside.take()
     ((outside, total),) = counts.values()
     assert total == 4 * 3 * SIZE**2 and outside == 246
-    note = f"2 % of the values of {method} lay outside [-1, 1] and were clamped"
-    assert note_on_clamped([counts]) == note and not system.outside.take()
+    [note] = notes_on_clamped([counts], (0, 1))
+    assert note.text == f"2 % of the values of {method} lay outside [0, 1] and were clamped"
+    assert not list(notes_on_clamped([{name: np.array([1, 100]) for name in counts}], (0, 1)))
+    assert not system.outside.take()
 
 
 def test_what_lies_outside_is_kept_where_it_is_asked_for_and_another_range_is_still_refused():
     system = build(returning("decode", lambda x: overshooting(x) * 4))
     output = call(system.unclamped(), "decode")
     assert output.max() == 6 and output.min() == pytest.approx(-4.8)
-    note = "2 % of the values of decode lay outside [-1, 1] and were clamped, unless the protocol says otherwise"
-    assert note_on_clamped([system.outside.take()]) == note
+    counts = [system.outside.take()]
+    for unclamped, ending in ((True, "not clamped"), (False, "clamped")):
+        [note] = notes_on_clamped(counts, (-1, 1), unclamped)
+        assert note.text.endswith(
+            f"2 % of the values of decode lay outside [-1, 1] and were {ending}"
+        )
     with pytest.raises(SystemFailed, match="returned values from -4.8 to 6"):
         call(system, "decode")
     bytes_ = build(returning("decode", lambda x: 127.5 * (x.clamp(-1, 1) + 1)))
@@ -295,7 +301,9 @@ def test_what_lies_outside_is_kept_where_it_is_asked_for_and_another_range_is_st
 
 def test_rounding_is_no_overshoot():
     system = build(returning("sample", lambda x: x + 1 + 1e-6))
-    assert call(system, "sample").max() == 1 and note_on_clamped([system.outside.take()]) == ""
+    assert call(system, "sample").max() == 1 and not [
+        *notes_on_clamped([system.outside.take()], (-1, 1), True)
+    ]
 
 
 class Overshoots(Perfect):
@@ -319,9 +327,9 @@ def test_rows_say_what_was_clamped_whoever_computed_it(context):
         system = checked.build("overshoots", Overshoots, None, CPU)
         found = list(rows(reconstruction.BENCHMARK, context, [system, Perfect(None, CPU)]))
         ours = [record for record in found if record.system == "overshoots"]
-        assert len(ours) == 13 and all(
-            r.note.endswith(expected) for r in ours if r.value is not None
-        )
+        assert len(ours) == 13
+        assert [r.metric for r in ours if "clamped" in r.note] == ["rkd_effnet"]
+        assert ours[[r.metric for r in ours].index("rkd_effnet")].note.endswith(expected)
         assert not any("clamped" in record.note for record in found if record not in ours)
         (mse,) = [record.value for record in ours if record.metric == "mse"]
         clamped = ((4 * x).clamp(-1, 1) - x) / 2

@@ -213,7 +213,7 @@ def test_a_network_that_takes_floats_is_given_what_is_decoded_as_it_is(context, 
         assert row.value == pytest.approx(expected, rel=1e-4)
         how = "as decoded: neither clamped nor rounded to 8 bits" if floats else None
         assert row.measured_by.get("images") == how
-        assert ("clamped, unless the protocol says otherwise" in row.note) == floats
+        assert ("and were not clamped" in row.note) == floats
     assert found[ROBUST, "noise 1", "pd_effnet"].note == ""
 
 
