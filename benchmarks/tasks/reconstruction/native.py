@@ -100,16 +100,15 @@ class Native:
         """
         context, variant = self.variant.context, self.variant
         calls = variant.encoding + variant.decoding + Calls(features=2, perceptual=1)
-        perceptual = context.networks.perceptual.describe()
-        decides = {"scores": list(self.scores), "features": context.codes.described()}
         job = self.place.job(
             "native",
             "encode and decode, each at its own size",
             self.images,
             self._compute,
             calls=calls,
-            perceptual=perceptual,
-            **decides,
+            scores=list(self.scores),
+            perceptual=context.networks.perceptual.describe(),
+            features=context.codes.described(),
         )
         return replace(job, empty=self._rows(0))
 
