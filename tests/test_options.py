@@ -105,6 +105,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "--keep", "''", "is not a whole number"),
     ("run", "--keep", "0", "at least 1"),
     ("run", "--keep", "2,1,2", {"keep": (1, 2), "key": SAME, "fields": SAME}),
+    ("run", "--native", "", {"native": True, "key": SAME, "fields": SAME}),
     ("run", "--size", "''", "is not a whole number"),
     ("run", "--size", "0", "at least 1"),
     ("run", "--size", "16", {"fields": OTHER, "key": OTHER, "order": SAME}),

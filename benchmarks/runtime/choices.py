@@ -94,6 +94,8 @@ class TaskOptions:
     keep: tuple[int, ...] = option(_keep, (), type=ascending, metavar="1,2,4,...")
     _size = "side in pixels at which images are compared (default: that of the smallest system, as in the paper)"
     size: int | None = option(_size, type=side, metavar="N")
+    _native = "reconstruct each image at its own size and aspect, by systems that have a stride, in place of one size"
+    native: bool = switch(_native)
     protocols: tuple[str, ...] = ()  # of reconstructions, see metrics/protocols/schema.py
     edit_protocols: tuple[str, ...] = ()  # see metrics/protocols/edits.py
     # the entry of the chosen suite in run.json, see core/suites.py

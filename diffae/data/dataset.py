@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from diffae.data.fingerprint import Survey, Surveyed, digest_parts, in_succession, survey
-from diffae.data.transforms import Transform
+from diffae.data.transforms import Transform, crop_to_multiples
 from diffae.system.errors import UserError
 from diffae.system.progress import shown
 from diffae.system.settings import Values
@@ -276,10 +276,20 @@ class Dataset:
 
     def batch(self, indices: Indices) -> torch.Tensor:
         """float32 B x 3 x S x S in [-1, 1]."""
-        import torch
+        return in_floats(self.images(indices))
 
-        pixels = torch.from_numpy(self.images(indices))
-        return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+    @property
+    def has_own_sizes(self) -> bool:
+        """Whether each image has a size of its own, as image files have."""
+        source = getattr(self.source, "whole", self.source)
+        return getattr(source, "has_own_sizes", False)
+
+    def native(self, index: int, stride: int) -> np.ndarray:
+        """Image `index` without the transform, uint8 H x W x 3: its middle, cut to multiples of `stride`.
+
+        A side that is shorter than the stride becomes 0.
+        """
+        return crop_to_multiples(self.source.read(index), stride)
 
     def load_all(self, indices: Indices) -> np.ndarray:
         """`images(indices)`, read by several threads, with a progress bar."""
@@ -372,6 +382,13 @@ def stream(split: str, seed: int) -> int | list[int]:
     different stream of random numbers.
     """
     return [seed, 1] if split == "all" else seed
+
+
+def in_floats(images: np.ndarray) -> torch.Tensor:
+    """Images, uint8 B x H x W x 3, as float32 B x 3 x H x W in [-1, 1]."""
+    import torch
+
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
 
 def load_all(read: Callable[[slice], np.ndarray], count: int, size: int, name: str) -> np.ndarray:

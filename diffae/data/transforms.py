@@ -287,6 +287,16 @@ def middle(pixels: np.ndarray, size: int) -> np.ndarray:
     return pixels[top : top + size, left : left + size]
 
 
+def crop_to_multiples(image: Image.Image, multiple: int) -> np.ndarray:
+    """The middle of an image, as large as sides that are multiples allow, uint8 H x W x 3.
+
+    An odd margin is smaller at the top and the left.
+    """
+    width, height = (side - side % multiple for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return np.asarray(image)[top : top + height, left : left + width]
+
+
 class Crop(NamedTuple):
     """A crop, and the words for its resampling in protocols."""
 

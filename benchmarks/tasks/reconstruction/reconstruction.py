@@ -5,7 +5,8 @@ or drawn at random, which shows what z_sem alone retains. Scores are kept per im
 solver (`beside`) is measured at its own T; a table by network calls compares it with the paper's
 DDIM. For the decodes of Table 1 there are also the distances to their originals as sets, of which
 the Frechet distance is the first column in papers on tokenizers, and for quantised codes the use of
-their codebooks. With --keep, codes are decoded from their beginning alone, too.
+their codebooks. With --keep, codes are decoded from their beginning alone, too. With --native, `native`
+measures each image at its own size instead.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from benchmarks.systems.protocol.base import (
     parts_of,
 )
 from benchmarks.systems.protocol.parts import length
+from benchmarks.tasks.reconstruction import native
 from benchmarks.tasks.reconstruction.by_protocol import ByProtocol
 from benchmarks.tasks.reconstruction.pictures import DECODED, save_decoded, save_inputs, save_worst
 from benchmarks.tasks.reconstruction.tables import (
@@ -79,6 +81,9 @@ class Sizes:
 def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
     images = context.select(sizes.split, sizes.images)
+    if context.options.native:
+        yield from native.measurements(context, images, system, sizes.solver, max(sizes.steps))
+        return
     features = [context.codes.real_features(images, n) for n in context.networks.features]
     shown: dict[str, Job] = {}
     for reconstruction in _reconstructions(context, sizes, system, images):

@@ -22,6 +22,7 @@ class EncodedImages(ImageSource):
 
     root: Path
     label_files: tuple[Path, ...] = ()
+    has_own_sizes = True
 
     @abstractmethod
     def content(self, index: int) -> bytes:
