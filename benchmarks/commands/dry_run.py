@@ -25,7 +25,7 @@ from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems import precision_guard
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.base import System
-from diffae.data.dataset import SPLITS
+from diffae.data.partition import SPLITS
 from diffae.system import cli
 from reports.records.reading import grouped, named
 from reports.tables.numbers import duration

@@ -13,7 +13,7 @@ from benchmarks.core.runner.request import Options
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol.base import SEMANTIC
 from benchmarks.tasks.shared.probe_fits import Sizes
-from diffae.data.dataset import SPLITS
+from diffae.data.partition import SPLITS
 from diffae.system import cli, distributed
 from diffae.system.files import OutputPath, file_name, refuse_outputs, writing
 from diffae.system.whole import write_whole

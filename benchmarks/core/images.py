@@ -29,7 +29,7 @@ from benchmarks.systems.protocol.base import (
 )
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.data import Dataset
-from diffae.data.dataset import HALVED, stream
+from diffae.data.partition import HALVED, stream
 from diffae.eight_bit import to_uint8
 
 SEMANTIC = "semantic"  # the name of the arrays in chunks

@@ -34,8 +34,9 @@ from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.metrics.codes.schema import CodeProtocol
 from benchmarks.metrics.codes.table import NUMBERS, WIDEST, estimates, fields, seconds, shared_by
 from diffae.data import npz
-from diffae.data.dataset import KINDS, SPLITS
+from diffae.data.dataset import KINDS
 from diffae.data.names import Names, places_of_unnamed
+from diffae.data.partition import SPLITS
 from diffae.data.readers.label_files import csv_rows
 from diffae.data.tables import FILES, PERSONS, SPLIT, LabelTable, label_of, read_table, table_of
 from diffae.system import cli

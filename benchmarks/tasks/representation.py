@@ -63,7 +63,7 @@ from benchmarks.tasks.shared.stored_estimates import (
     plain_numbers,
 )
 from diffae.data import open_combinations
-from diffae.data.dataset import SPLITS
+from diffae.data.partition import SPLITS
 
 TABLE, AXES = REPRESENTATION, "representation_axes"
 EVERY = "all images"

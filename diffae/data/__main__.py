@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from diffae.data import find_reader, open_dataset
-from diffae.data.dataset import KINDS, SPLITS, Dataset
+from diffae.data.dataset import KINDS, Dataset
 from diffae.data.pairs import pairs_of
+from diffae.data.partition import SPLITS
 from diffae.data.portraits import write_dataset
 from diffae.data.prepare import prepare
 from diffae.data.prepared import HEADER, Header, PreparedTransform, own_side

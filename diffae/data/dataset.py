@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from diffae.data.fingerprint import Survey, Surveyed, digest_parts, in_succession, survey
+from diffae.data.partition import HALVED, HALVES, SPLITS, seeded_partition, stream
 from diffae.data.transforms import Transform, crop_to_multiples
 from diffae.system.errors import UserError
 from diffae.system.progress import shown
@@ -26,13 +27,8 @@ from diffae.system.settings import Values
 if TYPE_CHECKING:
     import torch
 
-TRAIN, VALID, TEST = 0, 1, 2
-SPLITS = {"train": TRAIN, "valid": VALID, "test": TEST}
 WORKERS, CHUNK = 2, 64  # threads that read, and images that each reads at once
 KEPT = 32 << 20  # bytes of images that stay in memory, since benchmarks read each several times
-SEEDED_FRACTIONS = (0.6, 0.1, 0.3)
-# Of data whose images are all test images, where some are needed to learn from.
-HALVES, HALVED = (0.4, 0.1, 0.5), "half of the test images serve as training and validation images"
 # The fields of `Dataset` that are arrays of N rows.
 LABEL_FIELDS = ("partition", "attributes", "classes", "identities", "columns")
 # Kinds of labels, by the kind of the dtype of their column.
@@ -374,16 +370,6 @@ def _columns_as_numbers(columns: np.ndarray, rows: np.ndarray) -> Factors:
     return Factors(values, names, kinds)
 
 
-def stream(split: str, seed: int) -> int | list[int]:
-    """The seed of the order of a split.
-
-    Data sets without a split of their own are divided by the permutation of default_rng(0). With
-    seed 0, the split "all" would have that same order: all training images first. So "all" has a
-    different stream of random numbers.
-    """
-    return [seed, 1] if split == "all" else seed
-
-
 def in_floats(images: np.ndarray) -> torch.Tensor:
     """Images, uint8 B x H x W x 3, as float32 B x 3 x H x W in [-1, 1]."""
     import torch
@@ -403,19 +389,3 @@ def load_all(read: Callable[[slice], np.ndarray], count: int, size: int, name: s
         for part, pixels in zip(parts, chunks, strict=True):
             out[part] = pixels
     return out
-
-
-def seeded_partition(
-    groups: np.ndarray, seed: int, fractions: Sequence[float] = SEEDED_FRACTIONS
-) -> np.ndarray:
-    """Split groups at random: by default 60 % of the images to train, 10 % to valid, 30 % to test; int8 N.
-
-    A group (the pictures of one person) is never divided; it goes to the split that its middle
-    image falls in.
-    """
-    _, member, count = np.unique(groups, return_inverse=True, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(count))
-    middle = np.empty(len(count))
-    middle[order] = np.cumsum(count[order]) - count[order] / 2
-    bounds = np.cumsum(fractions)[:-1] * len(groups)
-    return np.searchsorted(bounds, middle, side="right").astype(np.int8)[member]

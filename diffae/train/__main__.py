@@ -23,8 +23,8 @@ if __name__ == "__main__":
 
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import Dataset, open_for_model, open_portraits
-from diffae.data.dataset import SPLITS
 from diffae.data.fingerprint import state_of
+from diffae.data.partition import SPLITS
 from diffae.data.transforms import CROPS
 from diffae.system.cli import say
 from diffae.system.errors import UserError

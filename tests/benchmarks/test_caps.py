@@ -21,7 +21,7 @@ from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics import METRICS, units
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from diffae.data import open_dataset
-from diffae.data.dataset import SPLITS
+from diffae.data.partition import SPLITS
 
 pytestmark = pytest.mark.usefixtures("no_effnet", "short_fits")
 

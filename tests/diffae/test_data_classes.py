@@ -10,7 +10,7 @@ from PIL import Image
 
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
-from diffae.data.dataset import TEST
+from diffae.data.partition import TEST
 from diffae.data.readers.classes import name_of_test
 from diffae.data.transforms import decode
 

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from diffae.data import dataset, open_dataset
-from diffae.data.dataset import seeded_partition
 from diffae.data.fingerprint import digest_parts
+from diffae.data.partition import seeded_partition
 from diffae.system.errors import UserError
 
 

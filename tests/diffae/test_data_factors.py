@@ -11,10 +11,10 @@ from refusal import refusal
 
 from diffae.data import find_reader, open_dataset
 from diffae.data.__main__ import main
-from diffae.data.dataset import TEST, TRAIN, VALID
 from diffae.data.factors import arrays, stream
 from diffae.data.factors.combinations import spread, subset_of, subset_with_combinations
 from diffae.data.factors.stream import DEFLATE, Stream, array_in
+from diffae.data.partition import TEST, TRAIN, VALID
 from diffae.system.errors import UserError
 
 

@@ -12,7 +12,7 @@ from refusal import refusal
 
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
-from diffae.data.dataset import TEST, TRAIN, VALID
+from diffae.data.partition import TEST, TRAIN, VALID
 from diffae.data.readers.folder import find_images
 from diffae.data.readers.sources import partition_of
 from diffae.system.errors import UserError

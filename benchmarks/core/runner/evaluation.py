@@ -44,7 +44,7 @@ from benchmarks.systems.protocol.base import System, has_no_encoder
 from benchmarks.systems.protocol.checked import Checked
 from benchmarks.systems.protocol.returned import HERE
 from diffae.data import Dataset
-from diffae.data.dataset import HALVED, SPLITS
+from diffae.data.partition import HALVED, SPLITS
 from diffae.system import distributed
 from diffae.system.errors import UserError
 from reports.records.estimate import Estimate

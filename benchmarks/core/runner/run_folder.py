@@ -24,7 +24,8 @@ from benchmarks.core.store import CHUNK
 from benchmarks.runtime import provenance
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems.protocol.base import has_no_encoder
-from diffae.data.dataset import SPLITS, Dataset
+from diffae.data.dataset import Dataset
+from diffae.data.partition import SPLITS
 from diffae.data.transforms import Transform
 from diffae.system import distributed
 from diffae.system.errors import UserError

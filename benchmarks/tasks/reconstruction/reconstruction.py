@@ -3,10 +3,8 @@
 Every image is encoded and decoded with the same number of steps T; x_T is inverted from the image,
 or drawn at random, which shows what z_sem alone retains. Scores are kept per image. A second
 solver (`beside`) is measured at its own T; a table by network calls compares it with the paper's
-DDIM. For the decodes of Table 1 there are also the distances to their originals as sets, of which
-the Frechet distance is the first column in papers on tokenizers, and for quantised codes the use of
-their codebooks. With --keep, codes are decoded from their beginning alone, too. With --native, `native`
-measures each image at its own size instead.
+DDIM. For the decodes of Table 1 there are also the distances to their originals as sets, and for
+quantised codes the use of their codebooks. With --keep, codes are decoded from their beginning alone, too; with --native, `native` measures.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -366,12 +364,9 @@ def noting_enlarged(mean: Estimate, images: Selection) -> Estimate:
     if not small.any() or small.all():
         return mean
     without = np.mean(mean.scores.values[~small], dtype=np.float64)
-    of_all = (
-        f"{small.sum():,} of {len(small):,} images are smaller than {images.dataset.image_size} px"
-    )
-    return replace(
-        mean, notes=(*mean.notes, f"{of_all} and were enlarged; without them {without:.4g}")
-    )
+    count, side = f"{small.sum():,} of {len(small):,} images", images.dataset.image_size
+    note = f"{count} are smaller than {side} px and were enlarged; without them {without:.4g}"
+    return replace(mean, notes=(*mean.notes, note))
 
 
 def _of_table1(

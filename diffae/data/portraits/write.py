@@ -15,9 +15,10 @@ import numpy as np
 import resvg_py
 from PIL import Image, ImageFilter
 
-from diffae.data.dataset import SPLITS, Dataset, Factors, Indices
+from diffae.data.dataset import Dataset, Factors, Indices
 from diffae.data.factors.combinations import counts_within
 from diffae.data.fingerprint import Survey
+from diffae.data.partition import SPLITS
 from diffae.data.portraits.attributes import (
     ATTRIBUTES,
     FACTORS,

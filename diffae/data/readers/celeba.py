@@ -27,7 +27,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from diffae.data.dataset import SPLITS, Dataset, Split
+from diffae.data.dataset import Dataset, Split
+from diffae.data.partition import SPLITS
 from diffae.data.readers import label_files
 from diffae.data.readers.folder import ImageFiles, counted, find_files, names_without
 from diffae.data.readers.label_files import CelebaLabels

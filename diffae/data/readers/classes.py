@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffae.data.dataset import TEST, TRAIN, VALID, LabelFields
+from diffae.data.dataset import LabelFields
+from diffae.data.partition import TEST, TRAIN, VALID
 from diffae.data.readers.label_files import honest_name, read_rows
 from diffae.data.readers.sources import split_folder
 from diffae.system.cli import printable

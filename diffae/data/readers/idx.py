@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from diffae.data.dataset import TEST, TRAIN, Dataset
+from diffae.data.dataset import Dataset
 from diffae.data.fingerprint import Survey, digest_parts
+from diffae.data.partition import TEST, TRAIN
 from diffae.data.readers.folder import describe_others
 from diffae.data.readers.sources import partition_of
 from diffae.data.transforms import Transform

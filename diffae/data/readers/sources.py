@@ -9,9 +9,10 @@ from typing import Unpack
 import numpy as np
 from PIL import Image
 
-from diffae.data import dataset, transforms
-from diffae.data.dataset import TEST, TRAIN, VALID, Dataset, ImageSource, LabelFields, Split
+from diffae.data import transforms
+from diffae.data.dataset import Dataset, ImageSource, LabelFields, Split
 from diffae.data.fingerprint import Survey, look_at
+from diffae.data.partition import SEEDED_FRACTIONS, TEST, TRAIN, VALID, seeded_partition
 from diffae.data.readers.label_files import CELEBA_ATTRIBUTES
 from diffae.system.errors import UserError
 from diffae.system.files import MOST, read_file
@@ -173,5 +174,5 @@ def seeded(count: int, seed: int, identities: np.ndarray | None = None) -> Split
     If identities are known, all images of a person are in one split.
     """
     groups, unit = (np.arange(count), "image") if identities is None else (identities, "identity")
-    shares = "/".join(f"{100 * fraction:.0f}" for fraction in dataset.SEEDED_FRACTIONS)
-    return dataset.seeded_partition(groups, seed), f"seeded by {unit} {shares}, seed {seed}"
+    shares = "/".join(f"{100 * fraction:.0f}" for fraction in SEEDED_FRACTIONS)
+    return seeded_partition(groups, seed), f"seeded by {unit} {shares}, seed {seed}"

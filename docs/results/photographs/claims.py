@@ -75,23 +75,23 @@ CLAIMS: dict[str, Claim] = {
     "DiffAE at T = 20 reconstructs better than DDIM at T = 100, SSIM (Table 2)": lambda n: iter(
         [(n.ssim("DiffAE", 20), n.ssim("DDIM", 100))]
     ),
-    "With the inverted x_T more is kept than by z_sem alone, SSIM at T = 100 (Table 2)": lambda n: iter(
-        [(n.ssim("DiffAE", 100), n.ssim("DiffAE", 100, "random"))]
+    "With the inverted x_T more is kept than by z_sem alone, SSIM at T = 100 (Table 2)": lambda n: (
+        iter([(n.ssim("DiffAE", 100), n.ssim("DiffAE", 100, "random"))])
     ),
     "z_sem alone reconstructs better than pixels + PCA of as many numbers, SSIM": lambda n: iter(
         [(n.ssim("DiffAE", 100, "random"), n.pixels())]
     ),
-    "Probes of z_sem are better than those of pixels + PCA, mean AUROC (Section 5.3)": lambda n: iter(
-        [(n.auroc("DiffAE"), n.auroc("pixels + PCA"))]
+    "Probes of z_sem are better than those of pixels + PCA, mean AUROC (Section 5.3)": lambda n: (
+        iter([(n.auroc("DiffAE"), n.auroc("pixels + PCA"))])
     ),
     "Probes of z_sem are better than those of a random encoder, mean AUROC": lambda n: iter(
         [(n.auroc("DiffAE"), n.auroc("random encoder"))]
     ),
-    "Paths of DiffAE are shorter than those of DDIM, median path length (Appendix F)": lambda n: iter(
-        [(n.path("DiffAE"), n.path("DDIM"))]
+    "Paths of DiffAE are shorter than those of DDIM, median path length (Appendix F)": lambda n: (
+        iter([(n.path("DiffAE"), n.path("DDIM"))])
     ),
-    "Samples of DiffAE are nearer to the data than those of DDIM, kernel distance (Table 4)": lambda n: iter(
-        [(n.samples("DiffAE"), n.samples("DDIM"))]
+    "Samples of DiffAE are nearer to the data than those of DDIM, kernel distance (Table 4)": lambda n: (
+        iter([(n.samples("DiffAE"), n.samples("DDIM"))])
     ),
     "Samples of a class are nearer to it than images of all classes, kernel distance (Table 3)": Numbers.of_class,
 }

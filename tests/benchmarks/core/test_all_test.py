@@ -8,7 +8,7 @@ import pytest
 from benchmarks import systems
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.evaluation import rows
-from diffae.data.dataset import HALVED, TEST
+from diffae.data.partition import HALVED, TEST
 
 
 @pytest.fixture

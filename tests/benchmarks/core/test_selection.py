@@ -11,7 +11,7 @@ from benchmarks.core.images import Selection, select
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.setup import DataSizes
 from benchmarks.systems.protocol.base import SEMANTIC, System
-from diffae.data.dataset import SPLITS
+from diffae.data.partition import SPLITS
 
 
 def test_no_person_is_in_two_blocks():

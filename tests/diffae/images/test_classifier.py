@@ -14,7 +14,7 @@ from diffae import DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
 from diffae.checkpoints.packaged import PACKAGED
 from diffae.data import portraits
-from diffae.data.dataset import TEST
+from diffae.data.partition import TEST
 from diffae.images import classifier as classifiers
 from diffae.images import reading
 from diffae.images.classifier import Classifier, classifier_of, learn, learn_from_two
