@@ -50,7 +50,7 @@ TABLES = (
         columns=("metric",),
         metrics=(*OF_SETS, *SCORES),
         headline=("psnr", "ssim", "lpips"),
-        order=11,
+        order=14,
     ),
     TableSpec(
         name=BY_LENGTH,
