@@ -48,6 +48,7 @@ from reports.records.estimate import Estimate, Influence, units_of
 
 PAPER_K, PRDC_K = 3, 5  # of precision and recall; of density and coverage
 MOST = 1 << 22  # distances at a time
+MOST_HELD = 1 << 25  # distances within a side that are held, each computed once
 NEAREST = 8  # times k points are looked at first for the k-th of each part
 FEWEST = 5  # points on either side of a share that has an error
 SAME = 1e-12  # squared distances below this share of the squared norms are rounding noise
@@ -92,6 +93,11 @@ class Manifold:
         return len(self.blocks)
 
     @cached_property
+    def block_of(self) -> Tensor:
+        """The block [n] of each point, on its device."""
+        return torch.from_numpy(self.blocks).to(self.points.device)
+
+    @cached_property
     def members(self) -> Tensor:
         """Which points [39, n] each of `PARTS` holds."""
         return torch.from_numpy(PARTS[:, self.blocks]).to(self.points.device)
@@ -109,7 +115,7 @@ class Manifold:
         if not ks:
             return {}
         parts = []
-        for rows, distances in _rows(self, self):
+        for rows, distances in _own_rows(self):
             distances[:, rows].fill_diagonal_(torch.inf)  # a point is not its own neighbour
             parts.append(self._radii_of_rows(distances, ks))
         return {k: torch.cat(of_k, 1) for k, *of_k in zip(ks, *parts, strict=True)}
@@ -274,31 +280,68 @@ class _Tally:
     """
 
     def __init__(self, kind: Overlap, samples: Manifold, reference: Manifold, radii: Tensor):
-        self.k, self.border, self.turned, self.radii = kind.k, kind.border, kind.turned, radii
+        self.k, self.turned, self.radii = kind.k, kind.turned, radii
+        self.within = torch.le if kind.border == "<=" else torch.lt
         self.balls, self.points = (samples, reference) if kind.turned else (reference, samples)
         self.counted: set[str] = set()
-        self.holds = {
-            "balls": torch.zeros_like(self.balls.members),
-            "points": torch.zeros_like(self.points.members),
-        }
+        self.ascending, order = radii.T.sort(1)  # [balls, 39]
+        self.place = order.argsort(1)  # of each part in it
+        self.in_balls = torch.zeros_like(self.points.members)
+        self.holds = torch.zeros_like(self.balls.members)
         self.pairs = torch.zeros(len(PARTS), dtype=torch.float64)
 
     def add(self, distances: Tensor, rows: slice) -> None:
         """Count balls and points at `distances` [n, m] of some rows of the reference to all samples."""
-        within = torch.le if self.border == "<=" else torch.lt
         # few pairs are within the widest ball of any part: the parts look at these alone
-        widest = self.radii.amax(0) if self.turned else self.radii[:, rows].amax(0)[:, None]
-        row, column = within(distances, widest).nonzero().T
+        widest = self.ascending[:, -1]
+        pairs = self.within(distances, widest if self.turned else widest[rows, None])
+        row, column = pairs.nonzero().T
         distance, row = distances[row, column], row + rows.start
         ball, point = (column, row) if self.turned else (row, column)
+        if self.counted & {"balls", "pairs"}:
+            self._add_to_balls(distance, ball, point)
+        if "points" in self.counted:
+            self._add_points(distance, ball, point)
+
+    def _add_to_balls(self, distance: Tensor, ball: Tensor, point: Tensor) -> None:
+        """Count the points in each ball, by block and by the smallest of its radii that reaches them."""
+        if not len(ball):
+            return
+        first, last = int(ball.min()), int(ball.max()) + 1
+        shape = last - first, BLOCKS, len(PARTS)
+        block = self.points.block_of[point]
+        key = ((ball - first) * BLOCKS + block) * len(PARTS) + self._reached(distance, ball)
+        counts = key.bincount(minlength=math.prod(shape)).view(shape).cumsum(2)
+        by_block = counts.gather(2, self.place[first:last, None].expand(shape))
+        parts = torch.from_numpy(PARTS.T).to(by_block)
+        members = self.balls.members[:, first:last]
+        inside = (by_block * parts).sum(1).T * members
+        self.holds[:, first:last] |= inside > 0
+        self.pairs += inside.sum(1).cpu()
+
+    def _reached(self, distance: Tensor, ball: Tensor) -> Tensor:
+        """The place of the first of the ascending radii of each ball that reaches so far, by bisection."""
+        radii, start = self.ascending.flatten(), ball * len(PARTS)
+        place = torch.zeros_like(ball)
+        for step in (32, 16, 8, 4, 2, 1):
+            beyond = place + step
+            is_short = ~self.within(distance, radii[start + (beyond - 1).clamp_(max=len(PARTS) - 1)])
+            place = torch.where(is_short, beyond, place)
+        return place
+
+    def _add_points(self, distance: Tensor, ball: Tensor, point: Tensor) -> None:
+        """Mark the points that are in a ball: first by the balls of all, which are in those of each part."""
+        sure = self.within(distance, self.radii[0, ball])
+        blocks = torch.zeros(BLOCKS, len(self.points), device=distance.device)
+        blocks[self.balls.block_of[ball[sure]], point[sure]] = 1
+        parts = torch.from_numpy(PARTS).to(blocks)
+        self.in_balls |= (parts @ blocks > 0) & self.points.members
+        left = ((self.in_balls == self.points.members).all(0).logical_not_())[point] & ~sure
+        distance, ball, point = distance[left], ball[left], point[left]
         for part in range(len(PARTS)):
-            held = within(distance, self.radii[part, ball])
+            held = self.within(distance, self.radii[part, ball])
             held &= self.balls.members[part, ball] & self.points.members[part, point]
-            if "pairs" in self.counted:
-                self.pairs[part] += int(held.sum())
-            for counted, positions in (("balls", ball), ("points", point)):
-                if counted in self.counted:
-                    self.holds[counted][part, positions[held]] = True
+            self.in_balls[part, point[held]] = True
 
     def share(self, counted: Literal["points", "balls", "pairs"]) -> NDArray[np.float64]:
         """The mean [39] of what was counted over the balls, or over the points."""
@@ -306,7 +349,8 @@ class _Tally:
         if counted == "pairs":
             sums = self.pairs.numpy() / self.k
         else:
-            sums = self.holds[counted].sum(1).cpu().numpy()
+            marked = self.holds if counted == "balls" else self.in_balls
+            sums = marked.sum(1).cpu().numpy()
         means = sums / over.sizes.clip(min=1)
         defined = (self.balls.sizes > self.k) & (self.points.sizes > 0)
         return np.where(defined, means, math.nan)
@@ -316,14 +360,30 @@ class _Tally:
 # Distances
 
 
-def _rows(a: Manifold, b: Manifold) -> Iterator[tuple[slice, Tensor]]:
-    """The distances of some rows of a at a time to all of b."""
+def _own_rows(side: Manifold) -> Iterator[tuple[slice, Tensor]]:
+    """The distances of some rows of a side at a time to all of it: of two equal ones one is computed,
+    if all can be held.
+    """
+    if len(side) ** 2 > MOST_HELD:
+        yield from _rows(side, side)
+        return
+    held = side.points.new_empty(len(side), len(side))
+    for rows, distances in _rows(side, side, above_diagonal=True):
+        held[rows, rows.start :] = distances
+        held[rows.stop :, rows] = distances[:, len(distances) :].T
+        yield rows, held[rows]
+
+
+def _rows(
+    a: Manifold, b: Manifold, above_diagonal: bool = False
+) -> Iterator[tuple[slice, Tensor]]:
+    """The distances of some rows of a at a time to all of b, or to the rows of b from their first on."""
     most, dtype = max(MOST // len(b), 1), torch.promote_types(a.points.dtype, b.points.dtype)
     y = b.points.double()
     of_y = y.square().sum(1)
     for start in range(0, len(a), most):
-        rows = slice(start, min(start + most, len(a)))
-        yield rows, _squared(a.points[rows].double(), y, of_y).to(dtype).sqrt_()
+        rows, first = slice(start, min(start + most, len(a))), start if above_diagonal else 0
+        yield rows, _squared(a.points[rows].double(), y[first:], of_y[first:]).to(dtype).sqrt_()
 
 
 def _squared(x: Tensor, y: Tensor, of_y: Tensor) -> Tensor:
