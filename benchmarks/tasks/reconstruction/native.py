@@ -21,6 +21,7 @@ from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.pairs import DESCRIBED, PairNetwork
 from benchmarks.metrics.ssim import RADIUS
 from benchmarks.plugin import Context, Measurement, NotAvailable, System
+from benchmarks.runtime.calling import CPU_PIXELS
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.tasks.reconstruction.tables import NATIVE, OF_SETS
 from benchmarks.tasks.shared.distances import set_estimates, side_of
@@ -28,7 +29,7 @@ from diffae.data.dataset import in_floats
 
 CROP = "each image at its own size, its middle cut to multiples of the stride"
 # Pixels of the images that are computed together. On a CPU larger batches are slower; a larger image is alone.
-AT_ONCE = {"cpu": 1 << 16, "cuda": 1 << 21}
+AT_ONCE = {"cpu": CPU_PIXELS, "cuda": 1 << 21}
 ORIGINAL = "original "  # begins the names of the originals' features among the arrays
 
 
