@@ -61,6 +61,7 @@ FAR = {
 OF_TIMES = {"cost.batch", "cost.timed_steps", "cost.repeats"}  # of the numbers of a machine
 SETTINGS = {**every_setting(), **SMALL}
 del SETTINGS["representation.grid"]  # of numbers of axes, which take long: test_representation.py
+del SETTINGS["latent.pixels"]  # it lowers counts of more than 64 images: commands/test_dry_run.py
 ALL = every_benchmark()
 
 
@@ -214,6 +215,7 @@ ELSEWHERE = {
     "precision": OF_ALL,
     "seed": OF_ALL,
     "size": "tests/benchmarks/core/test_comparison_size.py",
+    "smallest": "an option of the transform, which is in every key: tests/diffae/test_data_check.py",
     "weights_dir": OF_ALL,
     "allow_unknown_weights": "goes with weights_dir",
     "cache": "is what is tested here",

@@ -116,7 +116,7 @@ def test_list_knows_them_and_dry_run_what_the_benchmark_computes(installed, port
     context = _context(portraits, tmp_path)
     perfect = systems.load("dummies:Perfect")
     planned, refused = collect(context, ("colour",), [perfect])
-    assert [(p.job.title, p.job.count) for p in planned] == [("encode", 16), ("decode", 16)]
+    assert [(p.job.title, p.job.count) for p in planned] == [("z_sem of test", 16), ("decode", 16)]
     assert not refused
     (row,) = rows(REGISTRY.get("colour"), context, [perfect])
     assert row.value == pytest.approx(0, abs=1e-6)

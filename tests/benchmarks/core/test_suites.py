@@ -138,7 +138,7 @@ def test_every_flag_decides_numbers_or_is_free():
     refused = (
         "axes explain allow_unknown_weights attributes crop features keep limit precision profile"
     )
-    refused += " protocol seed settings size solver stand_ins steps"
+    refused += " native protocol seed settings size smallest solver stand_ins steps"
     assert OPTIONS.keys() - set(suites.FREE) == {*refused.split()}
 
 

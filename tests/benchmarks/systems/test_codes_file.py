@@ -77,7 +77,8 @@ def test_an_encoder_alone_has_its_probes_and_elsewhere_a_reason(alone):
 def test_the_auroc_of_the_paper_is_not_beside_labels_of_one_s_own(data):
     """Though the folder is called celeba, and the system as the paper's."""
     found = evaluate({"DiffAE": Brightness()}, "probes", str(data.root), "smoke")
-    [row] = [row for row in found.rows if (row.metric, row.setting) == ("auroc", "mean")]
+    means = [row for row in found.rows if (row.metric, row.setting) == ("auroc", "mean")]
+    [row] = [row for row in means if not row.reference]
     assert row.dataset == "celeba" and row.published is None
     assert found.protocols[row.protocol]["attributes"] == "5, not CelebA's 40"
 

@@ -436,8 +436,8 @@ def test_our_own_benchmarks_faults_go_through(context):
 def test_a_dry_run_says_what_fails(context, monkeypatch):
     monkeypatch.setattr(dry_run, "_metric_costs", lambda context: {})
     wrong = build(returning("decode", raising(RuntimeError("no kernel"))))
-    report = dry_run.report(context, ("reconstruction",), [wrong])
-    words = "not run: My model: system 'mine', decode: raised RuntimeError"
+    report, _ = dry_run.report(context, ("reconstruction",), [wrong])
+    words = "failed: My model: system 'mine', decode: raised RuntimeError"
     assert words in " ".join(report.split())
 
 
