@@ -11,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.nn import functional as F
 
 from benchmarks import evaluate, systems
-from benchmarks.commands.planned import collect
+from benchmarks.commands.planned import collect, unread
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import MemoryStore
 from benchmarks.runtime.choices import TaskOptions
@@ -20,6 +20,8 @@ from benchmarks.tasks.reconstruction import native
 from benchmarks.tasks.reconstruction.reconstruction import BENCHMARK
 from benchmarks.tasks.reconstruction.tables import NATIVE, TABLE1
 from diffae.data import open_dataset
+from diffae.data.factors.combinations import Subset
+from diffae.data.readers.idx import IdxImages
 from diffae.system.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
@@ -166,6 +168,10 @@ def test_protocols_differ_from_ordinary_ones_and_between_strides(context):
 def test_what_has_one_size_says_so(context, folder, patches):
     (row,) = rows(BENCHMARK, replace(context, options=TaskOptions(native=True)), [OneSize()])
     assert row.value is None and "has no stride" in row.note and "without --native" in row.note
+    arrays = IdxImages(folder, np.zeros((7, 28, 28), np.uint8), np.zeros(7, np.uint8))
+    context = replace(context, dataset=replace(context.dataset, source=arrays))
+    (row,) = rows(BENCHMARK, replace(context, options=TaskOptions(native=True)), [Pooled()])
+    assert row.value is None and row.note.startswith("the images of val have been resized, or are")
     how = {"profile": "smoke", "stand_ins": True, "progress": False, "native": True}
     with pytest.raises(UserError, match="^--native: is of reconstruction, which is not asked for"):
         evaluate(Pooled(), "cost", data=folder, **how)
@@ -177,6 +183,8 @@ def test_what_has_one_size_says_so(context, folder, patches):
 
 def test_a_dry_run_counts_each_image_once(context):
     context.options = TaskOptions(native=True)
+    data = context.dataset
+    context.dataset = unread(replace(data, source=Subset(data.source, np.arange(7))), False)
     planned, refused = collect(context, ["reconstruction"], [systems.as_system(Pooled())])
     (work,) = planned
     assert work.job.calls.encoder == work.job.calls.decoder == work.job.calls.perceptual == 1
