@@ -277,7 +277,9 @@ class Dataset:
     @property
     def has_own_sizes(self) -> bool:
         """Whether each image has a size of its own, as image files have."""
-        source = getattr(self.source, "whole", self.source)
+        source: object = self.source
+        while (whole := getattr(source, "whole", None)) is not None:
+            source = whole
         return getattr(source, "has_own_sizes", False)
 
     def native(self, index: int, stride: int) -> np.ndarray:
