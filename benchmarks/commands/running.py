@@ -18,6 +18,7 @@ from benchmarks.core.runner.setup import comparison
 from benchmarks.core.store import Store, default_root
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
+from diffae.data.tables import alike_labels
 from diffae.system import cli, distributed
 from diffae.system.allocation import keep_freed_memory
 from diffae.system.errors import UserError
@@ -141,6 +142,7 @@ def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
     say += [f"not run: {named(title, str(reason))}" for title, reason in evaluation.missing.items()]
     say += [_networks(context, benchmarks), *_weights(context)]
     say += _without_labels(context, benchmarks)
+    say += [f"labels: {note}"] if (note := alike_labels(context.dataset.attribute_names)) else []
     cli.say("\n".join(say))
 
 

@@ -17,6 +17,7 @@ from benchmarks.core.job import Arrays, Calls, Job
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.units import Units
+from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import base, parts
 from benchmarks.systems.protocol.base import (
@@ -83,6 +84,15 @@ class Selection:
         persons = self.dataset.identities
         who = None if persons is None else persons[self.order]
         return Units(self.dataset.fingerprint, self.order, who)
+
+
+@dataclass(frozen=True)
+class Chosen(Selection):
+    """Images that were chosen one by one."""
+
+    @property
+    def key(self) -> dict[str, Any]:
+        return super().key | {"chosen": digest(self.order)}
 
 
 def select(dataset: Dataset, split: str, count: int, seed: int) -> Selection:

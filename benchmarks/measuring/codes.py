@@ -38,7 +38,16 @@ from diffae.data.dataset import KINDS
 from diffae.data.names import Names, places_of_unnamed
 from diffae.data.partition import SPLITS
 from diffae.data.readers.label_files import csv_rows
-from diffae.data.tables import FILES, PERSONS, SPLIT, LabelTable, label_of, read_table, table_of
+from diffae.data.tables import (
+    FILES,
+    PERSONS,
+    SPLIT,
+    LabelTable,
+    alike_labels,
+    label_of,
+    read_table,
+    table_of,
+)
 from diffae.system import cli
 from diffae.system.cli import printable
 from diffae.system.errors import UserError, refuse_duplicates
@@ -77,6 +86,8 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     half = f"none: what is fitted takes a seeded half of the {units}, or as its protocol says"
     lines = [f"codes: {len(values):,} x {values.shape[1]:,}, {path}"]
     lines += [f"labels: {', '.join(listed)}; {table.path}{matched}"] if columns else []
+    classes = [f"{label.name}={value}" for label in columns for value in label.classes]
+    lines += [f"alike: {note}"] if (note := alike_labels([*names, *classes])) else []
     lines += [f"left out: {line}" for line in table.left_out]
     lines += [f"split: {half}" if split is None else f"split: {counts}, as said; of {units}"]
     return Codes(values, label_columns, split, persons, shape, data=str(path)), lines

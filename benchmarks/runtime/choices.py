@@ -88,7 +88,7 @@ class NetworkChoice(WeightChoice):
 class TaskOptions:
     """The options that benchmarks read, as `context.options`."""
 
-    _attributes = "attributes that `identity` and `edits` edit (default: some that the data has)"
+    _attributes = "attributes that `identity` and `edits` edit, and `fewshot` samples (default: some that the data has)"
     attributes: tuple[str, ...] = option(_attributes, (), type=names, metavar="NAME,...")
     _keep = "also reconstruct from only so many tokens or numbers of a code, the first ones, by systems that can"
     keep: tuple[int, ...] = option(_keep, (), type=ascending, metavar="1,2,4,...")

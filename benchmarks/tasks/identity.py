@@ -12,17 +12,17 @@ edit: the change of the probe's logit when the edited image is encoded again.
 Neither has a scale of its own. `references` measures one with the same embedding on real images:
 two pictures of one person, the most that an edit can be expected to keep, and two different people.
 
-Without labels nothing is edited: the reconstruction alone is compared with the image; by the size of
-the face too where the embedding looks for it (after Wu et al. 2025, TokBench, arXiv 2505.18142).
+Without labels nothing is edited: the reconstruction is compared with the image, as it is too where none of
+the labels is one of the paper's attributes; by the size of the face too where the embedding looks for it (after Wu et al. 2025, TokBench, arXiv 2505.18142).
 
 An embedding that looks for a face may find none. Such images are left out of the mean and counted in
 the note of the row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import inf
 
 import numpy as np
@@ -38,7 +38,7 @@ from benchmarks.metrics.networks.faces import mean_of_different_people, without_
 from benchmarks.plugin import Benchmark, Context, Estimate, NotAvailable, TableSpec
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.base import System, reading_of, why_immovable
-from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, probe_of, selections
+from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, prevalent, probe_of, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from diffae.system.files import file_name
 
@@ -73,7 +73,10 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
     images = context.select("test", sizes.images)
     variant = Variant.of(context, system, sizes.solver, sizes.steps)
-    yield from (_edits if context.dataset.labelled else _reconstructions)(variant, images)
+    if not (names := _attributes(context)) or _are_prevalent(context):
+        yield from _reconstructions(variant, images)
+    if names:
+        yield from _edits(variant, images, names)
 
 
 def _place(variant: Variant, images: Selection, setting: str, **fields: str | int) -> Place:
@@ -100,7 +103,7 @@ def kept(place: Place, images: Selection, values: np.ndarray) -> Numbers:
 
 
 # ----------------------------------------------------------------------------------------------
-# Reconstructions of images without labels
+# Reconstructions of images without the paper's attributes
 
 
 def _reconstructions(variant: Variant, images: Selection) -> Iterator[Measurement]:
@@ -153,13 +156,13 @@ def _by_size(place: Place, images: Selection, sides: np.ndarray, values: np.ndar
 # Edits of images with labels
 
 
-def _edits(variant: Variant, images: Selection) -> Iterator[Measurement]:
+def _edits(variant: Variant, images: Selection, attributes: Sequence[str]) -> Iterator[Measurement]:
     context, system = variant.context, variant.system
     if base.SEMANTIC not in system.capabilities:
         raise NotAvailable(f"{system.title} cannot {base.IN_WORDS[base.SEMANTIC]}")
     if reason := why_immovable(system):
         raise NotAvailable(reason)
-    attributes, metric = _attributes(context), context.networks.face.metric_name
+    metric = context.networks.face.metric_name
     probe, labels = fit_adam(context, system), selections(context)[0].labels
     fields = {"edit": "z + s sqrt(d) w / |w| on normalised z, away from the present value"}
     fields |= {"probe": ADAM, **reading_of(system)}
@@ -256,13 +259,19 @@ def _metric(context: Context) -> str:
 
 
 def _attributes(context: Context) -> list[str]:
-    """The chosen attributes, or those of the paper's that the data set has."""
+    """The chosen attributes, or those of the paper's that the data set has, or else as many of its own, the
+    most prevalent.
+    """
+    if _are_prevalent(context):
+        return list(islice(prevalent(context), len(ATTRIBUTES)))
     chosen = context.options.attributes or ATTRIBUTES
-    names = [name for name in chosen if name in context.dataset.attribute_names]
-    if not names:
-        none = f"{context.dataset.name} has none of the attributes {', '.join(chosen)}"
-        raise NotAvailable(f"not applicable: {none} (--attributes names others)")
-    return names
+    return [name for name in chosen if name in context.dataset.attribute_names]
+
+
+def _are_prevalent(context: Context) -> bool:
+    """Whether attributes are edited that neither the paper has nor the run names."""
+    data, is_chosen = context.dataset, bool(context.options.attributes)
+    return data.labelled and not is_chosen and {*ATTRIBUTES}.isdisjoint(data.attribute_names)
 
 
 def references(context: Context) -> Iterator[Measurement]:
@@ -274,7 +283,7 @@ def references(context: Context) -> Iterator[Measurement]:
     called "different images".
     """
     try:
-        _ = context.networks.face, not context.dataset.labelled or _attributes(context)
+        _ = context.networks.face
     except NotAvailable:
         return  # every system's row reports it
     if len(images := _images_of_range(context)):
@@ -350,7 +359,7 @@ BENCHMARK = Benchmark(
                 "Cosine similarity of face embeddings before and after an edit (id_dlib: their "
                 "distance, where lower is better), by attribute and strength, and how far the edit "
                 "moved the attribute's logit: an edit that changes nothing keeps the identity too. "
-                "Images without labels are not edited: their reconstructions are compared; by the "
+                "Without the paper's attributes the reconstructions are compared; by the "
                 "side of the square in which the face is found too, where it is looked for. "
                 "The rows of real images are the metric's range."
             ),

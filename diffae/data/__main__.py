@@ -16,6 +16,7 @@ from diffae.data.partition import SPLITS
 from diffae.data.portraits import write_dataset
 from diffae.data.prepare import prepare
 from diffae.data.prepared import HEADER, Header, PreparedTransform, own_side
+from diffae.data.tables import alike_labels
 from diffae.data.transforms import CROPS, DECODING_ERRORS, Transform
 from diffae.system import cli
 from diffae.system.errors import UserError, once
@@ -158,6 +159,8 @@ def describe(data: Dataset, format_title: str) -> Iterator[str]:
         columns = (describe_column(name, table[name]) for name in table.dtype.names or ())
         yield row("columns", ", ".join(columns))
     yield row("attributes", describe_attributes(data))
+    if note := alike_labels(data.attribute_names):
+        yield row("", note)
     for name in () if data.truth is None else data.truth.attributes:
         on, off = (len(pairs_of(data, name, on, len(data), SEED, "all")) for on in (True, False))
         yield row("pairs", f"{name}: {on} on, {off} off")

@@ -21,7 +21,8 @@ No row is dropped, and no label is masked.
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -214,6 +215,16 @@ def split_kind(column: str) -> tuple[str, str]:
     """The name of a column without the kind after it, and that kind, "" if there is none."""
     name, _, kind = (part.strip() for part in column.rpartition(":"))
     return (name, kind.lower()) if name and kind.lower() in KINDS.values() else (column, "")
+
+
+def alike_labels(names: Iterable[str]) -> str:
+    """Names of labels that differ by upper and lower case alone, and what to do about it; "" without any."""
+    spellings = defaultdict[str, list[str]](list)
+    for name in names:
+        spellings[name.casefold()].append(name)
+    groups = [" and ".join(group) for group in spellings.values() if len(group) > 1]
+    differ = "differ by upper and lower case alone, and are different labels"
+    return f"{', '.join(groups)} {differ}: spell them alike where they are one" if groups else ""
 
 
 def label_of(path: Path, column: str, cells: Sequence[Value]) -> Label:

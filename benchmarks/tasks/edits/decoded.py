@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from benchmarks.core.images import Selection, code_of, preview
+from benchmarks.core.images import Chosen, Selection, code_of, preview
 from benchmarks.core.job import Compute
 from benchmarks.metrics.edits import EditedPairs, EditSums, Floats
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.pixel import mse
 from benchmarks.plugin import Arrays, Calls, Code, Job, Place, System, Variant
-from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.parts import Semantic
 from benchmarks.tasks.edits.classifier import sees
 from diffae.data.pairs import Pairs
@@ -28,15 +27,6 @@ PREVIEW, PORTRAITS = "preview", 2  # the first edited images of an attribute and
 SIDES = {True: "added", False: "removed"}
 PLANE = ("dose", "off_target")  # numbers that are drawn against each other
 ONE_LEVEL = 2 / 255  # of 8 bits, in images of [-1, 1]
-
-
-@dataclass(frozen=True)
-class Chosen(Selection):
-    """Images that were chosen one by one."""
-
-    @property
-    def key(self) -> dict[str, Any]:
-        return super().key | {"chosen": digest(self.order)}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ by it too.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, product
@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from benchmarks.core.images import Chosen
 from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.core.sizes import Count, InvertingSolver, Number, Range, Steps
 from benchmarks.metrics.edits import FACES, EditedPairs, estimate_edit, estimate_mean_edit
@@ -26,11 +27,11 @@ from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.plugin import Arrays, Benchmark, Context, Job, NotAvailable, System, TableSpec
 from benchmarks.systems.protocol import base
 from benchmarks.tasks.edits import by_protocol, classifier, directions, pictures, unpaired
-from benchmarks.tasks.edits.decoded import PLANE, SIDES, Change, Chosen, Ground
+from benchmarks.tasks.edits.decoded import PLANE, SIDES, Change, Ground
 from benchmarks.tasks.edits.directions import FITS, MEANS, NO_EDIT, ORACLE, PAPER, Direction, Fits
 from benchmarks.tasks.edits.strengths import Edit, Edited, of_truth
+from benchmarks.tasks.shared.probe_fits import FEWEST, prevalent, selections, stratified
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
-from benchmarks.tasks.shared.probe_fits import selections
 from diffae.data.pairs import pairs_of
 from reports.records.estimate import Estimate
 from reports.records.metrics import OF_EDITS
@@ -78,7 +79,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     place = Place(context, TABLE, variant, fields=_fields(context, system))
     fits = directions.fit_all(context, system, sizes.directions)
     yield Measurement([], partial(_unedited, place, names))
-    ground = _ground(place)
+    ground = _ground(place, names)
     yield from by_protocol.measured(ground, names)
     if context.dataset.truth is None:
         yield _without_truth(ground, names, fits)
@@ -94,18 +95,27 @@ def _unedited(place: Place, names: Sequence[str]) -> Numbers:
 
 
 def _attributes(context: Context) -> list[str]:
-    """The chosen attributes, or the first, that have counterfactuals, and training images of both classes."""
+    """The chosen attributes, or some that the data has, that have counterfactuals, and training images of
+    both classes: the first, or the most prevalent where none is one of CelebA's.
+    """
     data, labels = context.dataset, selections(context)[0].labels
     shares = zip(data.attribute_names, labels.mean(0), strict=True)
     editable = {name for name, share in shares if 0 < share < 1}
     if data.truth is not None:
         editable &= {*data.truth.attributes}
     chosen = context.options.attributes
-    candidates = chosen or dict.fromkeys((*FIRST, *data.attribute_names))
+    candidates: Iterable[str] = chosen or dict.fromkeys((*FIRST, *data.attribute_names))
+    if not chosen and _has_other_attributes(context):
+        candidates = prevalent(context, FEWEST if data.truth is None else 0)
     names = [name for name in candidates if name in editable]
     if not names:
         raise NotAvailable(f"{data.name}: none of the attributes can be edited: {UNEDITABLE}")
     return names if chosen else names[: context.sizes(Sizes).attributes]
+
+
+def _has_other_attributes(context: Context) -> bool:
+    """Whether none of the data's attributes is one of those of CelebA that are edited first."""
+    return {*FIRST}.isdisjoint(context.dataset.attribute_names)
 
 
 def _face(context: Context) -> tuple[FaceEmbedding | None, str]:
@@ -176,10 +186,14 @@ def _edit(change: Change, held_out: Change | None, name: str, fit: Job | None) -
     return Edit(change, name, fit, strengths, trials)
 
 
-def _ground(place: Place) -> Ground:
-    """The images that are edited without a truth."""
+def _ground(place: Place, names: Sequence[str]) -> Ground:
+    """The images that are edited without a truth; with and without each attribute where it may be rare."""
     context, sizes = place.context, place.context.sizes(Sizes)
     images = context.select("test", sizes.images)
+    if _has_other_attributes(context):
+        everything = context.select("test", len(context.dataset))
+        images = stratified(everything, names, sizes.images)
+        place = place.also(drawn="in turn with and without each attribute", attributes=names)
     place = place.also(truth=None, strength=unpaired.STRENGTH).at(n=len(images))
     return Ground(place, images, sizes.times, classifier.fit(context, sizes.classifier))
 

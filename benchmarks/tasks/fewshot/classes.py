@@ -6,6 +6,7 @@ measures.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -14,12 +15,13 @@ from torch import Tensor
 import probes
 from benchmarks.core.sizes import Number, Solver
 from benchmarks.plugin import Context, Count, Steps
+from benchmarks.tasks.shared.probe_fits import prevalent
 from probes import LinearProbe
 
 Acceptance = Literal["probability", "threshold", "reject"]  # the names of RULES
 SCENARIOS = ("binary", "pu")  # k of each class; positives against unlabelled images
-# Attribute, the paper's name of its positive class, of its negative class.
-CLASSES = (("Male", "Male", "Female"), ("Blond_Hair", "Blond", "Non-Blond"))
+# The paper's names of the positive and of the negative class, by attribute.
+CLASSES = {"Male": ("Male", "Female"), "Blond_Hair": ("Blond", "Non-Blond")}
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,16 @@ class Target:
 
 
 def targets(context: Context) -> list[Target]:
-    """The paper's four classes, or the first two attributes and their opposites."""
+    """The chosen attributes, or the paper's two, or else the two most prevalent, and their opposites."""
     names = context.dataset.attribute_names
-    classes = [entry for entry in CLASSES if entry[0] in names]
-    classes = classes or [(name, name, f"not {name}") for name in names[:2]]
+    chosen = context.options.attributes or [name for name in CLASSES if name in names]
+    chosen = chosen or list(islice(prevalent(context), 2)) or names[:2]
     return [
-        Target(title, names.index(attribute), positive)
-        for attribute, *titles in classes
-        for title, positive in zip(titles, (True, False), strict=True)
+        Target(title, names.index(name), positive)
+        for name in chosen
+        for title, positive in zip(
+            CLASSES.get(name, (name, f"not {name}")), (True, False), strict=True
+        )
     ]
 
 

@@ -3,15 +3,16 @@
 They are fitted once for all benchmarks that read or move codes with them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import cycle, islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.core.images import Selection, features_of
+from benchmarks.core.images import Chosen, Selection, features_of
 from benchmarks.plugin import Arrays, Context, Count, Job, NotAvailable, System
 from benchmarks.runtime.digest import digest
 from probes import LinearProbe, fit_adam_paper, fit_best, fit_best_softmax, is_exclusive
@@ -21,6 +22,7 @@ Rows = NDArray[np.bool_] | slice
 ALL = slice(None)
 BINARY = f"joint L-BFGS, C of {GRID} by validation"
 SOFTMAX = f"softmax of all classes, L-BFGS, C of {GRID} by top-1 accuracy of validation"
+FEWEST = 2  # people on each side of an attribute that is chosen by its prevalence
 ADAM = "Adam 1e-3, batch 32, 9375 steps (the authors', without their flips)"
 
 
@@ -116,6 +118,37 @@ def fit_job(
 def probe_of(arrays: Arrays) -> LinearProbe:
     """The probe among the arrays of a fit."""
     return LinearProbe(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+def prevalent(context: Context, fewest: int = FEWEST) -> Iterator[str]:
+    """The attributes by prevalence among the test images, the one nearest to a half first; those that at
+    least `fewest` people have, and so many have not.
+    """
+    test = context.select("test", len(context.dataset))
+    labels, people = test.labels, test.groups
+    for column in np.argsort(np.abs(labels.mean(0) - 0.5), kind="stable"):
+        present = labels[:, column]
+        if min(len({*people[present == on]}) for on in (True, False)) >= fewest:
+            yield context.dataset.attribute_names[column]
+
+
+def stratified(images: Selection, names: Sequence[str], count: int) -> Selection:
+    """`count` of the images, in their order: in turn one of those with and one of those without each of some
+    attributes, of as many people as there are.
+    """
+    if count >= len(images):
+        return images
+    columns = [images.dataset.attribute_names.index(name) for name in names]
+    labels, sides = images.labels[:, columns], list[Iterator[int]]()
+    for members in map(np.flatnonzero, np.hstack([labels, ~labels]).T):
+        first = np.sort(np.unique(images.groups[members], return_index=True)[1])
+        others = np.delete(members, first)
+        sides.append(iter([*members[first].tolist(), *others.tolist()]))
+    taken = set[int]()
+    for side in islice(cycle(sides), count * len(sides)):
+        if len(taken) < count:
+            taken |= {*islice((image for image in side if image not in taken), 1)}
+    return Chosen(images.dataset, images.split, images.order[sorted(taken)], images.seed)
 
 
 def of_classes(context: Context) -> bool:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from benchmarks.measure import main
 from benchmarks.measuring.codes import read
+from diffae.data.__main__ import main as check
 from diffae.data.readers.label_table import read_labels
 from diffae.data.tables import KEYS
 from diffae.system.errors import UserError
@@ -187,3 +189,12 @@ def test_names_of_labels_are_printed_without_control_characters(codes, capsys):
     assert "1 binary (smi\\x1b[31ming);" in capsys.readouterr().out
     np.savez(codes / "labels.npz", labels=EXPECTED["smiling"], names=np.array(["smi\x1b[31ming"]))
     assert read(codes / "codes.npz", codes / "labels.npz")[0].labels.names == ("smi\\x1b[31ming",)
+
+
+def test_labels_that_differ_by_case_alone_are_named_together(tmp_path, capsys):
+    rows = [f"{k}.png,{mood}" for k, mood in enumerate(3 * ["anger", "ANGER", "joy", "fear"])]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,mood", *rows]))
+    for number in range(12):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    check(["check", str(tmp_path), "--size", "8"])
+    assert "mood=ANGER and mood=anger differ" in " ".join(capsys.readouterr().out.split())

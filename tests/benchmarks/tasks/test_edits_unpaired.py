@@ -29,7 +29,7 @@ from benchmarks.tasks.edits.decoded import Ground
 from benchmarks.tasks.edits.directions import MEANS, PAPER
 from benchmarks.tasks.edits.unpaired import OTHER_HALF, UNEDITED, Unpaired, strengths
 from benchmarks.tasks.shared.distances import set_estimates
-from benchmarks.tasks.shared.probe_fits import fit_adam, probe_of
+from benchmarks.tasks.shared.probe_fits import fit_adam, prevalent, probe_of, stratified
 from probes import LinearProbe
 
 SMALL = {
@@ -481,3 +481,23 @@ def test_a_dry_run_counts_what_a_run_computes(context, monkeypatch):
     for name, verb in (("encoder", "encode_semantic"), ("decoder", "decode")):
         counts = [(job.count or 0) * getattr(job.calls, name) for job in jobs]
         assert sum(counts) == sum(calls[verb]), name
+
+
+def test_other_attributes_are_edited_by_prevalence_in_images_of_both_sides(context, dataset):
+    """Of 60 test images 2 persons have a rare attribute: the first 8 images need not, the drawn ones do."""
+    test, red = dataset.indices("test"), dataset.attributes[:, 0]
+    rare, alone = np.zeros(200, bool), np.zeros(200, bool)
+    people = np.unique(dataset.identities[test])
+    rare[np.isin(dataset.identities, people[-2:])] = True
+    alone[dataset.identities == people[0]] = True
+    rare[dataset.indices("train")[:20]] = alone[dataset.indices("train")[:20]] = True
+    names = "alone", "rare", "red"
+    data = replace(dataset, attribute_names=names, attributes=np.stack([alone, rare, red], 1))
+    few = replace(context, dataset=data)
+    assert [*prevalent(few)] == ["red", "rare"]
+    drawn = stratified(few.select("test", 200), ["red", "rare"], 8)
+    assert len(drawn) == 8 and np.isin(drawn.order, test).all()
+    assert len({*drawn.groups[rare[drawn.order]]}) == 2
+    lec = {s: r.value for (s, m), r in measured(few, Colour()).items() if m == "lec"}
+    assert lec[f"rare added, {PAPER}"] is not None
+    assert not any(setting.startswith("alone") for setting in lec)

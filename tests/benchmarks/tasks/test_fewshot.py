@@ -14,6 +14,7 @@ from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import Store
 from benchmarks.metrics.sets.jackknife import blocks_of
 from benchmarks.metrics.sets.means import acceptance_rate
+from benchmarks.runtime.choices import TaskOptions
 from benchmarks.tasks.fewshot import sampling
 from benchmarks.tasks.fewshot.classes import (
     RULES,
@@ -447,3 +448,14 @@ def test_too_few_images_are_rows_with_the_reason(context, tmp_path, red, reason)
     assert row.value is None and row.note.startswith("class Female")
     assert ("naive", "binary/Female", "fd_effnet") not in found  # beside what?
     assert all(row.value is not None or row.note for row in found.values())
+
+
+def test_classes_are_the_chosen_attributes_else_the_papers_else_the_prevalent(context, images):
+    rare = np.arange(COUNT) % 7 == 0
+    names, labels = ("rare", "red", "ever"), [rare, images.attributes[:, 0], rare | True]
+    others = replace(images, attribute_names=names, attributes=np.stack(labels, 1))
+    other = replace(context, dataset=others)
+    assert [t.name for t in targets(other)] == ["red", "not red", "rare", "not rare"]
+    chosen = replace(other, options=TaskOptions(attributes=("rare",)))
+    assert [t.name for t in targets(chosen)] == ["rare", "not rare"]
+    assert [t.name for t in targets(context)] == ["Male", "Female"]

@@ -314,9 +314,19 @@ def test_the_error_of_different_people_is_the_spread_over_people():
     assert 0.85 < np.sqrt(np.mean(np.square(stated))) / np.std(values, ddof=1) < 1.2
 
 
-def test_without_an_embedding_or_attributes_there_is_no_range(known, context):
-    known.dataset = replace(known.dataset, attribute_names=("Hat", "Tie"))
-    assert references(known) == []
+def test_data_with_other_attributes_has_reconstructions_and_edits_of_the_prevalent(known):
+    """Hat is one person's; half of the others have a tie."""
+    hat = known.dataset.identities == known.dataset.identities[known.dataset.indices("test")[0]]
+    attributes = np.stack([hat, known.dataset.attributes[:, 0]], 1)
+    names = "Hat", "Tie"
+    known.dataset = replace(known.dataset, attribute_names=names, attributes=attributes)
+    system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
+    settings = {r.setting.split()[0] for r in measured(known, system) if r.value is not None}
+    assert settings == {"reconstruction", "Tie"}
+    assert references(known)
+
+
+def test_without_an_embedding_there_is_no_range(context):
     with pytest.raises(NotAvailable):
         _ = context.networks.face
     assert references(context) == []
