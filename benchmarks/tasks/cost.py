@@ -18,8 +18,9 @@ from benchmarks.core.measurement import Measurement, Numbers, Place, Variant
 from benchmarks.core.sizes import Number
 from benchmarks.metrics import counting
 from benchmarks.plugin import Benchmark, Code, Context, Estimate, Steps, System, TableSpec
+from benchmarks.runtime.calling import Batches
 from benchmarks.systems.protocol import base
-from benchmarks.systems.protocol.checked import undivided
+from benchmarks.systems.protocol.checked import divided
 
 Counted = Callable[[counting.Work], Mapping[str, float]]
 TABLE, TIMES = "section5.5_cost", "section5.5_times"
@@ -155,7 +156,7 @@ def _timed(context: Context, system: System, verb: Verb, sizes: Sizes) -> Measur
     place = Place(context, TIMES, system, split="", steps=steps, fields=setup, of_machine=True)
 
     def measured(work: counting.Work) -> Mapping[str, float]:
-        with undivided(system):
+        with divided(system, Batches()):
             seconds = counting.median_seconds(work, sizes.repeats, context.device)
             peak = counting.peak_memory(work, context.device)
         return {"images_per_second": sizes.batch / seconds, "peak_memory": peak}

@@ -29,14 +29,17 @@ def facts(merged: Merged) -> dict[str, str]:
 def lede(merged: Merged) -> str:
     """The subject of the page in a sentence."""
     systems, count = _systems(merged), len({r.benchmark for r in merged.records})
+    if not systems and merged.references:
+        systems = [f"References alone: {listed(sorted(merged.references))}"]
     n = counted(r for r in merged.rows if not r.reference)
     units = f" Images or other units behind each number: {n}." if n else ""
-    return f"{listed(systems) or 'No system'}, by {number_of(count, 'benchmark')}.{units}"
+    absent = f" Not measured: {listed(merged.absent)}." if merged.absent else ""
+    return f"{listed(systems) or 'No system'}, by {number_of(count, 'benchmark')}.{units}{absent}"
 
 
 def _systems(merged: Merged) -> list[str]:
-    """The systems that compete: a reference that was not measured everywhere is none."""
-    return [name for name in merged.systems if name not in merged.references]
+    """The systems that compete and have a number: a reference that was not measured everywhere is none."""
+    return [name for name in merged.systems if name not in (*merged.references, *merged.absent)]
 
 
 def facts_of(folder: Run) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,15 @@ from reports.records.reading import joined, short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.tables import numbers
 from reports.tables.build import Merged
-from reports.tables.contests import SAID, Contest, Headline, Reference, contest, first_metric
+from reports.tables.contests import (
+    NOTHING,
+    SAID,
+    Contest,
+    Headline,
+    Reference,
+    contest,
+    first_metric,
+)
 from reports.tables.ranking import FEWEST, LEVEL, UNDECIDED, Gap, has_inverted_noise, is_measured
 
 IN_TABLES = "Its numbers are in the tables."
@@ -55,8 +63,11 @@ def _text(headline: Headline, merged: Merged) -> str:
         parts += _for_reference(first, merged)
     else:
         parts = list(_listing(headline, merged))
-    if headline.absent:
-        parts.append(f"Not measured: {listed(headline.absent)}.")
+    absent = headline.absent
+    if headline.kind != NOTHING:  # else the head of the page alone names those without any number
+        absent = [name for name in absent if name not in merged.absent]
+    if absent:
+        parts.append(f"Not measured: {listed(absent)}.")
     return " ".join(parts)
 
 
@@ -310,8 +321,10 @@ def _listing(headline: Headline, merged: Merged) -> Iterator[str]:
     metric = first_metric(headline.shown, headline.spec.headline, merged.metrics)
     records = [r for r in headline.shown if r.metric == metric]
     ours = [r for r in records if not r.reference]
-    if not ours:
-        yield IN_TABLES if headline.kind == SAID else "No system could be measured."
+    if not ours and headline.kind == SAID:
+        yield IN_TABLES
+    elif not ours and any(name not in merged.references for name in headline.absent):
+        yield "No system could be measured."
     row = merged.metrics.get(metric)
     meaning = row.reference if row and row.neutral is not None else ""
     about = _in_parentheses(joined(counted(ours), meaning, by="; "))

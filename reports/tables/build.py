@@ -229,6 +229,12 @@ class Merged:
         competing = {r.system for r in self.records if is_measured(r) and not r.reference}
         return {r.system for r in self.records if r.reference} - competing
 
+    @cached_property
+    def absent(self) -> list[str]:
+        """The systems without any number, which need not be named in each benchmark."""
+        measured = {r.system for r in self.records if is_measured(r)}
+        return [name for name in self.systems if name not in measured]
+
     @property
     def sources(self) -> list[Run]:
         return [source for run_group in self.run_groups for source in run_group.sources]

@@ -74,7 +74,7 @@ def test_val_is_the_test_split_and_every_tenth_of_train_is_valid(imagenet):
     assert data.partition_source == (
         "splits of the files, validation as test, every tenth image of train as valid"
     )
-    assert data.name == "imagenet"
+    assert data.name == "folder imagenet"
 
 
 @pytest.mark.parametrize("layout", ["flat", "kaggle"])
@@ -165,7 +165,7 @@ def test_cocos_folders_are_splits(tmp_path, year):
     data = open_dataset(root, 16)
     assert [len(data.indices(split)) for split in ("train", "valid", "test")] == [11, 1, 2]
     assert {data.name_of(i).split("/")[0] for i in data.indices("test")} == {f"val{year}"}
-    assert not data.labelled and data.name == "coco"
+    assert not data.labelled and data.name == "folder coco"
     val = open_dataset(root / f"val{year}", 16)
     assert (val.partition == TEST).all() and val.name == f"val{year}"
 

@@ -171,13 +171,9 @@ class Checked(System):
         if {kind.__module__.partition(".")[0] for kind in kinds} <= OURS:
             return str(held.get("remark", ""))  # that of codes in a file
         if self._trial is None:
-            batches = self.batches
             # All at once, or it would not be seen that results depend on the batch.
-            self.batches = replace(batches, images=None)
-            try:
+            with divided(self, replace(self.batches, images=None)):
                 self._trial = trial.tried(self, images(trial.IMAGES).to(self.device))
-            finally:
-                self.batches = batches
         return self._trial
 
     def describe(self) -> base.Description:
@@ -371,27 +367,21 @@ class Checked(System):
         semantic: Semantic | None
         if SEMANTIC in self.capabilities:
             semantic, size = self._semantic(code.semantic, count), self.semantic_dim
-            self._refuse_other_numbers(semantic, image_shape)
+            if tuple(image_shape[1:]) == (self.image_size, self.image_size):
+                numbers = parts.numbers_in(parts_of(self), semantic)
+                returned.refuse_other_numbers(numbers, self.semantic_dim)
         else:
             semantic = returned.free(code.semantic, count)
-            size = _width(semantic)
+            size = returned.width(semantic)
         if STOCHASTIC in self.capabilities:
             x_T: Tensor | None = returned.numbers(code.x_T, (count, *image_shape))
         else:
             x_T = returned.free(code.x_T, count)
-        size += _width(x_T)
+        size += returned.width(x_T)
         is_other = count and size != self.latent_dim
         if is_other and parts.numbers(self.semantic_parts or ()) is not None:
             raise Wrong(f"returned {size} numbers per image, but latent_dim is {self.latent_dim}")
         return Code(semantic, x_T)
-
-    def _refuse_other_numbers(self, semantic: Semantic, image_shape: Sequence[int]) -> None:
-        """At `image_size`, parts that depend on the image's size must have the promised numbers."""
-        is_measured_size = tuple(image_shape[1:]) == (self.image_size, self.image_size)
-        numbers = parts.numbers_in(parts_of(self), semantic)
-        if is_measured_size and numbers != self.semantic_dim:
-            reason = "set latent_dim, or a stride from which it follows"
-            raise Wrong(f"returned {numbers} numbers per image, not {self.semantic_dim}: {reason}")
 
 
 def _numbers(shape: Sequence[int | None]) -> Check[Tensor]:
@@ -399,18 +389,14 @@ def _numbers(shape: Sequence[int | None]) -> Check[Tensor]:
     return lambda value, count: returned.numbers(value, (count, *shape))
 
 
-def _width(part: Tensor | None) -> int:
-    return 0 if part is None else part[:1].numel()
-
-
 @contextmanager
-def undivided(system: System) -> Iterator[None]:
-    """Within the block a system gets all images at once, whatever --batch-size is, to be timed."""
+def divided(system: System, batches: Batches) -> Iterator[None]:
+    """Within the block a system gets its images in these batches, whatever --batch-size is."""
     if not isinstance(system, Checked):
         yield
         return
-    batches, system.batches = system.batches, Batches()
+    before, system.batches = system.batches, batches
     try:
         yield
     finally:
-        system.batches = batches
+        system.batches = before

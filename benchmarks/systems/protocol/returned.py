@@ -189,3 +189,15 @@ def beyond(low: float, high: float, own: Range | None) -> str:
     cause = f"values beyond {into(FARTHEST, own):g} mean a different range"
     bytes_meant = f"If they are bytes, {remedy('(0, 255)')}."
     return f"{given}, and {cause}. {bytes_meant} If they are intended, clamp them yourself."
+
+
+def refuse_other_numbers(numbers: int, promised: int) -> None:
+    """Raise Wrong for a code that has other numbers than the system says, at its `image_size`."""
+    if numbers != promised:
+        reason = "set latent_dim, or a stride from which it follows"
+        raise Wrong(f"returned {numbers} numbers per image, not {promised}: {reason}")
+
+
+def width(part: Tensor | None) -> int:
+    """The numbers of an image in a tensor."""
+    return 0 if part is None else part[:1].numel()

@@ -30,6 +30,8 @@ HELD_OUT = {
     "coco-val2017": (5_000, re.compile(r"\d{12}")),
 }
 
+PUBLIC = ("imagenet", "imagenetk", "coco", "cifar")  # the letters of names that any folder may have
+
 
 class Classes(NamedTuple):
     """The images of a folder that are read, by relative path, and their labels.
@@ -117,9 +119,13 @@ def read_solution(path: Path) -> dict[str, str]:
 
 
 def name_of_test(images: Sequence[str], folder: str) -> str:
-    """The name of the data set that has these test images: that of one of HELD_OUT, else its folder's."""
+    """The name of the data set that has these test images: that of one of HELD_OUT, else its folder's.
+
+    A folder that is called as a public set, such as `imagenet`, is `folder imagenet`: its name is no
+    evidence.
+    """
     stems = [PurePosixPath(name).stem for name in images]
     for title, (count, pattern) in HELD_OUT.items():
         complete = len(images) == count and all(map(pattern.fullmatch, stems))
         folder = honest_name(title, complete, folder)
-    return folder
+    return f"folder {folder}" if re.sub(r"[^a-z]", "", folder.lower()) in PUBLIC else folder

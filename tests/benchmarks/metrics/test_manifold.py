@@ -70,6 +70,12 @@ def copies():
     return a, np.concatenate([b[:60], a[:30]])
 
 
+def dense():
+    """Samples that are nearer to the points of the reference than these are to one another."""
+    a, b = two_sets(d=40)
+    return a, 0.7 * b
+
+
 # ----------------------------------------------------------------------------------------------
 # The programs that define them
 
@@ -165,11 +171,19 @@ def test_a_share_says_of_how_many_points_it_is(n, m):
 
 
 @pytest.mark.parametrize(
-    ("sets", "most"), [(two_sets(), 30), (lattice(), 1 << 22), (copies(), 1 << 22)]
+    ("sets", "most", "held"),
+    [
+        (two_sets(), 30, 0),
+        (lattice(), 1 << 22, 1 << 22),
+        (copies(), 1 << 22, 1 << 22),
+        (dense(), 2_000, 1 << 22),
+        (dense()[::-1], 2_000, 1 << 22),
+    ],
 )
-def test_the_number_and_both_halves_of_every_split(sets, most, monkeypatch):
+def test_the_number_and_both_halves_of_every_split(sets, most, held, monkeypatch):
     """However few distances are held at a time."""
     monkeypatch.setattr(manifold, "MOST", most)
+    monkeypatch.setattr(manifold, "MOST_HELD", held)
     rng = np.random.default_rng(7)
     of_a, of_b = (rng.integers(0, BLOCKS, len(x)) for x in sets)
     values = in_all_parts(*sets, of_a, of_b)
