@@ -294,7 +294,7 @@ def _about(evaluation: Evaluation, options: Options) -> dict[str, Any]:
         "models": {system.name: dict(system.describe()) for system in systems},
         "hub": {system.name: system.origin for system in systems if system.origin},
         "images": {split: len(context.dataset.indices(split)) for split in SPLITS},
-        "enlarged": enlarged(context.dataset),
+        "enlarged": {} if options.native else enlarged(context.dataset),
         "seen_in_training": evaluation.seen_in_training(),
         "precision": context.precision,
         "started": provenance.now(),

@@ -202,7 +202,7 @@ class Checked(System):
         return self._of_images("encode_ranked", self._semantic, images, ranks)
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
-        check = _numbers(images.shape[1:])
+        check = returned.of_shape(images.shape[1:])
         return self._of_images("encode_stochastic", check, images, semantic, steps)
 
     def decode(self, code: Code, steps: int = 100, *, keep: int | None = None) -> Tensor:
@@ -218,7 +218,7 @@ class Checked(System):
         return self._in_batches("sample", self._images("sample"), indices, seed, steps)
 
     def add_noise(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
-        return self._of_images("add_noise", _numbers(images.shape[1:]), images, t, eps)
+        return self._of_images("add_noise", returned.of_shape(images.shape[1:]), images, t, eps)
 
     def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
         self._refuse_other_images("predict_x0", images_noised)
@@ -226,7 +226,7 @@ class Checked(System):
         return self._in_batches("predict_x0", check, images_noised, t, semantic)
 
     def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
-        check = _numbers((3, self.image_size, self.image_size))
+        check = returned.of_shape((3, self.image_size, self.image_size))
         return self._in_batches("random_x_T", check, indices, seed)
 
     @property
@@ -382,11 +382,6 @@ class Checked(System):
         if is_other and parts.numbers(self.semantic_parts or ()) is not None:
             raise Wrong(f"returned {size} numbers per image, but latent_dim is {self.latent_dim}")
         return Code(semantic, x_T)
-
-
-def _numbers(shape: Sequence[int | None]) -> Check[Tensor]:
-    """The check of a tensor of that shape for each image."""
-    return lambda value, count: returned.numbers(value, (count, *shape))
 
 
 @contextmanager

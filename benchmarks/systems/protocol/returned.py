@@ -4,7 +4,7 @@ Each check gives back tensors that a benchmark can rely on, or raises `Wrong` wi
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -201,3 +201,8 @@ def refuse_other_numbers(numbers: int, promised: int) -> None:
 def width(part: Tensor | None) -> int:
     """The numbers of an image in a tensor."""
     return 0 if part is None else part[:1].numel()
+
+
+def of_shape(shape: Sequence[int | None]) -> Callable[[Tensor, int], Tensor]:
+    """The check of a tensor of that shape for each image."""
+    return lambda value, count: numbers(value, (count, *shape))
