@@ -203,6 +203,6 @@ def width(part: Tensor | None) -> int:
     return 0 if part is None else part[:1].numel()
 
 
-def of_shape(shape: Sequence[int | None]) -> Callable[[Tensor, int], Tensor]:
+def of_shape(shape: Sequence[int | None]) -> Callable[[object, int], Tensor]:
     """The check of a tensor of that shape for each image."""
     return lambda value, count: numbers(value, (count, *shape))

@@ -17,7 +17,7 @@ from benchmarks.runtime.calling import PREFIX, Batches
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, Code
-from benchmarks.systems.protocol.checked import undivided
+from benchmarks.systems.protocol.checked import divided
 from benchmarks.systems.protocol.parts import tensors
 from reports.records.record import read_records
 
@@ -238,12 +238,12 @@ def test_a_system_that_runs_out_of_memory_says_what_may_help():
 
 def test_what_is_timed_is_not_cut():
     system = counting(Batches(3))
-    with undivided(system):
+    with divided(system, Batches()):
         every_verb(system)
     assert set(system.inner.tried) == {10}
     every_verb(system)
     assert set(system.inner.tried[-2:]) == {3, 1}
-    with undivided(system.inner):  # which is never cut
+    with divided(system.inner, Batches()):  # which is never cut
         assert not hasattr(system.inner, "batches")
 
 
