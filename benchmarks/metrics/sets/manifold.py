@@ -325,7 +325,9 @@ class _Tally:
         place = torch.zeros_like(ball)
         for step in (32, 16, 8, 4, 2, 1):
             beyond = place + step
-            is_short = ~self.within(distance, radii[start + (beyond - 1).clamp_(max=len(PARTS) - 1)])
+            is_short = ~self.within(
+                distance, radii[start + (beyond - 1).clamp_(max=len(PARTS) - 1)]
+            )
             place = torch.where(is_short, beyond, place)
         return place
 
@@ -374,9 +376,7 @@ def _own_rows(side: Manifold) -> Iterator[tuple[slice, Tensor]]:
         yield rows, held[rows]
 
 
-def _rows(
-    a: Manifold, b: Manifold, above_diagonal: bool = False
-) -> Iterator[tuple[slice, Tensor]]:
+def _rows(a: Manifold, b: Manifold, above_diagonal: bool = False) -> Iterator[tuple[slice, Tensor]]:
     """The distances of some rows of a at a time to all of b, or to the rows of b from their first on."""
     most, dtype = max(MOST // len(b), 1), torch.promote_types(a.points.dtype, b.points.dtype)
     y = b.points.double()
