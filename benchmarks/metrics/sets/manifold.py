@@ -19,7 +19,7 @@ distance 0. In float32 alone, as torch-fidelity takes it of float32 features, th
 tell near points from equal ones.
 
 Some points of one set are compared with the other at a time: memory does not grow with the product
-of their sizes.
+of their sizes. Within a set of up to 5,792 points all distances are held, of which half are computed.
 
 Standard errors come from balanced half-samples (McCarthy, 1969). Both sets are dealt to 20 blocks
 and halved in 19 ways, of which any two blocks are in one half in 9. Each number is computed again
