@@ -5,8 +5,8 @@
 
 `faces/labels.csv` gives the emotion and the person of each image that legend.csv lists; the images are
 links to those of the clone. Emotions are written in lower case, because the legend has both `ANGER` and
-`anger`. The person is the name of the file without its number (`AJ_Cook_0001.jpg`); the four files
-without a person's name are left out.
+`anger`. The person is the name of the file without its number (`AJ_Cook_0001.jpg`). The four files
+without a person's name are left out, and so is an image that the legend lists with two emotions.
 """
 
 import argparse
@@ -14,20 +14,20 @@ import csv
 import re
 from pathlib import Path
 
-PERSON = re.compile(r"(.+)_\d+\.jpg")
-ANONYMOUS = "facial-expressions"
+PERSON = re.compile(r"(?!facial-expressions_)(.+)_\d+\.jpg")
 
 
 def rows_of(clone: Path) -> list[dict[str, str]]:
-    """The rows of the table of labels, by the name of the image."""
-    with (clone / "data" / "legend.csv").open(newline="") as file:
-        legend = sorted(csv.DictReader(file), key=lambda row: row["image"])
+    """The rows of the table of labels, in the order of the images' names."""
+    emotions: dict[str, set[str]] = {}
+    with (clone / "data" / "legend.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            emotions.setdefault(row["image"], set()).add(row["emotion"].strip().lower())
     rows = []
-    for row in legend:
-        name = PERSON.fullmatch(row["image"])
-        if name and name[1] != ANONYMOUS and (clone / "images" / row["image"]).is_file():
-            emotion = row["emotion"].strip().lower()
-            rows.append({"file": row["image"], "emotion": emotion, "person": name[1]})
+    for image in sorted(emotions):
+        name = PERSON.fullmatch(image)
+        if name and len(emotions[image]) == 1 and (clone / "images" / image).is_file():
+            rows.append({"file": image, "emotion": min(emotions[image]), "person": name[1]})
     return rows
 
 
