@@ -178,9 +178,8 @@ def parse(monkeypatch, tmp_path):
     monkeypatch.setattr(checkpoint, "open_checkpoint", opened)
     monkeypatch.setattr(hub, "find", lambda path: (path, ""))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(
-        ROOT / "examples" / "system_plugin"
-    )  # my_vae:MyVAE of docs/systems.md
+    for folder in ("examples", "examples/system_plugin"):  # my_vae:MyVAE of docs/systems.md
+        monkeypatch.syspath_prepend(ROOT / folder)
 
     def run(module, arguments):
         arguments = ["all" if word == "..." else word.strip("[]") for word in arguments]
