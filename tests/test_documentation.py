@@ -181,6 +181,7 @@ def parse(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(
         ROOT / "examples" / "system_plugin"
     )  # my_vae:MyVAE of docs/systems.md
+    monkeypatch.syspath_prepend(ROOT / "examples")
 
     def run(module, arguments):
         arguments = ["all" if word == "..." else word.strip("[]") for word in arguments]
