@@ -42,7 +42,8 @@ def read(folder: Path) -> pd.DataFrame:
     """The numbers of `folder`: of its records.csv, or of the CSV files of its tables/, which have fewer columns."""
     whole = folder / "records.csv"
     paths = [whole] if whole.exists() else sorted((folder / "tables").glob("*.csv"))
-    frame = pd.concat(map(pd.read_csv, paths), ignore_index=True).fillna({"setting": ""})
+    frames = [pd.read_csv(path, dtype={"setting": str}) for path in paths]
+    frame = pd.concat(frames, ignore_index=True).fillna({"setting": ""})
     frame["solver"] = frame.get("solver", "ddim")
     frame = frame[frame["value"].notna()]
     return frame.assign(text=list(map(text, frame["metric"], frame["value"], frame["stderr"])))
@@ -228,6 +229,49 @@ def printed(path: Path) -> str:
     return table(frame.to_numpy().tolist(), list(frame.columns))
 
 
+def of_others(of: str, heads: dict[str, str]) -> str:
+    """An excerpt of a table of the entries with others' models, by data and system."""
+    if not PHOTOGRAPHS:
+        return NONE_YET
+    numbers = pd.concat(map(read, PHOTOGRAPHS), ignore_index=True)
+    numbers = numbers[(numbers["table"] == of) & numbers["setting"].isin(["", "mean"])]
+    rows = numbers["dataset"] + ", " + numbers["system"]
+    return pivoted(numbers, rows, "metric", heads, "data, model")
+
+
+def data_of_others() -> str:
+    """The data of these entries: how many images, and the fingerprint."""
+    runs = [json.loads((folder / RUN).read_text(encoding="utf-8")) for folder in PHOTOGRAPHS]
+    lines = [
+        [
+            run["settings"]["data"],
+            f"{sum(run['images'].values()):,}",
+            run["settings"]["data_sha256"],
+        ]
+        for run in runs
+    ]
+    return table(lines, ["data", "images", "fingerprint"]) if lines else NONE_YET
+
+
+def checks() -> str:
+    """What other libraries compute of these runs."""
+    paths = sorted((HERE / "photographs").glob("check*.csv"))
+    return "\n\n".join(map(printed, paths)) or NONE_YET
+
+
+ENTRIES = ROOT / "docs" / "entries"
+PHOTOGRAPHS = sorted(ENTRIES.glob("photographs-*"))  # runs of others' models
+NONE_YET = "Not measured yet."
+RECONSTRUCTIONS = {
+    "latent_dim": "latent size",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+    "rkd_effnet": "`rkd_effnet`",
+}
+CODES_OF_OTHERS = {"auroc": "mean AUROC", "top1": "top-1"}
+
+
 def index() -> str:
     """Every script, folder and page here with its first line."""
     lines = []
@@ -266,7 +310,14 @@ def pages() -> dict[Path, dict[str, Callable[[], str]]]:
     rows = of_solvers.read()
     solvers = {name: partial(make, rows) for name, make in of_solvers.TABLES.items()}
     peers = {name: partial(printed, HERE / "peers" / f"{name}.csv") for name in ("numbers", "sets")}
+    photographs: dict[str, Callable[[], str]] = {
+        "data": data_of_others,
+        "reconstructions": partial(of_others, TABLE1, RECONSTRUCTIONS),
+        "codes": partial(of_others, PROBE, CODES_OF_OTHERS),
+        "checks": checks,
+    }
     return {page: {"results": make} for page, make in results.items()} | {
+        HERE / "photographs" / "README.md": photographs,
         HERE / "solvers" / "README.md": solvers,
         HERE / "peers" / "README.md": peers,
     }
