@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 from latent.analysis import tables as correlations
 from measure import table
+from photographs import claims
 from safetensors.numpy import load_file
 from solvers import tables as of_solvers
 
@@ -253,6 +254,14 @@ def data_of_others() -> str:
     return table(lines, ["data", "images", "fingerprint"]) if lines else NONE_YET
 
 
+def claims_on_photographs() -> str:
+    """Which of the paper's results hold on the portraits, and which on CIFAR-10."""
+    if not OF_CIFAR.exists():
+        return NONE_YET
+    heads = ["claim", "portraits", "holds", "CIFAR-10", "holds"]
+    return table(claims.table(BASELINE, OF_CIFAR), heads)
+
+
 def checks() -> str:
     """What other libraries compute of these runs."""
     paths = sorted((HERE / "photographs").glob("check*.csv"))
@@ -260,6 +269,7 @@ def checks() -> str:
 
 
 ENTRIES = ROOT / "docs" / "entries"
+OF_CIFAR = ENTRIES / "cifar-10"  # DiffAE and DDIM, trained on it
 PHOTOGRAPHS = sorted(ENTRIES.glob("photographs-*"))  # runs of others' models
 NONE_YET = "Not measured yet."
 RECONSTRUCTIONS = {
@@ -315,6 +325,7 @@ def pages() -> dict[Path, dict[str, Callable[[], str]]]:
         "reconstructions": partial(of_others, TABLE1, RECONSTRUCTIONS),
         "codes": partial(of_others, PROBE, CODES_OF_OTHERS),
         "checks": checks,
+        "claims": claims_on_photographs,
     }
     return {page: {"results": make} for page, make in results.items()} | {
         HERE / "photographs" / "README.md": photographs,

@@ -5,14 +5,15 @@
 
 It needs scikit-image, torchmetrics, lpips, torch-fidelity, timm and scikit-learn. The last two
 columns are differences from records.csv, and from our functions on the same files: a run does not round
-what a model decodes, and a file has 8 bits. The distance of LPIPS and the kernel distance of KID are
-those of the stand-in, EfficientNet-lite0, by the formulas of lpips and torch-fidelity.
+what a model decodes, and a file has 8 bits. LPIPS is that of the run: with AlexNet, or with its stand-in
+by the formula of lpips. The kernel distance has the stand-in's features, by the formula of torch-fidelity.
 """
 
 import argparse
 import csv
 import json
 import math
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch.nn.functional import pad
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -130,6 +132,18 @@ def distance_of_lpips(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.stack([lpips.spatial_average(each).flatten() for each in differences]).mean(0)
 
 
+@cache
+def alexnet() -> torch.nn.Module:
+    """LPIPS of the package lpips, whose trunk is that of the run."""
+    import lpips
+
+    network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    trunk = load_file(load_path("alexnet", None, False))
+    names = {name: re.sub(r"slice\d", "features", name) for name in network.net.state_dict()}
+    network.net.load_state_dict({name: trunk[theirs] for name, theirs in names.items()})
+    return network.eval().requires_grad_(False)
+
+
 def distance_of_ours(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return effnet_distance(load_path(EFFNET, None, False), torch.device("cpu"))(a, b)
 
@@ -164,6 +178,7 @@ OF_IMAGES = (
         mean_of(partial(similarity, padding=REFLECT), low=0),
     ),
     Check("pd_effnet", "lpips", mean_of(distance_of_lpips), mean_of(distance_of_ours)),
+    Check("lpips", "lpips", mean_of(lambda a, b: alexnet()(a, b))),
     Check("rkd_effnet", "torch-fidelity", kernel_distance),
 )
 
@@ -259,6 +274,8 @@ def rows_of_images(folder: Path, title: str, records: list[Record]) -> Iterator[
     images, decoded = read_images(folder.parent / "inputs", names), read_images(folder, names)
     values = {record.metric: record.value for record in records if record.n == len(names)}
     for check in OF_IMAGES:
+        if check.package == "lpips" and check.metric not in values:  # LPIPS, or its stand-in
+            continue
         theirs = check.theirs(images, decoded)
         ours = check.ours(images, decoded) if check.ours else None
         cells = row(title, check.metric, check.package, len(names), theirs)
