@@ -20,7 +20,7 @@ from benchmarks.tasks.reconstruction import native
 from benchmarks.tasks.reconstruction.reconstruction import BENCHMARK
 from benchmarks.tasks.reconstruction.tables import NATIVE, TABLE1
 from diffae.data import open_dataset
-from diffae.data.factors.combinations import Subset
+from diffae.data.dataset import Subset
 from diffae.data.readers.idx import IdxImages
 from diffae.system.errors import UserError
 
