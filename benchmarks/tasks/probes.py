@@ -63,7 +63,9 @@ def _of_chance(context: Context) -> Numbers:
             probes.estimates_of_classes(logits, test.labels, test.units, test.labels)
         )
     for at, metric, estimate in numbers:
-        yield at, metric, replace(estimate, influences=(), error=None, scores=None)
+        # a mean over images, such as top-1 accuracy, has the error of a mean whoever guesses
+        is_mean = estimate.scores is not None
+        yield at, metric, estimate if is_mean else replace(estimate, influences=(), error=None)
 
 
 def _scores(place: Place, probe: Arrays, codes: Arrays) -> Numbers:
