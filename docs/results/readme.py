@@ -309,7 +309,9 @@ def pages() -> dict[Path, dict[str, Callable[[], str]]]:
         "latent": correlations,
     }
     results: dict[Path, Callable[[], str]] = {
-        ROOT / "README.md": lambda: in_short(BASELINE) + "\n\n" + of_others(TABLE1, RECONSTRUCTIONS),
+        ROOT / "README.md": lambda: (
+            in_short(BASELINE) + "\n\n" + of_others(TABLE1, RECONSTRUCTIONS)
+        ),
         ROOT / "docs" / "systems.md": small_systems,
         HERE / "README.md": index,
         HERE / "all-systems" / "README.md": every_system,
