@@ -8,6 +8,8 @@ import pytest
 import torch
 from doc_scripts import script
 
+from reports.records.run_folder import read_run
+
 FOLDER = Path(__file__).parents[1] / "docs" / "results" / "photographs"
 LEGEND = """user.id,image,emotion
 1,Ada_B_0001.jpg,ANGER
@@ -45,3 +47,16 @@ def test_a_folder_of_faces_has_one_emotion_and_the_person_of_each_image(monkeypa
     ada = [("Ada_B_0001.jpg", "anger", "Ada_B"), ("Ada_B_0002.jpg", "happiness", "Ada_B")]
     assert rows == ada
     assert {path.name for path in out.iterdir()} == {"labels.csv", *(row[0] for row in ada)}
+
+
+def test_a_claim_holds_if_its_first_number_is_clearly_better(monkeypatch):
+    """As docs/models.md says of the packaged models; and the other way round if the numbers change places."""
+    monkeypatch.syspath_prepend(FOLDER.parent)
+    claims = script(FOLDER / "claims.py")
+    numbers = claims.Numbers(read_run(FOLDER.parents[2] / "benchmarks" / "baseline"))
+    held = {title: claims.cell(claim, numbers)[1] for title, claim in claims.CLAIMS.items()}
+    standings = list(held.values())
+    assert standings[0] == "4 yes, 0 undecided, 0 no"
+    assert standings[1:7] == ["no", "yes", "undecided", "yes", "yes", "undecided"]
+    better, worse = numbers.auroc("DiffAE"), numbers.auroc("pixels + PCA")
+    assert (claims.standing((better, worse)), claims.standing((worse, better))) == ("yes", "no")

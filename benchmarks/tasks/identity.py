@@ -12,8 +12,9 @@ edit: the change of the probe's logit when the edited image is encoded again.
 Neither has a scale of its own. `references` measures one with the same embedding on real images:
 two pictures of one person, the most that an edit can be expected to keep, and two different people.
 
-Without labels nothing is edited: the reconstruction is compared with the image, as it is too where none of
-the labels is one of the paper's attributes; by the size of the face too where the embedding looks for it (after Wu et al. 2025, TokBench, arXiv 2505.18142).
+The reconstruction is compared with the image where the data has no labels, so that nothing can be edited, or
+where none of its labels is one of the paper's attributes. An embedding that looks for the face also compares
+them by the size of the face (after Wu et al. 2025, TokBench, arXiv 2505.18142).
 
 An embedding that looks for a face may find none. Such images are left out of the mean and counted in
 the note of the row.
