@@ -1,4 +1,4 @@
-"""Is a protocol found again by the numbers that it prints? The table of docs/protocols.md.
+"""Is a protocol found again by the numbers that it prints? The table of docs/results/protocols.md.
 
     python docs/results/which.py [--weights-dir DIR]            prints it
     python docs/results/which.py [--weights-dir DIR] --write    writes it into the page
@@ -21,7 +21,7 @@ from benchmarks.measuring.request import Request
 from benchmarks.measuring.which import compared
 from benchmarks.metrics.protocols.explain import Explained
 
-PAGE = ROOT / "docs" / "protocols.md"
+PAGE = ROOT / "docs" / "results" / "protocols.md"
 PAIR = ROOT / "examples" / "protocols"
 ZEROS = {"psnr": "0.00", "ssim": "0.000", "lpips": "0.000"}  # the digits that are printed
 MARKS = {"": "●", "lpips": "○"}  # by the numbers that do not fit
