@@ -296,7 +296,7 @@ def tf32() -> Effect:
 
 EXPLAIN = "`measure --explain` names it"
 TRAPS: tuple[tuple[str, Callable[[], Effect], str], ...] = (
-    ("pixels in [-1, 1], with the peak of [0, 1]", peak, "a system that decodes to another range than it states is refused"),
+    ("pixels in [-1, 1], with the peak of [0, 1]", peak, "a system that leaves its stated range is refused"),
     ("PSNR of the mean error of all images", pooled, EXPLAIN),
     ("mean of batch means, the last batch short", short_batch, EXPLAIN),
     ("rounded down to 8 bits", truncated, EXPLAIN),
@@ -306,7 +306,7 @@ TRAPS: tuple[tuple[str, Callable[[], Effect], str], ...] = (
     ("resized without antialiasing before the network", resize, "`reports.compare` refuses: `feature_resize` differs"),
     ("images kept as JPEG", jpeg, "nothing: keep PNG"),
     ("a quarter of the images", few, "numbers of different n are not compared"),
-    ("training images as the reference of reconstructions", reference, "`reference` is in the protocol; rFID takes the originals"),
+    ("training images as the reference of reconstructions", reference, "rFID takes the originals"),
     ("one draw of the pixels instead of their mean", drawn_pixels, "`pixels` is in every protocol"),
     ("x_T found by inversion, taken for what z holds", inverted, "two rows, `x_T inverted` and `x_T random`"),
     ("the best of 20 codes, chosen on the images that judge it", choice, "nothing: choose on the split `valid`"),
@@ -314,7 +314,7 @@ TRAPS: tuple[tuple[str, Callable[[], Effect], str], ...] = (
     ("pictures of one person, counted as independent", persons, "the unit of every error is the person"),
     ("neighbours among pictures of the same person", same_people, "`knn` leaves them out"),
     ("the best of five seeds", seeds, "several seeds are shown as a mean with its spread"),
-    ("path lengths of images of 8 bits", small_steps, "path lengths are taken before rounding, in float64"),
+    ("path lengths of images of 8 bits", small_steps, "path lengths take decoded floats"),
     ("TF32 in path lengths", tf32, "`precision` is in every protocol"),
 )  # fmt: skip
 
