@@ -296,7 +296,7 @@ def tf32() -> Effect:
 
 EXPLAIN = "`measure --explain` names it"
 TRAPS: tuple[tuple[str, Callable[[], Effect], str], ...] = (
-    ("pixels in [-1, 1], with the peak of [0, 1]", peak, "a system that decodes to another range than it says is refused; `measure` reads files"),
+    ("pixels in [-1, 1], with the peak of [0, 1]", peak, "a system that leaves its stated range is refused"),
     ("PSNR of the mean error of all images", pooled, EXPLAIN),
     ("mean of batch means, the last batch short", short_batch, EXPLAIN),
     ("rounded down to 8 bits", truncated, EXPLAIN),
@@ -305,17 +305,17 @@ TRAPS: tuple[tuple[str, Callable[[], Effect], str], ...] = (
     ("VGG16 instead of AlexNet in LPIPS", trunk, "two names, `lpips` and `lpips_vgg`"),
     ("resized without antialiasing before the network", resize, "`reports.compare` refuses: `feature_resize` differs"),
     ("images kept as JPEG", jpeg, "nothing: keep PNG"),
-    ("a quarter of the images", few, "numbers of other n are not compared; a note where n is below the dimensions"),
-    ("training images as the reference of reconstructions", reference, "rFID is always to the originals; protocols with another `reference` say so"),
-    ("one draw of the pixels instead of their mean", drawn_pixels, "`pixels` is in the protocol of each row"),
+    ("a quarter of the images", few, "numbers of different n are not compared"),
+    ("training images as the reference of reconstructions", reference, "rFID takes the originals"),
+    ("one draw of the pixels instead of their mean", drawn_pixels, "`pixels` is in every protocol"),
     ("x_T found by inversion, taken for what z holds", inverted, "two rows, `x_T inverted` and `x_T random`"),
     ("the best of 20 codes, chosen on the images that judge it", choice, "nothing: choose on the split `valid`"),
-    ("the commoner class for every image", threshold, "AUROC first, and the row `random encoder`"),
-    ("pictures of one person taken for independent", persons, "the unit of every error is the person"),
+    ("the more common class for every image", threshold, "AUROC is the headline; the row `random encoder`"),
+    ("pictures of one person, counted as independent", persons, "the unit of every error is the person"),
     ("neighbours among pictures of the same person", same_people, "`knn` leaves them out"),
-    ("the best of five seeds", seeds, "`seed` is in run.json; runs that differ in it are shown as a mean with its spread"),
-    ("path lengths of images of 8 bits", small_steps, "path lengths are taken before rounding, in float64"),
-    ("TF32 in path lengths", tf32, "`precision` is in every protocol; path lengths stay in float64"),
+    ("the best of five seeds", seeds, "several seeds are shown as a mean with its spread"),
+    ("path lengths of images of 8 bits", small_steps, "path lengths take decoded floats"),
+    ("TF32 in path lengths", tf32, "`precision` is in every protocol"),
 )  # fmt: skip
 
 

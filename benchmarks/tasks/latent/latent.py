@@ -297,7 +297,7 @@ BENCHMARK = Benchmark(
             SPACE,
             "Codes alone",
             "Numbers of the codes of training images that need no decoder, after normalisation by channel; of white codes "
-            "VIV is 1.571. `diffae-bench docs latent` says what each rewards wrongly.",
+            "VIV is 1.571. `diffae-bench docs metrics` says how each can be cheated.",
             tuple(get_args(OfSpace)),
             68,
         ),

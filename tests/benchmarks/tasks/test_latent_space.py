@@ -199,7 +199,7 @@ def test_e_is_0_of_equal_codes_and_the_same_of_scaled_shifted_and_turned_ones():
     m = np.concatenate([a, b]).mean(0)
     direct = np.square(a - b).sum() / (np.square(a - m).sum() + np.square(b - m).sum())
     assert value == pytest.approx(direct * 39 / 40)  # (2n - 1) / 2n
-    assert "e_T = (2n - 1) / 2n · Σ" in (DOCS / "latent.md").read_text(encoding="utf-8")
+    assert "e_T = (2n - 1) / 2n \\cdot \\sum" in (DOCS / "latent.md").read_text(encoding="utf-8")
     alike = equivariance(0 * a + 3, 0 * a + 3)
     assert (alike.value, alike.why) == (None, "all of them are the same")
     without = equivariance(a[1:], b[1:]).value
