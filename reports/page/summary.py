@@ -6,7 +6,6 @@ from textwrap import wrap
 
 from tabulate import tabulate
 
-from reports.page.head import smoke_warnings
 from reports.records.reading import grouped, joined, short
 from reports.tables.build import Merged
 from reports.tables.headlines import (
@@ -36,7 +35,7 @@ def summary(merged: Merged) -> list[str]:
     """
     rows = headline_rows(merged)
     table = table_of_headlines(merged, rows)
-    lines = [*smoke_warnings(merged), *_blocks(table, merged)]
+    lines = list(_blocks(table, merged))
     lines += ["", table.caption.replace("Bold", "*")] if rows else []
     for text in (*cautions(merged, rows), *_not_measured(merged)):
         lines += wrap(f"- {text}", WIDTH, subsequent_indent="  ", max_lines=MOST_LINES)

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.records.metrics import Metrics
-from reports.records.reading import joined, part_of
+from reports.records.reading import Fields, joined, part_of
 from reports.records.record import NEITHER, Record
+from reports.records.specs import SMOKE
 from reports.tables import numbers
 from reports.tables.build import Merged
 from reports.tables.contests import Contest, Headline, contest, first_metric
@@ -26,6 +27,7 @@ LABELS, REFERENCE = (
     3,
     "references",
 )  # columns of labels on the left; the last column, if there is one
+MEANINGLESS = "The profile {} only shows that everything runs: its numbers mean nothing{}."
 CAPTION = "Bold: the best, and what is within noise of it. References do not compete."
 
 
@@ -228,13 +230,26 @@ def cautions(merged: Merged, rows: Sequence[HeadlineRow]) -> list[str]:
     unequal sizes of codes.
     """
     lines = [
-        _few_images(rows, merged.metrics),
+        _of_smoke(merged) or _few_images(rows, merged.metrics),
         _stand_ins(rows, merged.metrics),
         _resized(merged),
         _trained_on_this_data(merged),
         _unequal_codes(merged),
     ]
     return [line for line in lines if line]
+
+
+def _of_smoke(merged: Merged) -> str:
+    """That the numbers of runs of the profile `smoke`, or of one made from it, mean nothing."""
+    runs = [run for run in merged.folders if _base(run.notes) == SMOKE]
+    named = f" ({listed([run.label for run in runs])})" if len(merged.folders) > 1 else ""
+    return MEANINGLESS.format(SMOKE, named) if runs else ""
+
+
+def _base(notes: Fields) -> object:
+    """The built-in profile that a run's was made from."""
+    profile = part_of(part_of(notes, "settings"), "profile")
+    return profile.get("base", profile.get("name"))
 
 
 def _few_images(rows: Sequence[HeadlineRow], metrics: Metrics) -> str:
