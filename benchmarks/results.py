@@ -1,12 +1,9 @@
 """A run for Python: as pandas frames, as tables, and against another run."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from tabulate import tabulate
 
 from benchmarks.core.context import Context
 from benchmarks.core.runner.setup import heading
@@ -14,12 +11,11 @@ from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from reports.gate import page
 from reports.gate import verdicts as gate
-from reports.records.metrics import Metrics
+from reports.page.summary import summary
 from reports.records.record import COLUMNS, Record
 from reports.records.run_folder import Run, read_margins, read_run, samples_of
-from reports.tables import markdown, numbers
+from reports.tables import markdown
 from reports.tables.build import merge, printed
-from reports.tables.contests import own_headlines
 from reports.tables.layout import Table
 
 if TYPE_CHECKING:
@@ -86,23 +82,11 @@ class Results:
         return {table.name: table for table in merge([self.as_run()]).tables}
 
     def summary(self) -> str:
-        """One line per model, to be printed: the headline of each benchmark at the largest T, ±
-        its standard error.
+        """The table of headlines and what forbids a comparison, to be printed, as at the end of a run.
 
-        Each model is taken at its best setting, as on the page. "-" means not measured; `frame`
-        gives the reason.
+        "-" means that a number is missing; `frame` gives the reason.
         """
-        metrics = self.tables["overview"].metrics
-        headlines = self.tables["overview"].records
-        systems = dict.fromkeys(record.system for record in headlines)
-        columns: dict[str, dict[str, Record]] = {}
-        for record in own_headlines(headlines, self.run.specs, metrics):
-            rivals = columns.setdefault(f"{record.benchmark}: {record.metric}", {})
-            rivals.setdefault(record.system, record)
-        headers = [_column(list(rivals.values()), metrics) for rivals in columns.values()]
-        order = list(columns.values())
-        rows = [[system, *(_cell(of.get(system), metrics) for of in order)] for system in systems]
-        return tabulate(rows, ["", *headers], disable_numparse=True)
+        return "\n".join(summary(merge([self.as_run()])))
 
     def table(self, name: str) -> "pd.DataFrame":
         """A table as it is printed, a cell with its error as text. Raises UserError if these rows
@@ -152,16 +136,3 @@ class Results:
     def as_run(self, title: str = "these results") -> Run:
         """The run as the gate compares it, without times; messages call it `title`."""
         return replace(self.run, folder=Path(title), times=[])
-
-
-def _column(rivals: Sequence[Record], metrics: Metrics) -> str:
-    """The heading of a column of `summary`: the benchmark over the metric, with the T that all have."""
-    steps = {record.steps for record in rivals if record.steps is not None}
-    at = f", T = {steps.pop()}" if len(steps) == 1 else ""
-    return f"{rivals[0].benchmark}\n{numbers.heading(rivals[0].metric, rivals, metrics)}{at}"
-
-
-def _cell(record: Record | None, metrics: Metrics) -> str:
-    if record is None:
-        return "-"
-    return numbers.value_text(record, metrics) + numbers.error_text(record, metrics)

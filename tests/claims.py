@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.page.verdicts import carried
+from reports.records.differences import carried_by_one
 from reports.records.record import Record
 from reports.tables.build import Merged, read
 from reports.tables.contests import Contest, contest
@@ -76,7 +76,9 @@ def reconstructs_better(found: Merged) -> bool:
 
 def one_pair_decides(found: Merged) -> bool:
     held = between(found, **PATHS)
-    return bool(held.level) and "One pair" in "".join(carried(held, found))
+    (gap,) = held.others
+    without = carried_by_one(gap.behind, held.best.estimate, gap.record.estimate)
+    return gap.within_noise and without is not None
 
 
 def fast(found: Merged, system: str) -> bool:

@@ -14,7 +14,6 @@ from urllib.parse import quote
 from reports.page.head import facts_of
 from reports.page.html import embedded, filled, source
 from reports.page.plots.drawing import is_drawable, point
-from reports.page.verdicts import gap_text, how, how_sure, size_of_code, sizes_of_codes
 from reports.page.view import Numbers, View, details, protocols_of, table_view
 from reports.records.entries import FILES, Entry
 from reports.records.metrics import with_stand_ins
@@ -26,6 +25,7 @@ from reports.tables.layout import contests
 from reports.tables.make_files import heading as tables_heading
 from reports.tables.numbers import error_text, heading, metric_label, steps_text, value_text
 from reports.tables.ranking import choose, comparable_n, gap_between, loss
+from reports.tables.wording import gap_text, how, how_sure, size_of_code, sizes_of_codes
 
 SIZES = ("latent_dim", "bits_per_pixel")  # of its code, which stand beside the quality
 CALLS = "network calls per image"

@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from reports.page.verdicts import counted, listed
 from reports.records.reading import Fields, grouped, number_of, part_of, short
 from reports.records.run_folder import Run
-from reports.records.specs import SMOKE
 from reports.tables.build import Merged
 from reports.tables.make_files import each, profile_of
 from reports.tables.numbers import duration
+from reports.tables.wording import counted, listed
 
 MOST_NOTES = 4
-MEANINGLESS = "The profile {} only shows that everything runs: its numbers mean nothing{}."
 
 
 def facts(merged: Merged) -> dict[str, str]:
@@ -110,7 +108,7 @@ def warnings(merged: Merged) -> tuple[str, ...]:
     """Reasons for caution: a profile whose numbers mean nothing, models trained on these images,
     precision, caveats that many numbers share.
     """
-    reasons = [*said_of_profiles(merged), *merged.remarks]
+    reasons = [*merged.remarks]
     for folder in merged.folders:
         seen = part_of(folder.notes, "seen_in_training")
         reasons += [f"{_text(system)}: {_text(text)}" for system, text in seen.items()]
@@ -124,19 +122,6 @@ def warnings(merged: Merged) -> tuple[str, ...]:
         if folder.notes.get("precision") not in (None, "float32"):
             reasons.append(f"Measured in {_text(folder.notes['precision'])}, not in float32.")
     return (*dict.fromkeys(reasons), *_caveats(merged))
-
-
-def said_of_profiles(merged: Merged) -> list[str]:
-    """That the numbers of runs of the profile `smoke`, or of one made from it, mean nothing."""
-    runs = [run for run in merged.folders if _base(run.notes) == SMOKE]
-    named = f" ({listed([run.label for run in runs])})" if len(merged.folders) > 1 else ""
-    return [MEANINGLESS.format(SMOKE, named)] if runs else []
-
-
-def _base(notes: Fields) -> object:
-    """The built-in profile that a run's was made from."""
-    profile = part_of(part_of(notes, "settings"), "profile")
-    return profile.get("base", profile.get("name"))
 
 
 def _caveats(merged: Merged) -> Iterator[str]:

@@ -14,7 +14,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.page import aspects, head, view
+from reports.page import head, view
+from reports.page.first_screen import first_screen
 from reports.page.pictures import pictures_of
 from reports.records.reading import Fields
 from reports.tables.build import Merged
@@ -26,10 +27,10 @@ NUMBER = re.compile(r"((?:\bn = )?-?\d[\d.,]*(?:e[-+]\d+)?(?: ± \d[\d.]*(?:e[-+
 
 
 def render(merged: Merged, beside: Path) -> str:
-    """The page of `found` as text; links to the run's files are relative to the folder `beside`."""
+    """The page of `merged` as text; links to the run's files are relative to the folder `beside`."""
     numbers: view.Numbers = {}
-    overviews = [view.table_view(t, numbers) for t in merged.tables if t.name in merged.across]
     pictures, left_out = pictures_of(merged)
+    first = first_screen(merged, numbers, pictures)
     sections = view.sections_of(merged, numbers, pictures)
     placed = {figure.id for section in sections for figure in section["figures"]}
     return filled(
@@ -40,9 +41,8 @@ def render(merged: Merged, beside: Path) -> str:
         facts=head.facts(merged).items(),
         warnings=head.warnings(merged),
         failures=head.failures(merged),
-        overviews=overviews,
+        first=first,
         sections=sections,
-        kept=aspects.panels_of(merged, numbers),
         other_figures=[figure for figure in pictures if figure.id not in placed],
         left_out=left_out,
         protocols=view.protocols_of(merged.records, merged.protocols),

@@ -172,6 +172,6 @@ for (const details of document.querySelectorAll("details.table")) {
     makeOpenable(table);
   }
 }
-for (const cell of document.querySelectorAll(".kept [data-number]")) buttonIn(cell, () => open(Number(cell.dataset.number)));
+for (const table of document.querySelectorAll("table.headlines")) makeOpenable(table);
 document.querySelectorAll(".scroll").forEach(makeEdgesShow);
 unfold(document.getElementById(location.hash.slice(1)));

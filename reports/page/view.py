@@ -11,7 +11,6 @@ from typing import Any
 
 from reports.page.pictures import FigureView, strip_of
 from reports.page.plots.figures import plots_of
-from reports.page.verdicts import verdicts, with_error
 from reports.records.metrics import Metrics
 from reports.records.reading import Fields, field_text, flat, grouped, joined
 from reports.records.record import NEITHER, Record
@@ -19,6 +18,7 @@ from reports.tables.build import Merged
 from reports.tables.layout import LABEL, REFERENCE, VALUE, Panel, Table, TableCell
 from reports.tables.markdown import facts, legend
 from reports.tables.numbers import footnote, metric_label, published_text, steps_text
+from reports.tables.wording import with_error
 
 MOST_PROTOCOL_TEXT = 300  # characters of one field
 
@@ -32,7 +32,6 @@ def sections_of(merged: Merged, numbers: Numbers, pictures: Sequence[FigureView]
 
     The first with pictures is the `lead`, whose strip has more of them.
     """
-    by_benchmark = {verdict.benchmark: verdict for verdict in verdicts(merged)}
     views = [table_view(t, numbers) for t in merged.tables if t.name not in merged.across]
     tables = grouped(views, lambda view: view["table"].records[0].benchmark)
     sections: list[View] = []
@@ -43,7 +42,6 @@ def sections_of(merged: Merged, numbers: Numbers, pictures: Sequence[FigureView]
             {
                 "id": re.sub(r"[^A-Za-z0-9]+", "-", f"s{i}-{name}"),
                 "title": _title(name, ours[0]["table"].title),
-                "verdict": by_benchmark[name],
                 "tables": ours,
                 "plots": plots_of(name, merged),
                 "figures": figures,

@@ -18,9 +18,7 @@ from benchmarks.results import Results
 from reports.gate.verdicts import compare
 from reports.gate.words import sentence
 from reports.page import write_board
-from reports.page.aspects import panels_of
 from reports.page.summary import summary
-from reports.page.verdicts import verdicts
 from reports.records.entries import Card, Entry
 from reports.records.run_folder import Run, read_margins, read_run
 from reports.tables.build import merge, read
@@ -53,7 +51,7 @@ def run(tmp_path_factory) -> Path:
     return write_run(folder, records_of(RUN), ended="2026-11-27T10:00:00+00:00")
 
 
-def test_tables_differences_and_panels_take_a_system_at_its_best(run):
+def test_tables_and_differences_take_a_system_at_its_best(run):
     found = read([run])
     test = stats.ttest_rel(RUN[OURS], RUN[VAE])
     ours, vae = (RUN[key].mean() for key in (OURS, VAE))
@@ -66,10 +64,6 @@ def test_tables_differences_and_panels_take_a_system_at_its_best(run):
     texts = [cell.text for cell in difference]
     assert texts[2:4] == ["DiffAE, x_T random, T = 100", "My VAE"] and texts[-1] == "paired"
     assert texts[4] == f"-{behind:.4f} ± {error:.4f}"
-
-    panels = {one["system"]: one["aspects"]["structure"] for one in panels_of(found, {})["panels"]}
-    assert panels["DiffAE"][0]["words"] == "x_T random, T = 100"
-    assert panels["My VAE"][0]["against"] == f"{behind:.4f} ± {error:.4f} behind DiffAE"
 
 
 def test_overview_page_board_and_terminal_print_one_decision(run, tmp_path):
@@ -86,7 +80,7 @@ def test_overview_page_board_and_terminal_print_one_decision(run, tmp_path):
         0
     ]
     rivals, pairs = opened["rivals"], opened["pairs"]
-    best, last = rivals[0], rivals[-1]
+    best = rivals[0]
     size, text, how_sure = pairs[-len(rivals) + 1]  # of the last and the first
     number, _, _ = text.partition(" ")
     assert best["label"] == "DiffAE, x_T random" and best["text"] + best["error"] == _with_error(
@@ -94,16 +88,11 @@ def test_overview_page_board_and_terminal_print_one_decision(run, tmp_path):
     )
     assert how_sure == "paired, beyond noise" and float(number) == pytest.approx(size, abs=1e-4)
 
-    first, second = (" ".join(line.split()) for line in summary(found))
-    assert f"{best['label']} {_with_error(OURS)} best" in first
-    assert second.endswith(f"{last['label']} {_with_error(VAE)} {number} behind")
+    text = " ".join(" ".join(summary(found)).split())
+    values = [f"{RUN[key].mean():.4f}" for key in (OURS, VAE)]
+    errors = [f"± {stats.sem(RUN[key]):.4f}" for key in (OURS, VAE)]
+    assert f"*{values[0]} {values[1]}" in text and " ".join(errors) in text
 
-    (verdict,) = verdicts(found)
-    assert verdict.kind == "clear"
-    assert verdict.text == (
-        f"DiffAE (x_T random) is best: SSIM {_with_error(OURS)} (n = 50). "
-        f"{last['label']} follows with {last['text']}, {text} behind."
-    )
     rows = [[cell.text + cell.errors for cell in row] for row in found.tables[0].panels[0].rows]
     shown = [row for row in rows if _with_error(OURS) in row]
     assert len(shown) == 1 and {"DiffAE", "x_T random", "100"} <= set(shown[0])
@@ -120,9 +109,8 @@ def test_the_summary_of_results_has_these_numbers():
     context = SimpleNamespace(dataset=data, profile=profile, seed=0)
     numbers = Run(Path("run"), list(records_of(RUN)), table_specs=specs(["reconstruction"]))
     results = Results(numbers, context)
-    _, _, _, ours, vae = results.summary().splitlines()
-    assert ours.split("  ")[-1].strip() == _with_error(OURS)
-    assert vae.split("  ")[-1].strip() == _with_error(VAE)
+    text = results.summary()
+    assert f"*{RUN[OURS].mean():.4f}" in text and f" {RUN[VAE].mean():.4f}" in text
     assert {r.value for r in results.tables["table1_reconstruction"].best} == {RUN[OURS].mean()}
 
 

@@ -8,11 +8,10 @@ from runs import fid, write_run
 
 from benchmarks.core.registry import REGISTRY, specs
 from reports.page.plots.figures import plots_of
-from reports.page.summary import summary
-from reports.page.verdicts import verdicts
 from reports.records.metrics import METRICS
 from reports.records.specs import with_headlines
 from reports.tables.build import build_tables, read
+from reports.tables.headlines import headline_rows
 from reports.tables.ranking import of_like_n
 
 DIM = 2_048
@@ -93,20 +92,14 @@ def samples(steps=(10,)):
 @pytest.mark.parametrize(
     ("base", "first", "real"), [("quick", "B 0.20000", "-0.00100"), ("paper", "A 251.00", "97.00")]
 )
-def test_terminal_verdict_and_overview_have_one_headline(tmp_path, base, first, real):
-    run = run_of(tmp_path / "run", samples(), base)
-    found = read([run])
+def test_first_screen_and_overview_have_one_headline(tmp_path, base, first, real):
+    found = read([run_of(tmp_path / "run", samples(), base)])
     metric = "kid" if base == "quick" else "fid"
-    best, _, below = (" ".join(line.split()) for line in summary(found))
-    error = " ± 0.00000" if base == "quick" else " ± 0.00"
-    assert best == f"unconditional: {metric.upper()} ↓, {first}{error} best system"
-    assert below == f"real images (test) {real}{error} reference, better"
-    (verdict,) = verdicts(found)
+    (row,) = headline_rows(found)
     name, value = first.split()
-    assert verdict.text.startswith("Of ") and f"{name} is best" in verdict.text
-    assert f"{metric.upper()} {value}" in verdict.text
-    assert f"For reference: real images (test) {real}{error} (better)." in verdict.text
-    assert ("251" in verdict.text) == (base == "paper")
+    assert {r.system for r in row.best} == {name} and row.numbers[name].metric == metric
+    assert row.numbers[name].value == float(value)
+    assert [(r.system, r.value) for r in row.references] == [("real images (test)", float(real))]
     overview = found.tables[0]
     assert {r.metric for r in overview.records} == {metric}
     assert {r.system for r in overview.records} == {"A", "B", "real images (test)"}
@@ -169,17 +162,15 @@ def test_frechet_distances_of_another_n_are_not_beside_those_of_samples(tmp_path
     assert [h for h in panel.headers if "all images" in h] == ["naive (all images) KID ↓"]
     assert apart.headers == ("class", "naive (all images) FID ↓")
     assert apart.heading.startswith("Of 2,048 images, which no system has: not to be compared")
-    (verdict,) = verdicts(found)
-    assert "114.4" not in verdict.text
-    assert "For reference: real images of the class 172.00 ± 0.00 (better)" in verdict.text
+    (row,) = headline_rows(found)
+    assert [r.system for r in row.references] == ["naive", "real images of the class"]
 
 
 def test_kernel_distances_of_any_n_are_beside_each_other(tmp_path):
     found = read([run_of(tmp_path / "run", classes())])
     assert "naive (all images)" in {r.system for r in found.tables[0].records}
-    (verdict,) = verdicts(found)
-    assert verdict.text.startswith("DiffAE has KID (binary/Male) 0.30000")
-    assert "323" not in verdict.text
+    (row,) = headline_rows(found)
+    assert {r.value for r in row.records} == {0.3} and len(row.references) == 3
 
 
 def test_references_of_no_systems_n_are_left_out():
