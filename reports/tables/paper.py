@@ -15,7 +15,7 @@ from reports.records.specs import TableSpec
 from reports.tables import latex, layout, markdown
 from reports.tables.build import Merged, other_specs
 from reports.tables.layout import LABEL, Panel, TableCell
-from reports.tables.ranking import choose, leading, of_like_n
+from reports.tables.ranking import choose, of_like_n
 
 MARK = "diffae-bench table"
 # How a file of each format begins: this says that it is one of ours.
@@ -96,8 +96,7 @@ def _panel(merged: Merged, spec: TableSpec, shown: Sequence[Record], errors: boo
     # Each metric stands for itself, so that the columns are in the order of the spec.
     metrics = {name: replace(metric, stands_in_for="") for name, metric in merged.metrics.items()}
     several = [f for f in APART_BY if len({getattr(r, f) for r in shown} - {"", None}) > 1]
-    groups = layout.contests(spec, list(shown), merged.metrics)
-    best = {r for rivals in groups for r in leading(rivals, merged.metrics)}
+    best = layout.bold(spec, shown, merged.metrics)
     spec = replace(spec, rows=("system", *several), columns=("metric",), headline=(), panels=False)
     with naming(f"--table {spec.name}", ValueError):
         (panel,) = layout.build(spec, shown, metrics).panels
