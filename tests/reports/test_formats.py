@@ -44,7 +44,8 @@ RECORDS = [
     *of("small", {"value": 0.25, "stderr": 1e-7}, None),
     *of("scale", {"value": 0.999, "stderr": 0.25}, {"value": 0.0123, "stderr": 1e-7, "note": "of a scale"}),
 ]  # fmt: skip
-# By docs/numbers.md: four decimals, or a power of ten where they would show one digit or none.
+# By docs/numbers.md: four decimals, or a power of ten where they would show one digit or none; as many as the error
+# needs for two digits where four would show it as 0.
 SSIM, MSE, OURS, THEIRS = "SSIM ↑", "MSE ↓", "published", "published of MSE"
 EXPECTED = {
     ("ours", SSIM): Cell("0.9963", "0.0003", best=True),
@@ -56,12 +57,12 @@ EXPECTED = {
     ("plain", MSE): Cell("0.0000", "0.0000", best=True),
     ("broken", SSIM): Cell("n/a", note="it broke"),
     ("broken", MSE): Cell("inf", note="it was clamped"),
-    ("odd", SSIM): Cell("nan", "1e-07"),
+    ("odd", SSIM): Cell("nan", "0.00000010"),
     ("odd", MSE): Cell("1,234.5000", "0.2500"),
-    ("small", SSIM): Cell("0.2500", "1e-07"),
+    ("small", SSIM): Cell("0.25000000", "0.00000010"),
     ("small", MSE): Cell("–"),
     ("scale", SSIM): Cell("0.9990", "0.2500"),
-    ("scale", MSE): Cell("0.0123", "1e-07", note="of a scale"),
+    ("scale", MSE): Cell("0.01230000", "0.00000010", note="of a scale"),
     ("scale", THEIRS): Cell(""),
 }
 
