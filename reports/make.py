@@ -36,6 +36,7 @@ OF_TABLE = ("systems", "columns", "format", "errors")
 # The modes that a flag belongs to, "" for none of MODES.
 ONLY_WITH = {
     "out": ("table", "cite", ""),
+    "published": ("",),
     **dict.fromkeys(OF_TABLE, ("table",)),
 }
 
@@ -84,7 +85,7 @@ def _read(args: Namespace, target: OutputPath) -> "tuple[Merged, list[Entry]]":
     if labels := [label for label, _ in named if entries and label]:
         raise UserError(f"{labels[0]}=: an entry is named by its folder; rename that")
     runs = [entry.run for entry in entries] or [read_run(folder, label) for label, folder in named]
-    merged = merge(runs)
+    merged = merge(runs, bool(args.published))
     _note(merged.remarks)
     return merged, entries
 
@@ -139,6 +140,8 @@ def _parser() -> Parser:
     out = "a new folder; of --table and --cite a file (default: print)"
     add("--out", type=path, metavar="DIR", help=out)
     switch = functools.partial(add, action="store_const", const=True)
+    published = "with all published values, also those of another network or other data"
+    switch("--published", help=published)
     switch("--check", help="check entries and write nothing")
     switch("--cite", help="print BibTeX of what the runs used, and how they were measured")
     table = "print one table, by its name or its benchmark's"

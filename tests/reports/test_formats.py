@@ -244,13 +244,13 @@ def test_the_heading_of_what_was_published_names_another_metric(metrics, heading
         number(system, "ssim", 0.5, published_metric=metric, **given)
         for system, metric in zip("AB", metrics, strict=True)
     ]
-    main([str(write_run(tmp_path / "run", records)), "--out", str(tmp_path / "out")])
+    main([str(write_run(tmp_path / "run", records)), "--published", "--out", str(tmp_path / "out")])
     lines = (tmp_path / f"out/tables/{TABLE1}.md").read_text().splitlines()
     head, _, *rows = [line.strip("|").split("|") for line in lines if line[:1] == "|"]
     assert [cell.strip() for cell in head][-1] == heading
     differences = ["0.750" if m not in ("", "ssim") else "0.750, -0.250" for m in metrics]
     assert [row[-1].strip() for row in rows] == differences
-    (table,) = [t for t in read([tmp_path / "run"]).tables if t.name == TABLE1]
+    (table,) = [t for t in read([tmp_path / "run"], published=True).tables if t.name == TABLE1]
     assert printed(table).columns[-1] == f"{heading}, SSIM ↑"
     page = (tmp_path / "out/report.html").read_text()
     start = page.index(f'id="t-{TABLE1}"')
