@@ -9,6 +9,7 @@ from operator import attrgetter
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError, naming
 from reports.records.metrics import with_stand_ins
+from reports.records.published import without_published
 from reports.records.reading import joined, plain, short
 from reports.records.record import Record, safe_cell
 from reports.records.specs import TableSpec
@@ -38,6 +39,17 @@ def render(
 
     Raises UserError for a name that does not exist, and if no number is left.
     """
+    spec, shown, remarks = selected(merged, table, systems, columns)
+    panel = _panel(merged, spec, shown, errors)
+    return _written(panel, format, spec.name, shown), remarks
+
+
+def selected(
+    merged: Merged, table: str, systems: Sequence[str] = (), columns: Sequence[str] = ()
+) -> tuple[TableSpec, list[Record], list[str]]:
+    """The specification of a table, with its metrics in the order asked for; the records that it
+    shows, and remarks on what was left out. The arguments and errors are those of `render`.
+    """
     spec, records = _table(merged, table)
     measured = [r for r in records if r.value is not None]
     present = {r.system for r in records}
@@ -52,9 +64,8 @@ def render(
     remarks = [f"{name} is left out: {_reason(name, merged, records)}" for name in left_out]
     if not shown:
         raise UserError(joined(f"--table {table}: no number", *remarks, by="; "))
-    shown = [replace(r, published=None) for r in shown]
-    panel = _panel(merged, replace(spec, metrics=tuple(order)), shown, errors)
-    return _written(panel, format, spec.name, shown), remarks
+    bare = list(map(without_published, shown))
+    return replace(spec, metrics=tuple(order)), bare, remarks
 
 
 def _table(merged: Merged, name: str) -> tuple[TableSpec, list[Record]]:
