@@ -5,7 +5,8 @@
     python -m reports.make ENTRY [ENTRY ...] --out DIR   entries of a board: DIR gets board.html, too
     python -m reports.make --check ENTRY [ENTRY ...]     is an entry complete, and do its numbers follow from its scores?
     python -m reports.make RUN ... --table reconstruction --columns ssim,lpips     one table for a paper, printed
-    python -m reports.make RUN ... --cite                BibTeX of all that a run used, and a paragraph on the evaluation
+    python -m reports.make RUN ... --cite                BibTeX of all that a run used, or with --table a table, and a
+                                                         paragraph on the evaluation
 
 DIR gets `tables/` (one CSV and one Markdown file per table), `latex/` (one file per table for \\input) and report.html, one
 page for a browser. Runs whose settings differ in nothing but the seed, and runs of one NAME, become means with the spread
@@ -32,21 +33,19 @@ if TYPE_CHECKING:
 PAGE, BOARD = "report.html", "board.html"
 COMMAND = "reports.make"
 MODES = ("check", "table", "cite")
-OF_TABLE = ("systems", "columns", "format", "errors")
+CITED = ("systems", "columns")  # flags of --table that --cite takes with it
+OF_TABLE = (*CITED, "format", "errors")
 # The modes that a flag belongs to, "" for none of MODES.
 ONLY_WITH = {
     "out": ("table", "cite", ""),
+    "published": ("",),
     **dict.fromkeys(OF_TABLE, ("table",)),
 }
 
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments)
-    mode, *more = [mode for mode in MODES if getattr(args, mode)] or [""]
-    given = (flag for flag in ONLY_WITH if getattr(args, flag) is not None)
-    for flag in (*more, *(flag for flag in given if mode not in ONLY_WITH[flag])):
-        why = f"not with --{mode}" if mode else f"only with --{ONLY_WITH[flag][0]}"
-        raise UserError(f"--{flag}: {why}")
+    _refuse_flags(args)
     if args.check:
         return _check([Path(text) for text in args.runs])
     if args.table or args.cite:
@@ -69,6 +68,20 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{args.out}: {tables}, as tables/ (CSV, Markdown), latex/ and {pages}")
 
 
+def _refuse_flags(args: Namespace) -> None:
+    """Raise UserError for two modes, unless they are --table and --cite, and for a flag of another mode."""
+    modes = [mode for mode in MODES if getattr(args, mode)] or [""]
+    given = [flag for flag in ONLY_WITH if getattr(args, flag) is not None]
+    allowed = [flag for flag in given if modes[0] in ONLY_WITH[flag]]
+    mode, *more = modes
+    if modes == ["table", "cite"]:
+        mode, more = "cite", []
+        allowed = [flag for flag in allowed if flag in ("out", *CITED)]
+    for flag in (*more, *(flag for flag in given if flag not in allowed)):
+        why = f"not with --{mode}" if mode else f"only with --{ONLY_WITH[flag][0]}"
+        raise UserError(f"--{flag}: {why}")
+
+
 def _read(args: Namespace, target: OutputPath) -> "tuple[Merged, list[Entry]]":
     """The runs side by side, with a word on what differs, and the entries among them; `target` is
     refused first if something would be lost there.
@@ -84,7 +97,7 @@ def _read(args: Namespace, target: OutputPath) -> "tuple[Merged, list[Entry]]":
     if labels := [label for label, _ in named if entries and label]:
         raise UserError(f"{labels[0]}=: an entry is named by its folder; rename that")
     runs = [entry.run for entry in entries] or [read_run(folder, label) for label, folder in named]
-    merged = merge(runs)
+    merged = merge(runs, bool(args.published))
     _note(merged.remarks)
     return merged, entries
 
@@ -94,11 +107,13 @@ def _print(args: Namespace) -> None:
     from reports.tables import cite, paper
 
     given = {name: getattr(args, name) for name in OF_TABLE if getattr(args, name) is not None}
-    start = paper.FORMATS[given.get("format", "latex")] if args.table else cite.START
+    start = cite.START if args.cite else paper.FORMATS[given.get("format", "latex")]
     merged, _ = _read(args, OutputPath("--out", args.out, begins(start.encode())))
-    text, remarks = (
-        paper.render(merged, args.table, **given) if args.table else cite.appendix(merged)
-    )
+    if args.cite:
+        shown = paper.selected(merged, args.table, **given)[1] if args.table else merged.records
+        text, remarks = cite.appendix(merged, shown)
+    else:
+        text, remarks = paper.render(merged, args.table, **given)
     _note(remarks)
     if args.out is None:
         return print(text, end="")
@@ -139,8 +154,11 @@ def _parser() -> Parser:
     out = "a new folder; of --table and --cite a file (default: print)"
     add("--out", type=path, metavar="DIR", help=out)
     switch = functools.partial(add, action="store_const", const=True)
+    published = "with all published values, also those of another network or other data"
+    switch("--published", help=published)
     switch("--check", help="check entries and write nothing")
-    switch("--cite", help="print BibTeX of what the runs used, and how they were measured")
+    cited = "print BibTeX of what the runs, or a --table, used, and how it was measured"
+    switch("--cite", help=cited)
     table = "print one table, by its name or its benchmark's"
     add("--table", type=word, metavar="NAME", help=table)
     add("--systems", type=_names, metavar="A,B", help="its rows, in this order (default: all)")

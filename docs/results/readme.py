@@ -26,8 +26,9 @@ from solvers import tables as of_solvers
 from benchmarks import systems
 from benchmarks.systems.shared import folder as packages
 from reports.records.metrics import with_stand_ins
+from reports.records.reading import joined
 from reports.records.run_folder import RUN, read_run
-from reports.tables.numbers import error_digits, number_text
+from reports.tables.numbers import error_pair
 
 ROOT = Path(__file__).parents[2]
 ENTRY = ROOT / "docs" / "entries" / "portraits-300"  # a run of every system
@@ -51,8 +52,7 @@ def read(folder: Path) -> pd.DataFrame:
 
 
 def text(metric: str, value: float, error: float) -> str:
-    shown = number_text(value, metric)
-    return shown if math.isnan(error) else f"{shown} ± {error_digits(error, value, metric)}"
+    return joined(*error_pair(value, None if math.isnan(error) else error, metric), by=" ± ")
 
 
 def one(numbers, system, table, metric, setting="", steps=None, solver="") -> str:

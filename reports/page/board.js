@@ -54,6 +54,7 @@ function numberCell(number, shown, index) {
 
 function valueCell(rival) {
   const cell = numberCell(value(rival), rival.text, rival.number);
+  if (rival.best) cell.replaceChildren(element("strong", { class: "one" }, rival.text));
   if (rival.error) cell.append(element("span", { class: "one error" }, rival.error));
   return cell;
 }
@@ -78,19 +79,20 @@ function rank() {
     const behind = rival === best ? { text: "", word: "best" } : difference(contest, best, rival);
     const side = behind.ahead === rival ? "better by " : "";
     const entry = rival.entry ? element("a", { href: `#e-${rival.entry}` }, rival.entry) : "";
+    const sizeCell = (i) => numberCell(rival.sizes[i], rival.sizes[i] === null ? "" : shortest(rival.sizes[i]));
     place += !rival.reference;
     return element(
-      "tr", {}, element("th", { scope: "row" }, rival.label),
+      "tr", {}, element("th", { scope: "row" }, rival.label), ...sizes.slice(0, 1).map(sizeCell),
       rival.reference ? numberCell(null, "") : numberCell(place, `${place}`),
       valueCell(rival), numberCell(rival.n, rival.n?.toLocaleString("en") ?? ""), barCell(rival, low, high),
       numberCell(behind.size ?? 0, side + behind.text), textCell(behind.word),
-      ...sizes.map((i) => numberCell(rival.sizes[i], rival.sizes[i] === null ? "" : shortest(rival.sizes[i]))),
-      element("td", {}, entry),
+      ...sizes.slice(1).map(sizeCell), element("td", {}, entry),
     );
   });
   byId("ranking-caption").textContent = `${contest.table}: ${contest.name}`;
-  const headings = [["system"], ["place", 1], ["value", 1], ["n", 1], ["95 % interval"], ["behind the best", 1], ["how sure"]];
-  fill(byId("ranking"), [...headings, ...sizes.map((i) => [data.sizes[i], 1]), ["entry"]], rows);
+  const headings = [["place", 1], ["value", 1], ["n", 1], ["95 % interval"], ["behind the best", 1], ["how sure"]];
+  const [size, ...others] = sizes.map((i) => [data.sizes[i], 1]);
+  fill(byId("ranking"), [["system"], ...(size ? [size] : []), ...headings, ...others, ["entry"]], rows);
 }
 
 // ---------------------------------------------------------------------------------------------

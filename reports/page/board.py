@@ -7,6 +7,7 @@ with each pair's difference and whether it is beyond noise. The page's script (b
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote
@@ -24,12 +25,22 @@ from reports.tables.build import Merged, merge
 from reports.tables.layout import contests
 from reports.tables.make_files import heading as tables_heading
 from reports.tables.numbers import error_text, heading, metric_label, steps_text, value_text
-from reports.tables.ranking import choose, comparable_n, gap_between, loss
-from reports.tables.wording import gap_text, how, how_sure, size_of_code, sizes_of_codes
+from reports.tables.ranking import (
+    WITH_NOISE,
+    choose,
+    comparable_n,
+    gap_between,
+    has_inverted_noise,
+    leading,
+    loss,
+    size_of_code,
+    sizes_of_codes,
+)
+from reports.tables.wording import gap_text, how, how_sure
 
 SIZES = ("latent_dim", "bits_per_pixel")  # of its code, which stand beside the quality
 CALLS = "network calls per image"
-Sizes = Mapping[tuple[str, str], float]  # by system and setting
+Sizes = Mapping[str, Sequence[Record]]  # by system
 
 
 def render(entries: Sequence[Entry], beside: Path) -> str:
@@ -42,7 +53,7 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
     data = {
         "numbers": [details(record, metrics) for record in numbers],
         "groups": ranked,
-        "sizes": [*map(metric_label, SIZES), CALLS],
+        "sizes": ["size of the code", *map(metric_label, SIZES[1:]), CALLS],
     }
     protocols = {key: fields for group in groups for key, fields in group.protocols.items()}
     return filled(
@@ -115,30 +126,39 @@ def _entry(entry: Entry, beside: Path) -> View:
 
 def _contests(group: Merged, numbers: Numbers) -> Iterator[View]:
     """Each metric of each table that something competes in: who competes, the best first, and the
-    differences of all pairs in words.
+    differences of all pairs in words. Of one metric, codes with inverted noise come last, and then those
+    rankings with fewer rivals.
     """
     sizes = [sizes_of_codes(group.rows, name) for name in SIZES]
     for spec in sorted(group.specs, key=lambda spec: spec.order):
         chosen = choose(spec, group.rows)
         order = with_stand_ins(spec.in_order, group.metrics)
-        ours = contests(spec, chosen, group.metrics)
-        ours.sort(key=lambda r: ((*order, r[0].metric).index(r[0].metric), -len(r)))
-        for rivals in ours:
+        for rivals in sorted(contests(spec, chosen, group.metrics), key=partial(_place, order)):
             everyone = [*rivals, *_references(rivals, chosen, group)]
             ordered = sorted(filter(is_drawable, everyone), key=loss)
             if ordered:
+                bold = leading(rivals, group.metrics)
                 yield {
                     "name": _name(rivals, group),
                     "table": spec.title,
-                    "rivals": [_rival(r, ordered, sizes, group, numbers) for r in ordered],
+                    "rivals": [
+                        _rival(r, ordered, sizes, group, numbers) | {"best": r in bold}
+                        for r in ordered
+                    ],
                     "pairs": [
                         _pair(a, b, group) for i, b in enumerate(ordered) for a in ordered[:i]
                     ],
                 }
 
 
+def _place(order: Sequence[str], rivals: Sequence[Record]) -> tuple[int, bool, int]:
+    """The place of a contest among those of its table, by the `order` of the metrics."""
+    metric = rivals[0].metric
+    return (*order, metric).index(metric), has_inverted_noise(rivals[0]), -len(rivals)
+
+
 def _name(rivals: Sequence[Record], group: Merged) -> str:
-    """The metric of a contest, and what all of its numbers share."""
+    """The metric of a contest, what all of its numbers share, and whether their codes hold noise."""
     first, parts = rivals[0], [heading(rivals[0].metric, rivals, group.metrics)]
     if len({r.dataset for r in group.rows}) > 1:
         parts.append(first.dataset)
@@ -146,6 +166,8 @@ def _name(rivals: Sequence[Record], group: Merged) -> str:
         parts.append(first.setting)
     if len({r.steps for r in rivals}) == 1:
         parts.append(steps_text(first))
+    if has_inverted_noise(first):
+        parts.append(WITH_NOISE)
     return joined(*parts)
 
 
@@ -163,7 +185,7 @@ def _references(rivals: Sequence[Record], chosen: Sequence[Record], group: Merge
 
 
 def _rival(
-    record: Record, everyone: list[Record], sizes: list[Sizes], group: Merged, numbers: Numbers
+    record: Record, everyone: list[Record], sizes: Sequence[Sizes], group: Merged, numbers: Numbers
 ) -> View:
     place = point(0, record)
     return {

@@ -19,7 +19,7 @@ from reports.page.html import filled
 from reports.page.plots.drawing import INK, SOFT, draw, plain_axes, rule
 from reports.records.metrics import METRICS
 from reports.records.reading import joined
-from reports.tables.numbers import error_digits, labelled, metric_label, number_text
+from reports.tables.numbers import error_pair, labelled, metric_label
 
 ROW, FRAME, CHARACTER = 0.17, 0.75, 0.082  # inches
 PROTOCOLS, CAUSES = 34, 60  # columns of a terminal
@@ -62,10 +62,7 @@ class Section:
         return labelled(metric_label(self.metric), row.unit, row.direction)
 
     def value(self, line: Line) -> str:
-        text = number_text(line.value, self.metric)
-        if line.stderr is None:
-            return text
-        return f"{text} ± {error_digits(line.stderr, line.value, self.metric)}"
+        return joined(*error_pair(line.value, line.stderr, self.metric), by=" ± ")
 
     def signed(self, difference: float | None) -> str:
         """A difference with three significant digits; empty if it is unknown or none."""

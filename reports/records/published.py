@@ -236,6 +236,34 @@ def _of_code(record: Record, protocol: Fields, fields_of: FieldsOf) -> Iterator[
 
 
 # ----------------------------------------------------------------------------------------------
+# What is shown
+
+OTHERS = ("set ", "trunk ")  # how the reasons begin that name other data, or another network
+
+
+def stands_beside(record: Record) -> bool:
+    """Whether the published number of a record is shown without being asked for: it is of the network of
+    the record's metric, and of its data, of which the paper's sets have all images.
+    """
+    reasons = record.not_comparable.split("; ")
+    if record.published is None or any(reason.startswith(OTHERS) for reason in reasons):
+        return False
+    if record.published_metric not in ("", record.metric):
+        is_renamed = tokenizers.NAMES.get(record.metric) == record.published_metric
+        if not is_renamed or "protocol unknown" in reasons:
+            return False
+    count = DATA_SETS.get(_TITLES.get(letters(record.dataset).removeprefix("lsun"), ""))
+    return count is None or record.measured_by.get("dataset_images", count) == count
+
+
+def without_published(record: Record) -> Record:
+    """The record without the published number beside it."""
+    return replace(
+        record, published=None, published_metric="", published_source="", not_comparable=""
+    )
+
+
+# ----------------------------------------------------------------------------------------------
 # The numbers of the paper
 
 # Each table of the paper: the benchmark that measures it, and its name there.

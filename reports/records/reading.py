@@ -75,6 +75,11 @@ def grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     return groups
 
 
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def joined(*parts: str, by: str = ", ") -> str:
     """The parts that are not empty, separated by commas."""
     return by.join(filter(None, parts))

@@ -242,6 +242,7 @@ def read_run(folder: Path, label: str = "", finished: bool = True) -> Run:
     rows = [
         _with_influences(influences, record, by_key.get(record_key(record), ())) for record in rows
     ]
+    rows = [replace(r, measured_by=protocols.get(r.protocol, {})) for r in rows]
     return Run(folder, rows, protocols, settings, there, metrics, times, specs, label, notes)
 
 

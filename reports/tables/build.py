@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from diffae.system.errors import UserError
 from diffae.system.whole import write_whole
 from reports.records.metrics import METRICS, Metrics
+from reports.records.published import stands_beside, without_published
 from reports.records.reading import Fields, joined, part_of, short
 from reports.records.record import COLUMNS, Record, safe_cell
 from reports.records.run_folder import Run, read_run
@@ -305,13 +306,14 @@ class Merged:
         return replace(table, caption=joined(*dict.fromkeys(caption), by=" "))
 
 
-def read(folders: Iterable[Path]) -> Merged:
+def read(folders: Iterable[Path], published: bool = False) -> Merged:
     """Read finished run folders. Raises UserError naming the file that is invalid."""
-    return merge([read_run(folder) for folder in folders])
+    return merge([read_run(folder) for folder in folders], published)
 
 
-def merge(sources: Sequence[Run]) -> Merged:
-    """Put runs side by side.
+def merge(sources: Sequence[Run], published: bool = False) -> Merged:
+    """Put runs side by side. Published numbers of other networks or data are left out, unless all
+    `published` ones are wanted.
 
     Raises UserError if one was given twice, or if runs of one name were not measured alike.
     """
@@ -324,4 +326,6 @@ def merge(sources: Sequence[Run]) -> Merged:
         pooled_times = [pooled(g, [run.times for run in g.sources]) for g in groups]
         rows = side_by_side(groups, pooled_rows, metrics)
         times = side_by_side(groups, pooled_times, metrics)
+    if not published:
+        rows = tuple(r if stands_beside(r) else without_published(r) for r in rows)
     return Merged(groups, rows, times, specs, metrics, tuple(remarks(groups)))

@@ -11,7 +11,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from reports.records.metrics import published_name
-from reports.records.reading import flat, grouped, joined, part_of, short
+from reports.records.reading import Fields, flat, grouped, listed, part_of, short
 from reports.records.record import Record
 from reports.tables.build import Merged
 from reports.tables.latex import escape
@@ -22,7 +22,6 @@ from reports.tables.ranking import is_measured
 
 HARNESS = "diffae_bench"
 START = "% diffae-bench: what to cite\n\n"  # by this a file is known for one of ours
-PIXELS = {"side in px": "transform.image_size", "crop": "transform.crop"}
 Source = tuple[str, str]  # a kind (metric, network, system, solver, dataset) and a name
 
 
@@ -61,24 +60,26 @@ def keys_of(source: Source) -> list[str]:
     return []
 
 
-def appendix(merged: Merged) -> tuple[str, list[str]]:
-    """BibTeX of all that runs used, then a paragraph in LaTeX that says how they were measured; and
-    a remark on each source for which no work is known.
+def appendix(merged: Merged, shown: Iterable[Record]) -> tuple[str, list[str]]:
+    """BibTeX of all that the numbers of `shown` used, then a paragraph in LaTeX that says how they were
+    measured; and a remark on each source for which no work is known.
     """
-    records = [r for r in merged.records if is_measured(r)]
-    used = dict.fromkeys(_used(merged, records))
+    records = [r for r in shown if is_measured(r)]
+    used = list(dict.fromkeys(_used(merged, records)))
     keys = {HARNESS, *(key for source in used for key in keys_of(source))}
     entries = [work.text for work in works() if work.key in keys]
-    text = "\n\n".join([*entries, "\n".join(_paragraph(merged, records, [*used]))])
+    text = "\n\n".join([*entries, "\n".join(_paragraph(merged, records, used))])
     unknown = [f"{kind} {short(name)}" for kind, name in used if not keys_of((kind, name))]
     return f"{START}{text}\n", [f"{name}: no work is known here; cite its own" for name in unknown]
 
 
 def _used(merged: Merged, records: Iterable[Record]) -> Iterator[Source]:
     """All that has a number."""
-    for name, title in _titles(merged).items():
-        if any(r.system.startswith(title) for r in records):
-            yield "system", name.partition(":")[0]
+    titles = _titles(merged)
+    shown = {r.system for r in records}
+    fitting = ([t for t in titles.values() if system.startswith(t)] for system in shown)
+    longest = {max(fits, key=len) for fits in fitting if fits}
+    yield from (("system", n.partition(":")[0]) for n, title in titles.items() if title in longest)
     for r in records:
         metric = merged.metrics.get(r.metric)
         names = {"dataset": r.dataset, "metric": r.metric, "solver": r.solver.partition(":")[0]}
@@ -90,54 +91,89 @@ def _titles(merged: Merged) -> dict[str, str]:
     """The titles of the systems of all runs, by name; empty where a run does not say them."""
     titles: dict[str, str] = {}
     for run in merged.sources:
-        names = run.settings.get("systems")
-        titles |= dict.fromkeys(map(str, names if isinstance(names, list) else ()), "")
-        titles |= {name: str(title) for name, title in part_of(run.notes, "titles").items()}
+        names, told = run.settings.get("systems"), part_of(run.notes, "titles")
+        untitled = map(str, names if isinstance(names, list) and not told else ())
+        titles |= dict.fromkeys(untitled, "") | {name: str(t) for name, t in told.items()}
     return titles
 
 
 def _paragraph(merged: Merged, records: Sequence[Record], used: list[Source]) -> Iterator[str]:
     """Its sentences, a line each."""
-    fields: dict[str, dict[str, None]] = {}  # the values of each field of a protocol
-    for protocol in (merged.protocols.get(r.protocol, {}) for r in records):
-        for name, value in flat(protocol):
-            fields.setdefault(name, {})[str(value)] = None
-    data, run = facts(records), heading(merged)[1]
-
-    def named(kind: str) -> list[Source]:
-        return [source for source in used if source[0] == kind]
-
-    run |= {"suite": merged.suite} if merged.suite else {}
-    settings = joined(
-        *(f"{name} {run[name]}" for name in ("suite", "profile", "seed") if name in run)
-    )
-    yield rf"\paragraph{{Evaluation.}} All numbers were measured with diffae-bench~\cite{{{HARNESS}}} ({escape(settings)})."
-    pixels = (f"{label} {joined(*fields[f])}" for label, f in PIXELS.items() if f in fields)
-    where = joined(f"Data: {data.get('data set')}", *pixels, f"split {data.get('split', 'none')}")
-    yield _cited(where.replace("; ", ", "), named("dataset")) + "."
+    run = heading(merged)[1] | ({"suite": merged.suite} if merged.suite else {})
+    settings = [f"{name} {run[name]}" for name in ("suite", "profile", "seed") if name in run]
+    how = f" ({escape(', '.join(settings))})" if settings else ""
+    yield rf"\paragraph{{Evaluation.}} We measured all numbers with diffae-bench~\cite{{{HARNESS}}}{how}."
+    protocols = [merged.protocols.get(r.protocol, {}) for r in records]
+    yield from _of_data(records, protocols)
     titles = _titles(merged)
-    systems = (_cited(titles.get(name) or name, [(kind, name)]) for kind, name in named("system"))
-    yield f"Systems: {joined(*systems)}."
+    systems = [_cited(titles.get(n) or n, [(k, n)]) for k, n in used if k == "system"]
+    if systems:
+        yield f"The {_number('system is', 'systems are', systems)} {listed(systems)}."
     for benchmark, numbers in grouped(records, lambda r: r.benchmark).items():
-        shared = facts([r for r in numbers if not r.reference] or numbers)
-        at = joined(
-            *(f"{name} = {shared[name]}" for name in ("n", "T", "solver") if name in shared)
-        )
-        metrics = {
-            r.metric: _cited(metric_label(r.metric, merged.metrics), [("metric", r.metric)])
-            for r in numbers
-        }
-        yield rf"\emph{{{escape(benchmark)}}} ({escape(at.replace('; ', ', '))}): {joined(*metrics.values())}."
-    if networks := [
-        text for name, texts in fields.items() if name.endswith("_network") for text in texts
-    ]:
-        yield _cited(f"Networks: {joined(*networks, by='; ')}", named("network")) + "."
-    influences = (x for r in records for x in r.estimate.influences)
-    units = dict.fromkeys(re.split("[:,]| of | with ", x.units)[0] for x in influences)
+        yield _of_benchmark(benchmark, numbers, merged)
+    metrics = merged.metrics
+    seen = [
+        text
+        for r, protocol in zip(records, protocols, strict=True)
+        if r.metric in metrics and metrics[r.metric].network
+        for name, text in flat(protocol)
+        if name.endswith("_network")
+    ]
+    if networks := list(dict.fromkeys(map(str, seen))):
+        sources = [source for source in used if source[0] == "network"]
+        verb = _number("through one network, which is", "through these networks:", networks)
+        yield f"Some of these metrics look {verb} {_cited('; '.join(networks), sources)}."
+    yield from _of_errors(records)
+
+
+def _of_data(records: Sequence[Record], protocols: Sequence[Fields]) -> Iterator[str]:
+    """Where the images are from, and how they were cut."""
+    names = list(dict.fromkeys(r.dataset for r in records if r.dataset))
+    if not names:
+        return
+    sets = [_cited(name, [("dataset", name)]) for name in names]
+    splits = list(dict.fromkeys(r.split for r in records if r.split))
+    sides, crops = (_values(protocols, f"transform.{name}") for name in ("image_size", "crop"))
+    parts = [f"{', '.join(sides)} pixels a side"] if sides else []
+    parts += [f"the crop {' or '.join(crops)}"] if crops else []
+    parts += [f"the {_number('split', 'splits', splits)} {listed(splits)}"] if splits else []
+    about = f", with {escape(listed(parts))}" if parts else ""
+    yield f"The images are those of {listed(sets)}{about}."
+
+
+def _values(protocols: Sequence[Fields], name: str) -> list[str]:
+    """The values of a field of protocols, each once."""
+    values = (str(dict(flat(protocol)).get(name, "")) for protocol in protocols)
+    return [value for value in dict.fromkeys(values) if value]
+
+
+def _of_benchmark(benchmark: str, numbers: Sequence[Record], merged: Merged) -> str:
+    """Its metrics, and the n, T and solvers of its systems."""
+    shared = facts([r for r in numbers if not r.reference] or numbers)
+    given = {"n": "n = {}", "T": "T = {}", "solver": "solver {}"}
+    at = [text.format(shared[name]) for name, text in given.items() if name in shared]
+    about = f" ({escape(', '.join(at).replace(';', ','))})" if at else ""
+    labels = {r.metric: metric_label(r.metric, merged.metrics) for r in numbers}
+    metrics = [_cited(label, [("metric", name)]) for name, label in labels.items()]
+    return rf"The benchmark \emph{{{escape(benchmark)}}} reports {listed(metrics)}{about}."
+
+
+def _of_errors(records: Iterable[Record]) -> Iterator[str]:
+    """Over which units the errors are, if there are any."""
+    known = [r for r in records if r.stderr is not None]
+    if not known:
+        return
+    influences = (x for r in known for x in r.estimate.influences)
+    units = list(dict.fromkeys(re.split("[:,]| of | with ", x.units)[0] for x in influences))
+    over = f" ({listed(units)})" if units else ""
+    yield escape(f"The error after ± is one standard error over independent units{over}.")
     yield escape(
-        f"Errors (±) are one standard error over independent units ({joined(*units) or 'not known'}), intervals are of "
-        "95 % by Student's t, and two systems are compared in pairs over the units that both share."
+        "Intervals cover 95 % by Student's t, and two systems are compared in pairs over the units that both share."
     )
+
+
+def _number(singular: str, plural: str, things: Sequence[str]) -> str:
+    return singular if len(things) == 1 else plural
 
 
 def _cited(text: str, sources: Iterable[Source]) -> str:

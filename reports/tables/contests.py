@@ -5,8 +5,10 @@ what these functions and ranking.py decide, so that they name the same settings,
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 from reports.records.metrics import Metrics, with_stand_ins
 from reports.records.published import is_floor
@@ -14,7 +16,7 @@ from reports.records.reading import grouped
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
 from reports.tables import ranking
-from reports.tables.ranking import CLEAR, LEVEL, UNDECIDED, Gap, has_inverted_noise
+from reports.tables.ranking import CLEAR, CODE, LEVEL, UNDECIDED, Gap
 
 # How sure a verdict is, in a word or two; CLEAR, LEVEL and UNDECIDED are those of a difference.
 ALONE, SAID, NOTHING, BEHIND = "alone", "described", "not measured", "behind a reference"
@@ -139,9 +141,10 @@ class Contest:
     """The best of several systems, each at its own best setting, and the others by their distance
     from it.
 
+    `group` says what the codes of all of them hold: CODE or WITH_NOISE (`ranking.by_code`).
     `of_other_n` are not ranked: their metric depends on n, and their n differs; nor are those
-    `of_other_codes`, with an inverted x_T where the best has none, or the reverse. `scale` has each
-    reference once. With `other_protocols`, systems were left out that were measured otherwise.
+    `of_other_codes`, which have numbers in another group only. `scale` has each reference once. With
+    `other_protocols`, systems were left out that were measured otherwise.
     """
 
     best: Record
@@ -150,6 +153,12 @@ class Contest:
     of_other_n: tuple[Record, ...] = ()
     of_other_codes: tuple[Record, ...] = ()
     other_protocols: bool = False
+    group: str = CODE
+
+    @property
+    def bold(self) -> list[Record]:
+        """The numbers in bold: the best and those that are not clearly behind it; none if no system is."""
+        return ranking.not_behind(self.best, self.others)
 
     @property
     def level(self) -> list[Gap]:
@@ -187,48 +196,53 @@ class Contest:
         return self.standing
 
 
-def contest(records: Iterable[Record], metrics: Metrics) -> Contest | None:
-    """The contest of these records of one metric.
+def contests_of(records: Iterable[Record], metrics: Metrics) -> list[Contest]:
+    """The contest of each group of these records of one metric, the main one first (`ranking.by_code`).
 
-    Only numbers of one class compete: codes with an inverted x_T, or those without, whichever are of
-    more systems (of equally many, those without). A metric that depends on n is compared within one n
-    only: that of most systems, or the largest.
-
-    None if none of them has a value and a better direction.
+    Within a group, a metric that depends on n is compared within one n only: that of most systems, or
+    the largest. There is no contest where no system has a value and a better direction.
     """
     measured = [r for r in records if ranking.is_measured(r) and r.direction != NEITHER]
-    alike = [r for r in measured if not r.contest]
-    if all(r.reference for r in alike):
-        return None
-    inverted = _inverts([r for r in alike if not r.reference])
-    rivals = [r for r in alike if not r.reference and has_inverted_noise(r) == inverted]
+    groups = ranking.by_code(r for r in measured if not r.contest and not r.reference)
+    return [_contest(name, groups, measured, metrics) for name in groups]
+
+
+def contest(records: Iterable[Record], metrics: Metrics) -> Contest | None:
+    """The main contest of these records of one metric; None if there is none."""
+    return next(iter(contests_of(records, metrics)), None)
+
+
+def _contest(
+    group: str,
+    groups: Mapping[str, Sequence[Record]],
+    measured: Sequence[Record],
+    metrics: Metrics,
+) -> Contest:
+    rivals = groups[group]
     counts = Counter(n for n, _ in {(ranking.comparable_n(r, metrics), r.system) for r in rivals})
     n = max(counts, key=lambda n: (counts[n], n or 0))
     ours = ranking.own_best(r for r in rivals if ranking.comparable_n(r, metrics) == n)
     best, gaps = ranking.ranked(ours, metrics)
     systems = [best, *(gap.record for gap in gaps)]
-    present = {r.system for r in systems}
-    of_other_n = ranking.own_best(r for r in rivals if r.system not in present)
-    present |= {r.system for r in of_other_n}
-    others = (r for r in alike if not r.reference and r.system not in present)
-    like = [r for r in alike if r.reference and ranking.comparable_n(r, metrics) == n]
-    scale = _at_setting_of(best, like)
-    references = tuple(_reference(r, systems) for r in scale)
+    of_other_n = ranking.own_best(_without(systems, rivals))
+    others = _without([*systems, *of_other_n], chain.from_iterable(groups.values()))
+    references = (r for r in measured if r.reference and not r.contest)
+    like = [r for r in references if ranking.comparable_n(r, metrics) == n]
     return Contest(
         best,
         tuple(gaps),
-        references,
+        tuple(_reference(r, systems) for r in _at_setting_of(best, like)),
         tuple(of_other_n),
         tuple(ranking.own_best(others)),
         any(r.contest and not r.reference for r in measured),
+        group,
     )
 
 
-def _inverts(rivals: Sequence[Record]) -> bool:
-    """Whether codes with an inverted x_T compete, not those without: if more systems have them."""
-    systems = {(r.system, has_inverted_noise(r)) for r in rivals}
-    counts = Counter(is_inverted for _, is_inverted in systems)
-    return counts[True] > counts[False]
+def _without(taken: Iterable[Record], records: Iterable[Record]) -> list[Record]:
+    """The records of other systems than those of `taken`."""
+    systems = {r.system for r in taken}
+    return [r for r in records if r.system not in systems]
 
 
 def _at_setting_of(best: Record, references: Sequence[Record]) -> Iterator[Record]:
@@ -247,13 +261,24 @@ def _reference(record: Record, systems: Sequence[Record]) -> Reference:
 @dataclass(frozen=True)
 class Headline:
     """The headline of a benchmark, from the first of its tables that has one: the numbers that are `shown`,
-    which are those of its headline metrics at one setting, and the contest of each metric that has one.
+    which are those of its headline metrics at one setting, and the main contest of each metric that has
+    one. `beside` are the second contests, of codes with inverted noise.
     """
 
     spec: TableSpec
     records: tuple[Record, ...]
     shown: tuple[Record, ...]
     contests: tuple[Contest, ...]
+    beside: tuple[Contest, ...] = ()
+
+    def contests_in(self, metric: str) -> list[Contest]:
+        """The contests of a metric, the main one first."""
+        return [c for c in (*self.contests, *self.beside) if c.best.metric == metric]
+
+    @cached_property
+    def bold(self) -> frozenset[Record]:
+        """The numbers in bold, of all contests."""
+        return frozenset(r for held in (*self.contests, *self.beside) for r in held.bold)
 
     @property
     def benchmark(self) -> str:
@@ -288,5 +313,7 @@ def headlined(
         shown = of_headline(spec, ours, metrics)
         names = with_stand_ins(spec.headline, metrics)
         by_metric = ([r for r in shown if r.metric == metric] for metric in names)
-        contests = (contest(rivals, metrics) for rivals in by_metric)
-        yield Headline(spec, tuple(ours), tuple(shown), tuple(filter(None, contests)))
+        contests = [contests_of(rivals, metrics) for rivals in by_metric]
+        main = tuple(held for first in contests for held in first[:1])
+        beside = tuple(held for first in contests for held in first[1:])
+        yield Headline(spec, tuple(ours), tuple(shown), main, beside)

@@ -6,7 +6,7 @@ for such a code has as many numbers as the image.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports.records.metrics import Metrics
 from reports.records.reading import Fields, joined, part_of
@@ -14,20 +14,20 @@ from reports.records.record import NEITHER, Record
 from reports.records.specs import SMOKE
 from reports.tables import numbers
 from reports.tables.build import Merged
-from reports.tables.contests import Contest, Headline, contest, first_metric
+from reports.tables.contests import Contest, Headline, contests_of, first_metric
 from reports.tables.layout import Panel, Table, TableCell, label, value
 from reports.tables.numbers import value_text
-from reports.tables.ranking import has_inverted_noise, leading
-from reports.tables.wording import counted, listed, sizes_of_codes
+from reports.tables.ranking import CODE, WITH_NOISE, has_inverted_noise, sizes_of_codes
+from reports.tables.wording import counted, listed
 
 FEW = 100  # images: numbers of fewer are named in the cautions
 MOST_NAMES = 4  # metrics or systems in a caution
-CODE, WITH_NOISE = "code alone", "code and inverted noise"
 LABELS, REFERENCE = (
     3,
     "references",
 )  # columns of labels on the left; the last column, if there is one
 MEANINGLESS = "The profile {} only shows that everything runs: its numbers mean nothing{}."
+ALONE = "code alone"  # of rows beside which others have inverted noise
 CAPTION = "Bold: the best, and what is within noise of it. References do not compete."
 
 
@@ -75,18 +75,11 @@ def headline_rows(merged: Merged) -> list[HeadlineRow]:
 
 def _rows_of(headline: Headline, metric: str, merged: Merged) -> Iterator[HeadlineRow]:
     """The rows of one metric: codes without inverted noise first."""
-    ours = [r for r in headline.shown if r.metric == metric]
-    systems = [r for r in ours if not r.reference]
-    references = [r for r in ours if r.reference]
-    kinds = sorted({has_inverted_noise(r) for r in systems})
-    for is_inverted in kinds:
-        alike = [r for r in systems if has_inverted_noise(r) == is_inverted]
-        scale = references if is_inverted == kinds[0] else []
-        held = contest([*alike, *scale], merged.metrics)
-        if held is None:
-            continue
-        kind = WITH_NOISE if is_inverted else CODE * (len(kinds) > 1)
-        yield _row(headline, kind, held, merged)
+    held = contests_of((r for r in headline.shown if r.metric == metric), merged.metrics)
+    for place, group in enumerate(held):
+        kind = group.group if len(held) > 1 or group.group == WITH_NOISE else ""
+        scale = group.scale if place == 0 else ()
+        yield _row(headline, kind, replace(group, scale=scale), merged)
 
 
 def _row(headline: Headline, kind: str, held: Contest, merged: Merged) -> HeadlineRow:
@@ -96,7 +89,7 @@ def _row(headline: Headline, kind: str, held: Contest, merged: Merged) -> Headli
     for system in competing(merged):
         if system not in numbers_of:
             why[system] = _reason(system, headline, kind, merged)
-    best = frozenset(leading(held.systems, merged.metrics))
+    best = frozenset(held.bold)
     references = tuple(reference.record for reference in held.scale)
     return HeadlineRow(headline, kind, numbers_of, best, references, why)
 
@@ -173,11 +166,13 @@ def _labels(row: HeadlineRow, merged: Merged) -> tuple[str, str, str]:
     records = row.records
     shared = [{getattr(r, name) for r in records} for name in ("setting", "steps")]
     setting, steps = (names.pop() if len(names) == 1 else None for names in shared)
-    place = "" if row.kind or setting is None else str(setting)
+    is_kind = row.kind and str(setting).startswith("x_T ")  # which the row says already
+    place = "" if is_kind or setting is None else str(setting)
     metric = joined(numbers.heading(records[0].metric, records, merged.metrics), place)
     at = "" if steps is None else f"T = {steps}"
     size = "" if _shared_size(merged) else joined(*_image_sizes(records, merged))
-    benchmark = joined(records[0].benchmark, row.kind)
+    kind = ALONE if row.kind == CODE else row.kind
+    benchmark = joined(records[0].benchmark, kind)
     return benchmark, metric, joined(at, counted(records), size)
 
 
@@ -215,9 +210,9 @@ def code_text(system: str, merged: Merged) -> str:
 def code_sizes(system: str, merged: Merged) -> dict[str, float]:
     """The numbers of a system's code, by its kind."""
     sizes: dict[str, float] = {}
-    for (name, setting), size in sizes_of_codes(merged.rows, "latent_dim").items():
-        if name == system:
-            sizes.setdefault(WITH_NOISE if "inverted" in setting else CODE, size)
+    for r in sizes_of_codes(merged.rows).get(system, ()):
+        if r.value:
+            sizes.setdefault(WITH_NOISE if has_inverted_noise(r) else CODE, r.value)
     return sizes
 
 

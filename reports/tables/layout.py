@@ -114,8 +114,7 @@ def build(
     rows = _row_fields(spec, records)
     in_order = with_stand_ins(spec.in_order, metrics)
     ordered = _sort(records, (*blocks, *rows, *spec.columns), in_order)
-    rivals = groups_of(ordered, _apart(spec, rows), metrics)
-    best = frozenset(r for ours in rivals for r in leading(ours, metrics))
+    best = bold(spec, ordered, metrics)
     alike = of_like_n(ordered, metrics)
     kept = frozenset(alike)
     panels = [_panel(spec, part, rows, best, metrics) for part in _group(alike, blocks).values()]
@@ -231,8 +230,14 @@ def _row_fields(spec: TableSpec, records: Sequence[Record]) -> tuple[str, ...]:
     return rows
 
 
+def bold(spec: TableSpec, chosen: Sequence[Record], metrics: Metrics) -> frozenset[Record]:
+    """The numbers of a table that are in bold, in every format."""
+    groups = contests(spec, chosen, metrics)
+    return frozenset(r for rivals in groups for r in leading(rivals, metrics))
+
+
 def contests(
-    spec: TableSpec, chosen: list[Record], metrics: Metrics = METRICS
+    spec: TableSpec, chosen: Sequence[Record], metrics: Metrics = METRICS
 ) -> list[list[Record]]:
     """The numbers of a table that compete with each other, in reading order."""
     return groups_of(chosen, agreeing(spec, chosen), metrics)

@@ -9,6 +9,7 @@ from diffae.system.errors import UserError
 from diffae.system.whole import write_whole
 from reports.records.differences import error_between
 from reports.records.estimate import Estimate
+from reports.records.published import without_published
 from reports.records.reading import joined, part_of, short
 from reports.records.record import Record, record_key
 from reports.records.run_folder import Run
@@ -88,9 +89,8 @@ def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[TableCell, ..
         first, second = f"{first} ({a.run})", f"{second} ({b.run})"
     number, sign = numbers.heading(a.metric, [a], metrics), "+" if value > 0 else ""
     cells = (a.benchmark, number, first, second, sign + text, interval, pairing)
-    record = replace(
-        b, estimate=difference, published=None, published_metric="", published_source="", not_comparable="", note=f"minus {first}; {pairing}",
-    )  # fmt: skip
+    note = f"minus {first}; {pairing}"
+    record = replace(without_published(b), estimate=difference, note=note)
     return tuple(map(label, cells)), record
 
 

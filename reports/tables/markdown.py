@@ -16,6 +16,7 @@ from reports.records.reading import joined, named
 from reports.records.record import FAST, FAST_SOLVER, Record
 from reports.tables.layout import LABEL, REFERENCE, Panel, Table, TableCell
 from reports.tables.numbers import difference_text, footnote, solver_name, value_note
+from reports.tables.ranking import by_code
 
 
 def render(table: Table, title: str, context: Mapping[str, str]) -> str:
@@ -84,13 +85,14 @@ def legend(table: Table) -> str:
     """The meaning of bold type, ±, values below 0, differences and parentheses, as far as `table` has them."""
     records, metrics = table.records, table.metrics
     alike = ", among those measured alike" if any(r.contest for r in records) else ""
+    apart = "; codes with inverted noise only among themselves" if len(by_code(records)) > 1 else ""
     pooled = sorted({r.runs for r in records if r.pooled})
     several = " to ".join(dict.fromkeys(map(str, (*pooled[:1], *pooled[-1:]))))
     signed = [r for r in records if r.metric in metrics and metrics[r.metric].unbiased]
     reasons = dict.fromkeys(named(r.system, value_note(r)) for r in table.absent)
     sentences = {
-        f"Bold: the best of the systems measured here{alike}, and those that chance (95 %) may have put behind it; "
-        "none where chance may explain all differences.": table.best,
+        f"Bold: the best of the systems measured here{alike}, and those that chance (95 %) may have put behind it{apart}. "
+        "None where chance may explain all differences.": table.best,
         f"{FAST}: the solver of that name (diffae-bench docs solvers), {FAST_SOLVER} in CSV files.":
             any(r.solver == FAST_SOLVER for r in records),
         "±: one standard error.":

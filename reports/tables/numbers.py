@@ -49,8 +49,10 @@ def solver_name(solver: str) -> str:
 
 
 def value_text(record: Record, metrics: Metrics = METRICS) -> str:
-    """The value alone, `n/a` if there is none."""
-    return MISSING if record.value is None else number_text(record.value, record.metric, metrics)
+    """The value alone, to the digits of its error; `n/a` if there is none."""
+    if record.value is None:
+        return MISSING
+    return error_pair(record.value, _errors(record)[0], record.metric, metrics)[0]
 
 
 def error_text(record: Record, metrics: Metrics = METRICS) -> str:
@@ -70,10 +72,14 @@ def error_texts(record: Record, metrics: Metrics = METRICS) -> tuple[str, str]:
     """The texts after ± and in brackets, in the notation of the value."""
     if record.value is None:
         return "", ""
-    errors = (record.spread, record.stderr) if record.pooled else (record.stderr, None)
     value, metric = record.value, record.metric
-    error, within = ("" if e is None else error_digits(e, value, metric, metrics) for e in errors)
+    error, within = (error_pair(value, e, metric, metrics)[1] for e in _errors(record))
     return error, within
+
+
+def _errors(record: Record) -> tuple[float | None, float | None]:
+    """What follows ±, and what is in brackets."""
+    return (record.spread, record.stderr) if record.pooled else (record.stderr, None)
 
 
 def published_text(record: Record, metrics: Metrics = METRICS) -> str:
@@ -105,7 +111,10 @@ def difference_text(record: Record, metrics: Metrics = METRICS) -> str:
     if is_other or record.not_comparable or record.direction not in ARROWS:
         return ""
     digits, difference = _published_digits(record, metrics), record.value - record.published
-    return f"{difference:+.2g}" if digits is None else f"{difference:+,.{digits}f}"
+    if digits is None:
+        return f"{difference:+.2g}"
+    text = with_decimals(difference, digits)
+    return text if difference < 0 else f"+{text}"
 
 
 def reference_text(record: Record, metrics: Metrics = METRICS) -> str:
@@ -206,13 +215,33 @@ def _digits(metric: str, metrics: Metrics) -> int | None:
     return metrics[metric].digits if metric in metrics else None
 
 
-def error_digits(stderr: float, value: float, metric: str, metrics: Metrics = METRICS) -> str:
-    digits = _digits(metric, metrics)
-    if digits is None or not math.isfinite(stderr):
-        return f"{stderr:.2g}"
+def error_pair(
+    value: float, error: float | None, metric: str, metrics: Metrics = METRICS
+) -> tuple[str, str]:
+    """A value and its error ("" if it is None), both to the same last digit.
+
+    That is the last of the metric's decimals, or the second significant digit of the error where these
+    would show the error as 0, where the value is in scientific notation, and where the metric has no
+    decimals.
+    """
+    text, digits = number_text(value, metric, metrics), _digits(metric, metrics)
+    if error is None:
+        return text, ""
+    if not (error and math.isfinite(error) and math.isfinite(value)):
+        return text, with_decimals(error, digits or 0)
+    last = math.floor(math.log10(error)) - 1
     if _is_scientific(value, metric, metrics):
-        return f"{stderr:.1e}"
-    is_lost = stderr and not float(f"{stderr:.{digits}f}")
-    if is_lost and not metrics[metric].unbiased:
-        return f"{stderr:.0e}"
-    return with_decimals(stderr, digits)
+        last = min(last, math.floor(math.log10(abs(value))) - 1)
+        return _to_place(value, last), _to_place(error, last)
+    if digits is not None and float(f"{error:.{digits}f}"):
+        last = -digits
+    if -MOST_DECIMALS <= last < 6:
+        places = max(0, -last)
+        return f"{round(value, places) + 0.0:,.{places}f}", f"{error:,.{places}f}"
+    return _to_place(value, last), _to_place(error, last)
+
+
+def _to_place(number: float, last: int) -> str:
+    """`number` in scientific notation, with 10^last as its last digit."""
+    digits = math.floor(math.log10(abs(number))) - last if number else 0
+    return f"{number:.{min(max(digits, 0), 15)}e}"

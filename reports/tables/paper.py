@@ -9,13 +9,14 @@ from operator import attrgetter
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError, naming
 from reports.records.metrics import with_stand_ins
+from reports.records.published import without_published
 from reports.records.reading import joined, plain, short
 from reports.records.record import Record, safe_cell
 from reports.records.specs import TableSpec
 from reports.tables import latex, layout, markdown
 from reports.tables.build import Merged, other_specs
 from reports.tables.layout import LABEL, Panel, TableCell
-from reports.tables.ranking import choose, leading, of_like_n
+from reports.tables.ranking import choose, of_like_n
 
 MARK = "diffae-bench table"
 # How a file of each format begins: this says that it is one of ours.
@@ -38,6 +39,17 @@ def render(
 
     Raises UserError for a name that does not exist, and if no number is left.
     """
+    spec, shown, remarks = selected(merged, table, systems, columns)
+    panel = _panel(merged, spec, shown, errors)
+    return _written(panel, format, spec.name, shown), remarks
+
+
+def selected(
+    merged: Merged, table: str, systems: Sequence[str] = (), columns: Sequence[str] = ()
+) -> tuple[TableSpec, list[Record], list[str]]:
+    """The specification of a table, with its metrics in the order asked for; the records that it
+    shows, and remarks on what was left out. The arguments and errors are those of `render`.
+    """
     spec, records = _table(merged, table)
     measured = [r for r in records if r.value is not None]
     present = {r.system for r in records}
@@ -52,9 +64,8 @@ def render(
     remarks = [f"{name} is left out: {_reason(name, merged, records)}" for name in left_out]
     if not shown:
         raise UserError(joined(f"--table {table}: no number", *remarks, by="; "))
-    shown = [replace(r, published=None) for r in shown]
-    panel = _panel(merged, replace(spec, metrics=tuple(order)), shown, errors)
-    return _written(panel, format, spec.name, shown), remarks
+    bare = list(map(without_published, shown))
+    return replace(spec, metrics=tuple(order)), bare, remarks
 
 
 def _table(merged: Merged, name: str) -> tuple[TableSpec, list[Record]]:
@@ -96,8 +107,7 @@ def _panel(merged: Merged, spec: TableSpec, shown: Sequence[Record], errors: boo
     # Each metric stands for itself, so that the columns are in the order of the spec.
     metrics = {name: replace(metric, stands_in_for="") for name, metric in merged.metrics.items()}
     several = [f for f in APART_BY if len({getattr(r, f) for r in shown} - {"", None}) > 1]
-    groups = layout.contests(spec, list(shown), merged.metrics)
-    best = {r for rivals in groups for r in leading(rivals, merged.metrics)}
+    best = layout.bold(spec, shown, merged.metrics)
     spec = replace(spec, rows=("system", *several), columns=("metric",), headline=(), panels=False)
     with naming(f"--table {spec.name}", ValueError):
         (panel,) = layout.build(spec, shown, metrics).panels

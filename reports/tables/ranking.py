@@ -4,7 +4,7 @@ At which setting each system is taken, and what is told of a benchmark: contests
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TypeVar
@@ -20,6 +20,8 @@ FEWEST = 5  # images, or other units, of a number that decides who is best
 # What a difference decides, in a word or two.
 CLEAR, LEVEL, UNDECIDED = "clear", "within noise", "not decided"
 INVERTED = "x_T inverted"  # the setting in which the code holds the noise of the whole image
+INVERSION = "inversion_steps"  # the field of a protocol that says it of an edit or an interpolation
+CODE, WITH_NOISE = "code", "code and inverted noise"  # groups by what a code holds
 R = TypeVar("R", bound=Record)
 
 
@@ -39,10 +41,46 @@ def comparable_n(number: Record, metrics: Metrics = METRICS) -> int | None:
 
 
 def has_inverted_noise(record: Record) -> bool:
-    """Whether the code of a number holds an inverted x_T, as many numbers as the image has: it competes
-    only with its like.
+    """Whether the code of a number holds an inverted x_T, as many numbers as the image has: its setting
+    or its protocol says so.
     """
-    return INVERTED in record.setting
+    return INVERTED in record.setting or record.measured_by.get(INVERSION) is not None
+
+
+def by_code(records: Iterable[R]) -> dict[str, list[R]]:
+    """The groups within which numbers compete, by what the code holds; the first is the main one.
+
+    ==============================================  =========================  =======================
+    among the numbers that may be compared          the main group             a second group
+    ==============================================  =========================  =======================
+    none has inverted noise                         all: CODE                  none
+    some have inverted noise                        those without it: CODE     the others: WITH_NOISE
+    all have inverted noise                         all: WITH_NOISE            none
+    a system has both                               its number without it      its number with it
+    ==============================================  =========================  =======================
+
+    Each group has a best of its own. The code of a number with inverted noise is as large as the image,
+    so that such a number is never better than one of a smaller code.
+    """
+    groups = grouped(records, lambda r: WITH_NOISE if has_inverted_noise(r) else CODE)
+    return {name: groups[name] for name in (CODE, WITH_NOISE) if name in groups}
+
+
+def sizes_of_codes(rows: Iterable[Record], metric: str = "latent_dim") -> dict[str, list[Record]]:
+    """The sizes of the codes of each system, in numbers or in another `metric`."""
+    sizes = (r for r in rows if r.metric == metric and r.value)
+    return grouped(sizes, lambda r: r.system)
+
+
+def size_of_code(record: Record, sizes: Mapping[str, Sequence[Record]]) -> float | None:
+    """The size of the code behind a number: that of its setting, or else the only size that the system's
+    codes with inverted noise have, or those without it, like the number.
+    """
+    ours = sizes.get(record.system, ())
+    alike = [r for r in ours if has_inverted_noise(r) == has_inverted_noise(record)]
+    own = [r for r in alike if r.setting == record.setting] or alike
+    values = {r.value for r in own}
+    return values.pop() if len(values) == 1 else None
 
 
 def of_like_n(records: Sequence[Record], metrics: Metrics) -> list[Record]:
@@ -80,10 +118,14 @@ def at_largest_steps(records: Sequence[Record]) -> list[Record]:
 
 
 def own_best(records: Iterable[R]) -> list[R]:
-    """The best number of each system, of records of one metric: the setting at which it is taken."""
+    """The best number of each system, of records of one metric: the setting at which it is taken.
+
+    A system that has numbers with and without inverted noise is taken without it.
+    """
     best: dict[str, R] = {}
     for record in records:
-        best[record.system] = min(best.get(record.system, record), record, key=loss)
+        rival = best.get(record.system, record)
+        best[record.system] = min(rival, record, key=lambda r: (has_inverted_noise(r), loss(r)))
     return list(best.values())
 
 
@@ -186,7 +228,18 @@ def _competes(record: Record) -> bool:
 
 
 def leading(rivals: Sequence[Record], metrics: Metrics = METRICS) -> list[Record]:
+    """The numbers in bold, of those that compete in one group: the only rule of bold type.
+
+    Each system is taken at its own best number. Bold are the best of these and what is not clearly
+    behind it, at every setting; nothing if no other system is clearly behind the best.
+    """
+    best, gaps = ranked(own_best(rivals), metrics)
+    systems = {r.system for r in not_behind(best, gaps)}
+    rows = (r for r in rivals if r.system in systems)
+    return [r for r in rows if r == best or not gap_between(best, r, metrics).is_clear]
+
+
+def not_behind(best: Record, gaps: Sequence[Gap]) -> list[Record]:
     """The best number and those that are not clearly behind it; none if no number is."""
-    best, gaps = ranked(rivals, metrics)
     level = [gap.record for gap in gaps if not gap.is_clear]
     return [best, *level] if len(level) < len(gaps) else []

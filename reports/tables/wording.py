@@ -1,6 +1,6 @@
 """Words for numbers and their differences, which the page, the board and the terminal share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from reports.records.metrics import Metrics
 from reports.records.reading import joined
@@ -38,17 +38,6 @@ def how(record: Record, others: Iterable[Record]) -> str:
     several = len(set(steps) - {None}) > 1
     parts = (record.setting * (len(set(settings)) > 1), numbers.steps_text(record) * several)
     return joined(*parts)
-
-
-def sizes_of_codes(rows: Iterable[Record], metric: str) -> Mapping[tuple[str, str], float]:
-    """The sizes of codes by system and setting, in numbers or in another `metric`."""
-    return {(r.system, r.setting): r.value for r in rows if r.metric == metric and r.value}
-
-
-def size_of_code(record: Record, sizes: Mapping[tuple[str, str], float]) -> float | None:
-    """The size of the code of a record: that of its system and setting, or the only one of its system."""
-    own = {value for (system, _), value in sizes.items() if system == record.system}
-    return sizes.get((record.system, record.setting), own.pop() if len(own) == 1 else None)
 
 
 def listed(words: Sequence[str]) -> str:

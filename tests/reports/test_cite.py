@@ -117,6 +117,29 @@ def test_the_baseline_cites_what_it_used_and_nothing_else(capsys):
     assert paragraph.count("{") == paragraph.count("}")
 
 
+def test_the_paragraph_is_of_sentences(capsys):
+    """Each with a subject and a verb, also of one table."""
+    beginnings = ("We measured", "The images are", "The system", "The benchmark", "Some of these metrics look",
+                  "The error after", "Intervals cover")  # fmt: skip
+    for words in ((), ("--table", "reconstruction"), ("--table", "probes", "--systems", "diffae")):
+        _, paragraph, _ = cited(capsys, BASELINE, *words)
+        lines = paragraph.removeprefix("{Evaluation.} ").splitlines()
+        assert len(lines) >= 6
+        assert all(line.startswith(beginnings) and line.endswith(".") for line in lines), lines
+
+
+def test_a_table_cites_only_what_it_shows(capsys):
+    words = ("--table", "reconstruction", "--systems", "pixels+pca", "--columns", "ssim")
+    keys, paragraph, _ = cited(capsys, BASELINE, *words)
+    assert keys == [HARNESS, "wang2004ssim"]
+    assert "The system is pixels + PCA." in paragraph and "split test." in paragraph
+    for absent in ("DDIM", "efficientnet", "T = ", "probes", "pd"):
+        assert absent not in paragraph
+    keys, paragraph, _ = cited(capsys, BASELINE, "--table", "reconstruction")
+    assert {"zhang2018lpips", "tan2019efficientnet", "song2021ddim"} <= {*keys}
+    assert not {"hanley1982auroc", "heusel2017fid"} & {*keys}
+
+
 def test_a_small_run_cites_its_metric_data_and_system(tmp_path, capsys):
     record = measured(
         table1("VQ-GAN", "rfid", None, dataset="ffhq-128", solver=""),
@@ -166,8 +189,9 @@ def test_a_system_without_a_number_is_not_cited(tmp_path, capsys):
         [table1("VQ-GAN", "ssim", 0.5), table1("NVAE", "ssim", None)],
         settings=settings,
     )
-    change_notes(run, titles={"vqgan": "VQ-GAN", "nvae": "NVAE"})
+    change_notes(run, titles={"vqgan": "VQ-GAN", "nvae": "NVAE", "VQ": "VQ"})
     keys, paragraph, _ = cited(capsys, run)
+    assert "The system is VQ-GAN" in paragraph  # its own title, not one that it begins with
     assert "esser2021vqgan" in keys and "vahdat2020nvae" not in keys and "NVAE" not in paragraph
 
 

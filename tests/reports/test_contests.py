@@ -5,14 +5,33 @@ from functools import partial
 
 import numpy as np
 import pytest
-from runs import changed, table1
+from runs import TABLE1, changed, number, table1, write_run
 
 from reports.records.estimate import Estimate, Influence
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER, NEITHER
 from reports.records.specs import TableSpec
-from reports.tables.contests import ALONE, BEHIND, CLEAR, LEVEL, UNDECIDED, contest, told_together
-from reports.tables.ranking import at_largest_steps, groups_of, leading
+from reports.tables.build import read
+from reports.tables.contests import (
+    ALONE,
+    BEHIND,
+    CLEAR,
+    LEVEL,
+    UNDECIDED,
+    contest,
+    contests_of,
+    told_together,
+)
+from reports.tables.ranking import (
+    CODE,
+    WITH_NOISE,
+    at_largest_steps,
+    groups_of,
+    leading,
+    own_best,
+    size_of_code,
+    sizes_of_codes,
+)
 
 contested = partial(contest, metrics=METRICS)
 
@@ -218,29 +237,76 @@ def test_bold_are_those_that_are_not_clearly_behind_and_never_all_of_them():
     assert leading([rivals[0], few]) == []
 
 
-def ssim(system, value, setting=""):
-    return table1(system, "ssim", value, setting=setting, stderr=0.0)
+def ssim(system, value, setting="", **more):
+    return table1(system, "ssim", value, **{"setting": setting, "stderr": 0.0} | more)
 
 
 @pytest.mark.parametrize(
-    ("random", "others", "best", "apart"),
+    ("random", "others", "expected"),
     [
-        (0.4, {"mine": ""}, "mine", []),
-        (0.6, {"mine": ""}, "DiffAE", []),
-        (None, {"mine": ""}, "mine", ["DiffAE"]),
-        (0.4, {"DDIM": "x_T inverted"}, "DiffAE", []),
-        (None, {"DDIM": "x_T inverted", "mine": ""}, "DiffAE", ["mine"]),
-        (0.4, {"DDIM": "x_T inverted", "mine": ""}, "mine", ["DDIM"]),
+        # without inverted noise; and with it, in a contest of its own
+        (0.4, {"mine": ""}, [("mine", [], "mine"), ("DiffAE", ["mine"], "")]),
+        (0.6, {"mine": ""}, [("DiffAE", [], "DiffAE"), ("DiffAE", ["mine"], "")]),
+        (None, {"mine": ""}, [("mine", ["DiffAE"], ""), ("DiffAE", ["mine"], "")]),
+        (0.4, {"DDIM": "x_T inverted"}, [("DiffAE", ["DDIM"], ""), ("DiffAE", [], "DiffAE")]),
+        (
+            None,
+            {"DDIM": "x_T inverted", "PDAE": "x_T inverted", "mine": ""},
+            [("mine", ["DiffAE", "DDIM", "PDAE"], ""), ("DiffAE", ["mine"], "DiffAE")],
+        ),
+        # there are only such
+        (None, {"DDIM": "x_T inverted"}, [("DiffAE", [], "DiffAE")]),
     ],
 )
-def test_an_inverted_x_T_competes_with_its_like(random, others, best, apart):
-    """Those of which more systems are; of equally many, the others are told apart."""
+def test_a_code_with_inverted_noise_is_never_best_over_a_smaller_one(random, others, expected):
+    """Each contest by its best system, the systems that are not in it, and those in bold."""
     rows = [ssim("DiffAE", 0.95, "x_T inverted")]
     rows += [ssim("DiffAE", random, "x_T random")] if random else []
     rows += [ssim(name, 0.5, setting) for name, setting in others.items()]
-    held = contested(rows)
-    assert held.best.system == best and [r.system for r in held.of_other_codes] == apart
-    settings = {"inverted" in r.setting for r in held.systems}
-    assert len(settings) == 1
-    groups = groups_of(rows, (), METRICS)
-    assert all(len({"inverted" in r.setting for r in group}) == 1 for group in groups)
+    held = contests_of(rows, METRICS)
+    found = [
+        (c.best.system, [r.system for r in c.of_other_codes], "".join(r.system for r in c.bold))
+        for c in held
+    ]
+    assert found == expected and contested(rows) == held[0]
+    assert [c.group for c in held] == [CODE, WITH_NOISE][-len(held) :]
+    assert {r for c in held for r in c.bold} == {
+        r for group in groups_of(rows, (), METRICS) for r in leading(group)
+    }
+    taken = own_best(rows)
+    assert [r.setting for r in taken if r.system == "DiffAE"] == [
+        "x_T random" if random else "x_T inverted"
+    ]
+
+
+def test_the_noise_of_an_edit_is_known_by_its_protocol_and_its_code_is_as_large(tmp_path):
+    """Whose setting does not say it."""
+    sizes = {"x_T random": 256.0, "x_T inverted": 3328.0}
+    rows = [number(TABLE1, "latent_dim", v, setting=s) for s, v in sizes.items()]
+    rows.append(number(TABLE1, "latent_dim", 64.0, system="mine"))
+    protocols = {"p0": {"inversion_steps": None}, "p1": {"inversion_steps": 10}}
+    edits = [("DiffAE", 0.9, "p1"), ("mine", 0.8, "p0"), ("DiffAE z", 0.7, "p0")]
+    rows += [
+        number(
+            "appendix_g_identity", "arcface", value, system=system, setting="Male 0.8",
+            protocol=protocol, benchmark="identity", stderr=0.0,
+        )
+        for system, value, protocol in edits
+    ]  # fmt: skip
+    found = read([write_run(tmp_path / "run", rows, protocols=protocols)])
+    (headline,) = (h for h in found.headlines if h.benchmark == "identity")
+    (main,), (beside,) = headline.contests, headline.beside
+    assert names(main) == ["mine", "DiffAE z"] and names(beside) == ["DiffAE"]
+    assert headline.contests_in("arcface") == [main, beside] and headline.bold == {main.best}
+    codes = sizes_of_codes(found.rows)
+    assert [size_of_code(r, codes) for r in (*main.systems, *beside.systems)] == [64, None, 3328]
+
+
+def test_nothing_is_bold_where_one_system_is_ahead_of_itself_alone():
+    """The best of the settings of one system is no winner; nor do they decide between two systems."""
+    rows = [fid("A", 1.0, setting="a"), fid("A", 9.0, setting="b")]
+    assert leading(rows) == []
+    level = fid("B", 1.1, setting="a", stderr=1.0)
+    assert leading([*rows, level]) == []
+    behind = fid("C", 5.0, setting="b")
+    assert leading([*rows, level, behind]) == [rows[0], level]

@@ -44,7 +44,8 @@ RECORDS = [
     *of("small", {"value": 0.25, "stderr": 1e-7}, None),
     *of("scale", {"value": 0.999, "stderr": 0.25}, {"value": 0.0123, "stderr": 1e-7, "note": "of a scale"}),
 ]  # fmt: skip
-# By docs/numbers.md: four decimals, or a power of ten where they would show one digit or none.
+# By docs/numbers.md: four decimals, or a power of ten where they would show one digit or none; as many as the error
+# needs for two digits where four would show it as 0.
 SSIM, MSE, OURS, THEIRS = "SSIM ↑", "MSE ↓", "published", "published of MSE"
 EXPECTED = {
     ("ours", SSIM): Cell("0.9963", "0.0003", best=True),
@@ -56,12 +57,12 @@ EXPECTED = {
     ("plain", MSE): Cell("0.0000", "0.0000", best=True),
     ("broken", SSIM): Cell("n/a", note="it broke"),
     ("broken", MSE): Cell("inf", note="it was clamped"),
-    ("odd", SSIM): Cell("nan", "1e-07"),
+    ("odd", SSIM): Cell("nan", "0.00000010"),
     ("odd", MSE): Cell("1,234.5000", "0.2500"),
-    ("small", SSIM): Cell("0.2500", "1e-07"),
+    ("small", SSIM): Cell("0.25000000", "0.00000010"),
     ("small", MSE): Cell("–"),
     ("scale", SSIM): Cell("0.9990", "0.2500"),
-    ("scale", MSE): Cell("0.0123", "1e-07", note="of a scale"),
+    ("scale", MSE): Cell("0.01230000", "0.00000010", note="of a scale"),
     ("scale", THEIRS): Cell(""),
 }
 
@@ -243,13 +244,13 @@ def test_the_heading_of_what_was_published_names_another_metric(metrics, heading
         number(system, "ssim", 0.5, published_metric=metric, **given)
         for system, metric in zip("AB", metrics, strict=True)
     ]
-    main([str(write_run(tmp_path / "run", records)), "--out", str(tmp_path / "out")])
+    main([str(write_run(tmp_path / "run", records)), "--published", "--out", str(tmp_path / "out")])
     lines = (tmp_path / f"out/tables/{TABLE1}.md").read_text().splitlines()
     head, _, *rows = [line.strip("|").split("|") for line in lines if line[:1] == "|"]
     assert [cell.strip() for cell in head][-1] == heading
     differences = ["0.750" if m not in ("", "ssim") else "0.750, -0.250" for m in metrics]
     assert [row[-1].strip() for row in rows] == differences
-    (table,) = [t for t in read([tmp_path / "run"]).tables if t.name == TABLE1]
+    (table,) = [t for t in read([tmp_path / "run"], published=True).tables if t.name == TABLE1]
     assert printed(table).columns[-1] == f"{heading}, SSIM ↑"
     page = (tmp_path / "out/report.html").read_text()
     start = page.index(f'id="t-{TABLE1}"')
@@ -274,3 +275,56 @@ def test_the_frame_of_several_panels_says_of_which_metric_each_row_is(tmp_path):
     cells = [text for row in frame.iloc[:, 2:].to_numpy().tolist() for text in row]
     assert cells == [f"{i / 8:.4f}" for i in range(1, 9)]
     assert printed(tables[TABLE1]).columns[0] != "metric"
+
+
+def ranked(system, setting, ssim, mse, **more):
+    """A system's numbers on 50 images, so that 0.01 of SSIM and 1e-5 of MSE are beyond noise."""
+    given = {"setting": setting, "n": 50, "reference": False, "steps": None} | more
+    return [
+        number(system, "ssim", ssim, stderr=0.001, **given),
+        number(system, "mse", mse, stderr=1e-6, **given),
+    ]
+
+
+# Of each group the best and what is within noise of it; of DDIM's and DiffAE's MSE none, for chance may explain the
+# difference, though DiffAE's other rows are clearly behind.
+COMPARED = [
+    *ranked("DiffAE", "x_T inverted", 0.997, 3.58e-5),
+    *ranked("DDIM", "x_T inverted", 0.95, 3.61e-5),
+    *ranked("DiffAE", "x_T random", 0.801, 2.05e-3),
+    *ranked("mine", "", 0.802, 1.04e-3),
+    *ranked("other", "", 0.603, 3.03e-3),
+    *ranked("scale", "", 0.999, 1.01e-5, reference=True),
+]
+IN_BOLD = {"0.9970", "0.8010", "0.8020", "0.0010400"}
+
+
+def test_bold_is_the_same_in_every_format(tmp_path, capsys):
+    run, out = write_run(tmp_path / "run", COMPARED), tmp_path / "out"
+    main([str(run), "--out", str(out)])
+    page = (out / "report.html").read_text()
+    start = page.index(f'id="t-{TABLE1}"')
+    texts = {
+        "page": page[start : page.index("</details>", start)],
+        "markdown": (out / f"tables/{TABLE1}.md").read_text(),
+        "latex": (out / f"latex/{TABLE1}.tex").read_text(),
+    }
+    for format in ("markdown", "latex"):
+        capsys.readouterr()
+        words = ("--table", "reconstruction", "--columns", "ssim,mse", "--format", format)
+        main([str(run), *words])
+        texts[f"--table, {format}"] = capsys.readouterr().out
+    marks = {
+        "page": r"<strong class=\"one\">(.*?)</strong>",
+        "markdown": r"\*\*([\d.]+)\*\*",
+        "latex": r"\\textbf\{\\boldmath (.*?)\}",
+    }
+    for name, text in texts.items():
+        found = re.findall(marks[name.rpartition(", ")[2]], text)
+        assert (set(found), len(found)) == (IN_BOLD, 4), name
+    with (out / f"tables/{TABLE1}.csv").open(newline="") as file:
+        best = {row["value"] for row in csv.DictReader(file) if row["best"] == "True"}
+    assert best == {"0.997", "0.801", "0.802", "0.00104"}
+    (headline,) = read([run]).headlines
+    assert {str(r.value) for r in headline.bold} == best
+    assert "codes with inverted noise only among themselves" in texts["markdown"]

@@ -11,7 +11,8 @@ from reports.page.first_screen import plot_of
 from reports.page.summary import WIDTH, summary
 from reports.records.record import NEITHER
 from reports.tables.build import read
-from reports.tables.headlines import CODE, WITH_NOISE, cautions, headline_rows, table_of_headlines
+from reports.tables.headlines import cautions, headline_rows, table_of_headlines
+from reports.tables.ranking import CODE, WITH_NOISE
 
 TABLE = "table1_reconstruction"
 RNG = np.random.default_rng(1)
@@ -75,7 +76,7 @@ def test_inverted_noise_has_a_row_of_its_own_and_never_beats_a_smaller_code(tmp_
     assert "DiffAE, code of 256, with inverted noise 3,328" in headers
     assert "DDIM, code with inverted noise 3,072" in headers and "mine, code of 64" in headers
     assert cautions(merged, rows)[-1] == (
-        "Codes differ in size: mine 64 and DiffAE 256 (code alone); "
+        "Codes differ in size: mine 64 and DiffAE 256 (code); "
         "DDIM 3,072 and DiffAE 3,328 (code and inverted noise)."
     )
 

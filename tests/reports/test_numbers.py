@@ -11,6 +11,7 @@ from reports.records.record import FAST_SOLVER, HIGHER, LOWER, NEITHER, Record
 from reports.tables.numbers import (
     detectable_change,
     difference_text,
+    error_pair,
     error_text,
     heading,
     metric_label,
@@ -19,6 +20,7 @@ from reports.tables.numbers import (
     reference_text,
     steps_text,
     to_error,
+    value_text,
 )
 
 
@@ -61,19 +63,38 @@ def test_digits_by_metric(number, metric, text):
 
 
 @pytest.mark.parametrize(
-    ("metric", "value", "stderr", "text"),
+    ("metric", "value", "stderr", "texts"),
     [
-        ("ssim", 0.99, 0.00123, " ± 0.0012"),
-        ("ssim", 0.99, 0.000012, " ± 1e-05"),
-        ("mse", 6e-5, 1.21e-6, " ± 1.2e-06"),
-        ("ssim", 0.99, 0.0, " ± 0.0000"),
-        ("kid", 0.01, 1.23e-6, " ± 0.0000012"),
-        ("ssim", 0.99, None, ""),
-        ("ssim", None, None, ""),
+        ("ssim", 0.99, 0.00123, ("0.9900", "0.0012")),
+        ("ssim", 0.99, 0.000012, ("0.990000", "0.000012")),
+        ("ssim", 0.99, 0.0, ("0.9900", "0.0000")),
+        ("ssim", 0.99, None, ("0.9900", "")),
+        ("mse", 0.00148, 3.7e-5, ("0.001480", "0.000037")),
+        ("mse", 0.00098, 2.9e-4, ("9.8e-04", "2.9e-04")),
+        ("mse", 6e-5, 1.21e-6, ("6.00e-05", "1.2e-06")),
+        ("mse", 6e-5, 1e-4, ("6.0e-05", "1.00e-04")),
+        ("mse", 6e-5, 0.0, ("6.00e-05", "0.0000")),
+        ("kd_effnet", 0.000891, 0.0000452, ("0.000891", "0.000045")),
+        ("kid", 0.01, 1.23e-6, ("0.0100000", "0.0000012")),
+        ("kid", -3e-6, 0.002, ("0.00000", "0.00200")),
+        ("fid", 1234.5, 123.4, ("1,234.50", "123.40")),
+        ("unheard_of", 0.123456, 0.0123, ("0.123", "0.012")),
+        ("unheard_of", 2e15, 1e14, ("2.00e+15", "1.0e+14")),
+        ("unheard_of", 7.0, 0.0, ("7", "0")),
     ],
 )
-def test_errors_keep_a_digit(metric, value, stderr, text):
-    assert error_text(record(metric, value, stderr)) == text
+def test_a_value_and_its_error_have_the_same_last_digit(metric, value, stderr, texts):
+    assert error_pair(value, stderr, metric) == texts
+    shown = record(metric, value, stderr)
+    assert (value_text(shown), error_text(shown)) == (
+        texts[0],
+        f" ± {texts[1]}" if texts[1] else "",
+    )
+
+
+def test_what_was_not_measured_has_no_error():
+    shown = record("ssim", None, 0.1)
+    assert (value_text(shown), error_text(shown)) == ("n/a", "")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +126,8 @@ def of(metric="ssim", value=0.996, published=0.991, direction=HIGHER, **more):
         (of(), "+0.005", "0.991, +0.005"),
         (of(value=0.9), "-0.091", "0.991, -0.091"),
         (of(value=0.991), "+0.000", "0.991, +0.000"),
+        (of(value=0.99112), "+0.00012", "0.991, +0.00012"),
+        (of("mse", 0.00104, 0.001, LOWER), "+0.000040", "0.001, +0.000040"),
         (of(value=0.0), "-0.991", "0.991, -0.991"),
         (of(published=0.0, value=0.5), "+0.500", "0.000, +0.500"),
         (of(published=0.12345, value=0.5), "+0.38", "0.12345, +0.38"),

@@ -1,15 +1,17 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from lone_context import lone_context
-from runs import recorded
+from runs import TABLE1, number, recorded, write_run
 
 import benchmarks
 from benchmarks.tasks.fewshot.classes import RULES
 from benchmarks.tasks.shared.probe_fits import ADAM
+from reports.make import main
 from reports.records.estimate import Estimate
-from reports.records.published import PROTOCOLS, STEPS, attach, lookup
+from reports.records.published import PROTOCOLS, STEPS, attach, lookup, stands_beside
 from reports.records.record import Record
 from reports.tables.numbers import reference_text
 
@@ -232,6 +234,49 @@ def test_a_run_compares_by_what_it_measured_whatever_its_profile(images, n, plai
     row = recorded(context, "ssim", Estimate(0.98, n=n), **place)
     assert row.published == (0.991 if images == 30_000 else None)
     assert (row.published is not None and not row.not_comparable) == plain
+
+
+PUBLISHED = number(
+    TABLE1, "lpips", 0.25, published=0.5, published_metric="lpips", published_source="Table 1"
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, True),
+        ({"not_comparable": "n 16, published with 30,000; second-hand"}, True),
+        ({"published": None}, False),
+        # another network
+        ({"metric": "pd_effnet"}, False),
+        ({"not_comparable": "trunk vgg16, published with alexnet"}, False),
+        ({"metric": "lpips_vgg", "not_comparable": "batch 1, published with 32"}, True),
+        ({"metric": "lpips_vgg", "not_comparable": "second-hand; protocol unknown"}, False),
+        ({"not_comparable": "protocol unknown"}, True),
+        # other data
+        (
+            {"not_comparable": "n 8, published with 9; set kodak, published with COCO 2017 val"},
+            False,
+        ),
+        ({"not_comparable": "set not stated"}, False),
+        ({"dataset": "celeba", "measured_by": {"dataset_images": 64}}, False),
+        ({"dataset": "celeba", "measured_by": {"dataset_images": 202_599}}, True),
+    ],
+)
+def test_a_published_value_stands_beside_its_own_network_and_data(changes, shown):
+    assert stands_beside(replace(PUBLISHED, **changes)) == shown
+
+
+def test_other_published_values_are_shown_on_request(tmp_path):
+    """In every format; records.csv keeps all."""
+    stand_in = replace(PUBLISHED, metric="pd_effnet", published=0.75)
+    run = write_run(tmp_path / "run", [PUBLISHED, stand_in])
+    for flag, shown in (([], [True, False]), (["--published"], [True, True])):
+        out = tmp_path / f"out{len(flag)}"
+        main([str(run), *flag, "--out", str(out)])
+        for name in (f"tables/{TABLE1}.md", f"latex/{TABLE1}.tex", "report.html"):
+            text = (out / name).read_text()
+            assert ["0.500" in text, "0.750" in text] == shown, name
 
 
 def test_the_benchmarks_say_what_the_papers_protocol_asks_for():

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from reports.records.reading import joined
 from reports.records.record import Record
 from reports.records.run_folder import Run, read_run
-from reports.tables.numbers import error_digits, number_text
+from reports.tables.numbers import error_pair
 from reports.tables.ranking import gap_between
 
 STEPS = (10, 20, 50, 100)
@@ -118,8 +119,7 @@ def cell(claim: Claim, numbers: Numbers) -> tuple[str, str]:
 def text(record: Record) -> str:
     value, error = record.value, record.estimate.stderr
     assert value is not None
-    shown = number_text(value, record.metric)
-    return f"{shown} ± {error_digits(error, value, record.metric)}" if error else shown
+    return joined(*error_pair(value, error or None, record.metric), by=" ± ")
 
 
 def table(portraits: Path, photographs: Path) -> list[list[str]]:

@@ -127,7 +127,7 @@ def test_references_of_another_n_give_no_scale(tmp_path):
 
 
 def test_a_number_is_traded_for_the_code_of_its_own_setting_or_the_only_one_of_its_system(tmp_path):
-    """Of several codes none is said to be that of a setting without one: it may be any of them."""
+    """The only one with inverted noise, or without it, as the number's own code has it or not."""
     size = replace(sizes({"A": 12.0})[0], setting="x_T random")
     larger = changed(size, value=3084.0, setting="x_T inverted")
     other = changed(size, system="B", value=7.0)
@@ -139,7 +139,25 @@ def test_a_number_is_traded_for_the_code_of_its_own_setting_or_the_only_one_of_i
     told = {}
     for contest in (c for c in _contests(found, {}) if c["name"].startswith("rFID")):
         told |= {round(rival["at"][1]): rival["sizes"][0] for rival in contest["rivals"]}
-    assert told == {20: 12, 21: 3084, 22: None, 23: 7}
+    assert told == {20: 12, 21: 3084, 22: 12, 23: 7}
+
+
+def test_the_first_ranking_is_of_codes_without_inverted_noise(tmp_path):
+    """Also where more systems have it; theirs is named after it, and comes next."""
+    rows = [
+        number(TABLE1, "mse", v, stderr=1e-6, system=s, setting=f"x_T {x}")
+        for s, v, x in (("A", 1e-5, "inverted"), ("B", 2e-5, "inverted"), ("A", 0.02, "random"))
+    ]
+    rows += [number(TABLE1, "mse", 0.01, stderr=1e-6, system="mine")]
+    (found,) = groups([write_entry(tmp_path / "a", {}, others=tuple(rows))])
+    first, second = _contests(found, {})
+    assert [r["label"] for r in first["rivals"]] == ["mine", "A, x_T random"]
+    assert [r["label"] for r in second["rivals"]] == ["A", "B"]
+    assert (
+        first["name"] == "MSE ↓"
+        and second["name"] == "MSE ↓, x_T inverted, code and inverted noise"
+    )
+    assert [[r["best"] for r in c["rivals"]] for c in (first, second)] == [[True, False]] * 2
 
 
 def test_a_number_of_a_ranking_opens_its_own_details(board):
@@ -182,18 +200,21 @@ def rows(page, section):
 
 def test_a_metric_is_ranked_with_the_difference_to_the_best(visit):
     shown = rows(visit, "ranking")
-    assert [row[:2] for row in shown] == [
+    assert [row[0:3:2] for row in shown] == [
         ["real images", ""], ["DiffAE", "1"], ["DDIM", "2"], ["VQ-GAN", "3"], ["NVAE", "4"],
     ]  # fmt: skip
     by_name = {row[0]: row for row in shown}
     assert (
-        float(by_name["DDIM"][5].split(" ")[0]) == pytest.approx(0.001)
-        and by_name["DDIM"][6] == "paired, beyond noise"
+        float(by_name["DDIM"][6].split(" ")[0]) == pytest.approx(0.001)
+        and by_name["DDIM"][7] == "paired, beyond noise"
     )
-    assert (by_name["DDIM"][3], by_name["NVAE"][3]) == ("50", "40")  # n
-    assert by_name["NVAE"][6] == "unpaired, beyond noise"
-    assert by_name["real images"][5].startswith("better by ")
-    assert by_name["DDIM"][7] == "100" and by_name["NVAE"][8] == "theirs"
+    assert (by_name["DDIM"][4], by_name["NVAE"][4]) == ("50", "40")  # n
+    assert by_name["NVAE"][7] == "unpaired, beyond noise"
+    assert by_name["real images"][6].startswith("better by ")
+    assert by_name["DDIM"][1] == "100" and by_name["NVAE"][8] == "theirs"
+    assert visit.locator("#ranking tbody strong").all_inner_texts() == [
+        by_name["DiffAE"][3].split(" ")[0]
+    ]
 
 
 def test_data_and_protocol_decide_what_is_shown(visit):
