@@ -1,4 +1,4 @@
-"""The code of docs/python.md and of docs/diffusers.md runs from the first line to the last.
+"""The code of docs/python.md and of docs/systems.md runs from the first line to the last.
 
 The notebook is run by tests/wheel.py, and the callback of Lightning by test_lightning.py.
 """
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow  # 20 s each; .ci/run has them run
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "python.md"
-DIFFUSERS = ROOT / "docs" / "diffusers.md"
+SYSTEMS = ROOT / "docs" / "systems.md"
 
 
 @pytest.fixture
@@ -48,18 +48,16 @@ def test_the_page_runs(cache, monkeypatch, tmp_path, capsys):
     assert not list(Path.cwd().iterdir())  # nothing is written
 
 
-def test_the_page_of_diffusers_runs(cache, monkeypatch, tmp_path, capsys):
+def test_the_page_of_systems_runs(cache, monkeypatch, tmp_path, capsys):
     """On a small model in the folder that the page downloads; of 256 px it would take a minute."""
     pytest.importorskip("diffusers")
     monkeypatch.setenv("DIFFAE_CACHE", str(cache))
     monkeypatch.chdir(tmp_path)
     diffusers_models.save(tmp_path / "sd-vae-ft-mse", "AutoencoderKL")
-    (block,) = re.findall(
-        r"^```python\n(.*?)^```$", DIFFUSERS.read_text(), re.DOTALL | re.MULTILINE
-    )
+    (block,) = re.findall(r"^```python\n(.*?)^```$", SYSTEMS.read_text(), re.DOTALL | re.MULTILINE)
     names: dict[str, object] = {}
-    exec(compile(block.replace("image_size=256", "image_size=32"), str(DIFFUSERS), "exec"), names)
-    mse = names["found"].frame().query("metric == 'mse'").groupby("system")["value"].first()
+    exec(compile(block.replace("image_size=256", "image_size=32"), str(SYSTEMS), "exec"), names)
+    mse = names["results"].frame().query("metric == 'mse'").groupby("system")["value"].first()
     assert set(mse.index) == {"tuned", "sd-vae-ft-mse (AutoencoderKL)"}
     assert mse.nunique() == 1  # one model, in memory and from its folder
     assert "tuned" in capsys.readouterr().out
