@@ -30,8 +30,7 @@ def test_the_page_runs(cache, monkeypatch, tmp_path, capsys):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    blocks = [block for block in blocks if "pytorch_lightning" not in block]  # test_lightning.py
-    assert len(blocks) > 6
+    assert len(blocks) == 5
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
@@ -41,7 +40,6 @@ def test_the_page_runs(cache, monkeypatch, tmp_path, capsys):
     assert not any(names[name].failures for name in ("results", "several", "new"))
     measured = names["verdicts"].query("metric == 'mse'")
     assert len(measured) and (measured["base"] != measured["new"]).all()  # two models
-    assert 0 < names["mse"] < 0.1
     told = capsys.readouterr().out
     assert re.search(r"DiffAE, T = 2, x_T inverted: 0\.\d{3} ± 0\.\d{3}", told)
     assert "unknown system 'difae'" in told and "did you mean diffae" in told
