@@ -15,6 +15,7 @@ def run(context, system):
     sizes = context.sizes(Sizes)
     images = context.select("test", sizes.images)
     variant = plugin.Variant.of(context, system, None, sizes.steps)  # None: its own solver
+    place = plugin.Place(context, "colour_error", variant, n=len(images), fields={"colour": "RGB"})
 
     def compute(positions, codes):  # the work: arrays with a row for each image, kept in the store
         decoded = variant.decode(plugin.code_of(codes))
@@ -26,7 +27,6 @@ def run(context, system):
         worst = float(arrays["colour_error"].max())
         yield from place.numbers({"colour_worst": plugin.Estimate(worst)})
 
-    place = plugin.Place(context, "colour_error", variant, n=len(images), fields={"colour": "RGB"})
     inputs, calls = [variant.codes(images)], variant.decoding
     job = place.job("colour", "decode", images, compute, rows_of=inputs, calls=calls)
     yield plugin.Measurement([job], numbers)
