@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytorch_lightning as pl  # or: import lightning.pytorch as pl
 
 from benchmarks import evaluate, systems
-from diffae.system.errors import UserError
+from benchmarks.plugin import UserError
 
 
 class Evaluation(pl.Callback):

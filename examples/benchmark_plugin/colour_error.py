@@ -6,7 +6,7 @@ from benchmarks import plugin
 
 
 @dataclass(frozen=True)
-class Sizes:  # the settings, with their values in the profile `quick`
+class Sizes:  # the settings in the profile `quick`
     images: plugin.Count = 200  # a Count is capped by --limit
     steps: plugin.Steps = 10  # T of a system that works in steps
 
@@ -17,12 +17,12 @@ def run(context, system):
     variant = plugin.Variant.of(context, system, None, sizes.steps)  # None: its own solver
     place = plugin.Place(context, "colour_error", variant, n=len(images), fields={"colour": "RGB"})
 
-    def compute(positions, codes):  # the work: arrays with a row for each image, kept in the store
+    def compute(positions, codes):  # arrays, kept in the store
         decoded = variant.decode(plugin.code_of(codes))
         shift = (decoded - images.batch(positions)).mean((2, 3)) / 2  # in [0, 1]
         return {"colour_error": shift.norm(dim=1).numpy()}
 
-    def numbers(arrays):  # rows of the table, made of the arrays of all images
+    def numbers(arrays):  # rows of the table
         yield from place.means(images, arrays)
         worst = float(arrays["colour_error"].max())
         yield from place.numbers({"colour_worst": plugin.Estimate(worst)})
@@ -32,15 +32,8 @@ def run(context, system):
     yield plugin.Measurement([job], numbers)
 
 
-ERROR = plugin.MetricInfo(
-    plugin.LOWER,
-    unit="",
-    title="Distance of mean colours in [0, 1]",
-    reference="Euclidean, RGB",
-    digits=4,
-    margin=plugin.Margin(0.0005, "half a unit of the third digit"),
-)
-WORST = plugin.MetricInfo(plugin.LOWER, "", "The largest of these distances", "", digits=4)
+ERROR = plugin.MetricInfo(plugin.LOWER, "", "Distance of mean colours", "Euclidean, RGB", digits=4)
+WORST = plugin.MetricInfo(plugin.LOWER, "", "The largest distance", "Euclidean, RGB", digits=4)
 
 BENCHMARK = plugin.Benchmark(
     name="colour",

@@ -1,4 +1,4 @@
-"""The example packages: README and docs/plugins.md quote them, and they work as described there."""
+"""The example packages: docs/plugins.md quotes them, and they work as described there."""
 
 import os
 import re
@@ -58,20 +58,18 @@ def portraits(tmp_path_factory):
     return folder
 
 
-def test_the_pages_quote_the_system_and_its_entry_point():
-    readme, page = (ROOT / "README.md").read_text(), (ROOT / "docs" / "plugins.md").read_text()
-    source = (SYSTEM / "my_vae" / "__init__.py").read_text()
-    assert textwrap.indent(source, "    ") in readme
+def test_the_page_has_the_files_of_the_examples():
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    for kind, file in (
+        ("python", SYSTEM / "my_vae" / "__init__.py"),
+        ("toml", BENCHMARK / "pyproject.toml"),
+        ("python", BENCHMARK / "colour_error.py"),
+    ):
+        assert f"```{kind}\n{file.read_text()}```\n" in page
     project = (SYSTEM / "pyproject.toml").read_text()
     start = project.index("[project.entry-points")
     entry = project[start : project.index("\n\n", start) + 1]
     assert textwrap.indent(entry, "    ") in page
-
-
-def test_the_page_has_the_files_of_the_benchmark():
-    page = (ROOT / "docs" / "plugins.md").read_text()
-    for kind, name in (("toml", "pyproject.toml"), ("python", "colour_error.py")):
-        assert f"```{kind}\n{(BENCHMARK / name).read_text()}```\n" in page
 
 
 def test_the_examples_run(installed, portraits, tmp_path):
