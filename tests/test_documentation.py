@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 import torch
 from doc_scripts import script
+from plug_ins import offer
 
 from benchmarks import console, measure
 from benchmarks.commands import running
@@ -178,8 +179,9 @@ def parse(monkeypatch, tmp_path):
     monkeypatch.setattr(checkpoint, "open_checkpoint", opened)
     monkeypatch.setattr(hub, "find", lambda path: (path, ""))
     monkeypatch.chdir(tmp_path)
-    for folder in ("examples", "examples/system_plugin"):  # my_vae:MyVAE of docs/systems.md
-        monkeypatch.syspath_prepend(ROOT / folder)
+    for folder in (".", "system_plugin", "benchmark_plugin"):  # which pages name, or quote
+        monkeypatch.syspath_prepend(ROOT / "examples" / folder)
+    offer(monkeypatch, "diffae.benchmarks", {"colour": "colour_error:BENCHMARK"})
 
     def run(module, arguments):
         arguments = ["all" if word == "..." else word.strip("[]") for word in arguments]
@@ -190,7 +192,10 @@ def parse(monkeypatch, tmp_path):
             main_of(module)(arguments)
         return parsed.value.args[0]
 
-    return run
+    ours = set(METRICS)
+    yield run
+    for name in set(METRICS) - ours:  # those of the plug-in
+        del METRICS[name]
 
 
 @pytest.mark.parametrize("words", list(commands()))

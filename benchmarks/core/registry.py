@@ -18,8 +18,8 @@ LINES = {
     "edits": "edits beside the truth, where it can be drawn: how far they go, what else they move, what codes hold",
     "interpolation": "path length between the codes of two images, and strips of pictures (Fig. 4, Appendix F)",
     "latent": "codes halfway to others, moved by noise, rounded, and their spectrum (iFID, pFID)",
-    "fewshot": "Frechet distance of few-shot class-conditional samples by rejection (Table 3)",
-    "unconditional": "Frechet distance of new samples by T (Table 4)",
+    "fewshot": "kernel and Frechet distance of few-shot class-conditional samples by rejection (Table 3)",
+    "unconditional": "kernel and Frechet distance of new samples by T (Table 4)",
     "variation": "how much of an image z_sem and x_T decide (Fig. 3)",
     "denoising": "predicted x_0 by t, with and without z_sem (Fig. 6)",
     "memorisation": "nearest training images of samples and of held-out images (Appendix C)",
@@ -42,7 +42,9 @@ REGISTRY: Registry[Any] = Registry(
     "benchmark",
     "diffae.benchmarks",
     {name: _own(name, line) for name, line in LINES.items()},
-    line=lambda benchmark: f"{benchmark.title} ({benchmark.paper})",
+    line=lambda benchmark: (
+        f"{benchmark.title} ({benchmark.paper})" if benchmark.paper else benchmark.title
+    ),
     accept="benchmarks.core.benchmark:accepted",
     beside="benchmarks.core.suites:names",
 )

@@ -4,8 +4,8 @@
     python docs/results/readme.py --write    writes them again, between their markers
 
 README.md uses `benchmarks/baseline/records.csv`, the page of a folder here the CSV files in it,
-the table of small systems the packaged files, the index the first lines of scripts and pages. The text of a page explains its numbers; nothing between
-the markers is typed by hand.
+the index the first lines of scripts and pages. The text of a page explains its numbers; nothing between the markers is
+typed by hand.
 """
 
 import argparse
@@ -20,11 +20,8 @@ import pandas as pd
 from latent.analysis import tables as correlations
 from measure import table
 from photographs import claims
-from safetensors.numpy import load_file
 from solvers import tables as of_solvers
 
-from benchmarks import systems
-from benchmarks.systems.shared import folder as packages
 from reports.records.metrics import with_stand_ins
 from reports.records.reading import joined
 from reports.records.run_folder import RUN, read_run
@@ -206,24 +203,6 @@ def of_recipes(folder: Path) -> str:
     return by_systems(numbers, rows, filter(set(numbers["system"]).__contains__, shown))
 
 
-def small_systems() -> str:
-    """The cost of the small versions of other systems, from the packaged files."""
-    rows = []
-    for name in ("vqgan", "vqvae2", "nvae", "stylegan2", "d2c"):
-        found = packages.PACKAGED / name
-        stages = json.loads((found / "training.json").read_text())["stages"].values()
-        parameters = sum(tensor.size for tensor in load_file(found / packages.WEIGHTS).values())
-        both = ("stylegan2-w", "stylegan2-wplus") if name == "stylegan2" else (name,)
-        loaded = [systems.load(system) for system in both]
-        cells = [f"{parameters:,}", ", ".join(f"{system.latent_dim:,}" for system in loaded)]
-        cells += [" + ".join(f"{stage['examples']:,}" for stage in stages)]
-        cells += [f"{sum(stage['seconds'] for stage in stages) / 60:.0f}"]
-        cells += [f"{(found / packages.WEIGHTS).stat().st_size / 2**20:.1f}"]
-        rows.append([", ".join(system.title for system in loaded), *cells])
-    headers = ["system", "parameters", "numbers per code", "images seen", "minutes", "MiB"]
-    return table(rows, headers)
-
-
 def printed(path: Path) -> str:
     """A CSV file as it is."""
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -312,7 +291,6 @@ def pages() -> dict[Path, dict[str, Callable[[], str]]]:
         ROOT / "README.md": lambda: (
             in_short(BASELINE) + "\n\n" + of_others(TABLE1, RECONSTRUCTIONS)
         ),
-        ROOT / "docs" / "systems.md": small_systems,
         HERE / "README.md": index,
         HERE / "all-systems" / "README.md": every_system,
     }

@@ -1,5 +1,6 @@
-"""The callback of docs/python.md in a training by Lightning."""
+"""The callback of examples/lightning_callback.py in a training by Lightning."""
 
+import importlib
 import logging
 import re
 from pathlib import Path
@@ -12,7 +13,7 @@ from benchmarks import evaluate, systems
 
 pytestmark = pytest.mark.slow  # importing Lightning takes seconds
 
-PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +47,10 @@ class Blur:
 
 
 @pytest.fixture
-def callback(pl):
-    """The callback of the page, after every second epoch."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    (block,) = (block for block in blocks if "pytorch_lightning" in block)
-    names = {"evaluate": evaluate, "systems": systems}  # of the blocks before it
-    exec(compile(block, str(PAGE), "exec"), names)
-    made = names["Evaluation"]()
+def callback(pl, monkeypatch):
+    """The callback, after every second epoch."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    made = importlib.import_module("lightning_callback").Evaluation()
     made.every = 2
     return made
 
