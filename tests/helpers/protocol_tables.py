@@ -1,17 +1,15 @@
-"""The tables of docs/protocols.md and its results, made of the protocols' files and published numbers.
+"""The tables of docs/results on protocols, made of the protocols' files and published numbers.
 
 PYTHONPATH=. python tests/helpers/protocol_tables.py        writes them anew, between their markers
 """
 
 import csv
-import inspect
-import re
-from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 from benchmarks.metrics.protocols import schema
+from benchmarks.reference.protocols import HEADINGS
+from benchmarks.reference.tables import table
 from reports.records import representations
 from reports.records.tokenizers import SECOND_HAND
 
@@ -20,99 +18,8 @@ PAGE = ROOT / "docs" / "protocols.md"
 READ = ROOT / "docs" / "results" / "protocols.md"
 NUMBERS = ROOT / "docs" / "results" / "published.md"
 FILE = ROOT / "reports" / "published" / "tokenizers.csv"
-METRICS = {"rfid": "rFID", "psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "psim": "PSIM"}
+METRICS = HEADINGS | {"psim": "PSIM"}
 OF_CODES = {"ifid": "iFID", "gfid": "gFID"}
-NO_VALUE = "–"
-
-
-def _table(rows, heads):
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(re.sub(" +", " ", f"| {' | '.join(line)} |") for line in lines)
-
-
-# ----------------------------------------------------------------------------------------------
-# Fields
-
-
-def meanings(kind):
-    """The meaning of each field, from the docstring of its section; it may go on over lines."""
-    found, name = {}, ""
-    for line in inspect.cleandoc(kind.__doc__).splitlines():
-        if match := re.match(r"(\w+) {2,}(.+)", line):
-            name = match[1]
-            found[name] = match[2]
-        elif name and line.startswith("  "):
-            found[name] += " " + line.strip()
-        else:
-            name = ""
-    return found
-
-
-def of_fields():
-    """Every field with its values, plain's first."""
-    rows = []
-    for section, kind in schema.SECTIONS.items():
-        meaning, hints = meanings(kind), get_type_hints(kind)
-        for one in fields(kind):
-            values = list(get_args(hints[one.name])) or [one.default]
-            if hints[one.name] is bool:
-                values = [True, False]
-            ordered = sorted(values, key=lambda value: value != one.default)
-            text = ", ".join(f"`{str(v).lower() if isinstance(v, bool) else v}`" for v in ordered)
-            rows.append([f"`{section}.{one.name}`", text, meaning.get(one.name, "")])
-    return _table(rows, ["field", "values, that of plain first", ""])
-
-
-# ----------------------------------------------------------------------------------------------
-# Protocols
-
-WORDS = {
-    "posterior": "a sample of the posterior",
-    "reference": "against {}",
-    "resize": "resize {}",
-    "of": "one error of {}",
-    "error": "of halved errors",
-    "equal_images": "at most 100 dB",
-    "batch": "means of batches of {}",
-    "window": "window {}",
-    "padding": "{} padding",
-    "range": "range {}",
-    "covariance": "{} covariance",
-    "pixels": "of pixels in {}",
-    "clamped": "not clamped",
-    "trunk": "{}",
-}
-TEXTS = {
-    ("rounding", "none"): "not rounded",
-    ("padding", "valid"): "no padding",
-    ("equal_images", "100 dB, 1e-10 added"): "1e-10 added to errors",
-}
-SIDE = {"reconstruction": " (reconstruction only)", "both": ""}
-
-
-def cell(section, plain):
-    """What sets a section apart from that of plain."""
-    if section is None:
-        return NO_VALUE
-    words = []
-    for one in fields(section):
-        value = getattr(section, one.name)
-        if one.name in ("rounded", "scaling") or value == getattr(plain, one.name):
-            continue
-        text = TEXTS.get((one.name, value), WORDS.get(one.name, "{}").format(value))
-        words.append(text + SIDE[section.rounded] if one.name == "rounding" else text)
-    return ", ".join(words) or "as plain"
-
-
-def of_protocols():
-    plain = schema.named(schema.PLAIN)
-    rows = []
-    for name in schema.names():
-        one = schema.named(name)
-        cells = [cell(getattr(one, part), getattr(plain, part)) for part in schema.SECTIONS]
-        rows.append([f"`{name}`", one.title, *(["plain"] * 5 if one == plain else cells)])
-    heads = ["protocol", "whose", "pixels", *(METRICS[name] for name in schema.METRICS)]
-    return _table(rows, heads)
 
 
 def of_traps():
@@ -130,7 +37,7 @@ def of_reading():
             url = f"https://github.com/{repository}/tree/{one.commit}"
             commit = f"[{one.commit[:7]}]({url})"
             rows.append([f"`{name}`", repository, commit, one.read, one.unread])
-    return _table(rows, ["protocol", "repository", "commit", "read on", "not read"])
+    return table(rows, ["protocol", "repository", "commit", "read on", "not read"])
 
 
 # ----------------------------------------------------------------------------------------------
@@ -166,7 +73,7 @@ def of_numbers():
             ]
             said = source + " (**second-hand**)" * (mark == SECOND_HAND)
             lines.append([checkpoint, where, *cells, f"`{protocol}`" if protocol else "", said])
-    return _table(
+    return table(
         lines, ["checkpoint", "images", *METRICS.values(), *OF_CODES.values(), "protocol", "source"]
     )
 
@@ -184,13 +91,11 @@ def of_code_numbers():
         numbers = [f"`{n.metric}` {n.value}{f' ± {n.spread}' * bool(n.spread)}" for n in found]
         said = source + " (**second-hand**)" * (mark == SECOND_HAND)
         rows.append([system, data, ", ".join(numbers), f"`{protocol}`" * bool(protocol), said])
-    return _table(rows, ["code", "data", "numbers", "protocol", "source"])
+    return table(rows, ["code", "data", "numbers", "protocol", "source"])
 
 
 TABLES = {
     "codes": (NUMBERS, of_code_numbers),
-    "fields": (PAGE, of_fields),
-    "protocols": (PAGE, of_protocols),
     "traps": (READ, of_traps),
     "read": (READ, of_reading),
     "numbers": (NUMBERS, of_numbers),
