@@ -31,6 +31,7 @@ BOARD = "board/board.html"
 LINK = re.compile(r"(!?\[[^]]*\])\((?!\w+:|#)([^)#\s]+)(#[^)]*)?\)")
 # What pymdownx.arithmatex makes of $...$ and $$...$$.
 FORMULA = re.compile(r"""<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>""", re.DOTALL)
+BAR = '<mo stretchy="false">&#x0007C;'  # a norm's, which browsers would space as an operator
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
@@ -58,7 +59,9 @@ def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) 
         if path in OUTSIDE or path.startswith("docs/"):
             place = OUTSIDE.get(path, path.removeprefix("docs/"))
             linked = files.get_file_from_path(place)
-            if linked and re.fullmatch(r"\[[\w./-]+\.md\]", words):  # a reader of the site sees no files
+            if linked and re.fullmatch(
+                r"\[[\w./-]+\.md\]", words
+            ):  # a reader of the site sees no files
                 words = f"[{pages.title_of(linked.content_string)}]"
             return f"{words}({relpath(place, dirname(here) or '.')}{anchor})"
         if not (ROOT / path).exists():
@@ -74,7 +77,8 @@ def on_page_content(text: str, page: Page, config: MkDocsConfig, files: Files) -
     def as_mathml(formula: re.Match[str]) -> str:
         _, bracket, source = formula.groups()
         display = "block" if bracket == "[" else "inline"
-        return str(convert(html.unescape(source), display=display))
+        mathml: str = convert(html.unescape(source), display=display)
+        return mathml.replace(BAR, BAR.replace("<mo", '<mo lspace="0" rspace="0"'))
 
     return FORMULA.sub(as_mathml, text)
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from refusal import refusal
 
-from benchmarks.commands import pages
+from benchmarks.commands import listing, pages
+from benchmarks.systems import REGISTRY
 from diffae.system.errors import EXTRAS, pip_install
 
 ROOT = Path(__file__).parents[1]
@@ -42,13 +43,24 @@ def test_a_page_that_the_product_names_is_installed():
 def test_pages_are_listed_and_printed(capsys):
     pages.print_page([])
     listed = capsys.readouterr().out
-    assert re.search(r"^  solvers +\S", listed, re.M) and re.search(r"^  results/small ", listed, re.M)
+    assert re.search(r"^  solvers +\S", listed, re.M) and re.search(
+        r"^  results/small ", listed, re.M
+    )
     assert re.search(r"^Reference\n  metrics +\S", listed, re.M) and "/tables/" not in listed
     pages.print_page(["results/small"])
     assert capsys.readouterr().out == (ROOT / "docs/results/small/README.md").read_text()
     assert "unknown page 'solver'; did you mean solvers?" in refusal(
         pages.print_page, capsys, "solver"
     )
+
+
+def test_systems_of_tests_are_not_listed_and_samples_are_called_by_their_headline(capsys):
+    assert "dummy-perfect" in REGISTRY.usable()
+    listing.list_everything([])
+    listed = capsys.readouterr().out
+    assert "  timm  " in listed and "dummy-" not in listed
+    assert "  fewshot           kernel distance" in listed
+    assert "  unconditional     kernel distance" in listed
 
 
 def test_messages_install_what_the_extras_are():

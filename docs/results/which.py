@@ -25,13 +25,13 @@ PAGE = ROOT / "docs" / "protocols.md"
 PAIR = ROOT / "examples" / "protocols"
 ZEROS = {"psnr": "0.00", "ssim": "0.000", "lpips": "0.000"}  # the digits that are printed
 MARKS = {"": "●", "lpips": "○"}  # by the numbers that do not fit
-Numbers = Mapping[str, Mapping[str, Explained[Any, Any]]]  # by protocol and metric
+Numbers = Mapping[str, Mapping[str, Explained[Any]]]  # by protocol and metric
 
 
 def measured(request: Request, metrics: tuple[str, ...] = tuple(ZEROS)) -> Numbers:
     """What every protocol that has some of the metrics measures on a pair of folders."""
     pairs, arrays = on_pairs(every_protocol(request), request, metrics=metrics)
-    found: dict[str, dict[str, Explained[Any, Any]]] = {}
+    found: dict[str, dict[str, Explained[Any]]] = {}
     for one in pairs.numbers(arrays):
         found.setdefault(one.case.protocol.name, {})[one.case.metric] = one
     return found

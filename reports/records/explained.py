@@ -1,7 +1,7 @@
 """What a metric computes, for readers: metrics.toml, beside the table of metrics.py.
 
-    EXPLAINED["auroc"].definition, .random      what it is, and its value for a random code
-    anchor("rfd_effnet")                        the heading on the page of metrics that explains it
+EXPLAINED["auroc"].definition, .random      what it is, and its value for a random code
+anchor("rfd_effnet")                        the heading on the page of metrics that explains it
 """
 
 from collections.abc import Mapping
