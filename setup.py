@@ -11,8 +11,13 @@ ROOT = Path(__file__).parent
 
 
 def beside_the_packages() -> list[Path]:
-    """What goes into benchmarks/ too: the pages of `diffae-bench docs`, and the examples they name."""
-    files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*")]
+    """What goes into benchmarks/ too: the pages of `diffae-bench docs` with their order, and examples."""
+    files = [
+        ROOT / "README.md",
+        ROOT / "mkdocs.yml",
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "examples").rglob("*"),
+    ]
     hidden = {"__pycache__", "build"}  # what Python and pip leave beside an example
     return sorted(
         file

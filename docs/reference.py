@@ -1,51 +1,51 @@
 """What MkDocs adds to the pages of docs/ (mkdocs.yml): `python -m mkdocs build` makes site/.
 
-README.md is the start page, and the board is made of docs/entries. The pages of the commands are made from their parsers, those of the
-Python API from docstrings, and the table of metrics from `reports.records.metrics`. A link to a
-file without a page leads to the repository, or is plain words where no REPOSITORY_URL is given.
+README.md is the start page, and the board is made of docs/entries. Pages of the reference are made by
+`benchmarks.commands.pages`, as `diffae-bench docs` makes them, and those of the Python API from
+docstrings. A link to a file without a page leads to the repository, or is plain words where no
+REPOSITORY_URL is given. Formulas become MathML, which needs no script.
 """
 
+import html
 import importlib
 import inspect
 import logging
 import re
-from contextlib import suppress
 from pathlib import Path
 from posixpath import dirname, normpath, relpath
-from unittest.mock import patch
 
+from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from tabulate import tabulate
 
-from benchmarks.console import COMMANDS, command
-from diffae.data.__main__ import COMMANDS as DATA
-from diffae.images.options import VERBS
-from diffae.system.cli import Parser
+from benchmarks.commands import pages
 from reports.page.board import render
 from reports.records.entries import read_entries
-from reports.records.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
-OUTSIDE = {path.name: path.name.lower() for path in ROOT.glob("*.md")} | {"README.md": "index.md"}
+OUTSIDE = {path.name: path.name.lower() for path in ROOT.glob("*.md")} | {"README.md": pages.START}
 API = "benchmarks benchmarks.systems benchmarks.plugin diffae diffae.images diffae.data".split()
 OURS = ("benchmarks", "diffae", "reports")  # whose inherited methods are shown
-WORDS = {"images": VERBS, "data": DATA}  # the commands that have subcommands
 BOARD = "board/board.html"
 LINK = re.compile(r"(!?\[[^]]*\])\((?!\w+:|#)([^)#\s]+)(#[^)]*)?\)")
+# What pymdownx.arithmatex makes of $...$ and $$...$$.
+FORMULA = re.compile(r"""<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>""", re.DOTALL)
+BAR = '<mo stretchy="false">&#x0007C;'  # a norm's, which browsers would space as an operator
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
     """Add the pages that are no files of docs/."""
-    pages = {page: (ROOT / name).read_text(encoding="utf-8") for name, page in OUTSIDE.items()}
-    pages |= {f"commands/{name}.md": command_page(name) for name in COMMANDS}
-    pages |= {f"api/{name}.md": api_page(name) for name in API} | {
-        "every-metric.md": metrics_page()
-    }
-    for uri, text in pages.items():
+    for uri, text in added().items():
         files.append(File.generated(config, uri, content=text))
     files.append(File.generated(config, BOARD, content=board()))
+
+
+def added() -> dict[str, str]:
+    """The text of each page that is no file of docs/."""
+    outside = {page: (ROOT / name).read_text(encoding="utf-8") for name, page in OUTSIDE.items()}
+    made = {f"{name}.md": pages.text_of(name) for name in pages.MADE}
+    return outside | made | {f"api/{name}.md": api_page(name) for name in API}
 
 
 def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -58,8 +58,11 @@ def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) 
         path = normpath(f"{dirname(file) or '.'}/{target}")
         if path in OUTSIDE or path.startswith("docs/"):
             place = OUTSIDE.get(path, path.removeprefix("docs/"))
-            if re.fullmatch(r"\[[\w./-]+\.md\]", words):  # a reader of the site sees no files
-                words = f"[{title_of(ROOT / path)}]"
+            linked = files.get_file_from_path(place)
+            if linked and re.fullmatch(
+                r"\[[\w./-]+\.md\]", words
+            ):  # a reader of the site sees no files
+                words = f"[{pages.title_of(linked.content_string)}]"
             return f"{words}({relpath(place, dirname(here) or '.')}{anchor})"
         if not (ROOT / path).exists():
             return link[0]  # MkDocs reports it
@@ -68,34 +71,22 @@ def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) 
     return LINK.sub(moved, text)
 
 
+def on_page_content(text: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn each formula into MathML."""
+
+    def as_mathml(formula: re.Match[str]) -> str:
+        _, bracket, source = formula.groups()
+        display = "block" if bracket == "[" else "inline"
+        mathml: str = convert(html.unescape(source), display=display)
+        return mathml.replace(BAR, BAR.replace("<mo", '<mo lspace="0" rspace="0"'))
+
+    return FORMULA.sub(as_mathml, text)
+
+
 def board() -> str:
     """The page of the entries of the board, which lies beside them."""
     entries = read_entries(sorted((ROOT / "docs" / "entries").iterdir()))
     return render(entries, ROOT / "docs" / Path(BOARD).parent)
-
-
-def title_of(file: Path) -> str:
-    """The first heading of a page."""
-    return re.search("^# (.+)", file.read_text(encoding="utf-8"), re.M)[1]
-
-
-def command_page(name: str) -> str:
-    """The usage, description and options of a command, or of each of its subcommands."""
-    parts = [f"# diffae-bench {name}\n\n`{COMMANDS[name].typed}`: {COMMANDS[name].line}."]
-    for word in WORDS.get(name, [""]):
-        with patch.object(Parser, "parse", autospec=True, side_effect=SystemExit) as parse:
-            with patch("sys.argv", []), suppress(SystemExit):
-                command([name, word] if word else [name])
-        parser = parse.call_args.args[0]
-        parts += [f"## {word}" * bool(word), f"```text\n{parser.format_usage()}```"]
-        parts += [parser.description or ""]
-        formatter = parser._get_formatter()
-        for action in parser._actions[1:]:  # the first is --help
-            help = formatter._expand_help(action) if action.help else ""
-            meaning = re.sub(r"([<*_])", r"\\\1", help)
-            parts.append(f"`{formatter._format_action_invocation(action)}`\n:   {meaning}")
-        parts += [f"```text\n{parser.epilog}\n```"] if parser.epilog else []
-    return "\n\n".join(parts)
 
 
 def api_page(module: str) -> str:
@@ -115,13 +106,3 @@ def api_page(module: str) -> str:
         if (inspect.isroutine(thing) or isinstance(thing, type | property)) and not thing.__doc__:
             logging.getLogger("mkdocs.reference").warning(f"{module}.{name} has no docstring")
     return f"# {module}\n\n::: {module}\n    options:\n      members: {found.__all__}"
-
-
-def metrics_page() -> str:
-    """Every row of the table of metrics."""
-    rows = [
-        (f"`{name}`", row.title, row.direction, row.unit, row.network, row.reference)
-        for name, row in METRICS.items()
-    ]
-    heads = ("metric", "what it is", "better", "unit", "network", "source")
-    return f"# Every metric\n\n{tabulate(rows, heads, 'pipe', disable_numparse=True)}"

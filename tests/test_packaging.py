@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from refusal import refusal
 
-from benchmarks.commands import pages
+from benchmarks.commands import listing, pages
+from benchmarks.systems import REGISTRY
 from diffae.system.errors import EXTRAS, pip_install
 
 ROOT = Path(__file__).parents[1]
@@ -42,12 +43,24 @@ def test_a_page_that_the_product_names_is_installed():
 def test_pages_are_listed_and_printed(capsys):
     pages.print_page([])
     listed = capsys.readouterr().out
-    assert re.search(r"^solvers +\S", listed, re.M) and re.search(r"^results/small +", listed, re.M)
+    assert re.search(r"^  solvers +\S", listed, re.M) and re.search(
+        r"^  results/small ", listed, re.M
+    )
+    assert re.search(r"^Reference\n  metrics +\S", listed, re.M) and "/tables/" not in listed
     pages.print_page(["results/small"])
     assert capsys.readouterr().out == (ROOT / "docs/results/small/README.md").read_text()
     assert "unknown page 'solver'; did you mean solvers?" in refusal(
         pages.print_page, capsys, "solver"
     )
+
+
+def test_systems_of_tests_are_not_listed_and_samples_are_called_by_their_headline(capsys):
+    assert "dummy-perfect" in REGISTRY.usable()
+    listing.list_everything([])
+    listed = capsys.readouterr().out
+    assert "  timm  " in listed and "dummy-" not in listed
+    assert "  fewshot           kernel distance" in listed
+    assert "  unconditional     kernel distance" in listed
 
 
 def test_messages_install_what_the_extras_are():
@@ -109,10 +122,10 @@ def test_what_installed_pages_name_is_installed(set_up):
     installed = {file.as_posix() for file in set_up["beside_the_packages"]()}
     folders = {parent.as_posix() for file in installed for parent in Path(file).parents}
     shown = [file for file in installed if file.endswith(".md")]
-    assert {ROOT / file for file in shown} == set(pages.pages().values())
+    assert {ROOT / file for file in shown} == set(pages.files().values())
     named, examples = set(), set()
-    for file in shown:
-        text = (ROOT / file).read_text(encoding="utf-8")
+    texts = {file: (ROOT / file).read_text(encoding="utf-8") for file in shown}
+    for file, text in (texts | {name: pages.text_of(name) for name in pages.MADE}).items():
         named |= {(page, file) for page in re.findall(r"-bench docs ([A-Za-z][\w/-]*)", text)}
         examples |= {(path.rstrip("."), file) for path in re.findall(r"\bexamples/[\w/.]*\w", text)}
     assert named and len(examples) > 7

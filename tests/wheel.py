@@ -69,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_file_of_the_packages_is_in_the_wheel(wheel):
     tracked = check("git", "ls-files", *PACKAGES).splitlines()
     ours = {name for name in tracked if not name.startswith("benchmarks/baseline/")}
-    shown = check("git", "ls-files", "README.md", "docs/*.md", "examples").splitlines()
+    shown = check("git", "ls-files", "README.md", "mkdocs.yml", "docs/*.md", "examples").splitlines()
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == ours | {f"benchmarks/{file}" for file in shown}
 
@@ -106,6 +106,8 @@ def test_commands_that_need_nothing_answer(installed, folder, metadata):
     assert "efficientnet" in check(bench, "doctor", cwd=folder)
     for page, file in (("solvers", "docs/solvers.md"), ("README", "README.md")):
         assert check(bench, "docs", page, cwd=folder) == (ROOT / file).read_text()
+    for page in ("metrics", "profiles", "presets", "every-protocol", "commands/run"):
+        assert check(bench, "docs", page, cwd=folder).startswith("# "), page
     named = re.search(r"^The examples/ .* are in (.*)$", check(bench, "docs", cwd=folder), re.M)
     assert Path(named[1]).is_relative_to(installed.parent)
     assert (Path(named[1]) / "examples/slurm/train.sbatch").is_file()

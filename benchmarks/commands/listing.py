@@ -9,6 +9,7 @@ from benchmarks.systems.shared.recognised import CONFIG, PACKAGED
 from diffae.checkpoints.packaged import packaged_configs
 from diffae.system import cli
 
+FOR_TESTS = "dummy-"  # with which the names of systems begin that only tests use
 DATASETS = {
     "portraits": "procedural portraits with 40 attributes and identities, drawn on first use (default)",
     "CelebA": "folder with img_align_celeba/, list_attr_celeba.txt, list_eval_partition.txt",
@@ -31,7 +32,9 @@ def list_everything(arguments: list[str]) -> None:
     frozen = {suite.name: suite for suite in map(suites.read, suites.names())}
     lines = {name: f"{s.content['description']}; SHA-256 {s.sha256}" for name, s in frozen.items()}
     _section("Suites (frozen, one word)", lines)
-    _section("Systems (--systems)", _lines(systems.REGISTRY))
+    usable = _lines(systems.REGISTRY)
+    shown = {name: line for name, line in usable.items() if not name.startswith(FOR_TESTS)}
+    _section("Systems (--systems)", shown)
     _section(
         "Packaged checkpoints (--ckpt)",
         {name: f"{c.kind}, {c.image_size} px" for name, c in packaged_configs().items()},

@@ -4,11 +4,12 @@ PYTHONPATH=. python tests/helpers/protocol_tables.py        writes them anew, be
 """
 
 import csv
-import re
 from itertools import groupby
 from pathlib import Path
 
 from benchmarks.metrics.protocols import schema
+from benchmarks.reference.protocols import HEADINGS
+from benchmarks.reference.tables import table
 from reports.records import representations
 from reports.records.tokenizers import SECOND_HAND
 
@@ -17,17 +18,8 @@ PAGE = ROOT / "docs" / "protocols.md"
 READ = ROOT / "docs" / "results" / "protocols.md"
 NUMBERS = ROOT / "docs" / "results" / "published.md"
 FILE = ROOT / "reports" / "published" / "tokenizers.csv"
-METRICS = {"rfid": "rFID", "psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "psim": "PSIM"}
+METRICS = HEADINGS | {"psim": "PSIM"}
 OF_CODES = {"ifid": "iFID", "gfid": "gFID"}
-
-
-def _table(rows, heads):
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(re.sub(" +", " ", f"| {' | '.join(line)} |") for line in lines)
-
-
-# ----------------------------------------------------------------------------------------------
-# Protocols
 
 
 def of_traps():
@@ -45,7 +37,7 @@ def of_reading():
             url = f"https://github.com/{repository}/tree/{one.commit}"
             commit = f"[{one.commit[:7]}]({url})"
             rows.append([f"`{name}`", repository, commit, one.read, one.unread])
-    return _table(rows, ["protocol", "repository", "commit", "read on", "not read"])
+    return table(rows, ["protocol", "repository", "commit", "read on", "not read"])
 
 
 # ----------------------------------------------------------------------------------------------
@@ -81,7 +73,7 @@ def of_numbers():
             ]
             said = source + " (**second-hand**)" * (mark == SECOND_HAND)
             lines.append([checkpoint, where, *cells, f"`{protocol}`" if protocol else "", said])
-    return _table(
+    return table(
         lines, ["checkpoint", "images", *METRICS.values(), *OF_CODES.values(), "protocol", "source"]
     )
 
@@ -99,7 +91,7 @@ def of_code_numbers():
         numbers = [f"`{n.metric}` {n.value}{f' ± {n.spread}' * bool(n.spread)}" for n in found]
         said = source + " (**second-hand**)" * (mark == SECOND_HAND)
         rows.append([system, data, ", ".join(numbers), f"`{protocol}`" * bool(protocol), said])
-    return _table(rows, ["code", "data", "numbers", "protocol", "source"])
+    return table(rows, ["code", "data", "numbers", "protocol", "source"])
 
 
 TABLES = {
