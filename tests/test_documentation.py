@@ -32,6 +32,7 @@ from diffae.networks import bfloat16
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE
 from diffae.system import cli
 from diffae.train.presets import find_preset
+from reports.records.metrics import METRICS
 from reports.records.record import read_records
 
 ROOT = Path(__file__).parents[1]
