@@ -145,7 +145,9 @@ def _overview(records: Sequence[Record], metrics: Metrics) -> Table:
     columns = ("benchmark", "dataset", "system", "setting", "steps", "solver", "calls")
     fields = layout.shown_fields(records, columns)
     headers = [layout.FIELD_LABELS.get(field, field) for field in fields]
-    headers += ["metric", "value", "smallest detectable change", "n", "published", "protocol"]
+    headers += ["metric", "value", "smallest detectable change", "n"]
+    has_published = any(r.published is not None for r in records)
+    headers += ["published", "protocol"] if has_published else ["protocol"]
     rows = []
     for r in records:
         change = _detectable(r)
@@ -153,9 +155,9 @@ def _overview(records: Sequence[Record], metrics: Metrics) -> Table:
         left.append(numbers.heading(r.metric, [r], metrics))
         right = ["" if change is None else numbers.number_text(change, r.metric, metrics)]
         right.append("" if r.n is None else f"{r.n:,}")
-        value, reference = layout.value(r, metrics), layout.reference(r, metrics)
-        texts = (*map(layout.label, left), value, *map(layout.label, right))
-        rows.append((*texts, reference, layout.label(r.protocol)))
+        texts = (*map(layout.label, left), layout.value(r, metrics), *map(layout.label, right))
+        references = [layout.reference(r, metrics)] if has_published else []
+        rows.append((*texts, *references, layout.label(r.protocol)))
     caption = (
         "The headline of each benchmark, at the largest T. The smallest detectable change is 2.8 √2 times "
         "the standard error: of systems that differ by so much, two independent runs show it at the 5 % level "

@@ -91,9 +91,9 @@ def _titles(merged: Merged) -> dict[str, str]:
     """The titles of the systems of all runs, by name; empty where a run does not say them."""
     titles: dict[str, str] = {}
     for run in merged.sources:
-        names, told = run.settings.get("systems"), part_of(run.notes, "titles")
-        untitled = map(str, names if isinstance(names, list) and not told else ())
-        titles |= dict.fromkeys(untitled, "") | {name: str(t) for name, t in told.items()}
+        names, titled = run.settings.get("systems"), part_of(run.notes, "titles")
+        untitled = map(str, names if isinstance(names, list) and not titled else ())
+        titles |= dict.fromkeys(untitled, "") | {name: str(t) for name, t in titled.items()}
     return titles
 
 
@@ -101,8 +101,8 @@ def _paragraph(merged: Merged, records: Sequence[Record], used: list[Source]) ->
     """Its sentences, a line each."""
     run = heading(merged)[1] | ({"suite": merged.suite} if merged.suite else {})
     settings = [f"{name} {run[name]}" for name in ("suite", "profile", "seed") if name in run]
-    how = f" ({escape(', '.join(settings))})" if settings else ""
-    yield rf"\paragraph{{Evaluation.}} We measured all numbers with diffae-bench~\cite{{{HARNESS}}}{how}."
+    about = f" ({escape(', '.join(settings))})" if settings else ""
+    yield rf"\paragraph{{Evaluation.}} We measured all numbers with diffae-bench~\cite{{{HARNESS}}}{about}."
     protocols = [merged.protocols.get(r.protocol, {}) for r in records]
     yield from _of_data(records, protocols)
     titles = _titles(merged)
@@ -112,14 +112,14 @@ def _paragraph(merged: Merged, records: Sequence[Record], used: list[Source]) ->
     for benchmark, numbers in grouped(records, lambda r: r.benchmark).items():
         yield _of_benchmark(benchmark, numbers, merged)
     metrics = merged.metrics
-    seen = [
+    networks = [
         text
         for r, protocol in zip(records, protocols, strict=True)
         if r.metric in metrics and metrics[r.metric].network
         for name, text in flat(protocol)
         if name.endswith("_network")
     ]
-    if networks := list(dict.fromkeys(map(str, seen))):
+    if networks := list(dict.fromkeys(map(str, networks))):
         sources = [source for source in used if source[0] == "network"]
         verb = _number("through one network, which is", "through these networks:", networks)
         yield f"Some of these metrics look {verb} {_cited('; '.join(networks), sources)}."
@@ -160,10 +160,10 @@ def _of_benchmark(benchmark: str, numbers: Sequence[Record], merged: Merged) -> 
 
 def _of_errors(records: Iterable[Record]) -> Iterator[str]:
     """Over which units the errors are, if there are any."""
-    known = [r for r in records if r.stderr is not None]
-    if not known:
+    with_error = [r for r in records if r.stderr is not None]
+    if not with_error:
         return
-    influences = (x for r in known for x in r.estimate.influences)
+    influences = (x for r in with_error for x in r.estimate.influences)
     units = list(dict.fromkeys(re.split("[:,]| of | with ", x.units)[0] for x in influences))
     over = f" ({listed(units)})" if units else ""
     yield escape(f"The error after ± is one standard error over independent units{over}.")
@@ -172,8 +172,8 @@ def _of_errors(records: Iterable[Record]) -> Iterator[str]:
     )
 
 
-def _number(singular: str, plural: str, things: Sequence[str]) -> str:
-    return singular if len(things) == 1 else plural
+def _number(singular: str, plural: str, words: Sequence[str]) -> str:
+    return singular if len(words) == 1 else plural
 
 
 def _cited(text: str, sources: Iterable[Source]) -> str:

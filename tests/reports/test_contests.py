@@ -264,11 +264,11 @@ def test_a_code_with_inverted_noise_is_never_best_over_a_smaller_one(random, oth
     rows += [ssim("DiffAE", random, "x_T random")] if random else []
     rows += [ssim(name, 0.5, setting) for name, setting in others.items()]
     held = contests_of(rows, METRICS)
-    found = [
+    contests = [
         (c.best.system, [r.system for r in c.of_other_codes], "".join(r.system for r in c.bold))
         for c in held
     ]
-    assert found == expected and contested(rows) == held[0]
+    assert contests == expected and contested(rows) == held[0]
     assert [c.group for c in held] == [CODE, WITH_NOISE][-len(held) :]
     assert {r for c in held for r in c.bold} == {
         r for group in groups_of(rows, (), METRICS) for r in leading(group)
@@ -293,12 +293,12 @@ def test_the_noise_of_an_edit_is_known_by_its_protocol_and_its_code_is_as_large(
         )
         for system, value, protocol in edits
     ]  # fmt: skip
-    found = read([write_run(tmp_path / "run", rows, protocols=protocols)])
-    (headline,) = (h for h in found.headlines if h.benchmark == "identity")
+    merged = read([write_run(tmp_path / "run", rows, protocols=protocols)])
+    (headline,) = (h for h in merged.headlines if h.benchmark == "identity")
     (main,), (beside,) = headline.contests, headline.beside
     assert names(main) == ["mine", "DiffAE z"] and names(beside) == ["DiffAE"]
     assert headline.contests_in("arcface") == [main, beside] and headline.bold == {main.best}
-    codes = sizes_of_codes(found.rows)
+    codes = sizes_of_codes(merged.rows)
     assert [size_of_code(r, codes) for r in (*main.systems, *beside.systems)] == [64, None, 3328]
 
 

@@ -320,8 +320,8 @@ def test_bold_is_the_same_in_every_format(tmp_path, capsys):
         "latex": r"\\textbf\{\\boldmath (.*?)\}",
     }
     for name, text in texts.items():
-        found = re.findall(marks[name.rpartition(", ")[2]], text)
-        assert (set(found), len(found)) == (IN_BOLD, 4), name
+        bold = re.findall(marks[name.rpartition(", ")[2]], text)
+        assert (set(bold), len(bold)) == (IN_BOLD, 4), name
     with (out / f"tables/{TABLE1}.csv").open(newline="") as file:
         best = {row["value"] for row in csv.DictReader(file) if row["best"] == "True"}
     assert best == {"0.997", "0.801", "0.802", "0.00104"}

@@ -13,6 +13,7 @@ from reports.make import main
 from reports.records.estimate import Estimate
 from reports.records.published import PROTOCOLS, STEPS, attach, lookup, stands_beside
 from reports.records.record import Record
+from reports.tables.build import read
 from reports.tables.numbers import reference_text
 
 
@@ -277,6 +278,10 @@ def test_other_published_values_are_shown_on_request(tmp_path):
         for name in (f"tables/{TABLE1}.md", f"latex/{TABLE1}.tex", "report.html"):
             text = (out / name).read_text()
             assert ["0.500" in text, "0.750" in text] == shown, name
+    alone = write_run(tmp_path / "alone", [stand_in])
+    for published in (False, True):  # the overview has a column of them where there is one
+        (panel,) = read([alone], published).tables[0].panels
+        assert ("published" in panel.headers) == published
 
 
 def test_the_benchmarks_say_what_the_papers_protocol_asks_for():

@@ -149,8 +149,8 @@ def test_the_first_ranking_is_of_codes_without_inverted_noise(tmp_path):
         for s, v, x in (("A", 1e-5, "inverted"), ("B", 2e-5, "inverted"), ("A", 0.02, "random"))
     ]
     rows += [number(TABLE1, "mse", 0.01, stderr=1e-6, system="mine")]
-    (found,) = groups([write_entry(tmp_path / "a", {}, others=tuple(rows))])
-    first, second = _contests(found, {})
+    (group,) = groups([write_entry(tmp_path / "a", {}, others=tuple(rows))])
+    first, second = _contests(group, {})
     assert [r["label"] for r in first["rivals"]] == ["mine", "A, x_T random"]
     assert [r["label"] for r in second["rivals"]] == ["A", "B"]
     assert (
