@@ -28,10 +28,9 @@ NUMBER = re.compile(r"((?:\bn = )?-?\d[\d.,]*(?:e[-+]\d+)?(?: ± \d[\d.]*(?:e[-+
 def render(merged: Merged, beside: Path) -> str:
     """The page of `found` as text; links to the run's files are relative to the folder `beside`."""
     numbers: view.Numbers = {}
-    overviews = [view.table_view(t, numbers) for t in merged.tables if t.name in merged.across]
     pictures, left_out = pictures_of(merged)
     sections = view.sections_of(merged, numbers, pictures)
-    placed = {figure.id for section in sections for figure in section["figures"]}
+    placed = {shown["figure"].id for section in sections for shown in section["figures"]}
     return filled(
         "page.html.j2",
         source("page.js"),
@@ -40,13 +39,12 @@ def render(merged: Merged, beside: Path) -> str:
         facts=head.facts(merged).items(),
         warnings=head.warnings(merged),
         failures=head.failures(merged),
-        overviews=overviews,
+        guide=view.reading_guide(sections),
         sections=sections,
         kept=aspects.panels_of(merged, numbers),
         other_figures=[figure for figure in pictures if figure.id not in placed],
         left_out=left_out,
-        protocols=view.protocols_of(merged.records, merged.protocols),
-        data=embedded({"numbers": [view.details(number, merged.metrics) for number in numbers]}),
+        data=embedded(view.dialogs(numbers, merged.metrics, merged.protocols)),
         links=_links(merged, beside),
     )
 

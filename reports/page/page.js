@@ -97,8 +97,7 @@ function open(index) {
   document.getElementById("number-name").textContent = name;
   const rows = Object.entries(rest).map(([field, text]) => row(field, text));
   document.getElementById("number-rows").replaceChildren(...rows);
-  const found = protocol && document.getElementById(`p-${protocol}`);
-  const shown = found ? found.querySelector("dl").cloneNode(true).children : [];
+  const shown = (data.protocols[protocol] || []).map(([field, text]) => row(field, text));
   const id = row("protocol", protocol || "none recorded");
   document.getElementById("number-protocol").replaceChildren(id, ...shown);
   dialog.showModal();
@@ -140,6 +139,22 @@ function neighbour(cell, down, right) {
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
 // ---------------------------------------------------------------------------------------------
+// What a metric is: on hover by its title, and at the foot of the window where its button has the focus.
+
+const tip = document.createElement("p");
+tip.className = "tip";
+tip.setAttribute("role", "status");
+tip.hidden = true;
+document.body.append(tip);
+
+addEventListener("focusin", (event) => {
+  const name = event.target.querySelector(":scope > abbr");
+  tip.textContent = name ? name.title : "";
+  tip.hidden = !name;
+});
+addEventListener("focusout", () => { tip.hidden = true; });
+
+// ---------------------------------------------------------------------------------------------
 // What is wider than the page says so, and fades where it goes on.
 
 function showEdges(region) {
@@ -162,7 +177,7 @@ function unfold(target) {
 
 addEventListener("hashchange", () => unfold(document.getElementById(location.hash.slice(1))));
 addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll("details.table, details.pictures")) details.open = true;
+  for (const details of document.querySelectorAll("details.more, details.table, details.about, details.pictures")) details.open = true;
 });
 
 for (const details of document.querySelectorAll("details.table")) {

@@ -164,7 +164,7 @@ def against(
 
     title, text = f"{ylabel} against {xlabel}{dashed}", " ".join(said)
     svg = drawing.draw(HEIGHT, title, text, paint, LEFT)
-    yield Plot(svg, title, text, spec.name, spec.title, lines, lines=True)
+    yield Plot(svg, title, text, spec.name, spec.title, lines, True, metric=records[0].metric)
 
 
 def spaced(values: Sequence[float], share: float = LABEL) -> list[float]:
@@ -218,7 +218,7 @@ def in_rows(merged: Merged, spec: TableSpec, records: list[Record], field: str) 
     text = drawing.in_words(lines, lambda x: names[int(x)])
     height = FRAME + ROW * len(names) * (1 if len(names) > 6 else 1.6)
     svg = drawing.draw(height, title, text, paint, 0.15 + CHARACTER * max(map(len, short)), top=0.1)
-    yield Plot(svg, title, text, spec.name, spec.title, lines)
+    yield Plot(svg, title, text, spec.name, spec.title, lines, metric=records[0].metric)
 
 
 def _names(records: Sequence[Record], field: str) -> list[str]:
