@@ -31,6 +31,7 @@ LABEL, SIZE = 0.07, 0.13  # share of the axis that the label of a tick takes, an
 WIDE = 10  # ratio of the largest number to the smallest from which an axis is logarithmic
 ROW, FRAME, CHARACTER = 0.2, 0.7, 0.082  # inches
 LONGEST_NAME = 32
+FEWEST_PLACES = 3  # along the horizontal axis of a plane
 MOST_UNORDERED, MOST_ROWS = 10, 80
 
 
@@ -86,7 +87,8 @@ def _plane(
     spec: TableSpec, records: Sequence[Record], merged: Merged, metric: str, axis: str
 ) -> Iterator[Plot]:
     """A metric against another of the same row, logarithmic if that is never negative, as sizes are not.
-    Settings that differ in a number are a curve.
+    Settings that differ in a number are a curve. Where the other metric has fewer than FEWEST_PLACES
+    values, the systems have a row each instead.
     """
     ours = of_like_n([r for r in records if r.metric == metric], merged.metrics)
     label, x = metric_label(axis, merged.metrics), _beside(records, axis)
@@ -94,6 +96,9 @@ def _plane(
     families = {"" if name == "…" else name: of for name, of in _families(ours).items()}
     curves = {s: name for name, numbers in families.items() for s in numbers}
     points = {replace(r, setting=curves.get(r.setting, r.setting)): x(r) for r in ours}
+    if len({*points.values()} - {None}) < FEWEST_PLACES:  # systems of one size
+        yield from in_rows(merged, spec, ours, "system")
+        return
     yield from against(merged, spec, [*points], label, points.get, log=log, room=SIZE)
 
 
