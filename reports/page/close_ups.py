@@ -43,12 +43,17 @@ def close_ups(sheets: Iterable[ReadSheet], store: Store) -> tuple[ReadSheet, lis
         )
     is_cut = max(*plain[systems[0]].cell(0, 0).size) > CROP
     caption = f"{CAPTION} {CUT}" if is_cut else CAPTION
-    about = {"title": "Where reconstructions fail", "caption": caption, "notes": (), "strip": ()}
-    lengths = (len(COLUMNS),) * len(rows)
-    first = replace(
-        plain[systems[0]], rows=tuple(systems), columns=COLUMNS, lengths=lengths, **about
+    sheet = replace(
+        plain[systems[0]],
+        title="Where reconstructions fail",
+        caption=caption,
+        rows=tuple(systems),
+        columns=COLUMNS,
+        lengths=(len(COLUMNS),) * len(rows),
+        notes=(),
+        strip=(),
     )
-    return first, rows
+    return sheet, rows
 
 
 def _middle(sheet: ReadSheet) -> int:

@@ -96,7 +96,7 @@ def _plane(
     families = {"" if name == "…" else name: of for name, of in _families(ours).items()}
     curves = {s: name for name, numbers in families.items() for s in numbers}
     points = {replace(r, setting=curves.get(r.setting, r.setting)): x(r) for r in ours}
-    if len({*points.values()} - {None}) < FEWEST_PLACES:  # systems of one size
+    if 0 < len({*points.values()} - {None}) < FEWEST_PLACES:  # systems of one size
         yield from in_rows(merged, spec, ours, "system")
         return
     yield from against(merged, spec, [*points], label, points.get, log=log, room=SIZE)
@@ -211,7 +211,7 @@ def in_rows(merged: Merged, spec: TableSpec, records: list[Record], field: str) 
     def paint(axes: Any) -> None:
         if mark is not None:
             drawing.rule(axes.axvline, mark)
-        spread = min(0.5, 0.16 * (len(lines) - 1))
+        spread = 0 if field == "system" else min(0.5, 0.16 * (len(lines) - 1))
         for i, line in enumerate(lines):
             drawing.paint_series(axes, line, spread * (i / max(len(lines) - 1, 1) - 0.5))
         axes.set_yticks(range(len(names)), short)
