@@ -22,14 +22,14 @@ from textwrap import wrap
 from tabulate import tabulate
 
 from reports.page.head import said_of_profiles
-from reports.page.verdicts import against, code_of, counted, gap_text, how
+from reports.page.verdicts import against, code_of, counted, gap_text, how, with_error
 from reports.records.metrics import Metrics
 from reports.records.published import is_floor
 from reports.records.reading import grouped, joined, short
 from reports.records.record import Record
 from reports.tables.build import Merged
 from reports.tables.contests import Contest, Headline, first_metric
-from reports.tables.numbers import heading, with_error
+from reports.tables.numbers import heading
 from reports.tables.ranking import CLEAR, INVERTED, UNDECIDED, has_inverted_noise, is_measured
 
 LINES, WIDTH = 39, 100  # of a terminal

@@ -28,7 +28,6 @@ from reports.tables.contests import (
     contest,
     first_metric,
 )
-from reports.tables.numbers import with_error
 from reports.tables.ranking import FEWEST, LEVEL, UNDECIDED, Gap, has_inverted_noise, is_measured
 
 IN_TABLES = "Its numbers are in the tables."
@@ -74,6 +73,10 @@ def _text(headline: Headline, merged: Merged) -> str:
 
 # ----------------------------------------------------------------------------------------------
 # Words
+
+
+def with_error(record: Record, metrics: Metrics) -> str:
+    return numbers.value_text(record, metrics) + numbers.error_text(record, metrics)
 
 
 def gap_text(gap: Gap, metrics: Metrics, error: bool = True) -> str:
