@@ -15,6 +15,7 @@ from typing import Any
 
 from reports.page.plots import drawing
 from reports.page.plots.drawing import Plot, X
+from reports.records.metric import Metric
 from reports.records.published import is_floor
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
@@ -214,6 +215,8 @@ def in_rows(merged: Merged, spec: TableSpec, records: list[Record], field: str) 
         spread = 0 if field == "system" else min(0.5, 0.16 * (len(lines) - 1))
         for i, line in enumerate(lines):
             drawing.paint_series(axes, line, spread * (i / max(len(lines) - 1, 1) - 0.5))
+        if metric:
+            axes.set_xlim(*_within(axes.get_xlim(), metric))
         axes.set_yticks(range(len(names)), short)
         axes.set_ylim(len(names) - 0.4, -0.6)
         drawing.plain_axes(axes, label, "")
@@ -224,6 +227,15 @@ def in_rows(merged: Merged, spec: TableSpec, records: list[Record], field: str) 
     height = FRAME + ROW * len(names) * (1 if len(names) > 6 else 1.6)
     svg = drawing.draw(height, title, text, paint, 0.15 + CHARACTER * max(map(len, short)), top=0.1)
     yield Plot(svg, title, text, spec.name, spec.title, lines, metric=records[0].metric)
+
+
+def _within(limits: tuple[float, float], metric: Metric) -> tuple[float, float]:
+    """The limits of an axis, not far beyond what a number of `metric` can be."""
+    low, high = limits
+    if metric.least is not None and metric.most is not None:
+        margin = 0.03 * (metric.most - metric.least)
+        low, high = max(low, metric.least - margin), min(high, metric.most + margin)
+    return low, high
 
 
 def _names(records: Sequence[Record], field: str) -> list[str]:
