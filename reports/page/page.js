@@ -68,9 +68,9 @@ function filter(rows, typed, said) {
   said.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
 }
 
-function makeFilterable(details) {
+function makeFilterable(details, fewest = 8) {
   const rows = [...details.querySelectorAll("tbody tr")];
-  if (rows.length < 8) return;
+  if (rows.length < fewest) return;
   const tools = document.createElement("div"), label = document.createElement("label");
   const input = document.createElement("input"), said = document.createElement("output");
   tools.className = "tools";

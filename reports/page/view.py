@@ -141,17 +141,19 @@ def table_view(table: Table, numbers: Numbers, prefix: str = "t") -> View:
 
 
 def _panel(panel: Panel, numbers: Numbers, notes: dict[str, int], metrics: Metrics) -> View:
-    """One HTML table; `numeric` says for each column whether it is sorted by value."""
+    """One HTML table; `numeric` says for each column whether it is sorted by value, and `names` are its
+    headers with the metrics in them.
+    """
     rows = [[_cell(cell, numbers, notes, metrics, row) for cell in row] for row in panel.rows]
     columns = list(zip(*panel.rows, strict=True)) or [()] * len(panel.headers)
     numeric = [all(c.kind != LABEL or not c.text or _sort(c) for c in column) for column in columns]
-    headers = [
+    names = [
         name_of_records(header, _records(column), metrics)
         for header, column in zip(panel.headers, columns, strict=True)
     ]
     heading = name_of_records(panel.heading, _records(itertools.chain(*panel.rows)), metrics)
-    shown = {"heading": heading if panel.heading else None, "headers": headers}
-    return shown | {"numeric": numeric, "rows": rows}
+    named = {"heading": heading if panel.heading else None, "names": names}
+    return named | {"headers": panel.headers, "numeric": numeric, "rows": rows}
 
 
 def _records(cells: Iterable[TableCell]) -> Iterator[Record]:

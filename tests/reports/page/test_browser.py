@@ -136,7 +136,7 @@ def test_a_metric_says_what_it_is_to_mouse_and_keyboard(visit):
     about = head.locator("abbr").get_attribute("title")
     assert about.startswith("SSIM") and "higher is better" in about
     head.get_by_role("button").focus()
-    assert visit.page.get_by_role("status").inner_text() == about
+    assert visit.page.locator(".tip").inner_text() == about
     visit.page.locator(f"{TABLE1} tbody button").first.focus()
     assert not visit.page.locator(".tip").is_visible()
 
