@@ -17,7 +17,8 @@ from reports.page.stored import Store, data_url, shown
 PLAIN, WORST = ": reconstruction", ": the worst reconstructions"  # the ends of titles of sheets
 CROP = 128  # pixels: side of a part
 TIMES = 5  # of the error
-COLUMNS = tuple(f"{which}: {part}" for which in ("worst", "middle") for part in ("input", "output", f"error × {TIMES}"))  # fmt: skip
+PARTS = ("input", "output", f"error × {TIMES}")
+COLUMNS = tuple(f"{which}: {part}" for which in ("worst", "middle") for part in PARTS)
 CAPTION = (
     "Worst: the image of the lowest SSIM. Middle: of the first images, the one of the middle MSE."
 )
@@ -28,7 +29,9 @@ Images = list[dict[str, Any]]
 
 def close_ups(sheets: Iterable[ReadSheet], store: Store) -> tuple[ReadSheet, list[Images]] | None:
     """A sheet of close-ups, whose rows are systems, and its images; None without reconstructions."""
-    plain, worst = ({s.title.removesuffix(end): s for s in sheets if s.title.endswith(end)} for end in (PLAIN, WORST))  # fmt: skip
+    pairs = [sheet for sheet in sheets if len(sheet.lengths) > 1 and min(sheet.lengths[:2])]
+    plain = {s.title.removesuffix(PLAIN): s for s in pairs if s.title.endswith(PLAIN)}
+    worst = {s.title.removesuffix(WORST): s for s in pairs if s.title.endswith(WORST)}
     systems = [name for name in plain if name in worst]
     if not systems:
         return None
@@ -83,9 +86,9 @@ def _triple(sheet: ReadSheet, column: int, named: str, store: Store) -> Images:
     box = window(np.square(difference).sum(-1))
     note = sheet.note(1, column) or f"MSE {_mse(image, output):.2g}"
     views = []
-    for whole, part in ((image, "input"), (output, "output"), (error, f"error × {TIMES}")):
-        cut = whole.crop(box)
-        view = shown(store.add(cut, exact=True), cut, f"{named}: {part}", note if part == "output" else "")  # fmt: skip
+    for whole, part in zip((image, output, error), PARTS, strict=True):
+        cut, under = whole.crop(box), note if whole is output else ""
+        view = shown(store.add(cut, exact=True), cut, f"{named}: {part}", under)
         if whole.size != cut.size:
             view["whole"] = store.add(whole).key
             view["whole_src"] = data_url(whole, exact=False) if whole is error else ""
@@ -97,6 +100,7 @@ def window(errors: np.ndarray) -> tuple[int, int, int, int]:
     """The box of `CROP` pixels with the largest sum of `errors` [height, width]; all of a smaller image."""
     height, width = (min(CROP, side) for side in errors.shape)
     sums = np.pad(errors.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    boxes = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]  # fmt: skip
+    boxes = sums[height:, width:] - sums[:-height, width:]
+    boxes = boxes - sums[height:, :-width] + sums[:-height, :-width]
     top, left = np.unravel_index(boxes.argmax(), boxes.shape)
     return int(left), int(top), int(left) + width, int(top) + height

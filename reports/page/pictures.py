@@ -127,7 +127,6 @@ def _figure(id: str, sheet: ReadSheet, store: Store) -> FigureView:
 
 def _image(sheet: ReadSheet, row: int, column: int, store: Store) -> dict[str, Any]:
     image = sheet.cell(row, column)
-    image.thumbnail((LARGEST, LARGEST))
     head = sheet.rows[row] if sheet.rows else f"row {row + 1}"
     top = sheet.columns[column] if sheet.columns else f"image {column + 1}"
     note = sheet.note(row, column)

@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 SHOWN, LARGE_SHOWN = 96, 128  # pixels: the displayed width of small and of large images, about
 LOSSLESS = 64  # pixels: larger images lose a little, except those that must not
@@ -35,7 +35,9 @@ class Store:
         self._stored: dict[tuple[bytes, tuple[int, int], bool], Stored] = {}
 
     def add(self, image: Image.Image, exact: bool = False) -> Stored:
-        """Store an image as WebP: without loss if it is small, or if it must be `exact`."""
+        """Store an image as WebP, shrunk to `LARGEST`; without loss if it is small or must be `exact`."""
+        if max(image.size) > LARGEST:
+            image = ImageOps.contain(image, (LARGEST, LARGEST), Image.Resampling.LANCZOS)
         is_exact = exact or max(image.size) <= LOSSLESS
         pixels = (image.tobytes(), image.size, is_exact)
         if pixels not in self._stored:

@@ -68,7 +68,7 @@ def sections_of(merged: Merged, numbers: Numbers, pictures: Sequence[FigureView]
                 **{"strip": None, "is_lead": False, "verdict": {"kind": "", "text": ""}},
             }
         )
-        sections[-1]["tables"][0]["warnings"] = [*_warnings(merged, headline)]
+        sections[-1]["tables"][0]["warnings"] = [*dict.fromkeys(_warnings(merged, headline))]
     return sections
 
 
@@ -106,7 +106,7 @@ def _warnings(merged: Merged, table: Table) -> Iterator[str]:
     for run in merged.folders:
         notes = run.notes
         for system, text in part_of(notes, "seen_in_training").items():
-            if system in systems:
+            if systems & {system, f"{system} ({run.label})"}:
                 yield f"{system}: {short(text, 200)}"
         enlarged = part_of(notes, "enlarged")
         if enlarged.get("images"):
@@ -168,7 +168,7 @@ def _cell(
     row: Sequence[TableCell],
 ) -> View:
     """A cell: its text, the error behind it, what it is sorted by, the notes that it refers to, and
-    the `number` of its details. A label that is the metric of its row has that as its `name`.
+    the `number` of its details. A label that begins with the metric of its row has it as its `name`.
     """
     record = cell.record if cell.kind == VALUE else None
     empty = cell.kind == VALUE and not record
@@ -177,7 +177,7 @@ def _cell(
     number = numbers.setdefault(record, len(numbers)) if record else None
     marks = [footnote(notes, why + cell.note)] if cell.note else []
     name = name_of_records(cell.text, _records(row), metrics) if cell.kind == LABEL else None
-    is_name = name is not None and not name.before + name.after
+    is_name = name is not None and not name.before and name.after[:1] in ("", " ")
     shown |= {"name": name if is_name else None}
     return shown | {"sort": _sort(cell), "number": number, "notes": marks}
 

@@ -27,10 +27,10 @@ def report(tmp_path_factory) -> Path:
     (run / "pictures").mkdir()
     random = torch.Generator().manual_seed(0)
     about = {"benchmark": "reconstruction", "system": "DiffAE"}
-    for name, size, count in (("reconstruction", 160, 3), ("the worst reconstructions", 160, 2)):
-        faces = torch.rand(2, count, 3, size, size, generator=random)
-        rows = {"rows": ("input", "decoded"), "about": about}
-        write_sheet(run / f"pictures/{name}.png", Sheet(f"DiffAE: {name}", faces, **rows))
+    for name, count in (("reconstruction", 3), ("the worst reconstructions", 2)):
+        faces = torch.rand(2, count, 3, 160, 160, generator=random).unbind()
+        sheet = Sheet(f"DiffAE: {name}", faces, rows=("input", "decoded"), about=about)
+        write_sheet(run / f"pictures/{name}.png", sheet)
     write(run / "report.html", [run])
     return run / "report.html"
 
