@@ -2,7 +2,7 @@
 
 Small images are enlarged by a whole factor, so that their pixels stay exact. The description of the
 sheet is also in its text chunk `sheet`, as JSON, with the positions of the images:
-`reports.page.pictures.read_sheet` cuts them out again.
+`reports.page.sheets.read_sheet` cuts them out again.
 """
 
 import io

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from diffae.checkpoints.checkpoint import open_checkpoint
 from diffae.sheet import Sheet, write
-from reports.page.pictures import read_sheet
+from reports.page.sheets import read_sheet
 
 EDITED = "Male"
 ROWS = (

@@ -9,7 +9,7 @@ from pathlib import Path
 from compose import row
 
 from diffae.sheet import Sheet, write
-from reports.page.pictures import read_sheet
+from reports.page.sheets import read_sheet
 
 NAMES = "diffae ddim nvae vqvae2 vqgan d2c stylegan2-wplus stylegan2-w pixels-pca".split()
 

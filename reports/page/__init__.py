@@ -1,11 +1,12 @@
-"""One self-contained page of finished runs for a browser: verdicts, tables, plots and pictures.
+"""One self-contained page of finished runs for a browser: tables, plots and pictures.
 
     from reports.page import write
     write(Path("report.html"), [Path("runs/portraits-quick-1a2b3c4d")])
 
-`verdicts` says in words what the runs show, `view` lays out what the page holds, `plots` draws,
-`pictures` cuts sheets into cells, and `html` puts it all through one template. Nothing is fetched when the page is opened: styles, script, plots and pictures are in it,
-and its content security policy allows nothing else.
+`view` lays out what the page holds, `names` explains metrics, `plots` draws, `sheets` reads a run's
+pictures, `pictures` and `close_ups` choose what the page shows of them, `stored` keeps each once,
+and `html` puts it all through one template. Nothing is fetched when the page is opened: styles,
+script, plots and pictures are in it, and its content security policy allows nothing else.
 """
 
 from collections.abc import Sequence

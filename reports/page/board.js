@@ -39,7 +39,7 @@ function fill(section, headings, rows) {
   makeSortable(made);
   makeOpenable(made);
   for (const tools of section.querySelectorAll(".tools:has([type=search])")) tools.remove();
-  makeFilterable(section);
+  makeFilterable(section, 4);
 }
 
 const shortest = (number) => number.toLocaleString("en", { maximumSignificantDigits: 6 });

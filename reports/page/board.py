@@ -15,7 +15,7 @@ from urllib.parse import quote
 from reports.page.head import facts_of
 from reports.page.html import embedded, filled, source
 from reports.page.plots.drawing import is_drawable, point
-from reports.page.view import Numbers, View, details, protocols_of, table_view
+from reports.page.view import Numbers, View, dialogs, table_view
 from reports.records.entries import FILES, Entry
 from reports.records.metrics import with_stand_ins
 from reports.records.reading import joined
@@ -50,18 +50,16 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
     shown = [_group(i, group, numbers) for i, group in enumerate(groups)]
     ranked = [list(_contests(group, numbers)) for group in groups]
     metrics = {name: m for group in groups[::-1] for name, m in group.metrics.items()}
-    data = {
-        "numbers": [details(record, metrics) for record in numbers],
+    protocols = {key: fields for group in groups for key, fields in group.protocols.items()}
+    data = dialogs(numbers, metrics, protocols) | {
         "groups": ranked,
         "sizes": ["size of the code", *map(metric_label, SIZES[1:]), CALLS],
     }
-    protocols = {key: fields for group in groups for key, fields in group.protocols.items()}
     return filled(
         "board.html.j2",
         source("page.js") + source("board.js"),
         groups=shown,
         entries=[_entry(entry, beside) for entry in entries],
-        protocols=protocols_of(numbers, protocols),
         data=embedded(data),
     )
 

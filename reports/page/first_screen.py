@@ -69,8 +69,8 @@ def picture_of(figures: Sequence[FigureView], systems: Sequence[str]) -> list[Pi
     ]
     if not sheets:
         return []
-    inputs = [image["src"] for image in sheets[0].images[0]]
-    alike = [f for f in sheets if [image["src"] for image in f.images[0]] == inputs]
+    inputs = [image["stored"].key for image in sheets[0].images[0]]
+    alike = [f for f in sheets if [image["stored"].key for image in f.images[0]] == inputs]
     whole, alone = [], []
     for figure in alike:
         system = str(figure.sheet.about.get("system", ""))

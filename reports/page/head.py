@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from reports.records.reading import Fields, grouped, number_of, part_of, short
+from reports.records.reading import Fields, number_of, part_of, short
 from reports.records.run_folder import Run
 from reports.tables.build import Merged
 from reports.tables.make_files import each, profile_of
 from reports.tables.numbers import duration
 from reports.tables.wording import counted, listed
-
-MOST_NOTES = 4
 
 
 def facts(merged: Merged) -> dict[str, str]:
@@ -102,37 +100,6 @@ def failures(merged: Merged) -> tuple[str, ...]:
         f"{system} {verb} in {', '.join(dict.fromkeys(benchmarks))}: {reason}"
         for (system, verb, reason), benchmarks in where.items()
     )
-
-
-def warnings(merged: Merged) -> tuple[str, ...]:
-    """Reasons for caution: a profile whose numbers mean nothing, models trained on these images,
-    precision, caveats that many numbers share.
-    """
-    reasons = [*merged.remarks]
-    for folder in merged.folders:
-        seen = part_of(folder.notes, "seen_in_training")
-        reasons += [f"{_text(system)}: {_text(text)}" for system, text in seen.items()]
-        enlarged = part_of(folder.notes, "enlarged")
-        if enlarged.get("images"):
-            count, size = (_text(enlarged.get(name)) for name in ("images", "size"))
-            smaller = f"of {_text(enlarged.get('of'))} images are smaller than {size} px"
-            reasons.append(
-                f"{count} {smaller} and were enlarged; --smallest {size} leaves them out."
-            )
-        if folder.notes.get("precision") not in (None, "float32"):
-            reasons.append(f"Measured in {_text(folder.notes['precision'])}, not in float32.")
-    return (*dict.fromkeys(reasons), *_caveats(merged))
-
-
-def _caveats(merged: Merged) -> Iterator[str]:
-    """The notes of systems' numbers, the most frequent first, with the benchmarks that have them."""
-    records = [r for r in merged.records if r.value is not None and not r.reference and r.note]
-    by_note = grouped(records, lambda record: record.note)
-    for note in sorted(by_note, key=lambda note: -len(by_note[note]))[:MOST_NOTES]:
-        benchmarks = listed(list(dict.fromkeys(r.benchmark for r in by_note[note])))
-        yield f"{note} ({number_of(len(by_note[note]), 'number')} of {benchmarks})"
-    if len(by_note) > MOST_NOTES:
-        yield f"{len(by_note) - MOST_NOTES} more notes stand under the tables."
 
 
 def _text(value: object) -> str:

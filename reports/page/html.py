@@ -32,21 +32,21 @@ def render(merged: Merged, beside: Path) -> str:
     pictures, left_out = pictures_of(merged)
     first = first_screen(merged, numbers, pictures)
     sections = view.sections_of(merged, numbers, pictures)
-    placed = {figure.id for section in sections for figure in section["figures"]}
+    placed = {shown["figure"].id for section in sections for shown in section["figures"]}
     return filled(
         "page.html.j2",
         source("page.js"),
         title=heading(merged)[0],
         lede=head.lede(merged),
         facts=head.facts(merged).items(),
-        warnings=head.warnings(merged),
+        remarks=merged.remarks,
         failures=head.failures(merged),
         first=first,
+        guide=view.reading_guide(sections),
         sections=sections,
         other_figures=[figure for figure in pictures if figure.id not in placed],
         left_out=left_out,
-        protocols=view.protocols_of(merged.records, merged.protocols),
-        data=embedded({"numbers": [view.details(number, merged.metrics) for number in numbers]}),
+        data=embedded(view.dialogs(numbers, merged.metrics, merged.protocols)),
         links=_links(merged, beside),
     )
 

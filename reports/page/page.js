@@ -2,14 +2,18 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 
-// A button of its own in a cell, around what the cell says.
-function buttonIn(cell, act) {
+// A button of its own around parts of a cell, such as all that the cell says.
+function buttonAround(parts, act) {
   const button = document.createElement("button");
   button.type = "button";
-  button.append(...cell.childNodes);
+  parts[0].before(button);
+  button.append(...parts);
   button.addEventListener("click", act);
-  cell.append(button);
   return button;
+}
+
+function buttonIn(cell, act) {
+  return buttonAround([...cell.childNodes], act);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -64,9 +68,9 @@ function filter(rows, typed, said) {
   said.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
 }
 
-function makeFilterable(details) {
+function makeFilterable(details, fewest = 8) {
   const rows = [...details.querySelectorAll("tbody tr")];
-  if (rows.length < 4) return;
+  if (rows.length < fewest) return;
   const tools = document.createElement("div"), label = document.createElement("label");
   const input = document.createElement("input"), said = document.createElement("output");
   tools.className = "tools";
@@ -97,8 +101,7 @@ function open(index) {
   document.getElementById("number-name").textContent = name;
   const rows = Object.entries(rest).map(([field, text]) => row(field, text));
   document.getElementById("number-rows").replaceChildren(...rows);
-  const found = protocol && document.getElementById(`p-${protocol}`);
-  const shown = found ? found.querySelector("dl").cloneNode(true).children : [];
+  const shown = (data.protocols[protocol] || []).map(([field, text]) => row(field, text));
   const id = row("protocol", protocol || "none recorded");
   document.getElementById("number-protocol").replaceChildren(id, ...shown);
   dialog.showModal();
@@ -137,7 +140,50 @@ function neighbour(cell, down, right) {
   }
 }
 
-dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+for (const each of document.querySelectorAll("dialog")) {
+  each.addEventListener("click", (event) => { if (event.target === each) each.close(); });
+}
+
+// ---------------------------------------------------------------------------------------------
+// Pictures: each is in the page once, and is copied to where it is shown again. A click shows the whole.
+
+const sources = {};
+const images = [...document.querySelectorAll("img[data-image]")];
+for (const image of images) if (image.hasAttribute("src")) sources[image.dataset.image] = image.src;
+for (const image of images) if (!image.hasAttribute("src")) image.src = sources[image.dataset.image];
+
+function showWhole(image, source) {
+  const picture = document.getElementById("picture"), whole = document.createElement("img");
+  whole.src = source;
+  whole.alt = image.alt;
+  picture.querySelectorAll("img").forEach((old) => old.remove());
+  document.getElementById("picture-name").textContent = image.alt || "One of the images";
+  picture.append(whole);
+  picture.showModal();
+}
+
+for (const image of images) {
+  const source = image.dataset.wholeSrc || sources[image.dataset.whole];
+  if (!source) continue;
+  const button = buttonAround([image], () => showWhole(image, source));
+  if (!image.alt) button.setAttribute("aria-label", "An image at full size");
+}
+
+// ---------------------------------------------------------------------------------------------
+// What a metric is: on hover by its title, and at the foot of the window where its button has the focus.
+
+const tip = document.createElement("p");
+tip.className = "tip";
+tip.setAttribute("role", "status");
+tip.hidden = true;
+document.body.append(tip);
+
+addEventListener("focusin", (event) => {
+  const name = event.target.querySelector(":scope > abbr");
+  tip.textContent = name ? name.title : "";
+  tip.hidden = !name;
+});
+addEventListener("focusout", () => { tip.hidden = true; });
 
 // ---------------------------------------------------------------------------------------------
 // What is wider than the page says so, and fades where it goes on.
@@ -162,7 +208,7 @@ function unfold(target) {
 
 addEventListener("hashchange", () => unfold(document.getElementById(location.hash.slice(1))));
 addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll("details.table, details.pictures")) details.open = true;
+  for (const details of document.querySelectorAll("details.more, details.table, details.about, details.pictures")) details.open = true;
 });
 
 for (const details of document.querySelectorAll("details.table")) {

@@ -83,6 +83,10 @@ def _cell(cell: TableCell, notes: dict[str, int]) -> str:
 
 def legend(table: Table) -> str:
     """The meaning of bold type, ±, values below 0, differences and parentheses, as far as `table` has them."""
+    return " ".join(legend_sentences(table))
+
+
+def legend_sentences(table: Table) -> list[str]:
     records, metrics = table.records, table.metrics
     alike = ", among those measured alike" if any(r.contest for r in records) else ""
     apart = "; codes with inverted noise only among themselves" if len(by_code(records)) > 1 else ""
@@ -106,7 +110,7 @@ def legend(table: Table) -> str:
             any(r.published is not None and r.not_comparable for r in records),
         f"Not measured: {'; '.join(reasons)}.": reasons,
     }  # fmt: skip
-    return " ".join(text for text, holds in sentences.items() if holds)
+    return [text for text, holds in sentences.items() if holds]
 
 
 def _listed(texts: Iterable[str]) -> str:

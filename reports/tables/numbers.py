@@ -64,6 +64,11 @@ def error_text(record: Record, metrics: Metrics = METRICS) -> str:
     return joined_errors(*error_texts(record, metrics))
 
 
+def with_error(record: Record, metrics: Metrics = METRICS) -> str:
+    """The value and its error: `0.9912 ± 0.0003`."""
+    return value_text(record, metrics) + error_text(record, metrics)
+
+
 def joined_errors(error: str, within: str) -> str:
     return (f" ± {error}" if error else "") + (f" [{within}]" if within else "")
 

@@ -9,11 +9,6 @@ from reports.tables import numbers
 from reports.tables.ranking import FEWEST, UNDECIDED, Gap, is_measured
 
 
-def with_error(record: Record, metrics: Metrics) -> str:
-    """`0.9912 ± 0.0003`."""
-    return numbers.value_text(record, metrics) + numbers.error_text(record, metrics)
-
-
 def gap_text(gap: Gap, metrics: Metrics, error: bool = True) -> str:
     """`0.0123 ± 0.0011`: the size of a difference, with its error if that is known."""
     size, to = abs(gap.behind), gap.stderr

@@ -21,7 +21,7 @@ from benchmarks.systems.references import PixelsPCA
 from diffae import DiffusionAutoencoder
 from diffae.data import open_dataset
 from diffae.system.errors import UserError
-from reports.page.pictures import read_sheet
+from reports.page.sheets import read_sheet
 from reports.records.record import COLUMNS, read_records
 
 pytestmark = pytest.mark.usefixtures("no_effnet")

@@ -15,7 +15,7 @@ from diffae.data import open_dataset
 from diffae.data.__main__ import main, sample_indices
 from diffae.data.portraits import write_dataset
 from diffae.system.errors import UserError
-from reports.page.pictures import read_sheet
+from reports.page.sheets import read_sheet
 
 COUNT = 70
 

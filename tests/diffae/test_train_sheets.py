@@ -19,7 +19,7 @@ from diffae.train.callbacks import flags
 from diffae.train.callbacks.curves import Curves
 from diffae.train.callbacks.sheets import SOLVER, STEPS, Sheets
 from diffae.train.types import Stage
-from reports.page.pictures import read_sheet
+from reports.page.sheets import read_sheet
 
 WITH_PICTURES = Stage("image", "", None, TINY.image, None, pictures=lambda images: {})
 IMAGES = torch.from_numpy(pictures(3)).permute(0, 3, 1, 2).float() / 127.5 - 1

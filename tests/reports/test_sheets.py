@@ -10,7 +10,7 @@ from PIL import Image, PngImagePlugin
 from diffae.eight_bit import to_uint8
 from diffae.sheet import Sheet, write
 from diffae.system.errors import UserError
-from reports.page.pictures import read_sheet
+from reports.page.sheets import read_sheet
 
 HOSTILE = '<script>alert("1")</script>, "quoted" | $x_1$ %s \\input{a} é 顔'
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from reports.page.plots import drawing
 from reports.page.plots.drawing import Plot, X
+from reports.records.metric import Metric
 from reports.records.published import is_floor
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
@@ -31,6 +32,7 @@ LABEL, SIZE = 0.07, 0.13  # share of the axis that the label of a tick takes, an
 WIDE = 10  # ratio of the largest number to the smallest from which an axis is logarithmic
 ROW, FRAME, CHARACTER = 0.2, 0.7, 0.082  # inches
 LONGEST_NAME = 32
+FEWEST_PLACES = 3  # along the horizontal axis of a plane
 MOST_UNORDERED, MOST_ROWS = 10, 80
 
 
@@ -86,7 +88,8 @@ def _plane(
     spec: TableSpec, records: Sequence[Record], merged: Merged, metric: str, axis: str
 ) -> Iterator[Plot]:
     """A metric against another of the same row, logarithmic if that is never negative, as sizes are not.
-    Settings that differ in a number are a curve.
+    Settings that differ in a number are a curve. Where the other metric has fewer than FEWEST_PLACES
+    values, the systems have a row each instead.
     """
     ours = of_like_n([r for r in records if r.metric == metric], merged.metrics)
     label, x = metric_label(axis, merged.metrics), _beside(records, axis)
@@ -94,6 +97,9 @@ def _plane(
     families = {"" if name == "…" else name: of for name, of in _families(ours).items()}
     curves = {s: name for name, numbers in families.items() for s in numbers}
     points = {replace(r, setting=curves.get(r.setting, r.setting)): x(r) for r in ours}
+    if 0 < len({*points.values()} - {None}) < FEWEST_PLACES:  # systems of one size
+        yield from in_rows(merged, spec, ours, "system")
+        return
     yield from against(merged, spec, [*points], label, points.get, log=log, room=SIZE)
 
 
@@ -164,7 +170,7 @@ def against(
 
     title, text = f"{ylabel} against {xlabel}{dashed}", " ".join(said)
     svg = drawing.draw(HEIGHT, title, text, paint, LEFT)
-    yield Plot(svg, title, text, spec.name, spec.title, lines, lines=True)
+    yield Plot(svg, title, text, spec.name, spec.title, lines, True, metric=records[0].metric)
 
 
 def spaced(values: Sequence[float], share: float = LABEL) -> list[float]:
@@ -206,9 +212,11 @@ def in_rows(merged: Merged, spec: TableSpec, records: list[Record], field: str) 
     def paint(axes: Any) -> None:
         if mark is not None:
             drawing.rule(axes.axvline, mark)
-        spread = min(0.5, 0.16 * (len(lines) - 1))
+        spread = 0 if field == "system" else min(0.5, 0.16 * (len(lines) - 1))
         for i, line in enumerate(lines):
             drawing.paint_series(axes, line, spread * (i / max(len(lines) - 1, 1) - 0.5))
+        if metric:
+            axes.set_xlim(*_within(axes.get_xlim(), metric))
         axes.set_yticks(range(len(names)), short)
         axes.set_ylim(len(names) - 0.4, -0.6)
         drawing.plain_axes(axes, label, "")
@@ -218,7 +226,16 @@ def in_rows(merged: Merged, spec: TableSpec, records: list[Record], field: str) 
     text = drawing.in_words(lines, lambda x: names[int(x)])
     height = FRAME + ROW * len(names) * (1 if len(names) > 6 else 1.6)
     svg = drawing.draw(height, title, text, paint, 0.15 + CHARACTER * max(map(len, short)), top=0.1)
-    yield Plot(svg, title, text, spec.name, spec.title, lines)
+    yield Plot(svg, title, text, spec.name, spec.title, lines, metric=records[0].metric)
+
+
+def _within(limits: tuple[float, float], metric: Metric) -> tuple[float, float]:
+    """The limits of an axis, not far beyond what a number of `metric` can be."""
+    low, high = limits
+    if metric.least is not None and metric.most is not None:
+        margin = 0.03 * (metric.most - metric.least)
+        low, high = max(low, metric.least - margin), min(high, metric.most + margin)
+    return low, high
 
 
 def _names(records: Sequence[Record], field: str) -> list[str]:

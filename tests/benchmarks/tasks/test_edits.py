@@ -21,7 +21,7 @@ from benchmarks.tasks.edits import classifier, directions, edits, pictures
 from benchmarks.tasks.edits.directions import MEANS, NO_EDIT, ORACLE, OWN, REGRESSED, RIDGE
 from diffae.data import open_dataset
 from diffae.data.pairs import pairs_of
-from reports.page.pictures import read_sheet
+from reports.page.sheets import read_sheet
 from reports.records.estimate import Estimate, influences_of_groups, influences_on_mean
 
 SIDE, COUNT, SHIFT = 16, 120, 40

@@ -21,7 +21,7 @@ from benchmarks.tasks.shared.samples import thumbnails
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset
 from diffae.eight_bit import to_uint8
-from reports.page.pictures import read_sheet
+from reports.page.sheets import read_sheet
 
 
 class Copier(System):

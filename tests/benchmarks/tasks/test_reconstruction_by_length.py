@@ -18,7 +18,7 @@ from benchmarks.systems import Code, Part, System, SystemFailed
 from benchmarks.systems.references import PixelsPCA
 from benchmarks.tasks.reconstruction.reconstruction import BENCHMARK, BY_LENGTH, TABLE1
 from diffae.system.errors import UserError
-from reports.page.pictures import read_sheet
+from reports.page.sheets import read_sheet
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 COUNT, DIM = 45, 3 * 32**2

@@ -21,7 +21,7 @@ from diffae.data import open_dataset, portraits
 from diffae.images import commands, options, run
 from diffae.images.__main__ import main
 from diffae.images.classifier import Classifier, classifier_of
-from reports.page.pictures import read_sheet
+from reports.page.sheets import read_sheet
 
 FEW = "--steps 2"
 

@@ -10,7 +10,7 @@ from diffae.images import marks
 from diffae.images.output import Output, Picture
 from diffae.images.reading import to_tensor
 from diffae.system.errors import UserError
-from reports.page.pictures import read_sheet
+from reports.page.sheets import read_sheet
 
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 SETTINGS = {"verb": "edit", "edit": {"Smiling": 0.3}, "source": 'Zoë <b> & "co".png'}

@@ -22,14 +22,15 @@ BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
-    """The page of the baseline, with a sheet of pictures."""
+    """The page of the baseline, with sheets of pictures."""
     run = shutil.copytree(BASELINE, tmp_path_factory.mktemp("page") / "run")
-    notes = [[""] * 9, [f"SSIM 0.99{i}, MSE {i}.1e-05" for i in range(9)]]
-    about = {"benchmark": "reconstruction", "system": "DiffAE"}
-    faces = torch.rand(2, 9, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    sheet = Sheet("Faces", faces, ("input", "decoded"), notes=notes, about=about)
     (run / "pictures").mkdir()
-    write_sheet(run / "pictures/reconstruction-diffae.png", sheet)
+    random = torch.Generator().manual_seed(0)
+    about = {"benchmark": "reconstruction", "system": "DiffAE"}
+    for name, count in (("reconstruction", 3), ("the worst reconstructions", 2)):
+        faces = torch.rand(2, count, 3, 160, 160, generator=random).unbind()
+        sheet = Sheet(f"DiffAE: {name}", faces, rows=("input", "decoded"), about=about)
+        write_sheet(run / f"pictures/{name}.png", sheet)
     write(run / "report.html", [run])
     return run / "report.html"
 
@@ -74,12 +75,13 @@ def test_sorting_by_another_column_leaves_one_sorted(visit):
 
 
 def test_rows_are_filtered_by_every_word(visit):
-    box = visit.page.locator(TABLE1).get_by_role("searchbox")
-    rows = visit.page.locator(f"{TABLE1} tbody tr")
-    box.fill("diffae RANDOM")
+    identity = "#t-appendix_g_identity"
+    box = visit.page.locator(identity).get_by_role("searchbox")
+    rows = visit.page.locator(f"{identity} tbody tr")
+    box.fill("people DIFFERENT")
     shown = [row for row in rows.all() if row.is_visible()]
-    assert len(shown) == 1 and "x_T random" in shown[0].inner_text()
-    assert visit.page.locator(f"{TABLE1} output").inner_text() == f"1 of {rows.count()} rows"
+    assert len(shown) == 1 and "different people" in shown[0].inner_text()
+    assert visit.page.locator(f"{identity} output").inner_text() == f"1 of {rows.count()} rows"
     box.fill("")
     assert all(row.is_visible() for row in rows.all())
 
@@ -128,11 +130,40 @@ def test_the_skip_link_is_the_first_stop_and_leads_to_the_results(visit):
     assert visit.page.evaluate("document.activeElement.id") == "main"
 
 
-def test_a_link_to_a_folded_table_unfolds_it(visit):
+def test_a_section_shows_a_table_a_plot_and_a_picture_and_a_link_unfolds_the_rest(visit):
+    sections = visit.page.locator("main > section:has(> .shown)")
+    shown = """all => all.map(section => [...section.querySelectorAll("details.table, .plot, details.pictures")]
+      .filter(e => e.checkVisibility()).map(e => e.classList[0]).join(" "))"""
+    kinds = set(sections.evaluate_all(shown))
+    assert {"table plot", "table plot pictures"} <= kinds
+    assert kinds <= {"table", "table plot", "table pictures", "table plot pictures"}
     folded = visit.page.locator("#t-table2_ablation")
-    assert not folded.evaluate("details => details.open")
+    assert not folded.is_visible()
     visit.page.evaluate("location.hash = 't-table2_ablation'")
-    expect(folded).to_have_attribute("open", "")
+    expect(folded).to_be_visible()
+
+
+def test_a_metric_says_what_it_is_to_mouse_and_keyboard(visit):
+    head = visit.page.locator(f"{TABLE1} thead th", has_text="SSIM").first
+    about = head.locator("abbr").get_attribute("title")
+    assert about.startswith("SSIM") and "higher is better" in about
+    head.get_by_role("button").focus()
+    assert visit.page.locator(".tip").inner_text() == about
+    visit.page.locator(f"{TABLE1} tbody button").first.focus()
+    assert not visit.page.locator(".tip").is_visible()
+
+
+def test_a_close_up_opens_the_whole_and_a_picture_that_is_repeated_is_there(visit):
+    cells = visit.page.locator("#close-ups img")
+    sizes = "all => all.map(i => [i.naturalWidth, i.getBoundingClientRect().width])"
+    assert cells.evaluate_all(sizes) == [[128, 128]] * 6
+    visit.unfold()
+    assert visit.page.locator("img:not([src])").count() == 0
+    for place in (1, 2):  # an output, which is further below, and an error, which is not
+        cells.nth(place).click()
+        whole = visit.page.locator("#picture img")
+        expect(whole).to_have_js_property("naturalWidth", 160)
+        visit.page.keyboard.press("Escape")
 
 
 def test_the_page_has_its_landmarks_and_named_tables(visit):
@@ -185,10 +216,8 @@ def test_the_page_itself_never_scrolls_sideways_and_no_line_ends_inside_a_number
     if media == "screen":
         assert visit.page.evaluate("document.documentElement.scrollWidth") == width
     ends = "e => [...e.querySelectorAll('img')].map((i) => i.getBoundingClientRect().right)"
-    strip = visit.page.locator(".lead .strip")
-    assert max(strip.evaluate(ends)) <= width
     if width > 400:
-        assert max(visit.page.locator(".sheet").evaluate(ends)) <= width
+        assert max(visit.page.locator(".sheet").first.evaluate(ends)) <= width
 
 
 def test_causes_of_differences_between_protocols_fit_a_phone(visited, tmp_path):

@@ -1,9 +1,9 @@
-"""What stands above and below the results: how a run was made, and reasons for caution."""
+"""What stands above and below the results: how a run was made, and what failed."""
 
 import pytest
 from runs import number, write_run
 
-from reports.page.head import facts, failures, lede, warnings
+from reports.page.head import facts, failures, lede
 from reports.tables.build import read
 
 TABLE = "table1_reconstruction"
@@ -110,21 +110,6 @@ def test_references_alone_and_absent_systems_are_named_once(tmp_path):
     found = read([write_run(tmp_path / "mine", [number(TABLE, "ssim", 0.9), absent])])
     assert lede(found).startswith("DiffAE, by 1") and lede(found).endswith("Not measured: DDIM.")
     assert "DDIM" not in facts(found)["Systems"]
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16", None])
-def test_numbers_of_another_precision_are_a_reason_for_caution(tmp_path, precision):
-    notes = {} if precision is None else {"precision": precision}
-    said = [text for text in warnings(run_with(tmp_path / "run", **notes)) if "Measured in" in text]
-    other = precision not in (None, "float32")
-    assert said == ([f"Measured in {precision}, not in float32."] if other else [])
-
-
-def test_a_note_names_the_benchmarks_that_have_it(tmp_path):
-    other = number("figure6_denoising", "mse", 0.1, benchmark="denoising", note="clamped")
-    records = [number(TABLE, "ssim", 0.9, note="clamped"), other]
-    said = "clamped (2 numbers of reconstruction and denoising)"
-    assert warnings(run_with(tmp_path / "run", records)) == (said,)
 
 
 def test_a_system_that_failed_is_named_once_with_its_benchmarks(tmp_path):

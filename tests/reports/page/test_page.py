@@ -12,9 +12,13 @@ import pytest
 from runs import HARMFUL, SCORES, harmful, number, two_systems, write_run
 
 from reports.page import write
+from reports.page.names import name_in
 from reports.page.summary import summary
+from reports.page.view import sections_of
+from reports.records.metrics import METRICS
 from reports.records.record import read_records
 from reports.tables.build import read
+from reports.tables.numbers import metric_label
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
 
@@ -26,6 +30,7 @@ class Page(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str]]] = []
         self.texts: list[str] = []
+        self.size = len(text.encode())
         self.raw: dict[str, list[str]] = {"style": [], "script": []}
         self._in = ""
         self.feed(text)
@@ -54,11 +59,21 @@ def baseline(tmp_path_factory) -> Page:
     return page_of(BASELINE, out=tmp_path_factory.mktemp("page"))
 
 
-def test_every_number_of_the_tables_is_on_the_page_to_its_last_digit(baseline):
+def test_every_number_is_on_the_page_to_its_last_digit_or_in_a_file_that_it_names(baseline):
     sorts = {attrs.get("data-sort") for tag, attrs in baseline.elements if tag in ("td", "th")}
     records = [r for r in read_records(BASELINE / "records.csv") if r.value is not None]
-    missing = [r for r in records if repr(r.value) not in sorts]
-    assert len(records) > 300 and not missing
+    missing = {r.table for r in records if repr(r.value) not in sorts}
+    assert missing == {"edits_by_attribute", "section5.3_probe"}
+    files = {"tables/edits_by_attribute.csv", "tables/section5.3_probe_attributes.csv"}
+    assert files <= set(baseline.texts)
+    assert len([r for r in records if r.table not in missing]) > 300
+
+
+def test_the_page_is_short_and_says_each_legend_once(baseline):
+    assert sum(len(text.split()) for text in baseline.texts) <= 12_000
+    assert baseline.size <= 1_100_000
+    for legend in ("±: one standard error.", "Bold: the best of"):
+        assert len([text for text in baseline.texts if text.startswith(legend)]) == 1
 
 
 def test_a_number_opens_its_interval_and_protocol(baseline):
@@ -67,8 +82,40 @@ def test_a_number_opens_its_interval_and_protocol(baseline):
     found = next(n for n in numbers if n.get("in full") == repr(record.value))
     assert found["95 % interval"] == f"{record.ci_low:.6g} to {record.ci_high:.6g}"
     assert "comparable" not in found, "nothing published is of portraits"
-    ids = {attrs.get("id") for _, attrs in baseline.elements}
-    assert {f"p-{n['protocol']}" for n in numbers if "protocol" in n} <= ids
+    protocols = json.loads(baseline.raw["script"][0])["protocols"]
+    assert {n["protocol"] for n in numbers if "protocol" in n} == set(protocols)
+    assert ["benchmark", "reconstruction"] in protocols[found["protocol"]]
+
+
+def test_what_speaks_against_a_table_stands_under_it(tmp_path):
+    notes = {
+        "seen_in_training": {"DiffAE": "trained on them", "another": "too"},
+        "enlarged": {"images": 3, "of": 50, "size": 64},
+        "precision": "bfloat16",
+    }
+    merged = read([two_systems(tmp_path / "run", SCORES * 0.1, **notes)])
+    (section,) = sections_of(merged, {}, [])
+    assert section["tables"][0]["warnings"] == [
+        "DiffAE: trained on them",
+        "3 of 50 images are smaller than 64 px and were enlarged; --smallest 64 leaves them out.",
+        "Measured in bfloat16, not in float32.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "about"),
+    [
+        ("ssim", "higher is better, from -1 to 1"),
+        ("mse", "lower is better, from 0 up"),
+        ("latent_dim", "neither direction is better, from 0 up"),
+        ("psnr", "higher is better, in dB"),
+    ],
+)
+def test_the_name_of_a_metric_says_what_it_is(metric, about):
+    name = name_in(f"mean {metric_label(metric)} ↑", metric, METRICS)
+    assert (name.before, name.name, name.after) == ("mean ", metric_label(metric), " ↑")
+    assert name.about == f"{METRICS[metric].title}: {about}. More: diffae-bench docs metrics."
+    assert name_in("system", metric, METRICS).about == name_in("x", "unknown", METRICS).about == ""
 
 
 def test_ids_are_unique_and_links_lead_somewhere(baseline):

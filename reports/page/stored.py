@@ -1,0 +1,63 @@
+"""Images as text, each of which the page holds once."""
+
+import base64
+import io
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image, ImageOps
+
+SHOWN, LARGE_SHOWN = 96, 128  # pixels: the displayed width of small and of large images, about
+LOSSLESS = 64  # pixels: larger images lose a little, except those that must not
+LARGEST = 512  # pixels: larger images are shrunk
+QUALITY = 90
+
+
+@dataclass
+class Stored:
+    """An image as a data URL, and its `key` on the page."""
+
+    key: int
+    src: str
+    is_placed: bool = False
+    _is_written: bool = field(default=False, repr=False)
+
+    def once(self) -> str:
+        """The data URL at the first call, which is where the template writes it; then nothing."""
+        first, self._is_written = not self._is_written, True
+        return self.src if first else ""
+
+
+class Store:
+    """The images of a page. Equal ones are the same."""
+
+    def __init__(self) -> None:
+        self._stored: dict[tuple[bytes, tuple[int, int], bool], Stored] = {}
+
+    def add(self, image: Image.Image, exact: bool = False) -> Stored:
+        """Store an image as WebP, shrunk to `LARGEST`; without loss if it is small or must be `exact`."""
+        if max(image.size) > LARGEST:
+            image = ImageOps.contain(image, (LARGEST, LARGEST), Image.Resampling.LANCZOS)
+        is_exact = exact or max(image.size) <= LOSSLESS
+        pixels = (image.tobytes(), image.size, is_exact)
+        if pixels not in self._stored:
+            self._stored[pixels] = Stored(len(self._stored), data_url(image, is_exact))
+        return self._stored[pixels]
+
+
+def data_url(image: Image.Image, exact: bool) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", lossless=exact, quality=QUALITY, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def shown(stored: Stored, image: Image.Image, alt: str, note: str = "") -> dict[str, Any]:
+    """An image as the template shows it: small ones enlarged by a whole factor, large ones at most
+    `LARGE_SHOWN` wide. `whole` is the key of the image that a click shows, if there is more to see.
+    """
+    scale = max(1, round(SHOWN / image.width))
+    width = min(image.width * scale, max(LARGE_SHOWN, SHOWN * scale))
+    size = {"width": width, "height": round(width * image.height / image.width)}
+    whole = stored.key if image.width > width else None
+    view = {"src": stored.src, "stored": stored, "alt": alt, "note": note, "whole": whole}
+    return view | {"whole_src": ""} | size
