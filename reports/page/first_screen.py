@@ -21,6 +21,7 @@ from reports.tables.headlines import (
     table_of_headlines,
 )
 from reports.tables.numbers import heading
+from reports.tables.ranking import WITH_NOISE
 
 MOST_IMAGES = 8  # columns of the picture
 INPUT = "input"  # the first row of a sheet of reconstructions
@@ -125,8 +126,8 @@ def plot_of(rows: Sequence[HeadlineRow], merged: Merged) -> Plot | None:
 def _name(row: HeadlineRow, merged: Merged) -> str:
     records = row.records
     metric = heading(records[0].metric, records, merged.metrics)
-    kind = f" ({row.kind})" if row.kind else ""
-    return f"{records[0].benchmark}{kind}: {metric}"
+    noise = " with noise" if row.kind == WITH_NOISE else ""
+    return f"{records[0].benchmark}{noise}: {metric}"
 
 
 def _on_axis(place: int, record: Record, rivals: Sequence[Record]) -> drawing.Point:
