@@ -108,11 +108,15 @@ def test_the_traps_have_the_sizes_on_their_page(footguns):
         assert (number, pytest.approx(values, rel=5e-3)) == (row[2], [*map(float, row[3:5])]), row
 
 
-def test_the_picture_is_made_of_the_packaged_model_by_the_script_beside_it():
-    """To update it: python docs/pictures/compose.py runs/RUN docs/pictures/overview.png"""
-    compose = script(ROOT / "docs" / "pictures" / "compose.py")
-    with Image.open(ROOT / "docs" / "pictures" / "overview.png") as picture:
-        assert picture.text["made of"] == compose.made_of()
+@pytest.mark.parametrize(("name", "picture"), [("compose", "overview"), ("edits", "edits")])
+def test_a_picture_is_made_of_the_packaged_model_by_the_script_beside_it(name, picture):
+    """To update them: python docs/pictures/compose.py runs/RUN docs/pictures/overview.png, and
+    python docs/pictures/edits.py docs/pictures/edits.png
+    """
+    path = ROOT / "docs" / "pictures" / f"{picture}.png"
+    with Image.open(path) as image:
+        assert image.text["made of"] == script(path.with_name(f"{name}.py")).made_of()
+    assert path.stat().st_size < 200_000
 
 
 def test_the_page_says_of_the_packaged_models_what_the_baseline_shows():
