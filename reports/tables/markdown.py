@@ -89,14 +89,14 @@ def legend(table: Table) -> str:
 def legend_sentences(table: Table) -> list[str]:
     records, metrics = table.records, table.metrics
     alike = ", among those measured alike" if any(r.contest for r in records) else ""
-    apart = "; codes with inverted noise only among themselves" if len(by_code(records)) > 1 else ""
     pooled = sorted({r.runs for r in records if r.pooled})
     several = " to ".join(dict.fromkeys(map(str, (*pooled[:1], *pooled[-1:]))))
     signed = [r for r in records if r.metric in metrics and metrics[r.metric].unbiased]
     reasons = dict.fromkeys(named(r.system, value_note(r)) for r in table.absent)
     sentences = {
-        f"Bold: the best of the systems measured here{alike}, and those that chance (95 %) may have put behind it{apart}. "
+        f"Bold: the best of the systems measured here{alike}, and those that chance (95 %) may have put behind it. "
         "None where chance may explain all differences.": table.best,
+        "Codes with inverted noise are compared only among themselves.": table.best and len(by_code(records)) > 1,
         f"{FAST}: the solver of that name (diffae-bench docs solvers), {FAST_SOLVER} in CSV files.":
             any(r.solver == FAST_SOLVER for r in records),
         "±: one standard error.":

@@ -327,4 +327,4 @@ def test_bold_is_the_same_in_every_format(tmp_path, capsys):
     assert best == {"0.997", "0.801", "0.802", "0.00104"}
     (headline,) = read([run]).headlines
     assert {str(r.value) for r in headline.bold} == best
-    assert "codes with inverted noise only among themselves" in texts["markdown"]
+    assert "Codes with inverted noise are compared only among themselves." in texts["markdown"]
