@@ -7,6 +7,9 @@ from reports.records.metric import Metric
 from reports.records.metrics import METRICS, alternatives
 from reports.records.record import NEITHER
 
+WORK = re.compile(
+    r"\d{4}|paper|scikit-learn|torch\."
+)  # a reference to a work or a library; others are formulas
 HEAD = """# Metrics
 
 This page defines every number that the package computes. [How a number and its error are
@@ -47,7 +50,7 @@ def _metric(name: str, text: Explanation) -> str:
         "How to cheat it": text.cheat,
         "Network": f"`{metric.network}`" if metric.network else "",
         "With other networks": _variants(name),
-        "Source": _sentence(metric.reference),
+        "Source": _sentence(metric.reference) if WORK.search(metric.reference) else "",
     }
     lines = [f"- **{fact}**: {_escaped(words)}" for fact, words in facts.items() if words]
     title = f"{_escaped(metric.title)}."
