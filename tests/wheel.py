@@ -69,7 +69,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_file_of_the_packages_is_in_the_wheel(wheel):
     tracked = check("git", "ls-files", *PACKAGES).splitlines()
     ours = {name for name in tracked if not name.startswith("benchmarks/baseline/")}
-    shown = check("git", "ls-files", "README.md", "mkdocs.yml", "docs/*.md", "examples").splitlines()
+    shown = check(
+        "git", "ls-files", "README.md", "mkdocs.yml", "docs/*.md", "examples"
+    ).splitlines()
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == ours | {f"benchmarks/{file}" for file in shown}
 
