@@ -29,7 +29,9 @@ def test_every_metric_is_explained_under_its_name_or_that_of_the_published_one()
     for name in METRICS:
         _, heading, section = text.partition(f"\n### `{anchor(name)}`\n")
         assert heading and f"`{name}`" in heading + section.partition("\n### ")[0], name
-    assert "    10 log10(1 / mse), the mean over images\n\n- **Better**: higher, in dB.\n" in text
+    assert (
+        "    10 log10(1 / mse), the mean over images\n\n- **Better**: higher. Unit: dB.\n" in text
+    )
 
 
 def test_settings_have_a_meaning_and_the_values_of_the_profiles():

@@ -51,7 +51,7 @@ def words(text):
 
 
 CODE = re.compile(r"^```[\s\S]*?^```|^(?: {4}[^\n]*\n)+|`[^`]+`", re.M)
-FORMULA = re.compile(r"\$\$[\s\S]+?\$\$|(?<![\\$\w])\$(?=\S)[^$\n]+?(?<=\S)\$(?!\w)")
+FORMULA = re.compile(r"\$\$[\s\S]+?\$\$|(?<![\\$\w])\$(?=\S)(?:[^$\n]|\n(?!\n))+?(?<=\S)\$(?!\w)")
 # What a reader of a built page does not see: pictures, targets of links, names of files that are replaced by the
 # titles of their pages, comments, tags of HTML, the numbers of a list, and the language of a block of code.
 MARKUP = re.compile(

@@ -1,6 +1,7 @@
 """The pages `commands/NAME`: usage, description and options of each command, as its parser has them."""
 
 import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from unittest.mock import patch
 
@@ -9,7 +10,7 @@ from diffae.data.__main__ import COMMANDS as DATA
 from diffae.images.options import VERBS
 from diffae.system.cli import Parser
 
-SUBCOMMANDS = {"images": VERBS, "data": DATA}
+SUBCOMMANDS: Mapping[str, Iterable[str]] = {"images": VERBS, "data": DATA}
 CODE = re.compile(r"(`[^`]*`)|[<*$]|(?<!\w)_")
 
 

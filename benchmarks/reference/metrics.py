@@ -7,6 +7,8 @@ from reports.records.metric import Metric
 from reports.records.metrics import METRICS, alternatives
 from reports.records.record import NEITHER
 
+# A reference to a work or a library. Others are formulas.
+WORK = re.compile(r"\d{4}|paper|scikit-learn|torch\.")
 HEAD = """# Metrics
 
 This page defines every number that the package computes. [How a number and its error are
@@ -44,10 +46,10 @@ def _metric(name: str, text: Explanation) -> str:
         "Definition": _sentence(text.definition),
         "Better": _direction(metric),
         "Value for a random code": _sentence(text.random),
-        "How to cheat it": text.cheat,
+        "How to cheat or misread it": text.cheat,
         "Network": f"`{metric.network}`" if metric.network else "",
         "With other networks": _variants(name),
-        "Source": _sentence(metric.reference),
+        "Source": f"{metric.reference}." if WORK.search(metric.reference) else "",
     }
     lines = [f"- **{fact}**: {_escaped(words)}" for fact, words in facts.items() if words]
     title = f"{_escaped(metric.title)}."
@@ -57,17 +59,19 @@ def _metric(name: str, text: Explanation) -> str:
 def _direction(metric: Metric) -> str:
     """Which direction is better, between which limits, and in which unit."""
     direction = "neither direction" if metric.direction == NEITHER else metric.direction
-    unit = f", in {metric.unit}" if metric.unit else ""
-    return f"{direction}{_limits(metric)}{unit}."
+    limits = _limits(metric)
+    range_of_values = f" Range: {limits}." if limits else ""
+    unit = f" Unit: {metric.unit}." if metric.unit else ""
+    return f"{direction}.{range_of_values}{unit}"
 
 
 def _limits(metric: Metric) -> str:
     least, most = metric.least, metric.most
     if least is not None and most is not None:
-        return f", from {least:g} to {most:g}"
+        return f"{least:g} to {most:g}"
     if least is not None:
-        return f", from {least:g} up"
-    return f", up to {most:g}" if most is not None else ""
+        return f"{least:g} or more"
+    return f"{most:g} or less" if most is not None else ""
 
 
 def _variants(name: str) -> str:
