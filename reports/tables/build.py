@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 
 
 OF_SUITE = (
-    "Each system at its largest T and, of each benchmark, at the setting that is best by the first metric. A number that "
-    "is not here could not be measured: the overview says why. Metrics of stand-ins have names of their own."
+    "Each system at its largest T and, of each benchmark, at the setting that is best by the first metric, without inverted "
+    "noise where the system has such a number. A number that is not here could not be measured: the overview says why. "
+    "Metrics of stand-ins have names of their own."
 )
 
 
