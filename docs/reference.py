@@ -1,15 +1,12 @@
 """What MkDocs adds to the pages of docs/ (mkdocs.yml): `python -m mkdocs build` makes site/.
 
 README.md is the start page, and the board is made of docs/entries. Pages of the reference are made by
-`benchmarks.commands.pages`, as `diffae-bench docs` makes them, and those of the Python API from
-docstrings. A link to a file without a page leads to the repository, or is plain words where no
-REPOSITORY_URL is given. Formulas become MathML, which needs no script.
+`benchmarks.commands.pages`, as `diffae-bench docs` makes them. A link to a file without a page leads to
+the repository, or is plain words where no REPOSITORY_URL is given. Formulas become MathML, which needs no
+script.
 """
 
 import html
-import importlib
-import inspect
-import logging
 import re
 from pathlib import Path
 from posixpath import dirname, normpath, relpath
@@ -25,8 +22,6 @@ from reports.records.entries import read_entries
 
 ROOT = Path(__file__).parents[1]
 OUTSIDE = {path.name: path.name.lower() for path in ROOT.glob("*.md")} | {"README.md": pages.START}
-API = "benchmarks benchmarks.systems benchmarks.plugin diffae diffae.images diffae.data".split()
-OURS = ("benchmarks", "diffae", "reports")  # whose inherited methods are shown
 BOARD = "board/board.html"
 LINK = re.compile(r"(!?\[[^]]*\])\((?!\w+:|#)([^)#\s]+)(#[^)]*)?\)")
 # What pymdownx.arithmatex makes of $...$ and $$...$$.
@@ -45,7 +40,7 @@ def added() -> dict[str, str]:
     """The text of each page that is no file of docs/."""
     outside = {page: (ROOT / name).read_text(encoding="utf-8") for name, page in OUTSIDE.items()}
     made = {f"{name}.md": pages.text_of(name) for name in pages.MADE}
-    return outside | made | {f"api/{name}.md": api_page(name) for name in API}
+    return outside | made
 
 
 def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -87,22 +82,3 @@ def board() -> str:
     """The page of the entries of the board, which lies beside them."""
     entries = read_entries(sorted((ROOT / "docs" / "entries").iterdir()))
     return render(entries, ROOT / "docs" / Path(BOARD).parent)
-
-
-def api_page(module: str) -> str:
-    """The directive by which mkdocstrings shows the public names of a module.
-
-    A public class, function, method or property without a docstring is a warning, which fails a
-    strict build.
-    """
-    found = importlib.import_module(module)
-    public = {name: getattr(found, name) for name in found.__all__}
-    for name, thing in list(public.items()):
-        bases = inspect.getmro(thing)[::-1] if inspect.isclass(thing) else ()
-        for base in [base for base in bases if base.__module__.startswith(OURS)]:
-            public |= {f"{name}.{m}": method for m, method in vars(base).items() if m[0] != "_"}
-    for name, thing in public.items():
-        thing = getattr(thing, "__func__", thing)  # of a class method
-        if (inspect.isroutine(thing) or isinstance(thing, type | property)) and not thing.__doc__:
-            logging.getLogger("mkdocs.reference").warning(f"{module}.{name} has no docstring")
-    return f"# {module}\n\n::: {module}\n    options:\n      members: {found.__all__}"

@@ -1,6 +1,8 @@
 """The pages of the reference, which are made of the tables of the code."""
 
 import csv
+import importlib
+import inspect
 import re
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from benchmarks.commands import pages
 from benchmarks.console import COMMANDS
 from benchmarks.core.profiles import BUILT_IN, PROFILES
-from benchmarks.reference import presets
+from benchmarks.reference import presets, python
 from diffae.train.dry_run import operations, plan
 from diffae.train.presets import PRESETS
 from diffae.train.stages import AUTOENCODER
@@ -49,6 +51,21 @@ def test_a_page_of_a_command_escapes_text_and_not_code():
     assert "\n    python -m reports.compare BASE NEW --junit gate.xml" in text
     assert "`--junit FILE`\n:   write the verdicts" in text
     assert {f"commands/{name}" for name in COMMANDS} < pages.MADE.keys()
+
+
+def test_signatures_are_as_written_and_public_names_have_docstrings():
+    text = pages.text_of("api/benchmarks")
+    assert (
+        "    data: str | Path | Dataset | None = None,\n" in text
+        and "    **settings: Any,\n) -> Results" in text
+    )
+    assert "compare(base: Results | str | Path, alpha: float = 0.05) -> pd.DataFrame\n" in text
+    assert "failures: list[Record]\n" in text
+    for name in pages.MODULES:
+        for member, value in python.public(importlib.import_module(name)):
+            function = python.function_of(value)
+            is_constant = not inspect.isclass(function) and not inspect.isroutine(function)
+            assert is_constant or python.docstring(value), f"{name}.{member}"
 
 
 def counted():

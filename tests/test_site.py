@@ -34,7 +34,7 @@ def sources(site):
     hook = script(ROOT / "docs" / "reference.py")
     files = (ROOT / "docs").rglob("*.md")
     written = {file.relative_to(ROOT / "docs").as_posix(): file.read_text() for file in files}
-    pages = {name: text for name, text in (written | hook.added()).items() if name[:4] != "api/"}
+    pages = {name: text for name, text in (written | hook.added()).items()}
     built = {name: name.replace("README.md", "index.md").replace(".md", ".html") for name in pages}
     return {site / built[name]: text for name, text in pages.items()}
 

@@ -15,13 +15,17 @@ INSTALLED = Path(__file__).parents[1]  # setup.py copies pages, examples and mkd
 CHECKOUT = Path(__file__).parents[2]
 START = "index.md"  # README.md as a page of the site
 OF_COMMANDS = {f"commands/{name}": name for name in COMMANDS}
+MODULES = "benchmarks benchmarks.systems benchmarks.plugin diffae diffae.images diffae.data".split()
+OF_MODULES = {f"api/{name}": name for name in MODULES}
 # The functions that make pages, imported when they are called.
 MADE = {
     "metrics": "benchmarks.reference.metrics:page",
     "profiles": "benchmarks.reference.profiles:page",
     "presets": "benchmarks.reference.presets:page",
     "every-protocol": "benchmarks.reference.protocols:page",
-} | dict.fromkeys(OF_COMMANDS, "benchmarks.reference.commands:page")
+    **dict.fromkeys(OF_COMMANDS, "benchmarks.reference.commands:page"),
+    **dict.fromkeys(OF_MODULES, "benchmarks.reference.python:page"),
+}
 
 
 def print_page(arguments: list[str]) -> None:
@@ -46,7 +50,7 @@ def _print_list() -> None:
 
 
 def pages() -> list[str]:
-    """The name of every page: `README`, `solvers`, `results/small`, `metrics`, `commands/run`."""
+    """The name of every page: `README`, `solvers`, `results/small`, `metrics`, `commands/run`, `api/diffae`."""
     return [*files(), *MADE]
 
 
@@ -55,7 +59,8 @@ def text_of(name: str) -> str:
     if name not in MADE:
         return files()[name].read_text(encoding="utf-8")
     make = load(MADE[name])
-    text: str = make(OF_COMMANDS[name]) if name in OF_COMMANDS else make()
+    subject = (OF_COMMANDS | OF_MODULES).get(name)
+    text: str = make(subject) if subject else make()
     return text
 
 

@@ -1,17 +1,16 @@
 """The pages `commands/NAME`: usage, description and options of each command, as its parser has them."""
 
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from unittest.mock import patch
 
 from benchmarks.console import COMMANDS, command
+from benchmarks.reference.tables import escaped
 from diffae.data.__main__ import COMMANDS as DATA
 from diffae.images.options import VERBS
 from diffae.system.cli import Parser
 
 SUBCOMMANDS: Mapping[str, Iterable[str]] = {"images": VERBS, "data": DATA}
-CODE = re.compile(r"(`[^`]*`)|[<*$]|(?<!\w)_")
 
 
 def page(name: str) -> str:
@@ -20,10 +19,10 @@ def page(name: str) -> str:
         parser = _parser_of([name, subcommand] if subcommand else [name])
         if subcommand:
             parts.append(f"## {subcommand}")
-        parts += [f"```text\n{parser.format_usage()}```", _escaped(parser.description or "")]
+        parts += [f"```text\n{parser.format_usage()}```", escaped(parser.description or "")]
         formatter = parser._get_formatter()
         for action in parser._actions[1:]:  # the first is --help
-            meaning = _escaped(formatter._expand_help(action) if action.help else "")
+            meaning = escaped(formatter._expand_help(action) if action.help else "")
             parts.append(f"`{formatter._format_action_invocation(action)}`\n:   {meaning}")
         if parser.epilog:
             parts.append(f"```text\n{parser.epilog}\n```")
@@ -37,11 +36,3 @@ def _parser_of(words: list[str]) -> Parser:
             command(words)
     parser: Parser = parse.call_args.args[0]
     return parser
-
-
-def _escaped(text: str) -> str:
-    """Text with its marks of Markdown escaped, but not those in code: indented lines and backticks."""
-    return "\n".join(
-        line if line.startswith("    ") else CODE.sub(lambda m: m[0] if m[1] else f"\\{m[0]}", line)
-        for line in text.splitlines()
-    )

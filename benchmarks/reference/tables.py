@@ -1,8 +1,10 @@
-"""A Markdown table, and what the docstring of a dataclass says about its fields."""
+"""Parts of made pages: tables, escaped text, and what the docstring of a dataclass says about its fields."""
 
 import inspect
 import re
 from collections.abc import Iterable, Sequence
+
+CODE = re.compile(r"(`[^`]*`)|[<*$]|(?<!\w)_")
 
 
 def table(rows: Iterable[Sequence[str]], heads: Sequence[str]) -> str:
@@ -27,3 +29,11 @@ def meanings_of(kind: type) -> dict[str, str]:
         else:
             name = ""
     return meanings
+
+
+def escaped(text: str) -> str:
+    """Text with its marks of Markdown escaped, but not those in code: indented lines and backticks."""
+    return "\n".join(
+        line if line.startswith("    ") else CODE.sub(lambda m: m[0] if m[1] else f"\\{m[0]}", line)
+        for line in text.splitlines()
+    )
