@@ -116,20 +116,23 @@ def pivoted(
 # Tables
 
 
-def in_short(folder: Path) -> str:
-    """The main results of a run with the default systems."""
+def in_short(folder: Path, brief: bool = False) -> str:
+    """The main results of a run with the default systems; `brief`: without more T and path lengths."""
     numbers = read(folder)
     probed = numbers.query("table == @PROBE and system == 'DiffAE'")
     attributes = set(probed["setting"]) - {"mean", "prevalence-weighted mean", ""}
     steps, solver, _ = largest(numbers, SAMPLES)
     at = {t: (TABLE2, "ssim", INVERTED, t) for t in (10, 20, 50, 100)}
+    more: list[Row] = [
+        ("SSIM ↑, x_T inverted, T = 50 / 100", [at[50], at[100]]),
+        ("the same by the `fast` solver, T = 5 / 10", BY_FAST),
+    ]
     rows: list[Row] = [
-        ("SSIM, T = 10 / 20", [at[10], at[20]], (TABLE1, "ssim")),
-        ("SSIM, T = 50 / 100", [at[50], at[100]]),
-        ("SSIM by the `fast` solver, 10 / 20 calls (T = 5 / 10)", BY_FAST),
-        ("SSIM, z_sem alone (x_T random), T = 100", [(TABLE2, "ssim", RANDOM, 100)]),
-        (f"mean AUROC, {len(attributes)} attributes", [(PROBE, "auroc", "mean")]),
-        paths(numbers),
+        ("SSIM ↑, x_T inverted, T = 10 / 20", [at[10], at[20]], (TABLE1, "ssim")),
+        *([] if brief else more),
+        ("SSIM ↑, z_sem alone (x_T random), T = 100", [(TABLE2, "ssim", RANDOM, 100)]),
+        (f"mean AUROC, {len(attributes)} attributes ↑", [(PROBE, "auroc", "mean")]),
+        *([] if brief else [paths(numbers)]),
         samples(folder, numbers, solver, steps),
     ]
     return by_systems(numbers, rows, SYSTEMS)
@@ -143,14 +146,14 @@ def samples(folder: Path, numbers: pd.DataFrame, solver: str, *steps: int) -> Ro
     metric = next(name for name in with_stand_ins(wanted) if name in measured)
     real, _, _ = one(numbers, REAL, SAMPLES, metric).partition(" ± ")
     at = f"T = {' / '.join(map(str, steps))}"
-    name = f"samples (`{metric}`), {solver}{at} (real images: {real})"
+    name = f"samples: distance to real images (`{metric}`) ↓, {solver}{at} (real images: {real})"
     return name, [(SAMPLES, metric, "", t) for t in steps]
 
 
 def paths(numbers: pd.DataFrame) -> Row:
     steps, solver, pairs = largest(numbers, PATHS)
     asks = [(PATHS, "ppl_effnet", setting, steps) for setting in ("mean", "median")]
-    return f"path length (`ppl_effnet`), {solver}T = {steps}, mean / median of {pairs} pairs", asks
+    return f"path length `ppl_effnet` ↓, {solver}T = {steps}, mean / median of {pairs} pairs", asks
 
 
 def every_system() -> str:
@@ -288,9 +291,7 @@ def pages() -> dict[Path, dict[str, Callable[[], str]]]:
         "latent": correlations,
     }
     results: dict[Path, Callable[[], str]] = {
-        ROOT / "README.md": lambda: (
-            in_short(BASELINE) + "\n\n" + of_others(TABLE1, RECONSTRUCTIONS)
-        ),
+        ROOT / "README.md": partial(in_short, BASELINE, brief=True),
         HERE / "README.md": index,
         HERE / "all-systems" / "README.md": every_system,
     }

@@ -1,4 +1,4 @@
-"""The gate's verdicts as tables by hand: what docs/numbers.md and docs/ci.md say, one condition after another.
+"""The gate's verdicts as tables by hand: what docs/numbers.md says, one condition after another.
 
 Each case is two run folders with one number or two, and the command's verdict of them. Of each
 conjunction every operand is false once while the others are true.
