@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 OUTSIDE = {path.name: path.name.lower() for path in ROOT.glob("*.md")} | {"README.md": pages.START}
 BOARD = "board/board.html"
 LINK = re.compile(r"(!?\[[^]]*\])\((?!\w+:|#)([^)#\s]+)(#[^)]*)?\)")
+NAMED = re.compile(r"\[[\w./-]+\.md\]")  # words that are the name of a page's file
 # What pymdownx.arithmatex makes of $...$ and $$...$$.
 FORMULA = re.compile(r"""<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>""", re.DOTALL)
 BAR = '<mo stretchy="false">&#x0007C;'  # a norm's, which browsers would space as an operator
@@ -54,9 +55,7 @@ def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) 
         if path in OUTSIDE or path.startswith("docs/"):
             place = OUTSIDE.get(path, path.removeprefix("docs/"))
             linked = files.get_file_from_path(place)
-            if linked and re.fullmatch(
-                r"\[[\w./-]+\.md\]", words
-            ):  # a reader of the site sees no files
+            if linked and NAMED.fullmatch(words):  # a reader of the site sees no files
                 words = f"[{pages.title_of(linked.content_string)}]"
             return f"{words}({relpath(place, dirname(here) or '.')}{anchor})"
         if not (ROOT / path).exists():

@@ -251,9 +251,10 @@ def check_tox(arguments):
 
 def text_at(place):
     """The page at a place in docs/, which may be one that is made of the code's tables; "" if there is none."""
-    name = place.with_suffix("").name
-    if place.parent == ROOT / "docs" and name in pages.MADE:
-        return pages.text_of(name)
+    if place.is_relative_to(ROOT / "docs"):
+        name = place.relative_to(ROOT / "docs").as_posix().removesuffix(".md")
+        if name in pages.MADE:
+            return pages.text_of(name)
     return place.read_text(encoding="utf-8") if place.suffix == ".md" and place.exists() else ""
 
 

@@ -61,6 +61,9 @@ def test_signatures_are_as_written_and_public_names_have_docstrings():
     )
     assert "compare(base: Results | str | Path, alpha: float = 0.05) -> pd.DataFrame\n" in text
     assert "failures: list[Record]\n" in text
+    assert re.search(
+        "^    why +why there is no value", pages.text_of("api/benchmarks.plugin"), re.M
+    )
     for name in pages.MODULES:
         for member, value in python.public(importlib.import_module(name)):
             function = python.function_of(value)

@@ -108,7 +108,7 @@ def test_commands_that_need_nothing_answer(installed, folder, metadata):
     assert "efficientnet" in check(bench, "doctor", cwd=folder)
     for page, file in (("solvers", "docs/solvers.md"), ("README", "README.md")):
         assert check(bench, "docs", page, cwd=folder) == (ROOT / file).read_text()
-    for page in ("metrics", "profiles", "presets", "every-protocol", "commands/run"):
+    for page in ("metrics", "profiles", "presets", "every-protocol", "commands/run", "api/diffae"):
         assert check(bench, "docs", page, cwd=folder).startswith("# "), page
     named = re.search(r"^The examples/ .* are in (.*)$", check(bench, "docs", cwd=folder), re.M)
     assert Path(named[1]).is_relative_to(installed.parent)

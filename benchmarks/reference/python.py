@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
@@ -20,7 +21,7 @@ def page(module: str) -> str:
     for name, value in public(loaded):
         level = "###" if "." in name else "##"
         parts += [f"{level} `{name}`", f"```python\n{declaration(name, value)}\n```"]
-        parts.append(escaped(docstring(value)))
+        parts.append(escaped(in_columns(docstring(value))))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -53,6 +54,14 @@ def docstring(value: object) -> str:
     return (inspect.getdoc(function) or "") if is_own else ""
 
 
+def in_columns(text: str) -> str:
+    """A docstring whose paragraphs of names and meanings in columns are indented, so that they are shown so."""
+    paragraphs = text.split("\n\n")
+    is_table = [re.match(r"\w+ {2,}\S", paragraph) for paragraph in paragraphs]
+    shown = zip(paragraphs, is_table, strict=True)
+    return "\n\n".join(textwrap.indent(p, "    ") if table else p for p, table in shown)
+
+
 def declaration(name: str, value: object) -> str:
     """How a name is defined: the signature of a function, the fields of a class, or a value."""
     short = name.rpartition(".")[2]
@@ -76,9 +85,10 @@ def _class(name: str, kind: type) -> str:
         assert isinstance(node, ast.ClassDef)
         fields = [ast.unparse(line) for line in node.body if isinstance(line, ast.AnnAssign)]
         return "\n    ".join([f"class {name}:", *(fields or ["..."])])
-    if not inspect.isfunction(kind.__init__):  # as of an exception
+    constructor = inspect.getattr_static(kind, "__init__")
+    if not inspect.isfunction(constructor):  # as of an exception
         return f"class {name}"
-    node = _parsed(kind.__init__)
+    node = _parsed(constructor)
     assert isinstance(node, ast.FunctionDef)
     return _signature(f"class {name}", node, returns=False)
 
