@@ -236,7 +236,7 @@ def test_the_density_of_maps_and_its_error_are_those_of_the_places_that_are_draw
 
 @pytest.mark.parametrize("shape", [pytest.param((4,), marks=pytest.mark.slow), (4, 4, 4)])
 def test_the_error_of_the_density_is_twice_its_spread_of_maps_as_of_vectors(shape):
-    """As docs/codes.md has it: 1.9 and 2.1 over these draws; of places drawn anew it was 6."""
+    """1.9 and 2.1 over these draws, as docs/codes.md says (1.5 to 2.4); of places drawn anew it was 6."""
     found = [number("density_cv", white(500, *shape, seed=seed)) for seed in range(40)]
     spread = np.std([one.value for one in found], ddof=1)
     assert 1.5 < np.sqrt(np.mean([one.stderr**2 for one in found])) / spread < 2.8
