@@ -106,7 +106,9 @@ def is_python(block):
 def commands():
     """Every command as (where, words)."""
     for page in PAGES:
-        for block in [b for b in blocks(page) if is_shell(b)] + list(inline(page)):
+        typed = page.name.startswith("tutorial-")  # tests/test_tutorials.py types their blocks
+        in_blocks = [b for b in blocks(page) if is_shell(b) and not typed]
+        for block in [*in_blocks, *inline(page)]:
             text = block.text.replace("\\\n", " ")
             for line in re.sub(r"^- run: ", "", text, flags=re.M).splitlines():
                 if re.match(r"(#|\w+=\$\()", line):  # a comment; a variable of the shell's
@@ -275,8 +277,8 @@ def test_files_that_pages_and_templates_name_are_there():
 def snippets():
     for page in PAGES:
         for block in blocks(page):
-            # docs/python.md is one session, which tests/examples/test_python.py runs
-            if is_python(block) and page.name != "python.md":
+            # tests/examples/test_python.py runs docs/python.md, tests/test_tutorials.py the tutorials
+            if is_python(block) and not re.match(r"python\.md|tutorial-", page.name):
                 yield pytest.param(block, id=str(block))
 
 
