@@ -24,12 +24,12 @@ PROGRAMS = r"(diffae-bench|python|cat|git|sed) "
 SMALL = {
     "10_000": "640",
     "range(1_000)": "range(20)",
-    '"quick"': '"smoke"',
+    '"quick"': '"smoke", steps=[2]',
     '["reconstruction", "probes"]': '"reconstruction"',
     "reconstruction,probes": "reconstruction",
     "--steps 10 --set reconstruction.images=100": "--steps 2 --profile smoke",
     "--limit 100": "--limit 20 --profile smoke",
-    "diffae --dry-run": "pixels-pca --dry-run",
+    "diffae --dry-run": "random-encoder --dry-run",
 }
 
 
