@@ -132,6 +132,20 @@ def test_lengths_of_a_code_are_a_line(tmp_path):
     }
 
 
+def test_systems_whose_codes_have_one_size_have_a_row_each(tmp_path):
+    """And an interval far beyond 1 does not widen the axis of what is at most 1."""
+    records = [
+        number("table1_reconstruction", metric, value, system=f"s{i}", stderr=stderr)
+        for i in range(5)
+        for metric, value, stderr in (("latent_dim", 10.0, None), ("ssim", 0.9 + i / 100, 5.0))
+    ]
+    plot, *_ = drawn(tmp_path, records)
+    assert plot.title == "SSIM ↑, with 95 % intervals" and plot.metric == "ssim"
+    assert [[p.x for p in s.points] for s in plot.key] == [[float(i)] for i in range(5)]
+    labels = re.findall(r">([-−\d.]+)</text>", str(plot.svg))
+    assert labels and max(float(label.replace("−", "-")) for label in labels) <= 1.03
+
+
 def test_the_paper_s_metric_comes_before_its_stand_in(tmp_path):
     plots = drawn(tmp_path, table2("lpips") + table2("pd_effnet"))
     assert [plot.title for plot in plots] == ["LPIPS ↓ against T (steps)"]
