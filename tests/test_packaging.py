@@ -103,7 +103,11 @@ def test_nobody_is_sent_to_an_index_for_the_package_before_its_first_release():
         for text in from_an_index(file.read_text(encoding="utf-8"))
     }
     if is_released:
-        assert {name for name, _ in found} >= {"README.md", "docs/tutorial-ci.md", "examples/evaluate.ipynb"}
+        assert {name for name, _ in found} >= {
+            "README.md",
+            "docs/tutorial-ci.md",
+            "examples/evaluate.ipynb",
+        }
     else:
         assert not found
 

@@ -124,11 +124,11 @@ def in_short(folder: Path, brief: bool = False) -> str:
     steps, solver, _ = largest(numbers, SAMPLES)
     at = {t: (TABLE2, "ssim", INVERTED, t) for t in (10, 20, 50, 100)}
     more: list[Row] = [
-        ("SSIM ↑, x_T inverted, T = 50 / 100", [at[50], at[100]]),
+        ("SSIM ↑, whole code (x_T inverted), T = 50 / 100", [at[50], at[100]]),
         ("the same by the `fast` solver, T = 5 / 10", BY_FAST),
     ]
     rows: list[Row] = [
-        ("SSIM ↑, x_T inverted, T = 10 / 20", [at[10], at[20]], (TABLE1, "ssim")),
+        ("SSIM ↑, whole code (x_T inverted), T = 10 / 20", [at[10], at[20]], (TABLE1, "ssim")),
         *([] if brief else more),
         ("SSIM ↑, z_sem alone (x_T random), T = 100", [(TABLE2, "ssim", RANDOM, 100)]),
         (f"mean AUROC, {len(attributes)} attributes ↑", [(PROBE, "auroc", "mean")]),
