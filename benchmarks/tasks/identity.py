@@ -370,8 +370,6 @@ BENCHMARK = Benchmark(
             metrics=("arcface", "logit_change"),
             headline=("arcface",),
             headline_settings=("Male ", "Smiling ", "Wavy_Hair ", "Young ", "reconstruction"),
-            beside=("logit_change",),
-            aspects=(("identity", "arcface", ".* 0|reconstruction"),),
             order=70,
         ),
     ),

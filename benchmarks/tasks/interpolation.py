@@ -27,7 +27,7 @@ from benchmarks.systems.protocol import checked, parts
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System, parts_of
 from diffae.diffusion import interpolation, noise
 from reports.records.metrics import seen_through
-from reports.records.specs import SMOOTHNESS, TableSpec
+from reports.records.specs import TableSpec
 
 TABLE = "appendix_f_smoothness"
 EPSILON = 1e-4
@@ -184,7 +184,6 @@ BENCHMARK = Benchmark(
             metrics=("ppl",),
             headline=("ppl",),
             headline_settings=("trimmed mean", "median"),
-            aspects=((SMOOTHNESS, "ppl", "median"),),
             order=60,
         ),
     ),

@@ -113,7 +113,6 @@ BENCHMARK = Benchmark(
             headline=("auroc", "top1"),
             headline_settings=(probes.MEAN, probes.WEIGHTED),
             plots=(),
-            aspects=(("attributes", "auroc", probes.MEAN),),
             order=30,
         ),
         TableSpec(

@@ -72,7 +72,8 @@ def picture_of(figures: Sequence[FigureView], systems: Sequence[str]) -> list[Pi
         return []
     inputs = [image["stored"].key for image in sheets[0].images[0]]
     alike = [f for f in sheets if [image["stored"].key for image in f.images[0]] == inputs]
-    whole, alone = [], []
+    whole: list[PictureRow] = []
+    alone: list[PictureRow] = []
     for figure in alike:
         system = str(figure.sheet.about.get("system", ""))
         for place, kind in enumerate(figure.sheet.rows[1:], 1):

@@ -9,7 +9,6 @@ from reports.records.reading import Fields
 from reports.records.record import COLUMNS, Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a file
-SMOOTHNESS = "smoothness of the codes"  # an aspect that tables of two benchmarks have numbers of
 ENOUGH = 5  # images for each dimension of the features, on the smaller side
 PUBLISHED = "paper"  # the profile in which the published metrics lead
 SMOKE = "smoke"  # the profile that only shows that everything runs
@@ -33,9 +32,7 @@ class TableSpec:
 
     The page takes from it, too: `plots`, pairs of a metric and what it is drawn against ("steps",
     "calls", "setting", "system", or a metric of the same row; None: its first metric
-    with a better direction, against what tells its rows and columns apart); `aspects` of what a system keeps, each a name, a
-    metric and patterns of its setting (`reports.page.aspects`); and metrics that are told `beside`
-    the headline.
+    with a better direction, against what tells its rows and columns apart).
 
     Raises ValueError if no table can be made from it.
     """
@@ -56,8 +53,6 @@ class TableSpec:
     headline_settings: tuple[str, ...] = ("",)
     order: int = 1000
     plots: tuple[tuple[str, str], ...] | None = None
-    aspects: tuple[tuple[str, str, str], ...] = ()
-    beside: tuple[str, ...] = ()
     alike: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

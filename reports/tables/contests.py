@@ -8,19 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 
 from reports.records.metrics import Metrics, with_stand_ins
-from reports.records.published import is_floor
 from reports.records.reading import grouped
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
 from reports.tables import ranking
-from reports.tables.ranking import CLEAR, CODE, LEVEL, UNDECIDED, Gap
-
-# How sure a verdict is, in a word or two; CLEAR, LEVEL and UNDECIDED are those of a difference.
-ALONE, SAID, NOTHING, BEHIND = "alone", "described", "not measured", "behind a reference"
-
+from reports.tables.ranking import CODE, Gap
 
 # ----------------------------------------------------------------------------------------------
 # Settings
@@ -122,37 +116,19 @@ def _column(record: Record) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A reference beside a contest: how far it is behind the best system, and the systems that are
-    worse, and `surpassed` beyond noise.
-    """
-
-    gap: Gap
-    worse: tuple[Record, ...]
-    surpassed: tuple[Record, ...]
-
-    @property
-    def record(self) -> Record:
-        return self.gap.record
-
-
-@dataclass(frozen=True)
 class Contest:
     """The best of several systems, each at its own best setting, and the others by their distance
     from it.
 
     `group` says what the codes of all of them hold: CODE or WITH_NOISE (`ranking.by_code`).
-    `of_other_n` are not ranked: their metric depends on n, and their n differs; nor are those
-    `of_other_codes`, which have numbers in another group only. `scale` has each reference once. With
-    `other_protocols`, systems were left out that were measured otherwise.
+    `of_other_n` are not ranked: their metric depends on n, and their n differs. `scale` has each
+    reference once.
     """
 
     best: Record
     others: tuple[Gap, ...]
-    scale: tuple[Reference, ...] = ()
+    scale: tuple[Record, ...] = ()
     of_other_n: tuple[Record, ...] = ()
-    of_other_codes: tuple[Record, ...] = ()
-    other_protocols: bool = False
     group: str = CODE
 
     @property
@@ -161,39 +137,9 @@ class Contest:
         return ranking.not_behind(self.best, self.others)
 
     @property
-    def level(self) -> list[Gap]:
-        """The systems that cannot be distinguished from the best."""
-        return [gap for gap in self.others if gap.within_noise]
-
-    @property
-    def standing(self) -> str:
-        """How sure it is that the best system is ahead of the others: CLEAR if each is clearly behind."""
-        standings = {gap.standing for gap in self.others}
-        return next((word for word in (LEVEL, UNDECIDED) if word in standings), CLEAR)
-
-    @property
-    def rival(self) -> Gap:
-        """Of the systems that cannot be distinguished from the best the last, else the next one; if it is
-        not decided, the first of those because of which it is not.
-        """
-        if self.level:
-            return self.level[-1]
-        undecided = (gap for gap in self.others if gap.standing == UNDECIDED)
-        return next(undecided, self.others[0])
-
-    @property
     def systems(self) -> list[Record]:
         """The best system and the others."""
         return [self.best, *(gap.record for gap in self.others)]
-
-    @property
-    def kind(self) -> str:
-        """How sure it is that the best system is best; references other than real images count."""
-        if any(self.best in r.surpassed and not is_floor(r.record) for r in self.scale):
-            return BEHIND
-        if not self.others:
-            return ALONE
-        return self.standing
 
 
 def contests_of(records: Iterable[Record], metrics: Metrics) -> list[Contest]:
@@ -225,16 +171,13 @@ def _contest(
     best, gaps = ranking.ranked(ours, metrics)
     systems = [best, *(gap.record for gap in gaps)]
     of_other_n = ranking.own_best(_without(systems, rivals))
-    others = _without([*systems, *of_other_n], chain.from_iterable(groups.values()))
     references = (r for r in measured if r.reference and not r.contest)
     like = [r for r in references if ranking.comparable_n(r, metrics) == n]
     return Contest(
         best,
         tuple(gaps),
-        tuple(_reference(r, systems) for r in _at_setting_of(best, like)),
+        tuple(_at_setting_of(best, like)),
         tuple(of_other_n),
-        tuple(ranking.own_best(others)),
-        any(r.contest and not r.reference for r in measured),
         group,
     )
 
@@ -250,12 +193,6 @@ def _at_setting_of(best: Record, references: Sequence[Record]) -> Iterator[Recor
     for system in dict.fromkeys(r.system for r in references):
         ours = [r for r in references if r.system == system]
         yield from ranking.own_best([r for r in ours if r.setting == best.setting] or ours)
-
-
-def _reference(record: Record, systems: Sequence[Record]) -> Reference:
-    worse = [r for r in systems if ranking.loss(record) < ranking.loss(r)]
-    surpassed = [r for r in worse if ranking.gap_between(record, r).is_clear]
-    return Reference(ranking.gap_between(systems[0], record), tuple(worse), tuple(surpassed))
 
 
 @dataclass(frozen=True)
@@ -283,19 +220,6 @@ class Headline:
     @property
     def benchmark(self) -> str:
         return self.records[0].benchmark
-
-    @property
-    def kind(self) -> str:
-        if self.contests:
-            return self.contests[0].kind
-        measured = [r for r in self.records if ranking.is_measured(r) and not r.reference]
-        return SAID if measured else NOTHING
-
-    @property
-    def absent(self) -> list[str]:
-        """The systems without any measurement; the tables' notes say why."""
-        measured = {r.system for r in self.records if ranking.is_measured(r)}
-        return list(dict.fromkeys(r.system for r in self.records if r.system not in measured))
 
 
 def headlined(

@@ -90,8 +90,7 @@ def _row(headline: Headline, kind: str, held: Contest, merged: Merged) -> Headli
         if system not in numbers_of:
             why[system] = _reason(system, headline, kind, merged)
     best = frozenset(held.bold)
-    references = tuple(reference.record for reference in held.scale)
-    return HeadlineRow(headline, kind, numbers_of, best, references, why)
+    return HeadlineRow(headline, kind, numbers_of, best, held.scale, why)
 
 
 def _without_direction(headline: Headline, merged: Merged) -> Iterator[HeadlineRow]:

@@ -36,13 +36,12 @@ from benchmarks.tasks.latent.space import FOLLOWS, SIX, SPACE, OfSpace, followed
 from benchmarks.tasks.shared.distances import set_estimates, side_of
 from reports.records.metrics import seen_through
 from reports.records.record import Record
-from reports.records.specs import SMOOTHNESS, TableSpec
+from reports.records.specs import TableSpec
 
 BETWEEN, TOKENS = groups.HALFWAY, groups.TOKENS
 ROBUST, SPECTRUM = "latent_robustness", "latent_spectrum"
 AS_DECODED = "as decoded: neither clamped nor rounded to 8 bits"
 SPHERICAL, LINEAR = "slerp", "linear"
-ASPECTS = {BETWEEN: ("slerp.*",), ROBUST: ("noise 0.3|noise .*", "4 bits|.* bits")}
 
 Share = Annotated[float, Range(0, 1)]
 Level = Annotated[float, Range(0, 1000)]
@@ -241,7 +240,6 @@ def _spec(name: str, title: str, caption: str, metrics: tuple[str, ...], order: 
         metrics=metrics,
         headline=metrics[:1],
         headline_settings=(SPHERICAL,) if name == BETWEEN else ("noise 0.3", "8 nearest", ""),
-        aspects=tuple((SMOOTHNESS, metrics[0], settings) for settings in ASPECTS.get(name, ())),
         order=order,
     )
 

@@ -31,10 +31,6 @@ TABLES = (
         largest_steps=True,
         headline=("ssim", "lpips", "mse"),
         plots=(("ssim", "latent_dim"), ("lpips", "latent_dim")),
-        aspects=(
-            *(("structure", metric, ".*") for metric in ("ssim", "ms_ssim", "psnr")),
-            *(("texture", metric, ".*") for metric in ("lpips", "rkid")),
-        ),
         order=10,
     ),
     BY_PROTOCOL,
