@@ -35,7 +35,7 @@ def summary(merged: Merged) -> list[str]:
     """
     rows = headline_rows(merged)
     table = table_of_headlines(merged, rows)
-    lines = list(_blocks(table, merged))
+    lines = list(_blocks(table, merged)) if rows else []
     lines += ["", table.caption.replace("Bold", "*")] if rows else []
     for text in (*cautions(merged, rows), *_not_measured(merged)):
         lines += wrap(f"- {text}", WIDTH, subsequent_indent="  ", max_lines=MOST_LINES)
@@ -75,7 +75,7 @@ class Column:
     def width(self) -> int:
         head = max(map(len, self.head.splitlines()), default=0)
         cells = (len(line) for text in self.cells for line in text.splitlines())
-        return max(head + PADDING, *cells)
+        return max((head + PADDING, *cells))
 
 
 def _fitted(columns: Sequence[Column]) -> list[list[Column]]:

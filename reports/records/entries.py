@@ -45,7 +45,7 @@ OURS = (*SCORED, *"fewshot unconditional memorisation representation interpolati
 COUNTS = ("n", "samples", "dataset_images")
 # The systems and rows that are references, and settings that may be references of any system.
 REFERENCES = r"(pixels \+ PCA|random encoder|ImageNet EfficientNet-lite0|chance|naive|real images)( of the class| \(.+\))?(, .+)?|.+ \+ autoencoding"
-SCALES = r".*(code of the truth|no edit, encoded .+)|rotated at random|principal components|noise"
+SCALES = r".*(code of the truth|not edited|real images, the other half|no edit, encoded .+)|rotated at random|principal components|noise"
 # The numbers of checkpoints and of codes that ship, whose protocols are not known here.
 PRINTED = {float(row["value"]) for name in ("tokenizers.csv", "codes.csv") for row in rows_of(name)}
 # The suites that ship, with their hashes.

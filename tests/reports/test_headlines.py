@@ -191,6 +191,12 @@ def test_what_was_not_measured_is_said_once(tmp_path):
     assert summary(merged)[-1] == f"- Not measured: probes, identity (all systems: {note})."
 
 
+def test_a_run_without_a_headline_has_no_table(tmp_path):
+    absent = number(TABLE, "ssim", None, note="too slow")
+    merged, rows = rows_of(tmp_path / "run", [absent])
+    assert not rows and summary(merged) == ["- Not measured: reconstruction (DiffAE)."]
+
+
 def test_a_reference_that_was_not_measured_is_no_system_that_is_missing(tmp_path):
     probe = {"benchmark": "probes", "note": "no labels"}
     records = [

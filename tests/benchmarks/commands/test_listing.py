@@ -25,7 +25,7 @@ COMMANDS = {  # the beginning of what each prints
     "benchmarks.console --help": "usage: diffae-bench",
     "benchmarks.console list": "Benchmarks",
     "benchmarks.console --version": f"diffae-bench {diffae.__version__}\n",
-    "benchmarks.console docs": "README ",
+    "benchmarks.console docs": "Start\n",
     "benchmarks.console run --help": "usage: diffae-bench run",
     "diffae.images --help": "usage: python -m diffae.images VERB",
     "diffae.images edit --help": "usage: python -m diffae.images edit",
