@@ -128,7 +128,7 @@ KINDS = {
     "run.json, a table": Kind(
         TableSpec("t", "T", "C", "s", ("system",), ("steps",), ("ssim",), True, "map", True,
                   ("a",), ("b",), ("ssim",), ("a",), 5, (("ssim", "steps"),),
-                  (("structure", "ssim", "a"),), ("mse",), ("solver",)),
+                  ("solver",)),
         by_json, "name source rows columns panels",
     ),
     "training.json": Kind(

@@ -258,6 +258,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("make", "--columns", "ssim --cite", "--columns: not with --cite"),
     ("make", "--format", "''", "invalid choice: ''"),
     ("make", "--errors", "", "--errors: only with --table"),
+    ("make", "--published", "", {"status": 0}),
 )  # fmt: skip
 
 
