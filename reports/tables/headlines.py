@@ -163,8 +163,9 @@ def _cell(row: HeadlineRow, system: str, metrics: Metrics) -> TableCell:
 def _labels(row: HeadlineRow, merged: Merged) -> tuple[str, str, str]:
     """Benchmark with the kind of code; metric with its direction; setting, T, n and image size."""
     records = row.records
-    shared = [{getattr(r, name) for r in records} for name in ("setting", "steps")]
-    setting, steps = (names.pop() if len(names) == 1 else None for names in shared)
+    settings, all_steps = {r.setting for r in records}, {r.steps for r in records} - {None}
+    setting = settings.pop() if len(settings) == 1 else None
+    steps = all_steps.pop() if len(all_steps) == 1 else None  # of the systems that take steps
     is_kind = row.kind and str(setting).startswith("x_T ")  # which the row says already
     place = "" if is_kind or setting is None else str(setting)
     metric = joined(numbers.heading(records[0].metric, records, merged.metrics), place)

@@ -91,6 +91,13 @@ def test_a_number_of_another_n_is_shown_and_not_compared(tmp_path):
     assert not cells["C"].best and cells["B"].best
 
 
+def test_t_is_that_of_the_systems_that_take_steps(tmp_path):
+    records = [ssim("DiffAE", 0.0, steps=10), ssim("mine", 0.1)]
+    merged, rows = rows_of(tmp_path / "run", records)
+    (cells,) = cells_of(merged, rows)
+    assert cells["measured"].text == "T = 10, n = 50"
+
+
 def test_an_empty_cell_says_why(tmp_path):
     probe = number("section5.3_probe", "auroc", 0.9, benchmark="probes", setting="mean")
     absent = number(
