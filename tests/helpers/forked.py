@@ -33,6 +33,7 @@ def run(words: list[str], folder: Path, environ: Mapping[str, str], output: Path
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     status = 1
+    sys.dont_write_bytecode = True  # of a file that changes twice within a second
     try:
         os.chdir(folder)
         os.environ.update(environ)

@@ -8,7 +8,6 @@ is taken literally: a `$` starts no formula.
 """
 
 import io
-import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +17,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from diffae.system.files import hash_of
 from reports.records.estimate import t_quantile
 from reports.records.reading import for_xml, joined
 from reports.records.record import Record
@@ -162,7 +162,6 @@ SETTINGS: dict[str, Any] = {  # beside Matplotlib's defaults
     **dict.fromkeys(("axes.grid", "axes.axisbelow"), True),
     **dict.fromkeys(("axes.facecolor", "figure.facecolor"), "none"),
 }
-_numbers = itertools.count()
 
 
 def draw(
@@ -226,7 +225,7 @@ def paint_series(axes: Any, one: Series, offset: float | None = None) -> None:
 
 def _for_page(text: str, title: str, described: str) -> Markup:
     root = ElementTree.fromstring(text)
-    prefix = f"g{next(_numbers)}-"
+    prefix = f"g{hash_of([title, described, text])[:8]}-"  # the same in every process
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style", f"{{{SVG}}}title"):
