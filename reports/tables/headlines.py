@@ -22,10 +22,8 @@ from reports.tables.wording import counted, listed
 
 FEW = 100  # images: numbers of fewer are named in the cautions
 MOST_NAMES = 4  # metrics or systems in a caution
-LABELS, REFERENCE = (
-    3,
-    "references",
-)  # columns of labels on the left; the last column, if there is one
+LABELS = 3  # columns of labels on the left
+REFERENCE = "references"  # the last column, if there is one
 MEANINGLESS = "The profile {} only shows that everything runs: its numbers mean nothing{}."
 ALONE = "code alone"  # of rows beside which others have inverted noise
 CAPTION = "Bold: the best, and what is within noise of it. References do not compete."
