@@ -81,6 +81,11 @@ def test_inverted_noise_has_a_row_of_its_own_and_never_beats_a_smaller_code(tmp_
     )
 
 
+def test_codes_of_one_size_need_no_caution(tmp_path):
+    records = [ssim("A", 0.0), size("A", 256.0), ssim("B", 0.1), size("B", 256.0)]
+    assert not any("differ in size" in line for line in cautions(*rows_of(tmp_path, records)))
+
+
 def test_a_number_of_another_n_is_shown_and_not_compared(tmp_path):
     records = [fid("A", 90.0, n=128), fid("B", 80.0, n=128), fid("C", 9.0, n=2_048)]
     records.append(fid("real, 2,048", 1.0, n=2_048, reference=True))

@@ -13,6 +13,7 @@ from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
 from reports.page import pictures, write
 from reports.page.close_ups import window
+from reports.page.first_screen import MOST_IMAGES, picture_of
 from reports.page.pictures import pictures_of
 from reports.tables.build import read
 
@@ -52,6 +53,26 @@ def test_images_are_those_of_the_sheet_to_the_pixel(run):
     assert (image["width"], image["height"]) == (96, 96)  # six times, a whole number
     assert image["alt"] == "output, x, SSIM 0.5" and image["note"] == "SSIM 0.5"
     assert figure.sheet.columns == ("x", "y") and figure.sheet.rows == ("input", "output")
+
+
+def test_the_first_picture_has_each_system_then_what_the_code_alone_gives(run):
+    """Systems that read other images than the first one are left out; no more images than fit."""
+    inputs, other = images(10, 16), images(10, 16, seed=9)
+    both = ("input", "x_T inverted", "x_T random")
+    for seed, (system, rows, read_images) in enumerate([
+        ("DiffAE", both, inputs), ("DDIM", ("input", "reconstruction"), inputs),
+        ("resized", ("input", "reconstruction"), other),
+    ]):  # fmt: skip
+        drawn = [read_images, *(images(10, 16, 20 + 2 * seed + i) for i in range(len(rows) - 1))]
+        about = {"benchmark": "reconstruction", "system": system}
+        sheet_of(run, f"{system}.png", drawn, rows=rows, about=about)
+    figures, _ = pictures_of(read([run]))
+    picture = picture_of(figures, ["DiffAE", "DDIM", "resized"])
+    assert [row.heading for row in picture] == [
+        "input", "DiffAE, code and inverted noise", "DDIM", "DiffAE, code alone",
+    ]  # fmt: skip
+    alone = next(f for f in figures if f.sheet.about["system"] == "DiffAE").images[2]
+    assert picture[3].images == alone[:MOST_IMAGES] and len(alone) > MOST_IMAGES
 
 
 def test_pictures_that_are_no_sheets_are_named(run):
