@@ -31,8 +31,7 @@ class CifarAutoencoder(System):
         self.net = nn.Module()  # the layers of commit 15cddcb, whose weights these are
         self.net.encoder = nn.Sequential(*down, nn.ReLU())
         self.net.decoder = nn.Sequential(*up, nn.Sigmoid())
-        weights = torch.load(file, map_location="cpu", weights_only=True)  # saved on a GPU
-        self.net.to(device).load_state_dict(weights)
+        self.net.to(device).load_state_dict(torch.load(file, "cpu", weights_only=True))
 
     def encode_semantic(self, images):
         return self.net.encoder(images)
