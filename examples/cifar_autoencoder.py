@@ -31,7 +31,7 @@ class CifarAutoencoder(System):
         self.net = nn.Module()  # the layers of commit 15cddcb, whose weights these are
         self.net.encoder = nn.Sequential(*down, nn.ReLU())
         self.net.decoder = nn.Sequential(*up, nn.Sigmoid())
-        self.net.to(device).load_state_dict(torch.load(file, weights_only=True))
+        self.net.to(device).load_state_dict(torch.load(file, "cpu", weights_only=True))
 
     def encode_semantic(self, images):
         return self.net.encoder(images)

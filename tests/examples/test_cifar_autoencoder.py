@@ -27,7 +27,9 @@ def test_weights_of_the_published_shapes_are_read_and_others_refused(monkeypatch
     weights |= {f"{name}.bias": torch.randn(size) for name, size in biases}
     file = tmp_path / "weights" / "autoencoder.pkl"
     file.parent.mkdir()
-    torch.save(weights, file)
+    with monkeypatch.context() as on_a_gpu:
+        on_a_gpu.setattr("torch.serialization.location_tag", lambda storage: "cuda:0")
+        torch.save(weights, file)
     with pytest.raises(UserError, match=f"^{file}: is not that of github.com/chenjie/PyTorch"):
         systems.load(NAME, tmp_path)
     monkeypatch.setattr(module, "SHA256", sha256(file.read_bytes()).hexdigest())

@@ -19,7 +19,7 @@ import torch
 from benchmarks.metrics.codes.data import Codes, Floats, Ints
 from benchmarks.metrics.codes.errors import jackknife
 from benchmarks.metrics.codes.number import single
-from benchmarks.metrics.codes.space.scaled import Scaling, grids, of_rows
+from benchmarks.metrics.codes.space.scaled import Scaling, grids, has_many_places, of_rows
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
 from reports.records.estimate import Estimate
@@ -67,6 +67,14 @@ def variances(values: Floats) -> Floats:
     if T == 1:
         return torch.linalg.eigvalsh(_moments(x[..., 0].T) / n).clip(0).numpy()
     total = float(x.square().sum()) / n
+    channels, places = _by_factors(x) if has_many_places((C, T)) else _by_axes(x)
+    each = torch.outer(channels.clip(0), places.clip(0)).flatten().numpy()
+    return each * (total / each.sum())
+
+
+def _by_axes(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The eigenvalues of the covariances of channels and of places, of centred maps n x C x T."""
+    n, C, T = x.shape
     channels, places = torch.ones(C, dtype=x.dtype), torch.ones(T, dtype=x.dtype)
     rows = x
     for _ in range(ROUNDS):
@@ -74,12 +82,45 @@ def variances(values: Floats) -> Floats:
         rows = (axes / (channels.clip(0) + TINY).sqrt()).T @ x
         places, axes = torch.linalg.eigh(_moments(rows.permute(2, 0, 1).flatten(1)) / (n * C))
         rows = x @ (axes / (places.clip(0) + TINY).sqrt())
-    each = torch.outer(channels.clip(0), places.clip(0)).flatten().numpy()
-    return each * (total / each.sum())
+    return channels, places
+
+
+def _by_factors(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same, but for rounding, in half the time of many places: maps are whitened by the Cholesky factors
+    of the covariances, and eigenvalues are computed once.
+    """
+    n, C, T = x.shape
+    by_channel = x.transpose(0, 1).reshape(C, n * T)
+    by_place = by_channel.reshape(C * n, T).T
+    whitened = by_channel
+    for turn in range(ROUNDS):
+        channels = _symmetric_moments(whitened.reshape(C, n * T)) / (n * T)
+        whitened = _whitened(by_channel, channels).reshape(C * n, T).T
+        places = _symmetric_moments(whitened) / (n * C)
+        if turn < ROUNDS - 1:
+            whitened = _whitened(by_place, places).T
+    return torch.linalg.eigvalsh(channels), torch.linalg.eigvalsh(places)
+
+
+def _whitened(rows: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
+    """Rows d x m, of which `covariance` becomes the identity."""
+    identity = torch.eye(len(covariance), dtype=rows.dtype)
+    try:
+        factor = torch.linalg.cholesky(covariance + TINY * identity)
+    except torch.linalg.LinAlgError:  # rounding made it negative somewhere
+        variances, axes = torch.linalg.eigh(covariance)
+        return (axes / (variances.clip(0) + TINY).sqrt()).T @ rows
+    return torch.linalg.solve_triangular(factor, rows, upper=False)
 
 
 def _moments(rows: torch.Tensor) -> torch.Tensor:
     return rows @ rows.T
+
+
+def _symmetric_moments(rows: torch.Tensor) -> torch.Tensor:
+    """The same by NumPy, which computes one half of a product with the transpose."""
+    values = rows.numpy()
+    return torch.from_numpy(values @ values.T)
 
 
 def _refuse_few(values: Floats, n: int, codes: str) -> None:

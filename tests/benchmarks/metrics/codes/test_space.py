@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from benchmarks.metrics.codes import schema
 from benchmarks.metrics.codes.data import Codes, LabelColumns
-from benchmarks.metrics.codes.space import gaussian, places
+from benchmarks.metrics.codes.space import gaussian, places, scaled
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
 
@@ -83,6 +83,30 @@ def test_viv_of_maps_is_that_of_channels_times_places():
     scale = np.sqrt(of_channels[:, None] * of_places).reshape(8, 6, 6)
     turned = np.einsum("cd,ndhw->nchw", np.linalg.qr(white(8, 8))[0], white(2_000, 8, 6, 6) * scale)
     assert number("viv", turned, scaling="none").value == pytest.approx(truth, rel=0.003)
+
+
+@pytest.mark.parametrize("kind", ["smooth", "rank deficient", "persons, a constant channel"])
+@pytest.mark.parametrize("scaling", ["per channel", "none"])
+def test_many_places_have_the_numbers_and_errors_of_few(monkeypatch, kind, scaling):
+    """The moments of images and the Cholesky factors agree with normalising anew and with eigenvectors."""
+    z = 3 * np.einsum("cd,ndhw->nchw", white(6, 6), white(520, 6, 5, 6, seed=1)) + 20
+    z += np.roll(z, 1, axis=3) / 2
+    codes, exact = codes_of(z), 1e-9
+    if kind == "rank deficient":  # the square roots of eigenvalues near 0 are rounding
+        z[:, 1] = z[:, 0] / 3 + 0.7 * z[:, 2]
+        codes, exact = codes_of(1e3 * z.repeat(2, axis=3)), 1e-5
+    elif kind != "smooth":
+        z[:, 2] = 1
+        codes = codes_of(z, persons=np.arange(520) // 3)
+        exact = 1e-9 if scaling == "per channel" else 1e-5
+    for name in ("viv", "code_fd", "density_cv", "epps_pulley"):
+        of_few = number(name, codes, scaling=scaling)
+        monkeypatch.setattr(scaled, "MANY", 30)
+        of_many = number(name, codes, scaling=scaling)
+        monkeypatch.undo()
+        assert of_many.value == pytest.approx(of_few.value, rel=exact), name
+        assert of_many.stderr == pytest.approx(of_few.stderr, rel=exact), name
+        assert (of_many.notes, of_many.n) == (of_few.notes, of_few.n)
 
 
 def test_viv_by_class_takes_what_classes_explain():
