@@ -85,15 +85,6 @@ class Classifier:
         path = Path(path)
         return _load_official(path) if path.suffix == ".ckpt" else _load(path)
 
-    def check(self, model: DiffusionAutoencoder, where: Path | str) -> None:
-        """Raise UserError unless the classifier reads the z_sem of this checkpoint."""
-        d, fingerprint = len(self.probe.mean), model.fingerprint
-        if d != model.latent_dim:
-            raise UserError(f"{where}: for a z_sem of {d} numbers, this has {model.latent_dim}")
-        if self.checkpoint and fingerprint and self.checkpoint != fingerprint:
-            other = f"SHA-256 {self.checkpoint[:12]}..., this is {fingerprint[:12]}..."
-            raise UserError(f"{where}: trained on a different checkpoint ({other})")
-
 
 def _load(path: Path) -> Classifier:
     file_size(path, LARGEST)
@@ -123,7 +114,7 @@ def _load_official(path: Path) -> Classifier:
     stored = official.read_classifier(path)
     if len(stored.weight) != len(ATTRIBUTES):
         raise UserError(f"{path}: {len(stored.weight)} classifiers, and CelebA has 40 attributes")
-    probe = LinearProbe(stored.weight, stored.bias, stored.z_mean[0], stored.z_std[0])
+    probe = LinearProbe(stored.weight, stored.bias, stored.z_mean, stored.z_std)
     return Classifier(tuple(ATTRIBUTES), probe, made="the authors'")
 
 
@@ -139,7 +130,12 @@ def classifier_of(model: DiffusionAutoencoder, path: Path | None = None) -> Clas
         remedy = "give --classifier FILE, or make one: images learn"
         raise UserError(f"no classifier beside this checkpoint; {remedy}")
     classifier = Classifier.load(path)
-    classifier.check(model, path)
+    d, fingerprint = len(classifier.probe.mean), model.fingerprint
+    if d != model.latent_dim:
+        raise UserError(f"{path}: for a z_sem of {d} numbers, this has {model.latent_dim}")
+    if classifier.checkpoint and fingerprint and classifier.checkpoint != fingerprint:
+        other = f"SHA-256 {classifier.checkpoint[:12]}..., this is {fingerprint[:12]}..."
+        raise UserError(f"{path}: trained on a different checkpoint ({other})")
     return classifier
 
 

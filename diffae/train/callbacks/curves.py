@@ -99,15 +99,12 @@ class WeightsAndBiases(Curves):
     def begins(self, training: Training, stage: Stage) -> None:
         """Begin a stage. Raises UserError if the service refuses."""
         if self._wandb.run is None:
-            self._open()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            identity = self._folder / "wandb-id"
+            if not identity.is_file():
+                write_whole(identity, secrets.token_hex(8).encode())
+            self._wandb.tensorboard.patch(root_logdir=str(self._folder))
+            run = {"id": read_text(identity).strip(), "resume": "allow", "dir": self._folder}
+            with naming(f"--wandb {self._project}", self._wandb.errors.Error):
+                self._wandb.init(project=self._project, **run, **self._about)
         super().begins(training, stage)
-
-    def _open(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        identity = self._folder / "wandb-id"
-        if not identity.is_file():
-            write_whole(identity, secrets.token_hex(8).encode())
-        self._wandb.tensorboard.patch(root_logdir=str(self._folder))
-        run = {"id": read_text(identity).strip(), "resume": "allow", "dir": self._folder}
-        with naming(f"--wandb {self._project}", self._wandb.errors.Error):
-            self._wandb.init(project=self._project, **run, **self._about)
