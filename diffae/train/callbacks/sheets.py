@@ -17,6 +17,7 @@ from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.nn import evaluating
 from diffae.sheet import Sheet, write
 from diffae.system import distributed
+from diffae.system.files import Json
 from diffae.train.step import Training
 from diffae.train.trainer import TrainingCallback
 from diffae.train.types import Pictures, Stage
@@ -79,7 +80,8 @@ class Sheets(Periodic):
         with self._training.averaged():
             rows = self._stage.pictures(self.images.to(device))
         stage, seen = self._stage.name, self._training.seen
-        about = {"stage": stage, "images_seen": seen, "steps": STEPS, "solver": SOLVER}
+        about: dict[str, Json] = {"stage": stage, "images_seen": seen}
+        about |= {"steps": STEPS, "solver": SOLVER}
         title = f"{self.title}: {stage}, {seen:,} images seen"
         caption = f"The moving average of the weights. {self.source}"
         sheet = Sheet(title, list(rows.values()), tuple(rows), caption=caption, about=about)
