@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from diffae.images.marks import read_mark as read_mark
     from diffae.images.marks import save as save
     from diffae.images.reading import read as read
+    from diffae.images.verbs import Accepted as Accepted
+    from diffae.images.verbs import CodePair as CodePair
     from diffae.images.verbs import decode as decode
     from diffae.images.verbs import edit as edit
     from diffae.images.verbs import encode as encode
@@ -39,7 +41,7 @@ NAMES = {
     "classifier": "Classifier classifier_of learn learn_from_two",
     "marks": "read_mark save",
     "reading": "read",
-    "verbs": "decode edit encode interpolate reconstruct sample sample_class to_pil vary",
+    "verbs": "Accepted CodePair decode edit encode interpolate reconstruct sample sample_class to_pil vary",
 }
 __all__ = [name for names in NAMES.values() for name in names.split()]
 
