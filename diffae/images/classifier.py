@@ -28,6 +28,7 @@ from probes import LinearProbe, fit_adam_paper, fit_lbfgs
 
 NAME = "classifier.safetensors"  # beside a checkpoint's weights
 FORM = "diffae classifier 1"
+AT_ONCE = 64  # images of a data set that are encoded together
 LARGEST = 1 << 28  # bytes of a classifier's file
 C = 0.1  # for directions learnt from two folders: the best of 1e-4 to 1, or close to it, on 10 to 200 portraits of each
 
@@ -184,11 +185,9 @@ def _moments(model: DiffusionAutoencoder, z: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.where(std > 0, std, torch.ones_like(std))
 
 
-def codes_of(
-    model: DiffusionAutoencoder, data: Dataset, indices: np.ndarray, batch: int = 64
-) -> Tensor:
+def codes_of(model: DiffusionAutoencoder, data: Dataset, indices: np.ndarray) -> Tensor:
     """z_sem [len(indices), d] of a data set's images, on the CPU."""
-    batches = [indices[start : start + batch] for start in range(0, len(indices), batch)]
+    batches = [indices[start : start + AT_ONCE] for start in range(0, len(indices), AT_ONCE)]
     codes = [torch.empty(0, model.latent_dim)]
     for rows in shown(batches, "encoding", "images", len(indices), len):
         codes.append(model.encode(data.batch(rows).to(model.device)).cpu())

@@ -23,7 +23,7 @@ def strengths(text: str) -> tuple[float, ...]:
     return typed(text, tuple[Strength, ...])
 
 
-def with_strength(text: str, names: Collection[str] = ()) -> tuple[str, float | None]:
+def with_strength(text: str, names: Collection[str]) -> tuple[str, float | None]:
     """An --attribute as its name and its own strength, if it has one.
 
     One of `names` is taken as a whole, since names may have "=" in them. Raises UserError.
