@@ -5,8 +5,8 @@
     python -m benchmarks.run weights all                  all that have no terms of their own
     python -m benchmarks.run weights --from Downloads/    what is there already; nothing is downloaded
 
-They are kept in $DIFFAE_CACHE/weights. $DIFFAE_WEIGHTS_MIRROR, an address or a folder that holds
-the files under the names that are listed, is tried first. Proxies are those of the environment.
+They are kept in $DIFFAE_CACHE/weights. $DIFFAE_WEIGHTS_MIRROR, an address under which the files have
+the names that are listed, is tried first. Proxies are those of the environment.
 """
 
 from argparse import Namespace
@@ -25,10 +25,7 @@ ALL = "all"
 def main(arguments: list[str]) -> None:
     """Print the list, or put weights into `weights.folder()`."""
     args = _parse(arguments)
-    wanted = [weights.KNOWN[name] for name in dict.fromkeys(args.names) if name != ALL]
-    if ALL in args.names:
-        free = [weight for weight in weights.KNOWN.values() if _is_free(weight)]
-        wanted += [weight for weight in free if weight not in wanted]
+    wanted = list(dict.fromkeys(weight for networks in args.names for weight in networks))
     if args.given is not None:
         _take(args.given, wanted)
     elif wanted:
@@ -40,7 +37,7 @@ def main(arguments: list[str]) -> None:
 def _parse(arguments: list[str]) -> Namespace:
     parser = cli.Parser(cli.prog("benchmarks.run weights"), __doc__)
     network = "network whose weights to fetch, or all that have no terms of their own"
-    parser.add_argument("names", nargs="*", type=_known, metavar="NAME", help=network)
+    parser.add_argument("names", nargs="*", type=_networks, metavar="NAME", help=network)
     add = parser.add_mutually_exclusive_group().add_argument
     taken = "take the weights from a file, recognised by its content, or from the files in a folder"
     add("--from", dest="given", type=cli.path, metavar="FILE|FOLDER", help=taken)
@@ -49,47 +46,46 @@ def _parse(arguments: list[str]) -> Namespace:
     return parser.parse(arguments, intermixed=True)
 
 
-def _known(name: str) -> str:
-    if name not in weights.KNOWN and name != ALL:
+def _networks(name: str) -> list[Weight]:
+    """The type of NAME: the networks that it stands for."""
+    if name == ALL:
+        return [kind for kind in weights.KNOWN.values() if kind.is_fetched and not kind.terms]
+    if name not in weights.KNOWN:
         raise UserError(f"no network {name!r}{cli.did_you_mean(name, [*weights.KNOWN, ALL])}")
-    return name
+    return [weights.KNOWN[name]]
 
 
 # ----------------------------------------------------------------------------------------------
 # Fetching
 
 
-def _is_free(weight: Weight) -> bool:
-    return weight.is_fetched and not weight.terms
-
-
 def _fetch(wanted: Sequence[Weight], accepted: bool) -> None:
-    """Fetch one network after the other, unless it is here; one that fails does not stop the others."""
+    """Fetch one network after the other; one that fails does not stop the others."""
     errors = []
     with fetch.opened() as scratch:
         for weight in wanted:
-            path = weights.find(weight.name, None)
             try:
-                if path is None or not weights.is_published(path, [weight.name]):
-                    _accept(weight, accepted)
-                    path = fetch.fetch(weight, scratch)
+                _print_verified(weight, _published_file(weight, accepted, scratch))
             except UserError as error:
                 errors.append(str(error))
-            else:
-                _print_verified(weight, path)
     if errors:
         raise UserError("; ".join(errors))
 
 
-def _accept(weight: Weight, accepted: bool) -> None:
-    """Print the terms of a network. Raises UserError if they are not accepted."""
-    if not weight.terms:
-        return
-    cli.say(f"{weight.name}: {weight.terms}")
-    if not accepted:
-        raise UserError(
-            f"{weight.name}: it has terms, printed above; accept them by --accept-licence"
-        )
+def _published_file(weight: Weight, accepted: bool, scratch: Path) -> Path:
+    """The file of a network that is here, or else its download.
+
+    Terms of a network are printed. Raises UserError if they are not accepted.
+    """
+    path = weights.find(weight.name, None)
+    if path is not None and weights.is_published(path, [weight.name]):
+        return path
+    if weight.terms:
+        cli.say(f"{weight.name}: {weight.terms}")
+        if not accepted:
+            remedy = "accept them by --accept-licence"
+            raise UserError(f"{weight.name}: it has terms, printed above; {remedy}")
+    return fetch.fetch(weight, scratch)
 
 
 def _take(path: Path, wanted: Sequence[Weight]) -> None:

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from diffae.checkpoints.torch_file import reading
 from diffae.system import files as system_files
 from diffae.system.errors import UserError, pip_install
 from diffae.system.files import cache_root, file_state, read_toml
@@ -115,10 +116,8 @@ def _places(name: str, weights_dir: Path | None) -> Iterator[Path]:
     weight = KNOWN[name]
     if weight.reader and not importlib.util.find_spec(weight.reader):
         return
-    folders = [folder(), hub_folder()]
-    if weights_dir is not None:
-        folders.insert(0, weights_dir)
-    for place in folders:
+    hub = Path(torch.hub.get_dir()) / "checkpoints"
+    for place in filter(None, (weights_dir, folder(), hub)):
         yield from (place / file.filename for file in weight.files)
     for file in weight.files:
         package = importlib.util.find_spec(file.package) if file.package else None
@@ -159,10 +158,6 @@ def how_to_get(name: str, weights_dir: Path | None = None) -> str:
 def folder() -> Path:
     """Where fetched weights are kept: $DIFFAE_CACHE/weights, or ~/.cache/diffae/weights."""
     return cache_root() / "weights"
-
-
-def hub_folder() -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def sha256(path: Path) -> str:
@@ -206,14 +201,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises UserError if the file is damaged, holds anything but tensors, or has numbers that are not
     finite.
     """
-    try:
+    with reading(path):
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can raise whatever it likes
-        reason = str(error).splitlines()[0] if str(error) else "it is cut short"
-        raise UserError(f"{path}: not readable as PyTorch weights: {reason}") from None
     if not (isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())):
         raise UserError(f"{path}: not PyTorch weights: it must hold named tensors and nothing else")
     for name, tensor in state.items():

@@ -25,7 +25,7 @@ from diffae.system.errors import UserError, reason
 from diffae.system.files import writing
 from diffae.system.whole import whole_file
 
-MIRROR = "DIFFAE_WEIGHTS_MIRROR"  # an address or a folder that holds the files of the table
+MIRROR = "DIFFAE_WEIGHTS_MIRROR"  # an address that has the files of the table
 RETRIES = 2  # of a download that fails; it starts anew
 
 
@@ -58,21 +58,16 @@ def fetch(weight: Weight, scratch: Path) -> Path:
     )
 
 
-def sources_of(weight: Weight) -> Iterator[tuple[WeightFile, Source]]:
+def sources_of(weight: Weight) -> list[tuple[WeightFile, Source]]:
     """Its files and their sources in the order in which they are tried: the mirror first."""
-    mirror = os.environ.get(MIRROR)
-    if mirror:
-        for file in weight.verifiable:
-            yield file, Source(f"{mirror.rstrip('/')}/{file.filename}")
-    for file in weight.verifiable:
-        for source in file.sources:
-            yield file, source
+    sources = [(file, source) for file in weight.verifiable for source in file.sources]
+    if not (mirror := os.environ.get(MIRROR, "").rstrip("/")):
+        return sources
+    return [(file, Source(f"{mirror}/{file.filename}")) for file in weight.verifiable] + sources
 
 
 def _downloaded(file: WeightFile, source: Source, scratch: Path) -> Path:
-    """The file of a source, downloaded and verified, or as it is in a mirror that is a folder."""
-    if "://" not in source.address:
-        return Path(source.address)
+    """The file of a source, downloaded and verified."""
     pooch.get_logger().setLevel(logging.WARNING)
     name = source.address.rpartition("/")[2]
     downloads = pooch.create(

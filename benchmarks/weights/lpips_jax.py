@@ -35,8 +35,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 def converted(path: Path, member: str) -> bytes:
     """The pickle `member` of the distribution at `path`, as a safetensors file."""
     with tarfile.open(path) as archive:
-        root = archive.getnames()[0].partition("/")[0]
-        file = archive.extractfile(f"{root}/{member}")
+        file = archive.extractfile(member)
         assert file is not None  # it is None only for entries without content
         return trunk_of(file.read(), member)
 

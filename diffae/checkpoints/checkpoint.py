@@ -160,7 +160,7 @@ def write_tensors(
 
 
 def write_tensors_to(
-    partial: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None
+    partial: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None
 ) -> None:
     """Write a safetensors file to the partial file of a `whole_file`. Raises OSError."""
     here = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}

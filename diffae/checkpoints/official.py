@@ -235,7 +235,7 @@ class OfficialClassifier:
     """Linear attribute classifiers on normalised z_sem.
 
     logits = (z - z_mean) / z_std @ weight.T + bias; `weight` is 40 x d with one row per CelebA
-    attribute in CelebA's (alphabetical) order, `bias` 40, `z_mean` and `z_std` 1 x d.
+    attribute in CelebA's (alphabetical) order, `bias` 40, `z_mean` and `z_std` d.
     """
 
     weight: Tensor
@@ -257,42 +257,12 @@ def read_classifier(path: Path) -> OfficialClassifier:
     copies = ("ema_classifier.weight", "ema_classifier.bias")
     if extra := sorted(tensors.keys() - {*names, *copies}):
         raise UserError(f"{path}: not part of a classifier: {', '.join(extra[:3])}")
-    return OfficialClassifier(*_together(path, {name: tensors[name] for name in names}))
-
-
-@dataclass(frozen=True)
-class Latents:
-    """z_sem of the authors' training images: `z` N x d, not normalised.
-
-    `z_mean` and `z_std` 1 x d.
-    """
-
-    z: Tensor
-    z_mean: Tensor
-    z_std: Tensor
-
-
-def read_latents(path: Path) -> Latents:
-    """Read a `latent.pkl`. Raises UserError naming what is missing, misshapen or not finite."""
-    names = ("conds", "conds_mean", "conds_std")
-    content = torch_file.load(path)
-    if not isinstance(content, dict) or not content.keys() >= set(names):
-        raise UserError(f"{path}: not a latent.pkl: it must hold {', '.join(names)}")
-    return Latents(*_together(path, {name: content[name] for name in names}))
-
-
-def _together(path: Path, stored: Mapping[str, Tensor]) -> list[Tensor]:
-    """The tensors in float32: first N x d, then any of N numbers, last mean and deviation as 1 x d.
-
-    Raises UserError if their shapes do not fit together, or if they are not finite.
-    """
-    tensors = [tensor.float() for tensor in torch_file.in_memory(stored, path).values()]
-    first, *others, mean, std = tensors
-    fit = first.ndim == 2 and {mean.numel(), std.numel()} == {first.shape[1]}
-    if not fit or any(other.shape != first.shape[:1] for other in others):
+    stored = torch_file.in_memory({name: tensors[name] for name in names}, path)
+    if odd := [name for name, tensor in stored.items() if not torch.isfinite(tensor).all()]:
+        raise UserError(f"{path}: tensors not finite: {', '.join(odd)}")
+    weight, bias, mean, std = (tensor.float() for tensor in stored.values())
+    fit = weight.ndim == 2 and {mean.numel(), std.numel()} == {weight.shape[1]}
+    if not fit or bias.shape != weight.shape[:1]:
         shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in stored.items())
         raise UserError(f"{path}: shapes do not fit together: {shapes}")
-    finite = [bool(torch.isfinite(tensor).all()) for tensor in tensors]
-    if odd := [name for name, is_finite in zip(stored, finite, strict=True) if not is_finite]:
-        raise UserError(f"{path}: tensors not finite: {', '.join(odd)}")
-    return [first, *others, mean.reshape(1, -1), std.reshape(1, -1)]
+    return OfficialClassifier(weight, bias, mean.flatten(), std.flatten())

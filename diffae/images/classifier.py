@@ -28,6 +28,7 @@ from probes import LinearProbe, fit_adam_paper, fit_lbfgs
 
 NAME = "classifier.safetensors"  # beside a checkpoint's weights
 FORM = "diffae classifier 1"
+AT_ONCE = 64  # images of a data set that are encoded together
 LARGEST = 1 << 28  # bytes of a classifier's file
 C = 0.1  # for directions learnt from two folders: the best of 1e-4 to 1, or close to it, on 10 to 200 portraits of each
 
@@ -85,15 +86,6 @@ class Classifier:
         path = Path(path)
         return _load_official(path) if path.suffix == ".ckpt" else _load(path)
 
-    def check(self, model: DiffusionAutoencoder, where: Path | str) -> None:
-        """Raise UserError unless the classifier reads the z_sem of this checkpoint."""
-        d, fingerprint = len(self.probe.mean), model.fingerprint
-        if d != model.latent_dim:
-            raise UserError(f"{where}: for a z_sem of {d} numbers, this has {model.latent_dim}")
-        if self.checkpoint and fingerprint and self.checkpoint != fingerprint:
-            other = f"SHA-256 {self.checkpoint[:12]}..., this is {fingerprint[:12]}..."
-            raise UserError(f"{where}: trained on a different checkpoint ({other})")
-
 
 def _load(path: Path) -> Classifier:
     file_size(path, LARGEST)
@@ -123,7 +115,7 @@ def _load_official(path: Path) -> Classifier:
     stored = official.read_classifier(path)
     if len(stored.weight) != len(ATTRIBUTES):
         raise UserError(f"{path}: {len(stored.weight)} classifiers, and CelebA has 40 attributes")
-    probe = LinearProbe(stored.weight, stored.bias, stored.z_mean[0], stored.z_std[0])
+    probe = LinearProbe(stored.weight, stored.bias, stored.z_mean, stored.z_std)
     return Classifier(tuple(ATTRIBUTES), probe, made="the authors'")
 
 
@@ -139,7 +131,12 @@ def classifier_of(model: DiffusionAutoencoder, path: Path | None = None) -> Clas
         remedy = "give --classifier FILE, or make one: images learn"
         raise UserError(f"no classifier beside this checkpoint; {remedy}")
     classifier = Classifier.load(path)
-    classifier.check(model, path)
+    d, fingerprint = len(classifier.probe.mean), model.fingerprint
+    if d != model.latent_dim:
+        raise UserError(f"{path}: for a z_sem of {d} numbers, this has {model.latent_dim}")
+    if classifier.checkpoint and fingerprint and classifier.checkpoint != fingerprint:
+        other = f"SHA-256 {classifier.checkpoint[:12]}..., this is {fingerprint[:12]}..."
+        raise UserError(f"{path}: trained on a different checkpoint ({other})")
     return classifier
 
 
@@ -188,11 +185,9 @@ def _moments(model: DiffusionAutoencoder, z: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.where(std > 0, std, torch.ones_like(std))
 
 
-def codes_of(
-    model: DiffusionAutoencoder, data: Dataset, indices: np.ndarray, batch: int = 64
-) -> Tensor:
+def codes_of(model: DiffusionAutoencoder, data: Dataset, indices: np.ndarray) -> Tensor:
     """z_sem [len(indices), d] of a data set's images, on the CPU."""
-    batches = [indices[start : start + batch] for start in range(0, len(indices), batch)]
+    batches = [indices[start : start + AT_ONCE] for start in range(0, len(indices), AT_ONCE)]
     codes = [torch.empty(0, model.latent_dim)]
     for rows in shown(batches, "encoding", "images", len(indices), len):
         codes.append(model.encode(data.batch(rows).to(model.device)).cpu())

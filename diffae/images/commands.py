@@ -3,9 +3,8 @@
 The functions are in `verbs`.
 """
 
-import re
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,14 +13,15 @@ from torch import Tensor
 
 from diffae.checkpoints.packaged import is_packaged
 from diffae.data.portraits.write import is_of_a_set
-from diffae.data.transforms import Transform
 from diffae.images import marks, reading, verbs
 from diffae.images.classifier import Classifier, classifier_of
 from diffae.images.options import STRENGTH, with_strength
 from diffae.images.output import Output, Picture
 from diffae.images.verbs import Decoding
 from diffae.model import DiffusionAutoencoder as Model
+from diffae.system.cli import say
 from diffae.system.errors import UserError
+from diffae.system.files import file_name
 from diffae.system.progress import shown
 
 AT_ONCE = 16  # pictures that are encoded and decoded together
@@ -43,13 +43,13 @@ def batches(args: Namespace, model: Model, output: Output) -> Iterator[tuple[lis
     paths, notices = reading.find(args.pictures)
     if is_packaged(model.source) and not all(map(is_of_a_set, paths)):
         notices.append(LIMITS.format(size=model.image_size))
-    output.notices += notices
     output.settings["cut"] = "aligned" if args.align else args.crop
-    transform, finder = Transform(model.image_size, args.crop), reading.face_finder(args.align)
+    read = reading.reader(model.image_size, args.crop, args.align)
     parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     for part in shown(parts, args.verb, "pictures", len(paths), len):
-        images = reading.to_tensor([reading.read_picture(path, transform, finder) for path in part])
-        yield part, images.to(model.device)
+        yield part, read(part).to(model.device)
+    for line in notices:
+        say(line)
 
 
 def stem_of(path: Path) -> str:
@@ -73,42 +73,32 @@ class PictureColumn(NamedTuple):
 
 
 def add_rows(
-    args: Namespace,
-    model: Model,
-    output: Output,
-    make: Callable[[Tensor], Iterable[PictureColumn]],
+    output: Output, paths: Sequence[Path], x: Tensor, columns: Sequence[PictureColumn]
 ) -> None:
-    """Add a row for each picture: the picture, and those that `make` returns for a batch."""
-    for paths, x in batches(args, model, output):
-        rows = [[Picture(image)] for image in x]
-        for images, ending, settings in make(x):
-            for row, path, image in zip(rows, paths, images, strict=True):
-                file = "" if ending is None else f"{stem_of(path)}{ending}.png"
-                row.append(Picture(image, file, {"source": path.name, **settings}))
-        for row, path in zip(rows, paths, strict=True):
-            output.add(row, stem_of(path))
+    """Add a row for each picture of a batch: the picture, and those that were made from it."""
+    for number, path in enumerate(paths):
+        row = [Picture(x[number])]
+        for images, ending, settings in columns:
+            file = "" if ending is None else f"{stem_of(path)}{ending}.png"
+            row.append(Picture(images[number], file, {"source": path.name, **settings}))
+        output.add(row, stem_of(path))
 
 
 def reconstruct(args: Namespace, model: Model, output: Output) -> None:
-    def make(x: Tensor) -> Iterator[PictureColumn]:
-        yield PictureColumn(verbs.reconstruct(model, x, **decoding(args)))
-
-    add_rows(args, model, output, make)
+    for paths, x in batches(args, model, output):
+        made = verbs.reconstruct(model, x, **decoding(args))
+        add_rows(output, paths, x, [PictureColumn(made)])
     output.finish("Reconstructions", "Through both codes and back.", [INPUT, UNEDITED])
 
 
 def vary(args: Namespace, model: Model, output: Output) -> None:
-    output.settings["seed"] = args.seed
-    numbers = range(1, args.count + 1)
-
-    def make(x: Tensor) -> Iterator[PictureColumn]:
-        variations = verbs.vary(model, x, args.count, args.seed, **decoding(args))
-        for k in numbers:
-            yield PictureColumn(variations[:, k - 1], f"-{k}", {"variation": k})
-
-    add_rows(args, model, output, make)
+    for paths, x in batches(args, model, output):
+        made = verbs.vary(model, x, args.count, args.seed, **decoding(args)).unbind(1)
+        columns = [PictureColumn(y, f"-{k}", {"variation": k}) for k, y in enumerate(made, 1)]
+        add_rows(output, paths, x, columns)
     caption = "What z_sem keeps: the same z_sem, the details (x_T) drawn anew."
-    output.finish("Variations", caption, [INPUT, *(f"x_T {k}" for k in numbers)])
+    titles = [f"x_T {k}" for k in range(1, args.count + 1)]
+    output.finish("Variations", caption, [INPUT, *titles])
 
 
 def interpolate(args: Namespace, model: Model, output: Output) -> None:
@@ -142,16 +132,16 @@ def edit(args: Namespace, model: Model, output: Output) -> None:
         columns.insert(1, UNEDITED)
         caption += f" The {UNEDITED} is decoded from both codes as they are."
 
-    def make(x: Tensor) -> Iterator[PictureColumn]:
+    for paths, x in batches(args, model, output):
+        made = []
         code = verbs.encode(model, x, **decoding(args))
         if len(edits) == 1:
-            yield PictureColumn(verbs.decode(model, code, **decoding(args)), None)
+            made.append(PictureColumn(verbs.decode(model, code, **decoding(args)), None))
         for strengths in edits:
-            moved = verbs.moved(code, strengths, classifier)
-            ending, settings = f"-{file_part(label(strengths))}", {"edit": strengths}
-            yield PictureColumn(verbs.decode(model, moved, **decoding(args)), ending, settings)
-
-    add_rows(args, model, output, make)
+            edited = verbs.decode(model, verbs.moved(code, strengths, classifier), **decoding(args))
+            ending = f"-{file_name(label(strengths).replace(' ', ''))}"
+            made.append(PictureColumn(edited, ending, {"edit": strengths}))
+        add_rows(output, paths, x, made)
     output.finish("Edits", caption, columns)
 
 
@@ -182,21 +172,17 @@ def label(strengths: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {by:+g}" if by else f"{name} 0" for name, by in strengths.items())
 
 
-def file_part(text: str) -> str:
-    """A label as part of a file's name."""
-    return re.sub(r"[^\w.+-]+", "_", text.replace(", ", "_").replace(" ", ""))[:80]
-
-
 def sample(args: Namespace, model: Model, output: Output) -> None:
-    output.settings["seed"], output.edited = args.seed, False
     numbers = range(args.count)
     rows = [numbers[start : start + SAMPLES_A_ROW] for start in numbers[::SAMPLES_A_ROW]]
     for row in shown(rows, "sample", "pictures", args.count, len):
         made = verbs.sample(model, len(row), args.seed, first=row.start, **decoding(args))
-        cells = []
-        for number, image in zip(row, made, strict=True):
-            cells.append(Picture(image, f"sample-{number:04}.png", {"number": number}, str(number)))
-        output.add(cells)
+        output.add(
+            [
+                Picture(image, f"sample-{number:04}.png", {"number": number}, str(number))
+                for number, image in zip(row, made, strict=True)
+            ]
+        )
     output.finish("Samples", f"z_sem from the latent DDIM, x_T from N(0, I), seed {args.seed}.")
 
 
@@ -206,8 +192,7 @@ def sample_class(args: Namespace, model: Model, output: Output) -> None:
     accepted = verbs.sample_class(
         model, classifier, name, args.count, args.seed, not args.absent, **decoding(args)
     )
-    output.settings.update(seed=args.seed, classifier=classifier.made, tried=accepted.tried)
-    output.settings["class"], output.edited = kind, False
+    output.settings |= {"classifier": classifier.made, "tried": accepted.tried, "class": kind}
     cells, probabilities = [], accepted.probability.tolist()
     for image, number, p in zip(accepted.images, accepted.numbers, probabilities, strict=True):
         settings = {"number": number, "probability": round(p, 4)}

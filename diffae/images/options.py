@@ -1,36 +1,29 @@
 """The command lines of the verbs. This module does not need PyTorch."""
 
 import re
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from typing import Annotated
 
 from diffae.data.transforms import CROPS
 from diffae.networks.config import NUM_TIMESTEPS
 from diffae.system import cli
 from diffae.system.errors import UserError, naming, pip_install
+from diffae.system.settings import Range, typed
 
 # The quality of the paper's DDIM with T = 100, in seconds on a CPU (`diffae-bench docs solvers`).
 STEPS, SOLVER = 10, "fast"
 STRENGTH = 0.3  # of an edit: the authors' in manipulate.ipynb
 MOST = 10_000  # pictures or variations that one command makes
-LARGEST_STRENGTH = 100.0
+Strength = Annotated[float, Range(-100, 100)]
 
 
-def strength(text: str) -> float:
-    """The strength of an edit: a finite number such as -0.3."""
-    with suppress(ValueError):
-        if abs(float(text)) <= LARGEST_STRENGTH:
-            return float(text)
-    raise ArgumentTypeError(f"{text!r:.40} is not a strength, such as 0.3 or -0.2")
+def strengths(text: str) -> tuple[float, ...]:
+    """The strengths of edits, separated by commas. Raises ValueError."""
+    return typed(text, tuple[Strength, ...])
 
 
-def strengths(text: str) -> list[float]:
-    """The type of --strength: one number, or several separated by commas."""
-    return [strength(word) for word in text.split(",")]
-
-
-def with_strength(text: str, names: Collection[str] = ()) -> tuple[str, float | None]:
+def with_strength(text: str, names: Collection[str]) -> tuple[str, float | None]:
     """An --attribute as its name and its own strength, if it has one.
 
     One of `names` is taken as a whole, since names may have "=" in them. Raises UserError.
@@ -38,8 +31,8 @@ def with_strength(text: str, names: Collection[str] = ()) -> tuple[str, float | 
     name, equals, value = text.rpartition("=")
     if text in names or not equals:
         return text, None
-    with naming("--attribute", ArgumentTypeError):
-        return name.strip(), strength(value)
+    with naming(f"--attribute {text}", ValueError):
+        return name.strip(), typed(value, Strength)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -64,7 +57,7 @@ def _edits(parser: cli.Parser) -> None:
     several = "give it several times for several at once"
     add("--attribute", type=cli.word, action="append", required=True, metavar=name, help=several)
     others = f"strength of attributes that have none of their own (default: {STRENGTH}; negative: less of it); several make a picture each"
-    add("--strength", type=strengths, default=[], metavar="S[,S...]", help=others)
+    add("--strength", type=cli.argument(strengths), default=(), metavar="S[,S...]", help=others)
 
 
 def _class(parser: cli.Parser) -> None:

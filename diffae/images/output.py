@@ -34,14 +34,12 @@ class Picture:
 class Output:
     """The folder that a command makes.
 
-    All its pictures share `settings`, and are `edited` from pictures or drawn from noise. `notices`
-    are lines that are printed at the end.
+    All its pictures share `settings`, and are `edited` from pictures or drawn from noise.
     """
 
     folder: Path
     settings: dict[str, Json]
-    edited: bool = True
-    notices: list[str] = field(default_factory=list)
+    edited: bool
     rows: list[tuple[str, Sequence[Picture]]] = field(default_factory=list)
     files: list[dict[str, Json]] = field(default_factory=list)
     count: int = 0  # of rows

@@ -6,13 +6,13 @@ aligned (`diffae.images.faces`).
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from diffae.data.dataset import in_floats
 from diffae.data.readers.folder import find_images
 from diffae.data.transforms import Transform, decode
 from diffae.images import faces
@@ -39,33 +39,29 @@ def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
     return pictures, left_out
 
 
-def face_finder(align: bool) -> faces.FaceFinder | None:
-    """A finder of faces and their 68 landmarks. Raises UserError if dlib is not installed."""
-    if not align:
-        return None
-    return faces.FaceFinder(faces.model_file(faces.LANDMARKS_68, "--align"), "--align")
+def reader(
+    image_size: int, crop: str = "center", align: bool = False
+) -> Callable[[Sequence[Path]], Tensor]:
+    """A function that reads pictures for a model of `image_size` px, N x 3 x S x S in [-1, 1].
 
-
-def read_picture(
-    path: Path, transform: Transform, finder: faces.FaceFinder | None = None
-) -> np.ndarray:
-    """Read one picture for a model, uint8 S x S x 3; with a `finder` the largest face is cut out.
-
-    Raises UserError naming a file that cannot be read, or has no face.
+    With `align` it cuts out the largest face of each. It raises UserError naming a file that cannot
+    be read or has no face. Raises UserError if dlib is needed and not installed.
     """
-    image = decode(path)
-    if finder is None:
-        return transform.apply(image, str(path))
-    face = finder(np.asarray(image))
-    if face is None:
-        raise UserError(f"{path}: --align found no face; remove it, or leave --align out")
-    return faces.aligned(image, faces.five_points(face), transform.image_size)
+    transform, finder = Transform(image_size, crop), None
+    if align:
+        landmarks = faces.model_file(faces.LANDMARKS_68, "--align")
+        finder = faces.FaceFinder(landmarks, "--align")
 
+    def pixels(path: Path) -> np.ndarray:
+        image = decode(path)
+        if finder is None:
+            return transform.apply(image, str(path))
+        face = finder(np.asarray(image))
+        if face is None:
+            raise UserError(f"{path}: --align found no face; remove it, or leave --align out")
+        return faces.aligned(image, faces.five_points(face), image_size)
 
-def to_tensor(pixels: Sequence[np.ndarray]) -> Tensor:
-    """Images, uint8 S x S x 3 each, as float32 N x 3 x S x S in [-1, 1]."""
-    stacked = torch.from_numpy(np.stack(pixels))
-    return stacked.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+    return lambda paths: in_floats(np.stack([pixels(path) for path in paths]))
 
 
 def read(
@@ -81,5 +77,4 @@ def read(
     UserError naming a file that cannot be read or has no face.
     """
     pictures, _ = find([paths] if isinstance(paths, str | Path) else paths)
-    transform, finder = Transform(image_size, crop), face_finder(align)
-    return to_tensor([read_picture(path, transform, finder) for path in pictures])
+    return reader(image_size, crop, align)(pictures)

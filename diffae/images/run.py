@@ -38,18 +38,19 @@ def make(args: Namespace) -> Report:
     settings = {"verb": args.verb, "checkpoint": Path(args.ckpt).name}
     settings |= {"checkpoint_sha256": model.fingerprint, "image_size": model.image_size}
     settings |= commands.decoding(args)
+    if "seed" in args:
+        settings["seed"] = args.seed
+    edited = "pictures" in args
     with writing(args.out, "or choose another --out"), whole_folder(args.out) as folder:
-        page = output.Output(folder, settings)
+        page = output.Output(folder, settings, edited)
         commands.MAKERS[args.verb](args, model, page)
-    for line in page.notices:
-        cli.say(line)
     out, sheet = str(args.out), str(args.out / output.SHEET)
     report: dict[str, Json] = {
         "verb": args.verb,
         "out": out,
         "sheet": sheet,
         "settings": settings,
-        "digital_source_type": marks.EDITED if page.edited else marks.GENERATED,
+        "digital_source_type": marks.EDITED if edited else marks.GENERATED,
         "files": [{**file, "file": f"{args.out / str(file['file'])}"} for file in page.files],
     }
     return report, f"{out} is made; look at {sheet}"

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+MOST_NAMED = 10  # names of a kind that a line lists
 
 
 class UserError(Exception):
@@ -104,16 +105,16 @@ def words(error: BaseException) -> str:
         return ""
 
 
-def name_all(faults: Mapping[str, Sequence[str]], most: int = 10) -> str:
+def name_all(faults: Mapping[str, Sequence[str]]) -> str:
     """Faulty names by the kind of fault, as one line: "missing: a, b; left over: c".
 
     Empty if there are none.
     """
     texts = []
     for kind, names in faults.items():
-        more = f" and {len(names) - most} more" if len(names) > most else ""
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         if names:
-            texts.append(f"{kind}: {', '.join(names[:most])}{more}")
+            texts.append(f"{kind}: {', '.join(names[:MOST_NAMED])}{more}")
     return "; ".join(texts)
 
 

@@ -141,9 +141,9 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-def switch(text: str, decides: bool = False) -> bool:
+def switch(text: str) -> bool:
     """A field that is an option without a value, which is off by default."""
-    return option(text, False, decides=decides, action="store_true")
+    return option(text, False, action="store_true")
 
 
 def options_of(kind: type) -> dict[str, OptionField]:

@@ -172,9 +172,7 @@ def _train_on(
         say(f"{preset.name}: expect {preset.expect}")
     if note.init is not None:
         say(f"{preset.name}: starts from the weights of {note.init.given}")
-    with writing(note.out, "or choose another --out"), ExitStack() as closing:
-        for callback in run.callbacks:
-            closing.callback(callback.close)
+    with writing(note.out, "or choose another --out"):
         if isinstance(preset, Preset):
             latent = args.stages != AUTOENCODER
             outcomes = train(preset, images, note.out, run, args.device, note.init, latent)

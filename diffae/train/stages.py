@@ -227,8 +227,8 @@ class PixelDecoder(nn.Sequential):
     a few hundred thousand images put the same content into z_sem.
     """
 
-    def __init__(self, config: ModelConfig, channels: int = 64):
-        start = config.image_size // 4
+    def __init__(self, config: ModelConfig):
+        start, channels = config.image_size // 4, 64
         super().__init__(
             nn.Linear(config.z_channels, 2 * channels * start**2),
             nn.Unflatten(1, (2 * channels, start, start)),

@@ -55,14 +55,8 @@ class TrainingCallback:
     def step(self, loss: float) -> None:
         """A step was computed, and taken if it was finite."""
 
-    def saves(self) -> None:
-        """The state is written next: events so far will not be repeated."""
-
     def ends(self) -> None:
         """All steps of the stage are taken."""
-
-    def close(self) -> None:
-        """The training has ended or failed."""
 
 
 @dataclass(frozen=True)
@@ -163,8 +157,6 @@ def needing_memory(work: str, remedy: str) -> Iterator[None]:
 
 def _save(training: Training, path: Path, run: TrainingRun) -> None:
     """Save the state, which is the same in all processes, in the main one."""
-    for callback in run.callbacks:
-        callback.saves()
     if distributed.is_main():
         training.save(path, run.identity)
 

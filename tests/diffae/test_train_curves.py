@@ -21,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from diffae.system import distributed, progress
 from diffae.train import __main__ as command
-from diffae.train import state, trainer
+from diffae.train import trainer
 from diffae.train.callbacks import curves, flags
 from diffae.train.callbacks.curves import Curves
 from diffae.train.presets import PRESETS, find_preset
@@ -58,7 +58,6 @@ def watched(slope, folder, path):
     """Train a slope with curves in `folder`. It is as if killed where its loss raises."""
     callback = Curves(folder)
     fit(slope.stage("image"), 8, path, TrainingRun(0, "me", callbacks=[callback]))
-    callback.close()
 
 
 def points(folder, name):
@@ -114,27 +113,10 @@ class Kept(Curves):
 
     def __init__(self, folder):
         super().__init__(folder)
-        self.points, self.flushed = [], []
+        self.points = []
 
     def scalars(self, values):
         self.points.append((self._training.seen, values))
-
-    def saves(self):
-        self.flushed.append(len(self.points))
-
-
-def test_points_are_on_the_disk_before_the_state_that_has_their_steps(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
-    slope, kept = Slope(), Kept(tmp_path)
-    saved = []
-
-    def save(path, now, *_):
-        saved.append((now.step, kept.flushed[-1]))
-
-    monkeypatch.setattr(state, "save", save)
-    run = TrainingRun(0, "me", callbacks=[kept])
-    fit(slope.stage("image"), 8, tmp_path / "s", run)
-    assert saved[-1] == (10, 10) and all(step == points for step, points in saved)
 
 
 def test_a_step_that_is_not_finite_is_counted_and_in_no_mean(tmp_path, monkeypatch):
@@ -219,7 +201,6 @@ def test_only_the_main_process_logs(tmp_path, monkeypatch):
 def test_a_training_that_is_watched_is_the_training(tmp_path):
     callback = Curves(tmp_path / "logs")
     plain, seen = trained(tmp_path / "plain"), trained(tmp_path / "seen", callbacks=[callback])
-    callback.close()
     assert same(weights(plain), weights(seen))
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {"image", "latent"}
 

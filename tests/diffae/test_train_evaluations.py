@@ -41,7 +41,7 @@ def trained(out, watched=True, every=12, curves=()):
     (out / "training.json").write_text("{}")
     share = every / TINY.image.samples
     callback = Evaluations(
-        out / "evaluations", out / "training.json", share, TASKS, "diffae", FLAGS, curves
+        out / "evaluations", share, out / "training.json", TASKS, "diffae", FLAGS, curves
     )
     return trained_with(out, callbacks=[*curves, callback] if watched else [])
 
@@ -121,7 +121,7 @@ def test_an_evaluation_that_fails_is_said_and_the_training_goes_on(told, tmp_pat
 )
 def test_what_the_harness_would_refuse_is_refused_at_once(tasks, given, said, tmp_path):
     with pytest.raises(UserError, match="--evaluate: unknown") as found:
-        Evaluations(tmp_path, tmp_path, 1, tasks, "diffae", given)
+        Evaluations(tmp_path, 1, tmp_path, tasks, "diffae", given)
     assert said in str(found.value)
 
 

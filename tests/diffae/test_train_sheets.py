@@ -16,8 +16,7 @@ from diffae.eight_bit import to_uint8
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.system import distributed
 from diffae.train.callbacks import flags
-from diffae.train.callbacks.curves import Curves
-from diffae.train.callbacks.sheets import SOLVER, STEPS, Sheets
+from diffae.train.callbacks.sheets import SHARE, SOLVER, STEPS, Sheets
 from diffae.train.types import Stage
 from reports.page.sheets import read_sheet
 
@@ -25,18 +24,8 @@ WITH_PICTURES = Stage("image", "", None, TINY.image, None, pictures=lambda image
 IMAGES = torch.from_numpy(pictures(3)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-class Told(Curves):
-    """The sheets that curves are given."""
-
-    def __init__(self):
-        self.paths = []
-
-    def picture(self, path):
-        self.paths.append(path)
-
-
-def drawn(folder, every=8, curves=()) -> Sheets:
-    return Sheets(folder, "tiny", IMAGES, "Images of noise.", every / TINY.image.samples, curves)
+def drawn(folder, every=8) -> Sheets:
+    return Sheets(folder, every / TINY.image.samples, "tiny", IMAGES, "Images of noise.")
 
 
 def rows(path) -> dict[str, np.ndarray]:
@@ -108,22 +97,27 @@ def test_the_encoder_s_start_shows_its_pixel_decoder(tmp_path):
 
 def test_a_training_with_sheets_is_the_training(tmp_path):
     """It has dropout, and is shown after every step. Going on draws the sheet that is missing."""
-    plain, told = trained(tmp_path / "plain"), Told()
+    plain = trained(tmp_path / "plain")
     shown = trained(tmp_path / "shown", callbacks=[drawn(tmp_path / "sheets", every=4)])
     assert same(weights(plain), weights(shown))
     assert len(names(tmp_path / "sheets")) == 12
-    (tmp_path / "sheets/image/000000000024.png").unlink()
-    trained(tmp_path / "shown", callbacks=[drawn(tmp_path / "sheets", every=4, curves=[told])])
-    assert [path.parent.name + path.name for path in told.paths] == ["image000000000024.png"]
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "sheets").rglob("*.png")}
+    missing = tmp_path / "sheets/image/000000000024.png"
+    missing.unlink()
+    trained(tmp_path / "shown", callbacks=[drawn(tmp_path / "sheets", every=4)])
+    assert missing.exists()
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items() if path != missing)
 
 
 def test_a_sheet_is_drawn_whenever_so_many_images_were_seen_and_at_the_end(tmp_path):
-    told = Told()
-    trained(tmp_path / "out", callbacks=[drawn(tmp_path / "sheets", every=10, curves=[told])])
-    assert [path.name for path in told.paths] == [f"{n:012}.png" for n in (12, 20, 24)] * 2
-    about = read_sheet(told.paths[0]).about
-    assert (about["stage"], about["images_seen"]) == ("image", 12)
-    assert "12 images seen" in read_sheet(told.paths[0]).title
+    trained(tmp_path / "out", callbacks=[drawn(tmp_path / "sheets", every=10)])
+    drawn_at = [f"{seen:012}.png" for seen in (12, 20, 24)]
+    assert names(tmp_path / "sheets") == [
+        f"{stage}/{name}" for stage in ("image", "latent") for name in drawn_at
+    ]
+    sheet = read_sheet(tmp_path / "sheets/image/000000000012.png")
+    assert (sheet.about["stage"], sheet.about["images_seen"]) == ("image", 12)
+    assert "12 images seen" in sheet.title
 
 
 def test_by_default_ten_sheets_are_drawn(tmp_path):
@@ -133,7 +127,7 @@ def test_by_default_ten_sheets_are_drawn(tmp_path):
             path.touch()
 
     training = SimpleNamespace(step=0, seen=0, schedule=replace(TINY.image, samples=80_000))
-    callback = Named(tmp_path, "t", IMAGES, "")
+    callback = Named(tmp_path, SHARE, "t", IMAGES, "")
     callback.begins(training, WITH_PICTURES)
     for step in range(1, 20_001):
         training.step, training.seen = step, 4 * step
@@ -174,10 +168,10 @@ def data(tmp_path_factory):
 def test_held_out_images_are_shown_where_there_are_some(data, tmp_path, split, shown, source):
     (callback,) = callbacks_of(data, tmp_path, split)
     every = {image.numpy().tobytes() for image in data.batch(data.indices(shown))}
-    chosen = [image.numpy().tobytes() for image in callback._images]
-    assert set(chosen) <= every and len(chosen) == 8 and callback._source == source
+    chosen = [image.numpy().tobytes() for image in callback.images]
+    assert set(chosen) <= every and len(chosen) == 8 and callback.source == source
     ends = data.batch(data.indices(shown)[[0, -1]])
-    assert torch.equal(callback._images[[0, -1]], ends)
+    assert torch.equal(callback.images[[0, -1]], ends)
 
 
 def callbacks_of(data, folder, split, every=None):
@@ -188,4 +182,4 @@ def callbacks_of(data, folder, split, every=None):
 
 def test_the_flag_says_how_often_and_never(data, tmp_path):
     (sheets,) = callbacks_of(data, tmp_path, "train", 6)
-    assert sheets._share == 6 / 24 and not callbacks_of(data, tmp_path, "train", 0)
+    assert sheets.share == 6 / 24 and not callbacks_of(data, tmp_path, "train", 0)

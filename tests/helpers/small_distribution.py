@@ -38,6 +38,6 @@ def distribution() -> bytes:
 def weight_of(name: str, address: str, archive: bytes) -> Weight:
     """The entry of `name` (alex or vgg) for a distribution at `address`, which ends in .tar.gz."""
     digest = hashlib.sha256(trunk_of(MEMBERS[name], name)).hexdigest()
-    source = Source(address, f"weights/{name}.ckpt", hashlib.sha256(archive).hexdigest())
+    source = Source(address, f"small-0.1/weights/{name}.ckpt", hashlib.sha256(archive).hexdigest())
     file = WeightFile(f"{name}.safetensors", digest, 0.0, (source,))
     return Weight(name, "a test", "MIT", "the package small", (file,))

@@ -7,12 +7,12 @@ A failure of that process does not end the training.
 """
 
 import csv
-import io
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -38,6 +38,7 @@ def harness() -> EntryPoint:
     return entry_points(group=HARNESS)["run"]
 
 
+@dataclass
 class Evaluations(Periodic):
     """Measures the checkpoint that `Stage.export` writes, at intervals and at the end of a stage.
 
@@ -46,32 +47,26 @@ class Evaluations(Periodic):
     given to `curves`. Raises UserError if the command would refuse its arguments.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        note: Path,
-        share: float,
-        tasks: Sequence[str],
-        system: str,
-        flags: Sequence[str],
-        curves: Sequence[Curves] = (),
-    ):
-        super().__init__(folder, share)
-        self._note, self._tasks, self._system = note, tasks, system
-        self._flags, self._curves = flags, curves
+    note: Path
+    tasks: Sequence[str]
+    system: str
+    flags: Sequence[str]
+    curves: Sequence[Curves] = ()
+
+    def __post_init__(self) -> None:
         with naming("--evaluate"):
-            harness().load()(self._arguments(tasks, Path()), None)
+            harness().load()(self._arguments(self.tasks, Path()), None)
 
     def _arguments(self, tasks: Sequence[str], folder: Path) -> list[str]:
         """The arguments of the command that measures the checkpoint in `folder` and writes beside it."""
-        system = ["--systems", self._system, "--ckpt", f"{self._system}={folder / CHECKPOINT}"]
-        return [*tasks, *system, *self._flags, "--out", str(folder / RUN)]
+        system = ["--systems", self.system, "--ckpt", f"{self.system}={folder / CHECKPOINT}"]
+        return [*tasks, *system, *self.flags, "--out", str(folder / RUN)]
 
     def _make(self, path: Path) -> None:
         """Run the command on the averaged model, and keep its folder as `path` if it is complete."""
         # The latent DDIM changes only samples.
         is_latent = self._stage.name == LATENT
-        tasks = [task for task in self._tasks if task in SAMPLED or not is_latent]
+        tasks = [task for task in self.tasks if task in SAMPLED or not is_latent]
         if self._stage.export is None or not tasks:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,14 +74,15 @@ class Evaluations(Periodic):
         with scratch_folder(path) as partial:
             with self._training.averaged():
                 self._stage.export(partial / CHECKPOINT)
-            shutil.copyfile(self._note, partial / CHECKPOINT / NOTE)
+            shutil.copyfile(self.note, partial / CHECKPOINT / NOTE)
             torch.cuda.empty_cache()  # the process may be on the same GPU; without one: nothing
             failure = measure(self._arguments(tasks, partial))
             if failure is not None:
                 say(f"evaluation after {self._training.seen:,} images: {failure}")
-            if is_complete(partial / RUN):
+            record = partial / RUN / "run.json"
+            if record.is_file() and read_json(record).get("complete"):
                 (partial / RUN).rename(path)
-                for curves in self._curves:
+                for curves in self.curves:
                     curves.scalars(headlines(path))
 
 
@@ -104,13 +100,8 @@ def headlines(run: Path) -> dict[str, float]:
     if not table.is_file():
         return {}
     values = {}
-    for row in csv.DictReader(io.StringIO(read_text(table))):
+    for row in csv.DictReader(read_text(table).splitlines()):
         if row["value"] and row["reference"] != "True":
             metric = " ".join(filter(None, (row["metric"], row["setting"], row["steps"])))
             values[f"{row['benchmark']}/{metric}"] = float(row["value"])
     return values
-
-
-def is_complete(run: Path) -> bool:
-    note = run / "run.json"
-    return note.is_file() and read_json(note).get("complete") is True

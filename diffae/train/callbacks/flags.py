@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from diffae.checkpoints.trained_on import NOTE, TrainedOn
@@ -15,7 +14,6 @@ from diffae.system.errors import UserError
 from diffae.train.callbacks.curves import Curves, WeightsAndBiases
 from diffae.train.callbacks.evaluations import Evaluations
 from diffae.train.callbacks.sheets import COUNT, SHARE, Sheets
-from diffae.train.images import Images
 from diffae.train.presets import AnyPreset, Preset
 from diffae.train.trainer import TrainingCallback
 
@@ -69,7 +67,7 @@ def callbacks_of(
         share = args.sheet_every / samples if args.sheet_every else SHARE
         images = _evenly_spread(data, "test" if holds_out else trained_on.split)
         source = "Held-out images." if holds_out else "Images of the training."
-        callbacks.append(Sheets(out / SHEETS, preset.name, images, source, share, curves))
+        callbacks.append(Sheets(out / SHEETS, share, preset.name, images, source))
     if args.evaluate_every is not None:
         if not holds_out:
             raise UserError(
@@ -81,7 +79,7 @@ def callbacks_of(
         system = "diffae" if preset.model.kind == AUTOENCODER else "ddim"
         tasks, share = args.evaluate or (TASK,), args.evaluate_every / samples
         place, note = out / EVALUATIONS, out / NOTE
-        callbacks.append(Evaluations(place, note, share, tasks, system, words, curves))
+        callbacks.append(Evaluations(place, share, note, tasks, system, words, curves))
     return callbacks
 
 
@@ -89,4 +87,4 @@ def _evenly_spread(data: Dataset, split: str) -> Tensor:
     """COUNT images of a split, far apart: neighbours may show the same person."""
     indices = data.indices(split)
     places = np.linspace(0, len(indices) - 1, min(COUNT, len(indices))).astype(int)
-    return Images(data.images(indices[places]), False, "cpu").batch(torch.arange(len(places)))
+    return data.batch(indices[places])

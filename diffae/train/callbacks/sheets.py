@@ -5,8 +5,9 @@ of different times can be compared cell by cell. Each direction takes ten steps 
 (`diffae-bench docs solvers`).
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,6 @@ from diffae.networks.nn import evaluating
 from diffae.sheet import Sheet, write
 from diffae.system import distributed
 from diffae.system.files import Json
-from diffae.train.callbacks.curves import Curves
 from diffae.train.step import Training
 from diffae.train.trainer import TrainingCallback
 from diffae.train.types import Pictures, Stage
@@ -28,6 +28,7 @@ COUNT = 8  # images of a row
 IMAGE, PIXELS, INVERTED, RANDOM = "image", "pixel decoder", "x_T inverted", "x_T random"
 
 
+@dataclass
 class Periodic(TrainingCallback):
     """Makes `folder`/STAGE/IMAGES at intervals and at the end of a stage, once for all processes.
 
@@ -35,10 +36,9 @@ class Periodic(TrainingCallback):
     number of results. Those that exist are not made again.
     """
 
-    ending = ""  # of a file's name
-
-    def __init__(self, folder: Path, share: float):
-        self._folder, self._share = folder, share
+    folder: Path
+    share: float
+    ending: ClassVar[str] = ""  # of a file's name
 
     def begins(self, training: Training, stage: Stage) -> None:
         self._training, self._stage = training, stage
@@ -46,11 +46,11 @@ class Periodic(TrainingCallback):
 
     def step(self, loss: float) -> None:
         training, schedule = self._training, self._training.schedule
-        interval = max(1, round(self._share * schedule.samples))
+        interval = max(1, round(self.share * schedule.samples))
         passed = training.seen // interval > (training.seen - schedule.batch_size) // interval
         if not training.step or not (passed or training.step == schedule.steps):
             return
-        path = self._folder / self._stage.name / f"{training.seen:012}{self.ending}"
+        path = self.folder / self._stage.name / f"{training.seen:012}{self.ending}"
         if distributed.is_main() and not path.exists():
             self._make(path)
         distributed.barrier()  # the other processes wait here, so that no collective times out
@@ -60,41 +60,33 @@ class Periodic(TrainingCallback):
         raise NotImplementedError
 
 
+@dataclass
 class Sheets(Periodic):
     """Draws `Stage.pictures` of `images`, n x 3 x S x S in [-1, 1], into `folder`.
 
-    `source` is a sentence that says which images they are. Each sheet is also given to `curves`.
+    `source` is a sentence that says which images they are.
     """
 
-    ending = ".png"
+    title: str
+    images: Tensor
+    source: str
 
-    def __init__(
-        self,
-        folder: Path,
-        title: str,
-        images: Tensor,
-        source: str,
-        share: float = SHARE,
-        curves: Sequence[Curves] = (),
-    ):
-        super().__init__(folder, share)
-        self._title, self._images, self._source, self._curves = title, images, source, curves
+    ending = ".png"
 
     def _make(self, path: Path) -> None:
         if self._stage.pictures is None:
             return
+        device = next(self._stage.network.parameters()).device
         with self._training.averaged():
-            rows = self._stage.pictures(self._images)
+            rows = self._stage.pictures(self.images.to(device))
         stage, seen = self._stage.name, self._training.seen
         about: dict[str, Json] = {"stage": stage, "images_seen": seen}
         about |= {"steps": STEPS, "solver": SOLVER}
-        title = f"{self._title}: {stage}, {seen:,} images seen"
-        caption = f"The moving average of the weights. {self._source}"
+        title = f"{self.title}: {stage}, {seen:,} images seen"
+        caption = f"The moving average of the weights. {self.source}"
         sheet = Sheet(title, list(rows.values()), tuple(rows), caption=caption, about=about)
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, sheet)
-        for curves in self._curves:
-            curves.picture(path)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -104,36 +96,30 @@ class Sheets(Periodic):
 def pixel_pictures(encoder: nn.Module, pixels: nn.Module, images: Tensor) -> Pictures:
     """The stage `encoder`: each image, and the discarded pixel decoder's output for its z_sem."""
     with torch.no_grad(), evaluating(encoder), evaluating(pixels):
-        decoded = pixels(encoder(_on_device_of(pixels, images))).float()
+        decoded = pixels(encoder(images)).float()
     return {IMAGE: images, PIXELS: decoded.clamp(-1, 1)}
 
 
 def image_pictures(model: DiffusionAutoencoder | DDIM, images: Tensor) -> Pictures:
     """Each image, and its decodings from the inverted x_T and from a random x_T."""
-    x_0 = _on_device_of(model, images)
-    noise = _noise(x_0)
+    noise = _noise(images)
     with evaluating(model):
         if isinstance(model, DDIM):
-            inverted = model.decode(model.encode_stochastic(x_0, STEPS, SOLVER), STEPS, SOLVER)
+            inverted = model.decode(model.encode_stochastic(images, STEPS, SOLVER), STEPS, SOLVER)
             samples = model.decode(noise, STEPS, SOLVER)
             return {IMAGE: images, INVERTED: inverted, "samples": samples}
-        z = model.encode(x_0)
-        x_T = model.encode_stochastic(x_0, z, STEPS, SOLVER)
+        z = model.encode(images)
+        x_T = model.encode_stochastic(images, z, STEPS, SOLVER)
         inverted, random = (model.decode(z, x, STEPS, SOLVER) for x in (x_T, noise))
     return {IMAGE: images, INVERTED: inverted, RANDOM: random}
 
 
 def latent_pictures(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
     """Samples: new z_sem, with the same noise x_T as in `image_pictures`."""
-    noise = normal(0, "sheet z", range(len(images)), (model.latent_dim,))
-    x_T = _noise(_on_device_of(model, images))
+    noise = normal(0, "sheet z", range(len(images)), (model.latent_dim,)).to(images.device)
     with evaluating(model):
-        z = model.sample_latents(_on_device_of(model, noise), STEPS, SOLVER)
-        return {"samples": model.decode(z, x_T, STEPS, SOLVER)}
-
-
-def _on_device_of(network: nn.Module, values: Tensor) -> Tensor:
-    return values.to(next(network.parameters()).device)
+        z = model.sample_latents(noise, STEPS, SOLVER)
+        return {"samples": model.decode(z, _noise(images), STEPS, SOLVER)}
 
 
 def _noise(images: Tensor) -> Tensor:

@@ -229,9 +229,10 @@ def test_lpips_is_what_its_package_gives(weights_dir, light_vgg16):
 
 
 def test_lpips_is_taken_where_its_weights_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "hub_folder", lambda: tmp_path)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
     assert inversion.find_loss("auto", CPU).name == "effnet"
-    (tmp_path / weights.KNOWN["vgg16"].files[-1].filename).write_bytes(b"other")
+    (tmp_path / "checkpoints" / weights.KNOWN["vgg16"].files[-1].filename).write_bytes(b"other")
     with pytest.raises(UserError, match="the published one is"):
         inversion.find_loss("auto", CPU)
     monkeypatch.setattr(weights, "is_published", lambda *_: True)

@@ -14,9 +14,9 @@ from diffae import DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
 from diffae.checkpoints.packaged import PACKAGED
 from diffae.data import portraits
+from diffae.data.dataset import in_floats
 from diffae.data.partition import TEST
 from diffae.images import classifier as classifiers
-from diffae.images import reading
 from diffae.images.classifier import Classifier, classifier_of, learn, learn_from_two
 from diffae.system.errors import UserError
 from probes import auroc, fit_adam_paper
@@ -29,7 +29,7 @@ def drawn(model):
     """Codes and attributes of 96 portraits that are in nobody's training split."""
     people = [portraits.portrait(0, i) for i in HELD_OUT]
     pixels = [portraits.render(one, 64)[::2, ::2] for one in people]
-    z = model.encode(reading.to_tensor(pixels))
+    z = model.encode(in_floats(np.stack(pixels)))
     return z, np.array([list(one.attributes.values()) for one in people])
 
 
@@ -95,10 +95,10 @@ def test_a_file_is_read_as_it_was_written(model, tmp_path):
         assert torch.equal(getattr(again.probe, name), getattr(known.probe, name))
 
 
-def test_a_classifier_of_another_checkpoint_is_refused(model):
-    other = replace(classifier_of(model), checkpoint="0" * 64)
-    with pytest.raises(UserError, match="here: trained on a different checkpoint"):
-        other.check(model, "here")
+def test_a_classifier_of_another_checkpoint_is_refused(model, tmp_path):
+    replace(classifier_of(model), checkpoint="0" * 64).save(tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match="other.safetensors: trained on a different checkpoint"):
+        classifier_of(model, tmp_path / "other.safetensors")
 
 
 def test_a_checkpoint_without_a_classifier_says_what_to_do(tmp_path):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diffae.data.dataset import in_floats
 from diffae.images import marks
 from diffae.images.output import Output, Picture
-from diffae.images.reading import to_tensor
 from diffae.system.errors import UserError
 from reports.page.sheets import read_sheet
 
@@ -59,10 +59,10 @@ def test_a_picture_of_others_says_nothing(tmp_path, content):
 
 def test_a_folder_of_many_pictures_has_them_all_and_a_sheet_of_the_first(tmp_path):
     """Two of one name are two files."""
-    page = Output(tmp_path, {"verb": "edit"})
+    page = Output(tmp_path, {"verb": "edit"}, edited=True)
     names = ["a.png", "Sheet.png", "a.png", *(f"{i}.png" for i in range(23))]
     for i, name in enumerate(names):
-        page.add([Picture(to_tensor([np.asarray(picture(i))])[0], name, {"number": i})], name)
+        page.add([Picture(in_floats(np.asarray(picture(i))[None])[0], name, {"number": i})], name)
     page.finish("A title", "A caption.")
     kept = ["a.png", "Sheet-2.png", "a-2.png", *names[3:]]
     assert [one["file"] for one in page.files] == kept

@@ -10,7 +10,8 @@ from skimage.data import astronaut
 
 from benchmarks.systems import load
 from diffae import images
-from diffae.images import reading, verbs
+from diffae.data.dataset import in_floats
+from diffae.images import verbs
 from diffae.images.classifier import Classifier, classifier_of
 from diffae.system.errors import UserError
 from probes import LinearProbe
@@ -29,7 +30,7 @@ def test_a_reconstruction_is_both_codes_decoded(model, x):
 def test_x_T_keeps_a_photograph_and_z_sem_draws(model):
     """What the notice on photographs says: a variation, which has z_sem alone, is far from it."""
     face = Image.fromarray(astronaut()[:150, 150:300]).resize((32, 32), Image.Resampling.BOX)
-    x = reading.to_tensor([np.asarray(face)])
+    x = in_floats(np.asarray(face)[None])
     kept, drawn = images.reconstruct(model, x), images.vary(model, x, 1)[:, 0]
     away = [float((one - x).square().mean()) for one in (kept, drawn)]
     assert 0 < 20 * away[0] < away[1]

@@ -3,7 +3,7 @@
 import pytest
 
 from diffae.images.classifier import Classifier
-from diffae.images.commands import edits_of, file_part, label
+from diffae.images.commands import edits_of, label
 from diffae.system.errors import UserError
 from probes import LinearProbe
 
@@ -42,16 +42,15 @@ def test_strengths_that_contradict_each_other_are_refused(attributes, strengths,
 
 
 @pytest.mark.parametrize(
-    ("change", "words", "file"),
+    ("change", "words"),
     [
-        ({"Smiling": 0.3}, "Smiling +0.3", "Smiling+0.3"),
-        ({"Smiling": -2.0}, "Smiling -2", "Smiling-2"),
-        ({"Smiling": 0.0}, "Smiling 0", "Smiling0"),
-        ({"Smiling": -0.0}, "Smiling 0", "Smiling0"),
-        ({"Smiling": 0.3, "Male": -0.2}, "Smiling +0.3, Male -0.2", "Smiling+0.3_Male-0.2"),
-        ({"a/b: c": 1.0}, "a/b: c +1", "a_b_c+1"),
-        ({"x" * 100: 1.0}, f"{'x' * 100} +1", "x" * 80),
+        ({"Smiling": 0.3}, "Smiling +0.3"),
+        ({"Smiling": -2.0}, "Smiling -2"),
+        ({"Smiling": 0.0}, "Smiling 0"),
+        ({"Smiling": -0.0}, "Smiling 0"),
+        ({"Smiling": 0.3, "Male": -0.2}, "Smiling +0.3, Male -0.2"),
+        ({"a/b: c": 1.0}, "a/b: c +1"),
     ],
 )
-def test_an_edit_in_words_and_in_the_name_of_a_file(change, words, file):
-    assert label(change) == words and file_part(words) == file
+def test_an_edit_in_words(change, words):
+    assert label(change) == words
