@@ -199,9 +199,8 @@ def people_of(rows: Rows, count: int, identities: np.ndarray | None) -> np.ndarr
     from scipy.cluster.hierarchy import DisjointSet
 
     same_person = DisjointSet(range(count))
-    first_image = dict[
-        str | int, int
-    ]()  # by the `person` of a row, a text, or by the identity, an int
+    # by the `person` of a row, a text, or by the identity, an int
+    first_image = dict[str | int, int]()
     for (before, _, _), (after, person) in rows.items():
         same_person.merge(before, after)
         same_person.merge(before, first_image.setdefault(person, before))

@@ -219,9 +219,8 @@ class BenchmarkRun:
         self.context = benchmark.context_of(context)
         self.is_ours = benchmark.is_ours
         self.keys: set[str] = set()  # of the numbers of a plug-in
-        self.noted: set[tuple[str, str]] = (
-            set()
-        )  # systems and methods whose clamping has been noted
+        # systems and methods whose clamping has been noted
+        self.noted: set[tuple[str, str]] = set()
 
     def records(self, systems: Sequence[System]) -> Iterator[Record]:
         """Its records of these systems, then its reference records."""
