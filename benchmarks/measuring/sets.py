@@ -107,23 +107,23 @@ def measure_sets(metrics: Sequence[str], request: Request) -> Iterator[Answer]:
     for metric in metrics:
         is_paired = published_name(metric) in PAIRED
         alike.setdefault((METRICS[metric].network, is_paired), []).append(metric)
-    for (network, is_paired), through_it in alike.items():
+    for (network_name, is_paired), through_it in alike.items():
         measure = _measure_pairs_through if is_paired else _measure_through
         try:
+            with naming_stand_in(*through_it):
+                network = request.networks.feature_network(network_name)
             yield from measure(network, through_it, request)
         except UserError as error:
             yield refusal(through_it, error)
 
 
 def _measure_through(
-    network_name: str, metrics: Sequence[str], request: Request
+    network: FeatureNetwork, metrics: Sequence[str], request: Request
 ) -> Iterator[Answer]:
     """The answers on metrics of one network, and the statistics of A where they are to be saved.
 
-    Raises UserError if weights, images or statistics cannot be read.
+    Raises UserError if images or statistics cannot be read.
     """
-    with naming_stand_in(*metrics):
-        network = request.networks.feature_network(network_name)
     names = {published_name(metric): metric for metric in metrics}
     keep = any(metric != MOMENTS for metric in names)
     reference = read_set(request.a, network, keep, request)
@@ -142,13 +142,11 @@ def _measure_through(
 
 
 def _measure_pairs_through(
-    network_name: str, metrics: Sequence[str], request: Request
+    network: FeatureNetwork, metrics: Sequence[str], request: Request
 ) -> Iterator[Answer]:
     """The answers on metrics of images and their reconstructions, of one network. Raises UserError if
-    weights or images cannot be read, or an image has no partner.
+    images cannot be read, or an image has no partner.
     """
-    with naming_stand_in(*metrics):
-        network = request.networks.feature_network(network_name)
     names = {published_name(metric): metric for metric in metrics}
     count, pairs = pairs_of(request)
     rows = (
