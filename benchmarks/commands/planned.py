@@ -122,15 +122,9 @@ def _measurements(
 ) -> Iterator[tuple[str, Callable[[], Iterator[Measurement]]]]:
     """The measurements of each system, and of real images alone, by title."""
     for system in systems:
-        yield system.title, partial(_of_system, benchmark, context, system)
+        yield system.title, partial(benchmark.measurements, context, system)
     if benchmark.references is not None:
         yield REAL, partial(benchmark.references, context)
-
-
-def _of_system(benchmark: Benchmark, context: Context, system: System) -> Iterator[Measurement]:
-    if lacks := benchmark.lacking(system):
-        raise NotAvailable(f"{system.title} cannot {lacks}")
-    return benchmark.run(context.for_system(system), system)
 
 
 def _inputs(job: Job) -> Iterator[Job]:
