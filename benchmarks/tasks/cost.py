@@ -43,45 +43,35 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Verb:
-    """An operation of a system s on images x [N, 3, S, S] and their code, in T steps if `iterative`.
-
-    `calls` is how often an image calls networks.
-    """
+    """An operation of a system s on images x [N, 3, S, S] and their code, in T steps if `iterative`."""
 
     name: str
     needs: set[str]
     run: Callable[[System, Tensor, Code, int], object]
-    calls: Callable[[Variant], Calls]
     iterative: bool = True
 
 
 VERBS = (
-    Verb(
-        "encode, semantic",
-        {base.SEMANTIC},
-        lambda s, x, code, T: s.encode_semantic(x),
-        lambda variant: Calls(encoder=1),
-        iterative=False,
-    ),
+    Verb("encode, semantic", {base.SEMANTIC}, lambda s, x, code, T: s.encode_semantic(x), False),
     Verb(
         "encode, stochastic",
         {base.ENCODE, base.STOCHASTIC},
         lambda s, x, code, T: s.encode_stochastic(x, code.semantic, T),
-        lambda variant: Calls(decoder=variant.encoding.decoder),
     ),
-    Verb(
-        "decode",
-        {base.ENCODE, base.DECODE},
-        lambda s, x, code, T: s.decode(code, T),
-        lambda variant: variant.decoding,
-    ),
+    Verb("decode", {base.ENCODE, base.DECODE}, lambda s, x, code, T: s.decode(code, T)),
     Verb(
         "sample, semantic",
         {base.SAMPLE_LATENTS},
         lambda s, x, code, T: s.sample_latents(range(len(x)), 0, T),
-        lambda variant: Calls(latent=variant.decoding.decoder),
     ),
 )
+# How often an image calls networks, by the name of the verb.
+CALLS: Mapping[str, Callable[[Variant], Calls]] = {
+    "encode, semantic": lambda variant: Calls(encoder=1),
+    "encode, stochastic": lambda variant: Calls(decoder=variant.encoding.decoder),
+    "decode": lambda variant: variant.decoding,
+    "sample, semantic": lambda variant: Calls(latent=variant.decoding.decoder),
+}
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
@@ -144,7 +134,7 @@ def _measured(
         values = {metric: float(value) for metric, (value,) in costs.items()}
         return place.numbers(counting.estimates(values, batch))
 
-    calls, title = verb.calls(variant).times(times), f"{work}: {verb.name}"
+    calls, title = CALLS[verb.name](variant).times(times), f"{work}: {verb.name}"
     calls += replace(variant, steps=1).encoding if has_code else Calls()
     job = place.job(work, title, None, compute, count=1, calls=calls.times(batch), T=place.steps)
     return Measurement([replace(job, steps=place.steps)], numbers)
