@@ -12,7 +12,8 @@ from torch import Tensor
 from benchmarks.metrics.edits import Floats
 from benchmarks.plugin import Context, Job, System
 from benchmarks.systems.protocol.base import has_own, why_immovable
-from benchmarks.tasks.shared.probe_fits import ADAM, ALL, Rows, fit_adam, fit_rows, selections
+from benchmarks.tasks.shared.probe_fits import ADAM, ALL, Rows, fit_adam, fit_job, selections
+from benchmarks.tasks.shared.probe_fits import features as features_of
 from probes import LinearProbe
 from probes.linear import feature_moments, normalise
 
@@ -54,15 +55,19 @@ def fit(context: Context, system: System, name: str, rows: Rows = ALL) -> Job:
     """Directions as the weights of a probe, fitted to the probes' training images, or some `rows` of them."""
     if name == PAPER:
         return fit_adam(context, system, rows)
+    train = selections(context)[0]
+    labels = torch.from_numpy(train.labels[rows])
 
-    def fitted(features: Tensor, labels: Tensor) -> LinearProbe:
-        moments = feature_moments(features)
-        x, y = normalise(features, *moments).double().numpy(), labels.double().numpy()
+    def fitted(features: Tensor) -> LinearProbe:
+        moments = feature_moments(features[rows])
+        x, y = normalise(features[rows], *moments).double().numpy(), labels.double().numpy()
         weight = torch.from_numpy(directions(name, x, y)).float()
         return LinearProbe(weight, torch.zeros(len(weight)), *moments)
 
+    decided_by = [train.labels, *([rows] if isinstance(rows, np.ndarray) else [])]
     settings = {"direction": name, "fit": FITS[name]}
-    return fit_rows(context, system, f"fit: {name}", settings, fitted, rows)
+    codes = features_of(context, system)[:1]
+    return fit_job(f"fit: {name}", settings, codes, decided_by, fitted)
 
 
 def directions(name: str, x: Floats, y: Floats) -> Floats:

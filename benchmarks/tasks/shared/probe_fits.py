@@ -5,7 +5,6 @@ They are fitted once for all benchmarks that read or move codes with them.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import cycle, islice
 
 import numpy as np
@@ -20,7 +19,6 @@ from probes import LinearProbe, fit_adam_paper, fit_best, fit_best_softmax, is_e
 from probes.linear import GRID
 
 Rows = NDArray[np.bool_] | slice
-Settings = Mapping[str, str | int | float | tuple[float, ...] | None]
 ALL = slice(None)
 BINARY = f"joint L-BFGS, C of {GRID} by validation"
 SOFTMAX = f"softmax of all classes, L-BFGS, C of {GRID} by top-1 accuracy of validation"
@@ -89,32 +87,20 @@ def fit_adam(context: Context, system: System, rows: Rows = ALL) -> Job:
     """The paper's classifier of a system's semantic code, which also edits images; fitted to some `rows`
     of the training images.
     """
-    best, settings = (
-        partial(fit_adam_paper, seed=context.seed),
-        {"probe": ADAM, "seed": context.seed},
-    )
-    return fit_rows(context, system, "fit: Adam, 9,375 steps of 32", settings, best, rows)
-
-
-def fit_rows(
-    context: Context,
-    system: System,
-    title: str,
-    settings: Settings,
-    fit: Callable[[Tensor, Tensor], LinearProbe],
-    rows: Rows,
-) -> Job:
-    """A fit to features and labels of the training images, or of some `rows` of them."""
     train = selections(context)[0]
     labels = torch.from_numpy(train.labels[rows])
+
+    def fitted(features: Tensor) -> LinearProbe:
+        return fit_adam_paper(features[rows], labels, seed=context.seed)
+
+    title, takes = "fit: Adam, 9,375 steps of 32", features(context, system)[:1]
     decided_by = [train.labels, rows] if isinstance(rows, np.ndarray) else [train.labels]
-    takes = features(context, system)[:1]
-    return fit_job(title, settings, takes, decided_by, lambda codes: fit(codes[rows], labels))
+    return fit_job(title, {"probe": ADAM, "seed": context.seed}, takes, decided_by, fitted)
 
 
 def fit_job(
     title: str,
-    settings: Settings,
+    settings: Mapping[str, str | int | float | tuple[float, ...] | None],
     takes: Sequence[Job],
     labels: Sequence[NDArray[np.bool_]],
     fitted: Callable[..., LinearProbe],
