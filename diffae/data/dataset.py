@@ -298,7 +298,7 @@ class Dataset:
         out = np.empty((count, size, size, 3), np.uint8)
         parts = [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]
         with ThreadPoolExecutor(WORKERS) as pool:
-            chunks = pool.map(lambda part: self.images(indices[part]), parts)
+            chunks = pool.map(self.images, (indices[part] for part in parts))
             watched = shown(chunks, f"reading {self.name}", "images", count, len)
             for part, pixels in zip(parts, watched, strict=True):
                 out[part] = pixels
