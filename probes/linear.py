@@ -50,12 +50,6 @@ class LinearProbe:
     mean: Tensor
     std: Tensor
 
-    @classmethod
-    def unfitted(cls, features: int, attributes: int) -> "LinearProbe":
-        """A probe with the right shapes that was not fitted, to count the operations of using one."""
-        weight, bias = torch.ones(attributes, features), torch.zeros(attributes)
-        return cls(weight, bias, mean=torch.zeros(features), std=torch.ones(features))
-
     def logits(self, features: Tensor) -> Tensor:
         """Logits [N, A] of raw features [N, d]."""
         normalised = normalise(features.to(self.weight.dtype), self.mean, self.std)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
-from PIL import Image
+import numpy as np
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
@@ -20,7 +20,7 @@ from benchmarks.runtime.calling import raised
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol.base import System
 from diffae.data import Dataset
-from diffae.data.dataset import ImageSource
+from diffae.data.dataset import Subset
 from diffae.data.fingerprint import Survey, known_survey
 from diffae.diffusion.scheme import find
 from reports.tables.numbers import solver_name
@@ -122,15 +122,9 @@ def _measurements(
 ) -> Iterator[tuple[str, Callable[[], Iterator[Measurement]]]]:
     """The measurements of each system, and of real images alone, by title."""
     for system in systems:
-        yield system.title, partial(_of_system, benchmark, context, system)
+        yield system.title, partial(benchmark.measurements, context, system)
     if benchmark.references is not None:
         yield REAL, partial(benchmark.references, context)
-
-
-def _of_system(benchmark: Benchmark, context: Context, system: System) -> Iterator[Measurement]:
-    if lacks := benchmark.lacking(system):
-        raise NotAvailable(f"{system.title} cannot {lacks}")
-    return benchmark.run(context.for_system(system), system)
 
 
 def _inputs(job: Job) -> Iterator[Job]:
@@ -157,29 +151,16 @@ def unread(dataset: Dataset, is_quick: bool) -> Dataset:
     survey = known_survey(dataset.source)
     if survey is None and is_quick:
         survey = dataset.source.look()
-    return replace(dataset, source=_Unread(dataset.source, survey))
+    return replace(dataset, source=_Unread(dataset.source, np.arange(len(dataset)), survey))
 
 
 @dataclass(frozen=True)
-class _Unread(ImageSource):
-    """The source of a dry run, whose images are not read to survey them: where its `survey` is not known,
-    it has a fingerprint that is no other's.
+class _Unread(Subset):
+    """All images of a source in a dry run, which are not read to survey them: where their `survey` is not
+    known, they have a fingerprint that is no other's.
     """
 
-    whole: ImageSource
     survey: Survey | None
-
-    def __len__(self) -> int:
-        return len(self.whole)
-
-    def read(self, index: int) -> Image.Image:
-        return self.whole.read(index)
-
-    def where(self, index: int) -> str:
-        return self.whole.where(index)
-
-    def files(self) -> tuple[()]:
-        return ()  # no further survey of it is stored
 
     def look(self) -> Survey:
         return self.survey or Survey("not known", len(self))

@@ -10,6 +10,7 @@ from benchmarks.core.profiles import BUILT_IN, PROFILES
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES, ours
 from benchmarks.core.sizes import fault_of
 from benchmarks.metrics import MetricInfo, register
+from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import IN_WORDS, System
 from diffae.data import Dataset
 from diffae.system.cli import did_you_mean
@@ -83,9 +84,11 @@ class Benchmark:
         learns = self.learns(context.dataset) if callable(self.learns) else self.learns
         return context.with_training_images() if learns else context
 
-    def lacking(self, system: System) -> str:
-        """What the system cannot do and the benchmark needs, in words; "" if nothing."""
-        return " or ".join(IN_WORDS[name] for name in sorted(self.needs - system.capabilities))
+    def measurements(self, context: Context, system: System) -> Iterator[Measurement]:
+        """The measurements of a system in a run. Raises NotAvailable if it cannot do what they need."""
+        if lacking := [IN_WORDS[name] for name in sorted(self.needs - system.capabilities)]:
+            raise NotAvailable(f"{system.title} cannot {' or '.join(lacking)}")
+        return self.run(context.for_system(system), system)
 
 
 def accepted(name: str, found: object) -> Benchmark:

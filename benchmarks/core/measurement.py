@@ -273,6 +273,11 @@ class Place:
         for metric, estimate in estimates.items():
             yield self, metric, estimate if estimate.n is not None else replace(estimate, n=self.n)
 
+    def by_setting(self, metric: str, estimates: Mapping[str, Estimate]) -> Numbers:
+        """The number of a metric in each setting."""
+        for setting, estimate in estimates.items():
+            yield from self.at(setting=setting).numbers({metric: estimate})
+
     def missing(self, metrics: Iterable[str], why: str) -> Numbers:
         """The numbers of metrics that could not be measured, which say why."""
         return self.numbers(dict.fromkeys(metrics, Estimate(None, why=why)))

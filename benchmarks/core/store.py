@@ -52,9 +52,8 @@ class Store:
     def __init__(self, root: Path, fresh: bool = False):
         self.root, self.fresh = root, fresh
         self.together = 1
-        self.computed: Callable[[Job, int], None] = lambda job, units: (
-            None
-        )  # is called for each chunk
+        # is called for each chunk
+        self.computed: Callable[[Job, int], None] = lambda job, units: None
         self._renewed: set[Path] = set()  # files of this run's own, in a fresh store
         self._whole: dict[Job, Arrays] = {}  # of jobs that others take, while these are read
         self._in_use: IO[str] | None = None
@@ -181,9 +180,8 @@ class Store:
 
     def _rows(self, job: Job, start: int, stop: int) -> Arrays:
         """The rows of a job at these positions, the first of which begins a chunk."""
-        whole = (
-            stop + -stop % CHUNK
-        )  # a chunk is read and stored whole, also where fewer rows are wanted
+        # a chunk is read and stored whole, also where fewer rows are wanted
+        whole = stop + -stop % CHUNK
         pieces = _pieces(start, min(whole, stop if job.count is None else job.count))
         for group in self._missing(job, pieces):
             self._file_chunks(job, group)

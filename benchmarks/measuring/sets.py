@@ -103,35 +103,37 @@ def measure_sets(metrics: Sequence[str], request: Request) -> Iterator[Answer]:
     """The answers on metrics of two sets; each image goes once through each network, and once more
     for the metrics of pairs.
     """
-    alike: dict[tuple[str, bool], list[str]] = {}
+    alike: dict[tuple[str, bool], dict[str, str]] = {}
     for metric in metrics:
-        is_paired = published_name(metric) in PAIRED
-        alike.setdefault((METRICS[metric].network, is_paired), []).append(metric)
-    for (network, is_paired), through_it in alike.items():
+        published = published_name(metric)
+        of_network = alike.setdefault((METRICS[metric].network, published in PAIRED), {})
+        of_network[published] = metric
+    for (network_name, is_paired), names in alike.items():
         measure = _measure_pairs_through if is_paired else _measure_through
         try:
-            yield from measure(network, through_it, request)
+            with naming_stand_in(*names.values()):
+                network = request.networks.feature_network(network_name)
+            yield from measure(network, names, request)
         except UserError as error:
-            yield refusal(through_it, error)
+            yield refusal(names.values(), error)
 
 
 def _measure_through(
-    network_name: str, metrics: Sequence[str], request: Request
+    network: FeatureNetwork, names: Mapping[str, str], request: Request
 ) -> Iterator[Answer]:
-    """The answers on metrics of one network, and the statistics of A where they are to be saved.
+    """The answers on metrics of one network, by their published names, and the statistics of A where they
+    are to be saved.
 
-    Raises UserError if weights, images or statistics cannot be read.
+    Raises UserError if images or statistics cannot be read.
     """
-    with naming_stand_in(*metrics):
-        network = request.networks.feature_network(network_name)
-    names = {published_name(metric): metric for metric in metrics}
     keep = any(metric != MOMENTS for metric in names)
     reference = read_set(request.a, network, keep, request)
     if request.save is not None:
         with writing(request.save, "choose another --save"):
             frechet.write_statistics(request.save, reference.moments)
     if request.b is None:
-        yield Answer(metrics[0], [f"{request.save}: mu, sigma and n of {reference}"])
+        (metric,) = names.values()  # --save takes one
+        yield Answer(metric, [f"{request.save}: mu, sigma and n of {reference}"])
         return
     samples = read_set(request.b, network, keep, request)
     have_same_names = request.a.is_dir() and reference.n == samples.n and are_pairs(request)
@@ -142,14 +144,11 @@ def _measure_through(
 
 
 def _measure_pairs_through(
-    network_name: str, metrics: Sequence[str], request: Request
+    network: FeatureNetwork, names: Mapping[str, str], request: Request
 ) -> Iterator[Answer]:
     """The answers on metrics of images and their reconstructions, of one network. Raises UserError if
-    weights or images cannot be read, or an image has no partner.
+    images cannot be read, or an image has no partner.
     """
-    with naming_stand_in(*metrics):
-        network = request.networks.feature_network(network_name)
-    names = {published_name(metric): metric for metric in metrics}
     count, pairs = pairs_of(request)
     rows = (
         torch.stack([network(images).cpu() for images in batch.unbind(1)], 1)

@@ -66,10 +66,8 @@ LARGEST = 512  # images that `auto` begins with on a GPU: more fill it no better
 # Pixels of a batch on a CPU. With 64 channels they take 16 MiB. The allocator (diffae/system/allocation.py) takes
 # arrays of 32 MiB and more from the system anew, in each layer.
 CPU_PIXELS = 64 * 32**2
-WITHOUT_PIXELS = (
-    "sample_latents",
-    "codes_of",
-)  # methods that compute no images, and are given none
+# methods that compute no images, and are given none
+WITHOUT_PIXELS = ("sample_latents", "codes_of")
 
 
 @dataclass

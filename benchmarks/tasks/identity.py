@@ -311,8 +311,7 @@ def _range(context: Context, images: Selection, arrays: Arrays) -> Numbers:
     note = without_face(int((~has_face).sum()), len(has_face), "images")
     fields = {"pairs": "real images", **face.describe()}
     place = Place(context, TABLE, title=REAL, n=len(images), note=note, fields=fields)
-    for setting, estimate in estimates.items():
-        yield from place.at(setting=setting).numbers({face.metric_name: estimate})
+    yield from place.by_setting(face.metric_name, estimates)
 
 
 def _two_pictures(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -82,8 +82,7 @@ def _paths(variant: Variant, images: Selection) -> Measurement:
     def numbers(paths: Arrays, strips: Arrays) -> Numbers:
         metric = seen_through("ppl", distance.network)
         estimates = estimate_path_length(paths["length"], images.units.named("pairs"))
-        for setting, estimate in estimates.items():
-            yield from place.at(setting=setting).numbers({metric: estimate})
+        yield from place.by_setting(metric, estimates)
         _save_strips(place, images, torch.from_numpy(strips["strips"]))
 
     decoding, shown = variant.decoding, min(STRIPS, pairs)

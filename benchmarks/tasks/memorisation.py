@@ -103,8 +103,8 @@ def _numbers(
     context, distance = variant.context, neighbours["distance"]
     ratios = estimate_ratios(distance, real["distance"], _held_out(context).groups)
     place = _place(variant, space, len(distance), note=_training(context, variant.system))
-    yield from _by_setting(place, space.metric, estimate_quantiles(distance))
-    yield from _by_setting(place, space.ratio, ratios)
+    yield from place.by_setting(space.metric, estimate_quantiles(distance))
+    yield from place.by_setting(space.ratio, ratios)
     if pictured and context.pictures is not None:
         _save_nearest(place, variant, new, neighbours)
 
@@ -114,7 +114,7 @@ def references(context: Context) -> Iterator[Measurement]:
     if reason := _lacking(context):
         place, missing = Place(context, TABLE, title=REAL, split=""), Estimate(None, why=reason)
         estimates = dict.fromkeys(QUANTILES, missing)
-        yield Measurement([], partial(_by_setting, place, spaces(context)[0].metric, estimates))
+        yield Measurement([], partial(place.by_setting, spaces(context)[0].metric, estimates))
         return
     for space in spaces(context):
         yield Measurement([_nearest_of_real(context, space)], partial(_of_real, context, space))
@@ -123,13 +123,7 @@ def references(context: Context) -> Iterator[Measurement]:
 def _of_real(context: Context, space: Space, neighbours: Arrays) -> Numbers:
     estimates = estimate_quantiles(neighbours["distance"], _held_out(context).groups)
     real, n = Variant(context, System(), None), len(_held_out(context))
-    return _by_setting(_place(real, space, n, title=REAL), space.metric, estimates)
-
-
-def _by_setting(place: Place, metric: str, estimates: Mapping[str, Estimate]) -> Numbers:
-    """The numbers of a metric."""
-    for setting, estimate in estimates.items():
-        yield from place.at(setting=setting).numbers({metric: estimate})
+    return _place(real, space, n, title=REAL).by_setting(space.metric, estimates)
 
 
 def _training(context: Context, system: System) -> str:

@@ -67,7 +67,10 @@ def check_dataset(arguments: list[str]) -> None:
     data.refuse_unreadable()
     print(row("decoded", f"{len(indices)} of {len(data)} images, none damaged"))
     print(row("copies", describe_copies(pixels)), flush=True)
-    print(row("enlarged", describe_enlarged(data.enlarged, size)))
+    smaller = (
+        "not known" if data.enlarged is None else f"{data.enlarged.sum():,} smaller than {size} px"
+    )
+    print(row("enlarged", smaller))
     print(row("odd files", data.survey.note or "none"))  # every file is read for these three
     print(row("fingerprint", data.fingerprint), flush=True)
     if args.sheet is not None:
@@ -181,11 +184,6 @@ def describe_prepared(header: Header) -> Iterator[str]:
     yield row("enlarged", f"{header.enlarged:,} smaller than {header.side} px")
     yield row("left out", "; ".join(header.left_out) or "nothing")
     yield row("fingerprint", header.survey.fingerprint)
-
-
-def describe_enlarged(enlarged: np.ndarray | None, size: int) -> str:
-    """The number of images that are smaller than `size`, and so enlarged."""
-    return "not known" if enlarged is None else f"{enlarged.sum():,} smaller than {size} px"
 
 
 def describe_column(name: str, column: np.ndarray) -> str:

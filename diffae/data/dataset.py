@@ -7,7 +7,7 @@ single images. An image is decoded when it is needed, not before.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -290,9 +290,19 @@ class Dataset:
         return crop_to_multiples(self.source.read(index), stride)
 
     def load_all(self, indices: Indices) -> np.ndarray:
-        """`images(indices)`, read by several threads, with a progress bar."""
+        """`images(indices)`, read by several threads, with a progress bar.
+
+        Threads help, since Pillow releases the GIL while it decodes.
+        """
         count, size = len(indices), self.image_size
-        return load_all(lambda part: self.images(indices[part]), count, size, self.name)
+        out = np.empty((count, size, size, 3), np.uint8)
+        parts = [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]
+        with ThreadPoolExecutor(WORKERS) as pool:
+            chunks = pool.map(self.images, (indices[part] for part in parts))
+            watched = shown(chunks, f"reading {self.name}", "images", count, len)
+            for part, pixels in zip(parts, watched, strict=True):
+                out[part] = pixels
+        return out
 
     def _pixels(self, index: int) -> np.ndarray:
         """The pixels of image `index`. The first ones stay in memory, up to `KEPT` bytes."""
@@ -377,17 +387,3 @@ def in_floats(images: np.ndarray) -> torch.Tensor:
     import torch
 
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
-
-
-def load_all(read: Callable[[slice], np.ndarray], count: int, size: int, name: str) -> np.ndarray:
-    """Images, uint8 `count` x size x size x 3. `read` returns the images of a slice of indices.
-
-    It is called in threads, since Pillow releases the GIL while it decodes.
-    """
-    out = np.empty((count, size, size, 3), np.uint8)
-    parts = [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        chunks = shown(pool.map(read, parts), f"reading {name}", "images", count, len)
-        for part, pixels in zip(parts, chunks, strict=True):
-            out[part] = pixels
-    return out

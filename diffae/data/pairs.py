@@ -43,7 +43,6 @@ class Pairs:
     """n images of a data set, each with its counterfactual.
 
     `attribute` is added if `on`, else removed. `before` is int64 [n], indices into `dataset`.
-    `people` is int64 [n], the identity of each image, or its index where identities are unknown.
     `others_changed` is bool [n, A]: the other attributes, of `dataset.attribute_names`, that the
     counterfactual changes too. `picture` returns the counterfactual of the image of an index, before
     the transform.
@@ -52,7 +51,6 @@ class Pairs:
     attribute: str
     on: bool
     before: np.ndarray
-    people: np.ndarray
     others_changed: np.ndarray
     dataset: Dataset
     picture: Callable[[int], Image.Image]
@@ -104,9 +102,8 @@ def pairs_of(
     others_changed = np.zeros((len(pairs), len(names)), bool)
     for row, (_, changed) in enumerate(pairs):
         others_changed[row] = [name in changed and name != attribute for name in names]
-    people = before if dataset.identities is None else dataset.identities[before]
     picture = partial(truth.picture, attribute=attribute, on=on)
-    return Pairs(attribute, on, before, people, others_changed, dataset, picture)
+    return Pairs(attribute, on, before, others_changed, dataset, picture)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -199,9 +196,8 @@ def people_of(rows: Rows, count: int, identities: np.ndarray | None) -> np.ndarr
     from scipy.cluster.hierarchy import DisjointSet
 
     same_person = DisjointSet(range(count))
-    first_image = dict[
-        str | int, int
-    ]()  # by the `person` of a row, a text, or by the identity, an int
+    # by the `person` of a row, a text, or by the identity, an int
+    first_image = dict[str | int, int]()
     for (before, _, _), (after, person) in rows.items():
         same_person.merge(before, after)
         same_person.merge(before, first_image.setdefault(person, before))

@@ -45,9 +45,8 @@ MANY = 40  # a column may have this many classes, however few rows it has
 
 Value = str | int | float  # of a cell: a text in a CSV file, or an entry of an array
 Column = tuple[str, Sequence[Value]]  # name and cells
-Places = Callable[
-    [str], Collection[int]
-]  # from a name to the indices of the images that it may mean
+# from a name to the indices of the images that it may mean
+Places = Callable[[str], Collection[int]]
 
 
 class LabelTable(NamedTuple):

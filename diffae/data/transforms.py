@@ -212,17 +212,9 @@ def narrow(image: Image.Image) -> Image.Image:
 BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 
 
-def center(image: Image.Image, size: int) -> np.ndarray:
-    """torchvision's `Resize(size)` and `CenterCrop(size)` of a PIL image: bilinear, antialiased."""
-    return np.asarray(center_crop(resize_shorter_side(image, size, BILINEAR), size))
-
-
-def center_bicubic(image: Image.Image, size: int) -> np.ndarray:
-    """torchvision's `Resize(size, BICUBIC)` and `CenterCrop(size)` of a PIL image.
-
-    This is the crop of bytedance/1d-tokenizer@942a96f (TiTok).
-    """
-    return np.asarray(center_crop(resize_shorter_side(image, size, BICUBIC), size))
+def center(image: Image.Image, size: int, resampling: Image.Resampling = BILINEAR) -> np.ndarray:
+    """torchvision's `Resize(size)` and `CenterCrop(size)` of a PIL image: by default bilinear, antialiased."""
+    return np.asarray(center_crop(resize_shorter_side(image, size, resampling), size))
 
 
 def center_tensor(image: Image.Image, size: int, antialias: bool = True) -> np.ndarray:
@@ -311,7 +303,8 @@ CROPS = {
     "center": Crop(center),
     "d2c": Crop(center),  # of the face, which `Transform` has cut out
     "none": Crop(center),  # of an image that is square already
-    "center-bicubic": Crop(center_bicubic, "bicubic"),
+    # of bytedance/1d-tokenizer@942a96f (TiTok)
+    "center-bicubic": Crop(partial(center, resampling=BICUBIC), "bicubic"),
     "center-tensor": Crop(center_tensor, resampler=ON_FLOATS),
     "center-tensor-aliased": Crop(
         partial(center_tensor, antialias=False), resampler=ON_FLOATS, antialias=False

@@ -12,9 +12,9 @@ from torch import Tensor
 from diffae.networks.config import NUM_TIMESTEPS
 
 
-def linear_alphas(beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
+def linear_alphas() -> Tensor:
     """a_t of the images' schedule: beta rises linearly. Float64, NUM_TIMESTEPS values."""
-    betas = torch.linspace(beta_start, beta_end, NUM_TIMESTEPS, dtype=torch.float64, device="cpu")
+    betas = torch.linspace(1e-4, 0.02, NUM_TIMESTEPS, dtype=torch.float64, device="cpu")
     return torch.cumprod(1 - betas, dim=0)
 
 

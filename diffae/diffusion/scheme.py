@@ -28,31 +28,31 @@ class Method:
     smallest number of steps.
 
     `from_0`: the grid begins at t = 0, and an encoding takes the image as the state there; otherwise
-    the image is at a = 1, before the grid's first timestep. `top` and `end` are texts for the
-    protocol: how the last step of an encoding is taken, and where a decoding ends.
+    the image is at a = 1, before the grid's first timestep. `top` is a text for the protocol: how the
+    last step of an encoding is taken.
     """
 
-    summary: str
     grid: str = "power-2"
     decoding: tuple[int, int] = (1, 0)
     encoding: tuple[int, int] | None = (1, 0)
     least: int = 2
     from_0: bool = False
     top: str = "as the others"
-    end: str = "a = 1"
 
 
 METHODS = {
-    "ddim": Method("the paper's, first order", UNIFORM, least=1, from_0=True, top="to a = 0"),
-    "ab2-v": Method("two-step Adams-Bashforth on the velocity, with a matched top", top="matched"),
-    "ab2-eps": Method("two-step Adams-Bashforth on the noise; for models with z_sem"),
-    "implicit-v": Method(
-        "DDIM, and its inverse by backward Euler with one call per step",
-        from_0=True,
-        top="the inverse of a DDIM step",
-    ),
-    "dpm++2m": Method("DPM-Solver++(2M)", encoding=(1, -1), from_0=True),
-    "heun": Method("Heun's method (Karras et al.), decoding only", "power-2", (2, -1), None, 1),
+    # the paper's, first order
+    "ddim": Method(UNIFORM, least=1, from_0=True, top="to a = 0"),
+    # two-step Adams-Bashforth on the velocity, with a matched top
+    "ab2-v": Method(top="matched"),
+    # two-step Adams-Bashforth on the noise; for models with z_sem
+    "ab2-eps": Method(),
+    # DDIM, and its inverse by backward Euler with one call per step
+    "implicit-v": Method(from_0=True, top="the inverse of a DDIM step"),
+    # DPM-Solver++(2M)
+    "dpm++2m": Method(encoding=(1, -1), from_0=True),
+    # Heun's method (Karras et al.), decoding only
+    "heun": Method(decoding=(2, -1), encoding=None, least=1),
 }
 ALIASES = {FAST: "ab2-v:power-2"}
 
@@ -110,7 +110,7 @@ class Scheme:
             "solver": self.method,
             "grid": self.grid.replace("-", " "),
             "top": method.top,
-            "end": method.end,
+            "end": "a = 1",
             "clip": "predicted x_0 of images to [-1, 1], the noise derived anew",
         }
 

@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 
-def timestep_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
+def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     """Sinusoidal embedding of integer timesteps: N -> N x dim, cosines first, then sines."""
     half = dim // 2
     places = torch.arange(half, dtype=torch.float32, device=t.device)
-    frequencies = torch.exp(-math.log(max_period) * places / half)
+    frequencies = torch.exp(-math.log(10_000) * places / half)
     angles = t[:, None].float() * frequencies[None]
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 

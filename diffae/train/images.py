@@ -11,7 +11,6 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from diffae.data import Dataset
-from diffae.data.dataset import load_all
 from diffae.diffusion.noise import Noise, uniforms
 from diffae.system.errors import UserError
 
@@ -38,11 +37,8 @@ Source = np.ndarray | OnDisk  # by position among the training images: uint8 N x
 
 def source_of(dataset: Dataset, order: np.ndarray) -> Source:
     """Images to train on: in memory if they take at most IN_MEMORY, else read from disk."""
-    size, count = dataset.image_size, len(order)
-    source = OnDisk(dataset, order)
-    if count * 3 * size**2 > IN_MEMORY:
-        return source
-    return load_all(lambda part: source[range(count)[part]], count, size, dataset.name)
+    fits_memory = len(order) * 3 * dataset.image_size**2 <= IN_MEMORY
+    return dataset.load_all(order) if fits_memory else OnDisk(dataset, order)
 
 
 class Images:

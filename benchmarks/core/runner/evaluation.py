@@ -219,9 +219,8 @@ class BenchmarkRun:
         self.context = benchmark.context_of(context)
         self.is_ours = benchmark.is_ours
         self.keys: set[str] = set()  # of the numbers of a plug-in
-        self.noted: set[tuple[str, str]] = (
-            set()
-        )  # systems and methods whose clamping has been noted
+        # systems and methods whose clamping has been noted
+        self.noted: set[tuple[str, str]] = set()
 
     def records(self, systems: Sequence[System]) -> Iterator[Record]:
         """Its records of these systems, then its reference records."""
@@ -231,9 +230,6 @@ class BenchmarkRun:
             return
         measured: list[Record] = []
         for system in systems:
-            if lacks := self.benchmark.lacking(system):
-                yield self.not_run(system.title, NotAvailable(f"{system.title} cannot {lacks}"))
-                continue
             for record in self._guarded(system.title, self._of_system(system)):
                 measured.append(record)
                 yield record
@@ -242,10 +238,11 @@ class BenchmarkRun:
     def _of_system(self, system: System) -> Iterator[Record]:
         """A system's records, with notes on whether it was trained on their images, and whether it is random."""
         context, trial = self.context, ""
+        measurements = self.benchmark.measurements(context, system)
         if isinstance(system, Checked):
             trial = system.try_on(partial(_first_images, context, system))
         remarks = {split: _remark(system, context, split) for split in SPLITS}
-        for measurement in self.benchmark.run(context.for_system(system), system):
+        for measurement in measurements:
             yield from self._records(measurement, system.reference, remarks, trial)
 
     def _references(self, measured: Sequence[Record]) -> Iterator[Record]:

@@ -63,26 +63,25 @@ class Options(TaskOptions, CommonOptions):
     dry_run: bool = switch("say what would be computed, and compute nothing")
 
     def __post_init__(self) -> None:
-        if self.protocols and "reconstruction" not in self.benchmarks:
-            raise UserError("--protocol, --explain: are of reconstruction, which is not asked for")
-        if self.keep and "reconstruction" not in self.benchmarks:
-            raise UserError("--keep: is of reconstruction, which is not asked for")
-        if self.native:
-            self._refuse_beside_native()
-        if self.edit_protocols and "edits" not in self.benchmarks:
-            name = self.edit_protocols[0]
-            raise UserError(f"--protocol: {name} is of edits, which is not asked for")
-
-    def _refuse_beside_native(self) -> None:
-        if "reconstruction" not in self.benchmarks:
-            raise UserError("--native: is of reconstruction, which is not asked for")
+        of_reconstruction = {
+            "--protocol, --explain: are": self.protocols,
+            "--keep: is": self.keep,
+            "--native: is": self.native,
+        }
+        for flag, given in of_reconstruction.items():
+            if given and "reconstruction" not in self.benchmarks:
+                raise UserError(f"{flag} of reconstruction, which is not asked for")
         of_one_size = {
             "--save-images": self.save_images,
             "--keep": self.keep,
             "--protocol": self.protocols,
         }
-        for flag in (flag for flag, given in of_one_size.items() if given):
-            raise UserError(f"{flag}: is of images of one size; leave it out, or --native")
+        for flag, given in of_one_size.items():
+            if given and self.native:
+                raise UserError(f"{flag}: is of images of one size; leave it out, or --native")
+        if self.edit_protocols and "edits" not in self.benchmarks:
+            name = self.edit_protocols[0]
+            raise UserError(f"--protocol: {name} is of edits, which is not asked for")
 
     @property
     def cropped(self) -> str | None:

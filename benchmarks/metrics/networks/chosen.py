@@ -124,11 +124,6 @@ class MetricNetworks(Networks):
         default = "inception" if self._has("inception") else EFFNET
         return tuple(map(self.feature_network, self.choice.features or (default,)))
 
-    @property
-    def feature_dim(self) -> int:
-        """Numbers of an image's features by all networks together."""
-        return sum(network.dim for network in self.features)
-
     @cached_property
     def face(self) -> FaceEmbedding:
         """ArcFace if its weights are found; else on the portraits our own embedding, on other images

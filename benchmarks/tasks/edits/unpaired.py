@@ -139,9 +139,8 @@ class Unpaired:
         data = images.dataset
         for on in SIDES:
             edited = np.flatnonzero(self.present != on)
-            order, people = images.order[edited], images.groups[edited]
-            others = np.zeros((len(edited), 0), bool)
-            pairs = Pairs(self.attribute, on, order, people, others, data, data.source.read)
+            order, others = images.order[edited], np.zeros((len(edited), 0), bool)
+            pairs = Pairs(self.attribute, on, order, others, data, data.source.read)
             of_side = {name: array[edited] for name, array in sums.items()}
             yield Edited(Change(self.ground, pairs), self.direction, of_side)
 

@@ -209,7 +209,9 @@ def _reconstructions(
     variant = partial(Variant.of, context, system)
     ours, beside = variant(sizes.solver, None), variant(sizes.beside, None)
     by_calls = (BY_CALLS,) if ours.system.solver is not None else ()
-    for number, inverts in enumerate(_inverts(system)):
+    # x_T is inverted from the images, or drawn too; without z_sem a random x_T reconstructs nothing
+    draws = {SEMANTIC, STOCHASTIC} <= system.capabilities
+    for number, inverts in enumerate((True, False) if draws else (True,)):
         by_protocol = None if number else ByProtocol(context)
         if not system.iterative:
             taken = variant(sizes.solver, None, inverts)
@@ -222,12 +224,6 @@ def _reconstructions(
         if beside.system.solver != ours.system.solver:
             for steps in sizes.beside_steps:
                 yield Reconstruction(variant(sizes.beside, steps, inverts), images, by_calls)
-
-
-def _inverts(system: System) -> tuple[bool, ...]:
-    """Whether x_T is inverted from the images, or drawn: both, where a code has another part."""
-    both = {SEMANTIC, STOCHASTIC} <= system.capabilities
-    return (True, False) if both else (True,)  # without z_sem a random x_T reconstructs nothing
 
 
 def _numbers(reconstruction: Reconstruction, scores: Arrays, *features: Arrays) -> Numbers:

@@ -53,9 +53,8 @@ class FactorImages(ImageSource):
         return Survey(digest, self.count, sides=((side, self.count),))
 
 
-FactorSet = tuple[
-    str, FactorImages, FactorColumns
-]  # the name of a data set, its images and factors
+# the name of a data set, its images and factors
+FactorSet = tuple[str, FactorImages, FactorColumns]
 
 
 class Format(NamedTuple):

@@ -15,6 +15,7 @@ from benchmarks.core.images import features_of, semantic_of
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.path_length import path_length
+from benchmarks.systems.protocol.base import IN_WORDS
 from benchmarks.systems.protocol.parts import (
     NO_DIRECTION,
     NOTHING_BETWEEN,
@@ -88,8 +89,9 @@ OF_TOKENS = "reconstruction probes representation edits latent fewshot unconditi
 def test_every_task_gives_numbers_or_the_reason(found, task, name):
     rows = found[task, name]
     assert rows and not any(row.failed for row in rows)
-    if reason := REGISTRY.get(task).lacking(systems.load(name)):
+    if lacking := REGISTRY.get(task).needs - systems.load(name).capabilities:
         (row,) = rows
+        reason = " or ".join(IN_WORDS[capability] for capability in sorted(lacking))
         assert row.value is None and f"cannot {reason}" in row.note
     elif not any(row.value is not None for row in rows):
         assert name == "dummy-tokens" and task not in OF_TOKENS, [row.note for row in rows]

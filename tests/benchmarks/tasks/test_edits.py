@@ -309,6 +309,11 @@ def before_and_after(context, on, count=6, split="test"):
     return context.dataset.batch(pairs.before), pairs.after(np.arange(len(pairs))), pairs
 
 
+def people_of(pairs):
+    persons = pairs.dataset.identities
+    return pairs.before if persons is None else persons[pairs.before]
+
+
 def weights(code):
     """How much of the pattern codes are given, [n, 1]."""
     return 1 + 5 * (code[:, -1:] + 0.15)
@@ -355,7 +360,7 @@ def test_the_doses_by_which_the_strength_is_chosen(context):
         dose = found["edits_by_strength", f"{OWN}, strength {strength}", "dose"]
         assert dose.value == pytest.approx(2 * strength, rel=1e-5)
         assert (dose.split, dose.n) == ("valid", 8)
-        of = [before_and_after(context, on, 4, "valid")[2].people for on in (True, False)]
+        of = [people_of(before_and_after(context, on, 4, "valid")[2]) for on in (True, False)]
         assert len(dose.estimate.influences[0].values) == len(np.unique(np.concatenate(of)))
         off = found["edits_by_strength", f"{OWN}, strength {strength}", "off_target"]
         assert off.value == pytest.approx(0, abs=1e-6)
@@ -397,7 +402,7 @@ def test_a_face_is_compared_with_that_of_the_image(context, faces, on):
     row = found["edits_by_attribute", f"Lit {edits.SIDES[on]}, {OWN}", "id_portraits"]
     assert row.value == pytest.approx(values[seen].mean(), rel=1e-6)
     own = influences_on_mean(values[seen], "")[0].values
-    expected = Estimate(None, influences_of_groups(own, pairs.people[seen], "")).stderr
+    expected = Estimate(None, influences_of_groups(own, people_of(pairs)[seen], "")).stderr
     assert row.stderr == pytest.approx(expected, rel=1e-5)
     assert row.n == seen.sum()
     assert f"no face found in {(~seen).sum()} of {len(x)} pairs" in row.note

@@ -1,13 +1,15 @@
 """The edits that a command line asks for, and what they are called."""
 
 import pytest
+import torch
 
 from diffae.images.classifier import Classifier
 from diffae.images.commands import edits_of, label
 from diffae.system.errors import UserError
 from probes import LinearProbe
 
-CLASSIFIER = Classifier(("Smiling", "Male", "Wavy_Hair"), LinearProbe.unfitted(2, 3))
+PROBE = LinearProbe(torch.ones(3, 2), torch.zeros(3), torch.zeros(2), torch.ones(2))
+CLASSIFIER = Classifier(("Smiling", "Male", "Wavy_Hair"), PROBE)
 
 
 @pytest.mark.parametrize(
