@@ -7,11 +7,10 @@ from pathlib import Path
 
 from diffae.system.errors import UserError
 from diffae.system.whole import write_whole
-from reports.records.differences import error_between
 from reports.records.estimate import Estimate
 from reports.records.published import without_published
 from reports.records.reading import joined, part_of, short
-from reports.records.record import Record, record_key
+from reports.records.record import Record, error_between, record_key
 from reports.records.run_folder import Run
 from reports.tables import latex, numbers
 from reports.tables.build import Merged, write_tables

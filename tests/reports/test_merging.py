@@ -177,6 +177,15 @@ def test_seeds_become_a_mean_with_both_spreads(tmp_path):
     assert r"0.9300 $\pm$ 0.0361 {[}0.0408{]}" in tex and "% seed: 0, 1, 2" in tex
 
 
+def test_what_no_seed_could_measure_has_no_mean(tmp_path):
+    absent = table1("DDIM", "ssim", None, note="cannot encode")
+    runs = [
+        run(tmp_path / f"s{i}", [table1("DiffAE", "ssim", 0.9), absent], seed=i) for i in (0, 1)
+    ]
+    page, _ = table(tmp_path, *runs)
+    assert "cannot encode" in page
+
+
 @pytest.mark.parametrize("values", [VALUES, (0.9, 0.9, 0.9)], ids=["unequal", "equal"])
 @pytest.mark.parametrize("stating", [(), (0,), (2,), (0, 1), (1, 2), (0, 1, 2)])
 def test_the_error_of_one_run_is_that_of_all_or_unknown(values, stating, tmp_path):
