@@ -14,7 +14,7 @@ import pytest
 
 from reports.records.record import Record
 from reports.tables.build import Merged, read
-from reports.tables.contests import Contest, contest
+from reports.tables.contests import Contest, contests_of
 from reports.tables.ranking import LEVEL, gap_between
 
 SSIM = {"table": "table2_ablation", "metric": "ssim", "setting": "x_T inverted"}
@@ -46,8 +46,8 @@ def one(found: Merged, **fields: object) -> Record:
 def between(found: Merged, **fields: object) -> Contest:
     """The contest of DiffAE and DDIM, in which DiffAE is the best."""
     ours = [r for r in of(found, **fields) if r.system in PAIR]
-    held = contest(ours, found.metrics)
-    assert held is not None and held.best.system == "DiffAE" and len(held.others) == 1
+    (held,) = contests_of(ours, found.metrics)
+    assert held.best.system == "DiffAE" and len(held.others) == 1
     return held
 
 
@@ -67,7 +67,7 @@ def probe_is_better(found: Merged) -> bool:
 
 
 def reconstructs_better(found: Merged) -> bool:
-    (samples,) = (h.contests[0] for h in found.headlines if h.benchmark == "unconditional")
+    (samples,) = (h.contests[0][0] for h in found.headlines if h.benchmark == "unconditional")
     reconstructions = [between(found, **SSIM, steps=steps) for steps in (10, 20, 50, 100)]
     assert samples.best.system == "DiffAE"
     gaps = [gap for held in (samples, *reconstructions) for gap in held.others]

@@ -51,7 +51,7 @@ def _compared_pairs(merged: Merged) -> Iterator[tuple[Record, Record]]:
     name, metrics = merged.run_groups[0].name, merged.metrics
     alone = (r for r in merged.rows if not r.pooled)
     records = [r if r.origin else replace(r, run=name, origin=record_key(r)) for r in alone]
-    for spec in sorted(merged.specs, key=lambda spec: spec.order):
+    for spec in merged.specs:
         for rivals in contests(spec, headlines(spec, choose(spec, records), metrics), metrics):
             first: dict[str, Record] = {}
             taken = own_best(rivals)

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from reports.records.metrics import METRICS, Metrics
 from reports.records.reading import joined
-from reports.records.record import FAST, FAST_SOLVER, HIGHER, LOWER, Record
+from reports.records.record import FAST, FAST_SOLVER, HIGHER, LOWER, NEITHER, Record
+from reports.tables.ranking import is_measured
 
 MISSING = "n/a"
 MOST_DECIMALS = 12  # of a number near 0; a power of ten is shorter
@@ -189,6 +190,17 @@ def to_error(value: float, error: float) -> str:
         return f"{value:,.{max(0, -last)}f}"
     digits = math.floor(math.log10(abs(value))) - last if value else 0
     return f"{value:.{min(digits, 15)}e}"
+
+
+def counted(records: Iterable[Record]) -> str:
+    """`n = 16`, or `n = 8 to 16`: the images, or other units, behind numbers.
+
+    Empty if no n is known, and for what does not depend on images, such as parameters.
+    """
+    measured = [r for r in records if is_measured(r) and r.n is not None]
+    counts = sorted({r.n or 0 for r in measured if r.direction != NEITHER or r.n != 1})
+    ends = dict.fromkeys((*counts[:1], *counts[-1:]))
+    return f"n = {' to '.join(f'{n:,}' for n in ends)}" if ends else ""
 
 
 def duration(seconds: float) -> str:

@@ -158,10 +158,6 @@ class Gap:
         return LEVEL if abs(self.behind) <= self.noise else CLEAR
 
     @property
-    def within_noise(self) -> bool:
-        return self.standing == LEVEL
-
-    @property
     def is_clear(self) -> bool:
         return self.standing == CLEAR
 

@@ -39,7 +39,7 @@ MOST_UNORDERED, MOST_ROWS = 10, 80
 def plots_of(benchmark: str, merged: Merged) -> list[Plot]:
     """The plots of one benchmark, in the order of its tables."""
     plots: list[Plot] = []
-    for spec in sorted(merged.specs, key=lambda spec: spec.order):
+    for spec in merged.specs:
         records = drawing.numbers_of(merged, spec.source)
         if records and records[0].benchmark == benchmark:
             plots += _of_table(spec, choose(spec, records), merged)
@@ -80,7 +80,7 @@ def _plots(
         asking = [s for s in merged.specs if (wanted, axis) in (s.plots or ())]
         of = {s: choose(s, drawing.numbers_of(merged, s.source)) for s in asking}
         shared = [s for s in asking if of[s] and of[s][0].benchmark == records[0].benchmark]
-        if spec == min(shared, key=lambda s: s.order):
+        if spec == shared[0]:
             yield from _plane(spec, [r for s in shared for r in of[s]], merged, metric, axis)
 
 
