@@ -22,16 +22,14 @@ from reports.records.reading import joined
 from reports.records.record import Record
 from reports.records.run_folder import SAMPLES, Run
 from reports.tables.build import Merged, merge
-from reports.tables.layout import contests
+from reports.tables.layout import contests, value
 from reports.tables.make_files import heading as tables_heading
 from reports.tables.numbers import (
-    error_text,
     heading,
     metric_label,
     number_text,
     steps_text,
     to_error,
-    value_text,
 )
 from reports.tables.ranking import (
     FEWEST,
@@ -203,15 +201,15 @@ def _setting(record: Record, others: Sequence[Record]) -> str:
 def _rival(
     record: Record, everyone: list[Record], sizes: Sequence[Sizes], group: Merged, numbers: Numbers
 ) -> View:
-    place = point(0, record)
+    place, cell = point(0, record), value(record, group.metrics)
     return {
         "label": joined(record.system, _setting(record, everyone)),
         "system": record.system,
         "reference": record.reference,
         "entry": record.run or group.sources[0].label,
         "n": record.n,
-        "text": value_text(record, group.metrics),
-        "error": error_text(record, group.metrics),
+        "text": cell.text,
+        "error": cell.errors,
         "at": [place.low, place.y, place.high],
         "sizes": [*(size_of_code(record, by_code) for by_code in sizes), record.calls],
         "number": numbers.setdefault(record, len(numbers)),

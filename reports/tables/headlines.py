@@ -16,7 +16,7 @@ from reports.tables import numbers
 from reports.tables.build import Merged
 from reports.tables.contests import Contest, Headline, first_metric
 from reports.tables.layout import VALUE, Panel, Table, TableCell, label, value
-from reports.tables.numbers import counted, value_text
+from reports.tables.numbers import counted
 from reports.tables.ranking import CODE, WITH_NOISE, has_inverted_noise, sizes_of_codes
 
 FEW = 100  # images: numbers of fewer are named in the cautions
@@ -138,7 +138,7 @@ def table_of_headlines(merged: Merged, rows: Sequence[HeadlineRow]) -> Table:
         cells = [label(text) for text in _labels(row, merged)]
         cells += [_cell(row, system, merged.metrics) for system in systems]
         if REFERENCE in headers:
-            texts = (f"{r.system} {value_text(r, merged.metrics)}" for r in row.references)
+            texts = (f"{r.system} {value(r, merged.metrics).text}" for r in row.references)
             cells.append(label("; ".join(texts)))
         lines.append(tuple(cells))
     records = tuple(r for row in rows for r in row.records)

@@ -49,43 +49,17 @@ def solver_name(solver: str) -> str:
     return FAST if solver == FAST_SOLVER else solver
 
 
-def value_text(record: Record, metrics: Metrics = METRICS) -> str:
-    """The value alone, to the digits of its error; `n/a` if there is none."""
-    if record.value is None:
-        return MISSING
-    return error_pair(record.value, _errors(record)[0], record.metric, metrics)[0]
+def value_texts(record: Record, metrics: Metrics = METRICS) -> tuple[str, str, str]:
+    """The value to the digits of its error, or `n/a`; what follows ±, and what is in brackets.
 
-
-def error_text(record: Record, metrics: Metrics = METRICS) -> str:
-    """` ± ` and the standard error; empty if there is none.
-
-    For the mean of several runs: ` ± ` and the standard deviation between them, then in brackets
-    the standard error of one.
+    That is the standard error; of the mean of several runs the standard deviation between them, and in
+    brackets the standard error of one.
     """
-    return joined_errors(*error_texts(record, metrics))
-
-
-def with_error(record: Record, metrics: Metrics = METRICS) -> str:
-    """The value and its error: `0.9912 ± 0.0003`."""
-    return value_text(record, metrics) + error_text(record, metrics)
-
-
-def joined_errors(error: str, within: str) -> str:
-    return (f" ± {error}" if error else "") + (f" [{within}]" if within else "")
-
-
-def error_texts(record: Record, metrics: Metrics = METRICS) -> tuple[str, str]:
-    """The texts after ± and in brackets, in the notation of the value."""
     if record.value is None:
-        return "", ""
-    value, metric = record.value, record.metric
-    error, within = (error_pair(value, e, metric, metrics)[1] for e in _errors(record))
-    return error, within
-
-
-def _errors(record: Record) -> tuple[float | None, float | None]:
-    """What follows ±, and what is in brackets."""
-    return (record.spread, record.stderr) if record.pooled else (record.stderr, None)
+        return MISSING, "", ""
+    first, second = (record.spread, record.stderr) if record.pooled else (record.stderr, None)
+    text, error = error_pair(record.value, first, record.metric, metrics)
+    return text, error, error_pair(record.value, second, record.metric, metrics)[1]
 
 
 def published_text(record: Record, metrics: Metrics = METRICS) -> str:
