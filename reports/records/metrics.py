@@ -373,6 +373,6 @@ def seen_through(metric: str, network: str, metrics: Metrics = METRICS) -> str:
     raise KeyError(f"no variant of {metric} uses {network}")
 
 
-def published_name(metric: str, metrics: Metrics = METRICS) -> str:
+def published_name(metric: str) -> str:
     """The metric that `metric` stands in for; itself if it stands in for none."""
-    return (metrics[metric].stands_in_for if metric in metrics else "") or metric
+    return (METRICS[metric].stands_in_for if metric in METRICS else "") or metric

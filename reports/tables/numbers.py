@@ -162,8 +162,7 @@ def to_error(value: float, error: float) -> str:
         last = min(last, math.floor(math.log10(abs(value))) - 1)
     if -6 <= last < 12:
         return f"{value:,.{max(0, -last)}f}"
-    digits = math.floor(math.log10(abs(value))) - last if value else 0
-    return f"{value:.{min(digits, 15)}e}"
+    return _to_place(value, last)
 
 
 def counted(records: Iterable[Record]) -> str:
