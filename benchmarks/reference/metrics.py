@@ -2,7 +2,7 @@
 
 import re
 
-from reports.records.explained import GROUPS, Explanation, Group, anchor
+from reports.records.explained import GROUPS, MetricGroup, MetricText, anchor
 from reports.records.metric import Metric
 from reports.records.metrics import METRICS, alternatives
 from reports.records.record import NEITHER
@@ -29,17 +29,17 @@ def _slug(title: str) -> str:
     return re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
 
 
-def _names(group: Group) -> str:
+def _names(group: MetricGroup) -> str:
     return ", ".join(f"[`{name}`](#{name})" for name in group.metrics)
 
 
-def _group(group: Group) -> str:
+def _group(group: MetricGroup) -> str:
     sections = [_metric(name, text) for name, text in group.metrics.items()]
     about = [_escaped(group.about)] if group.about else []
     return "\n\n".join([f"## {group.title}", *about, *sections])
 
 
-def _metric(name: str, text: Explanation) -> str:
+def _metric(name: str, text: MetricText) -> str:
     metric = METRICS[name]
     formula = [f"    {text.formula}"] if text.formula else []
     facts = {

@@ -151,8 +151,8 @@ def change(c: verdicts.Comparison, metrics: Metrics) -> tuple[str, str, str]:
 def _status(findings: Findings) -> str:
     counts, total = Counter(c.verdict for c in findings.comparisons), len(findings.comparisons)
     each = (f"{counts[v]:,} {WORDS[v]}" for v in verdicts.VERDICTS if counts[v])
-    counted = f"{total:,} numbers" if total != 1 else "1 number"
-    return f"{escape(findings.new)} against {escape(findings.base)}: {counted}, {', '.join(each)}."
+    numbers = number_of(total, "number")
+    return f"{escape(findings.new)} against {escape(findings.base)}: {numbers}, {', '.join(each)}."
 
 
 def _remarks(findings: Findings) -> list[str]:

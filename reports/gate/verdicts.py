@@ -26,13 +26,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from diffae.system.errors import UserError
-from reports.records.differences import error_between
 from reports.records.estimate import Error, covariance, t_tail
 from reports.records.metric import Margin
 from reports.records.metrics import METRICS, Metrics
 from reports.records.published import OF_N
 from reports.records.reading import grouped, short
-from reports.records.record import HIGHER, NEITHER, Record
+from reports.records.record import HIGHER, NEITHER, Record, error_between
 from reports.records.run_folder import Run
 from reports.records.settings import changes
 from reports.tables.ranking import comparable_n

@@ -17,16 +17,26 @@ from reports.page.html import embedded, filled, source
 from reports.page.plots.drawing import is_drawable, point
 from reports.page.view import Numbers, View, dialogs, table_view
 from reports.records.entries import FILES, Entry
-from reports.records.metrics import with_stand_ins
+from reports.records.metrics import Metrics, with_stand_ins
 from reports.records.reading import joined
 from reports.records.record import Record
 from reports.records.run_folder import SAMPLES, Run
 from reports.tables.build import Merged, merge
-from reports.tables.layout import contests
+from reports.tables.layout import contests, value
 from reports.tables.make_files import heading as tables_heading
-from reports.tables.numbers import error_text, heading, metric_label, steps_text, value_text
+from reports.tables.numbers import (
+    heading,
+    metric_label,
+    number_text,
+    steps_text,
+    to_error,
+)
 from reports.tables.ranking import (
+    FEWEST,
+    LEVEL,
+    UNDECIDED,
     WITH_NOISE,
+    Gap,
     choose,
     comparable_n,
     gap_between,
@@ -36,7 +46,6 @@ from reports.tables.ranking import (
     size_of_code,
     sizes_of_codes,
 )
-from reports.tables.wording import gap_text, how, how_sure
 
 SIZES = ("latent_dim", "bits_per_pixel")  # of its code, which stand beside the quality
 CALLS = "network calls per image"
@@ -128,7 +137,7 @@ def _contests(group: Merged, numbers: Numbers) -> Iterator[View]:
     rankings with fewer rivals.
     """
     sizes = [sizes_of_codes(group.rows, name) for name in SIZES]
-    for spec in sorted(group.specs, key=lambda spec: spec.order):
+    for spec in group.specs:
         chosen = choose(spec, group.rows)
         order = with_stand_ins(spec.in_order, group.metrics)
         for rivals in sorted(contests(spec, chosen, group.metrics), key=partial(_place, order)):
@@ -182,18 +191,25 @@ def _references(rivals: Sequence[Record], chosen: Sequence[Record], group: Merge
     ]
 
 
+def _setting(record: Record, others: Sequence[Record]) -> str:
+    """What distinguishes a record from `others` besides its system: setting and T, if they have several."""
+    setting = record.setting if len({r.setting for r in others}) > 1 else ""
+    steps = steps_text(record) if len({r.steps for r in others} - {None}) > 1 else ""
+    return joined(setting, steps)
+
+
 def _rival(
     record: Record, everyone: list[Record], sizes: Sequence[Sizes], group: Merged, numbers: Numbers
 ) -> View:
-    place = point(0, record)
+    place, cell = point(0, record), value(record, group.metrics)
     return {
-        "label": joined(record.system, how(record, everyone)),
+        "label": joined(record.system, _setting(record, everyone)),
         "system": record.system,
         "reference": record.reference,
         "entry": record.run or group.sources[0].label,
         "n": record.n,
-        "text": value_text(record, group.metrics),
-        "error": error_text(record, group.metrics),
+        "text": cell.text,
+        "error": cell.errors,
         "at": [place.low, place.y, place.high],
         "sizes": [*(size_of_code(record, by_code) for by_code in sizes), record.calls],
         "number": numbers.setdefault(record, len(numbers)),
@@ -203,4 +219,23 @@ def _rival(
 def _pair(better: Record, other: Record, merged: Merged) -> list[float | str]:
     """A difference: its size, the size with its error, and how sure it is."""
     gap = gap_between(better, other, merged.metrics)
-    return [float(f"{gap.behind:.6g}"), gap_text(gap, merged.metrics), how_sure(gap)]
+    return [float(f"{gap.behind:.6g}"), _size(gap, merged.metrics), _certainty(gap)]
+
+
+def _size(gap: Gap, metrics: Metrics) -> str:
+    """`0.0123 ± 0.0011`: the size of a difference, with its error if that is known."""
+    size, error = abs(gap.behind), gap.stderr
+    if not error:
+        return number_text(size, gap.record.metric, metrics)
+    return f"{to_error(size, error)} ± {to_error(error, error)}"
+
+
+def _certainty(gap: Gap) -> str:
+    """How a difference was measured, and whether chance may explain it."""
+    if gap.standing == UNDECIDED:
+        why = f"fewer than {FEWEST} images" if gap.is_of_few else "no error of it is known"
+        return f"{UNDECIDED}: {why}"
+    if gap.noise is None or gap.stderr is None:
+        return "exact" if gap.behind else "the same"
+    pairing = "paired" if gap.paired else "unpaired"
+    return f"{pairing}, {'within' if gap.standing == LEVEL else 'beyond'} noise"

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from reports.page.sheets import ReadSheet
-from reports.page.stored import Store, data_url, shown
+from reports.page.stored import PageImages, data_url, shown
 
 PLAIN, WORST = ": reconstruction", ": the worst reconstructions"  # the ends of titles of sheets
 CROP = 128  # pixels: side of a part
@@ -27,7 +27,9 @@ CUT = f"Each is cut to the {CROP} px with the largest error, and a click shows i
 Images = list[dict[str, Any]]
 
 
-def close_ups(sheets: Iterable[ReadSheet], store: Store) -> tuple[ReadSheet, list[Images]] | None:
+def close_ups(
+    sheets: Iterable[ReadSheet], store: PageImages
+) -> tuple[ReadSheet, list[Images]] | None:
     """A sheet of close-ups, whose rows are systems, and its images; None without reconstructions."""
     pairs = [sheet for sheet in sheets if len(sheet.lengths) > 1 and min(sheet.lengths[:2])]
     plain = {s.title.removesuffix(PLAIN): s for s in pairs if s.title.endswith(PLAIN)}
@@ -78,7 +80,7 @@ def _difference(image: Image.Image, output: Image.Image) -> np.ndarray:
     return np.abs(np.asarray(image, np.float64) - np.asarray(output, np.float64))
 
 
-def _triple(sheet: ReadSheet, column: int, named: str, store: Store) -> Images:
+def _triple(sheet: ReadSheet, column: int, named: str, store: PageImages) -> Images:
     """Parts of an input, of its reconstruction, and of the error, with their wholes."""
     image, output = _pair(sheet, column)
     difference = _difference(image, output)

@@ -106,22 +106,18 @@ def plot_of(rows: Sequence[HeadlineRow], merged: Merged) -> Plot | None:
             )
 
     def paint(axes: Any) -> None:
-        spread = min(0.5, 0.14 * (len(series) - 1))
-        for i, line in enumerate(series):
-            drawing.paint_series(axes, line, spread * (i / max(len(series) - 1, 1) - 0.5))
-        axes.set_yticks(range(len(names)), names)
-        axes.set_ylim(len(names) - 0.4, -0.6)
+        drawing.paint_rows(axes, series, names, min(0.5, 0.14 * (len(series) - 1)))
         axes.set_xlim(-0.04, 1.04)
         axes.set_xticks([0, 1], ["worse", "better"])
         axes.tick_params(length=0)
 
-    said = "; ".join(
+    text = "; ".join(
         f"{name}: {', '.join(f'{s} {r.value:.4g}' for s, r in row.numbers.items())}"
         for name, row in zip(names, lines, strict=True)
     )
     left = 0.15 + 0.075 * max(map(len, names))
-    svg: Markup = drawing.draw(FRAME + ROW * len(names), TITLE, said, paint, left, top=0.1)
-    return Plot(svg, TITLE, said, "headlines", "Headlines", tuple(series))
+    svg: Markup = drawing.draw(FRAME + ROW * len(names), TITLE, text, paint, left, top=0.1)
+    return Plot(svg, TITLE, text, "headlines", "Headlines", tuple(series))
 
 
 def _name(row: HeadlineRow, merged: Merged) -> str:

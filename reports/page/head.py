@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from reports.records.reading import Fields, number_of, part_of, short
+from reports.records.reading import Fields, listed, number_of, part_of, short
 from reports.records.run_folder import Run
 from reports.tables.build import Merged
 from reports.tables.make_files import each, profile_of
-from reports.tables.numbers import duration
-from reports.tables.wording import counted, listed
+from reports.tables.numbers import counted, duration
 
 
 def facts(merged: Merged) -> dict[str, str]:

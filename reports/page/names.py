@@ -24,8 +24,8 @@ def name_in(text: str, metric: str, metrics: Metrics) -> Name:
     """Find the name of `metric` in `text`, such as a column's header."""
     about = about_metric(metric, metrics)
     for name in (metric_label(metric, metrics), metric):
-        before, found, after = text.partition(name) if about else (text, "", "")
-        if found:
+        before, separator, after = text.partition(name)
+        if about and separator:
             return Name(before, name, after, about)
     return Name(text)
 

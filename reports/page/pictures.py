@@ -11,7 +11,7 @@ from typing import Any
 from diffae.system.errors import UserError
 from reports.page.close_ups import close_ups
 from reports.page.sheets import ReadSheet, read_sheet
-from reports.page.stored import LARGEST, LOSSLESS, Store, shown
+from reports.page.stored import LARGEST, LOSSLESS, PageImages, shown
 from reports.records.reading import joined
 from reports.tables.build import Merged
 
@@ -62,7 +62,7 @@ def pictures_of(merged: Merged) -> tuple[list[FigureView], list[str]]:
     The first sheet of each system and benchmark comes before any second one.
     """
     sheets, left_out = _sheets(merged)
-    store, kept = Store(), dict[int, FigureView]()
+    store, kept = PageImages(), dict[int, FigureView]()
     room = {False: MOST_SMALL, True: MOST_LARGE}
     if cut := close_ups([sheet for sheet, _ in sheets], store):
         kept[-1] = FigureView("close-ups", *cut, at_full_size=True)
@@ -116,16 +116,17 @@ def _sheets(merged: Merged) -> tuple[list[tuple[ReadSheet, str]], list[str]]:
     return sorted(sheets, key=place), refused
 
 
-def _figure(id: str, sheet: ReadSheet, store: Store) -> FigureView:
+def _figure(id: str, sheet: ReadSheet, store: PageImages) -> FigureView:
     rows = [
         [_image(sheet, row, column, store) for column in range(length)]
         for row, length in enumerate(sheet.lengths)
     ]
     width = max(sheet.cells["width"], sheet.cells["height"])
-    return FigureView(id, sheet, rows, f"shrunk from {width} to {LARGEST} px" * (width > LARGEST))
+    remark = f"shrunk from {width} to {LARGEST} px" if width > LARGEST else ""
+    return FigureView(id, sheet, rows, remark)
 
 
-def _image(sheet: ReadSheet, row: int, column: int, store: Store) -> dict[str, Any]:
+def _image(sheet: ReadSheet, row: int, column: int, store: PageImages) -> dict[str, Any]:
     image = sheet.cell(row, column)
     head = sheet.rows[row] if sheet.rows else f"row {row + 1}"
     top = sheet.columns[column] if sheet.columns else f"image {column + 1}"

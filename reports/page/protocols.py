@@ -85,9 +85,9 @@ class Section:
         if not lines:
             return ""
         names = ", ".join(name for line in lines for name in line.protocols)
-        of = "" if len(lines) == len(self.lines) else f" of {names}"
+        lines_meant = "" if len(lines) == len(self.lines) else f" of {names}"
         pairs = f"{lines[0].left_out:,} of {self.n:,} {self.units}"
-        return f"left out of differences and causes{of}: {pairs}, of equal images (infinite {metric_label(self.metric)})"
+        return f"left out of differences and causes{lines_meant}: {pairs}, of equal images (infinite {metric_label(self.metric)})"
 
     def rows(self) -> list[list[str]]:
         """The cells of each line, under HEADERS."""
@@ -106,9 +106,9 @@ def text(sections: Sequence[Section]) -> str:
             for names, *numbers, causes in section.rows()
         ]
         table = _grid(rows, "simple")
-        said = [f"not computed: {', '.join(names)}: {why}" for names, why in section.missing]
+        missing = [f"not computed: {', '.join(names)}: {why}" for names, why in section.missing]
         head = f"{section.label}, {section.n:,} {section.units}"
-        parts.append(joined(head, table, section.left_out, *said, by="\n"))
+        parts.append(joined(head, table, section.left_out, *missing, by="\n"))
     return "\n\n".join(parts)
 
 
@@ -135,10 +135,10 @@ def table(sections: Sequence[Section]) -> str:
     write = csv.writer(file, lineterminator="\n").writerow
     write(COLUMNS)
     for section in sections:
-        for one in (one for line in section.lines for one in line.each or (line,)):
-            numbers = (one.value, one.stderr, section.n, one.difference, section.causes(one))
-            for name in one.protocols:
-                write([section.metric, name, *numbers, "", one.left_out])
+        for line in (part for whole in section.lines for part in whole.each or (whole,)):
+            numbers = (line.value, line.stderr, section.n, line.difference, section.causes(line))
+            for name in line.protocols:
+                write([section.metric, name, *numbers, "", line.left_out])
         for names, why in section.missing:
             for name in names:
                 write([section.metric, name, "", "", section.n, "", "", why, ""])
@@ -189,11 +189,11 @@ def _wrapped(line: Line) -> str:
 def _plot(section: Section) -> Markup:
     longest = max(len(text) for line in section.lines for text in _wrapped(line).split("\n"))
 
-    said = "; ".join(f"{', '.join(x.protocols)}: {section.value(x)}" for x in section.lines)
+    text = "; ".join(f"{', '.join(x.protocols)}: {section.value(x)}" for x in section.lines)
     title = f"{section.label} by protocol, with 95 % intervals"
     left = 0.15 + CHARACTER * longest
     paint = partial(_paint, section=section, ink=INK, soft=SOFT)
-    return draw(_height(section), title, f"{said}.", paint, left, top=0.1)
+    return draw(_height(section), title, f"{text}.", paint, left, top=0.1)
 
 
 def _paint(axes: Any, section: Section, ink: str, soft: str) -> None:

@@ -53,31 +53,31 @@ def read_sheet(path: Path) -> ReadSheet:
     try:
         with Image.open(io.BytesIO(read_file(path, LARGEST)), formats=["PNG"]) as file:
             picture = file.convert("RGB")  # reads the file to its end, text chunks included
-            told = json.loads(file.text[CHUNK])  # type: ignore[attr-defined]
-        return _sheet(told, picture)
+            content = json.loads(file.text[CHUNK])  # type: ignore[attr-defined]
+        return _sheet(content, picture)
     except (OSError, SyntaxError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path}: not a sheet of pictures of a run, or damaged") from None
     except Image.DecompressionBombError:
         raise UserError(f"{path}: too large for a sheet of pictures") from None
 
 
-def _sheet(told: Fields, picture: Image.Image) -> ReadSheet:
+def _sheet(content: Fields, picture: Image.Image) -> ReadSheet:
     """Make a sheet from a picture and its description.
 
     Raises ValueError, KeyError or TypeError if the two do not match.
     """
-    cells = {name: int(value) for name, value in told["cells"].items()}
-    lengths = tuple(int(n) for n in told["lengths"])
+    cells = {name: int(value) for name, value in content["cells"].items()}
+    lengths = tuple(int(n) for n in content["lengths"])
     right = cells["left"] + (max(lengths) - 1) * cells["step_x"] + cells["width"] * cells["scale"]
     bottom = cells["top"] + (len(lengths) - 1) * cells["step_y"] + cells["height"] * cells["scale"]
     if min(cells.values()) < 0 or 0 in (cells["scale"], cells["width"], cells["height"]):
         raise ValueError("places are not numbers from 0 up")
     if right > picture.width or bottom > picture.height:
         raise ValueError("images lie outside")
-    title, caption = str(told["title"]), str(told["caption"])
-    rows, columns = tuple(map(str, told["rows"])), tuple(map(str, told["columns"]))
-    notes = tuple(tuple(map(str, row)) for row in told["notes"])
-    about, strip = dict(told["about"]), tuple(map(int, told.get("strip", ())))
+    title, caption = str(content["title"]), str(content["caption"])
+    rows, columns = tuple(map(str, content["rows"])), tuple(map(str, content["columns"]))
+    notes = tuple(tuple(map(str, row)) for row in content["notes"])
+    about, strip = dict(content["about"]), tuple(map(int, content.get("strip", ())))
     if not {*strip} <= {*range(len(lengths))}:
         raise ValueError("no such rows")
     return ReadSheet(title, caption, rows, columns, lengths, notes, about, cells, picture, strip)

@@ -14,7 +14,7 @@ QUALITY = 90
 
 
 @dataclass
-class Stored:
+class PageImage:
     """An image as a data URL, and its `key` on the page."""
 
     key: int
@@ -28,20 +28,20 @@ class Stored:
         return self.src if first else ""
 
 
-class Store:
+class PageImages:
     """The images of a page. Equal ones are the same."""
 
     def __init__(self) -> None:
-        self._stored: dict[tuple[bytes, tuple[int, int], bool], Stored] = {}
+        self._stored: dict[tuple[bytes, tuple[int, int], bool], PageImage] = {}
 
-    def add(self, image: Image.Image, exact: bool = False) -> Stored:
-        """Store an image as WebP, shrunk to `LARGEST`; without loss if it is small or must be `exact`."""
+    def add(self, image: Image.Image, exact: bool = False) -> PageImage:
+        """PageImages an image as WebP, shrunk to `LARGEST`; without loss if it is small or must be `exact`."""
         if max(image.size) > LARGEST:
             image = ImageOps.contain(image, (LARGEST, LARGEST), Image.Resampling.LANCZOS)
         is_exact = exact or max(image.size) <= LOSSLESS
         pixels = (image.tobytes(), image.size, is_exact)
         if pixels not in self._stored:
-            self._stored[pixels] = Stored(len(self._stored), data_url(image, is_exact))
+            self._stored[pixels] = PageImage(len(self._stored), data_url(image, is_exact))
         return self._stored[pixels]
 
 
@@ -51,7 +51,7 @@ def data_url(image: Image.Image, exact: bool) -> str:
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def shown(stored: Stored, image: Image.Image, alt: str, note: str = "") -> dict[str, Any]:
+def shown(stored: PageImage, image: Image.Image, alt: str, note: str = "") -> dict[str, Any]:
     """An image as the template shows it: small ones enlarged by a whole factor, large ones at most
     `LARGE_SHOWN` wide. `whole` is the key of the image that a click shows, if there is more to see.
     """
@@ -59,5 +59,5 @@ def shown(stored: Stored, image: Image.Image, alt: str, note: str = "") -> dict[
     width = min(image.width * scale, max(LARGE_SHOWN, SHOWN * scale))
     size = {"width": width, "height": round(width * image.height / image.width)}
     whole = stored.key if image.width > width else None
-    view = {"src": stored.src, "stored": stored, "alt": alt, "note": note, "whole": whole}
+    view = {"stored": stored, "alt": alt, "note": note, "whole": whole}
     return view | {"whole_src": ""} | size

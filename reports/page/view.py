@@ -28,9 +28,9 @@ from reports.records.reading import (
 )
 from reports.records.record import NEITHER, Record
 from reports.tables.build import Merged
-from reports.tables.layout import LABEL, REFERENCE, VALUE, Panel, Table, TableCell
+from reports.tables.layout import LABEL, REFERENCE, VALUE, Panel, Table, TableCell, value
 from reports.tables.markdown import facts, legend_sentences
-from reports.tables.numbers import footnote, metric_label, published_text, steps_text, with_error
+from reports.tables.numbers import footnote, metric_label, published_text, steps_text
 
 MOST_PROTOCOL_TEXT = 300  # characters of one field
 MOST_ROWS = 60  # of a table on the page: a longer one is left to its CSV file
@@ -182,15 +182,15 @@ def _cell(
 
 def _sort(cell: TableCell) -> str:
     """The number that a cell is sorted by; empty if it has none."""
-    value: float | None
+    number: float | None
     if cell.record is not None:
-        value = cell.record.published if cell.kind == REFERENCE else cell.record.value
+        number = cell.record.published if cell.kind == REFERENCE else cell.record.value
     else:
         try:
-            value = float(cell.text.replace(",", ""))
+            number = float(cell.text.replace(",", ""))
         except ValueError:
-            value = None
-    return "" if value is None or math.isnan(value) else repr(value)
+            number = None
+    return "" if number is None or math.isnan(number) else repr(number)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -202,10 +202,10 @@ def details(record: Record, metrics: Metrics) -> dict[str, str]:
     r, metric = record, metrics.get(record.metric)
     named = joined(r.system, r.setting, steps_text(r))
     has_interval = None not in (r.ci_low, r.ci_high)
-    published = published_text(r, metrics)
+    published, shown = published_text(r, metrics), value(r, metrics)
     rows = {
         "name": f"{metric_label(r.metric, metrics)}: {named}",
-        "value": with_error(r, metrics),
+        "value": shown.text + shown.errors,
         "in full": "" if r.value is None else repr(r.value),
         "unit": r.unit,
         "better": r.direction if r.direction != NEITHER else "",
@@ -246,9 +246,10 @@ def protocols_of(
 def _protocol_rows(protocol: Fields) -> list[tuple[str, str]]:
     """The fields of a protocol as names and texts; nested fields are named `field.name`."""
     rows = []
-    for name, value in sorted(flat(protocol), key=itemgetter(0)):
-        text = ", ".join(map(str, value)) if isinstance(value, list) else field_text(name, value)
+    for name, content in sorted(flat(protocol), key=itemgetter(0)):
+        is_list = isinstance(content, list)
+        text = ", ".join(map(str, content)) if is_list else field_text(name, content)
         more = " ..." if len(text) > MOST_PROTOCOL_TEXT else ""
-        if value != "":
+        if content != "":
             rows.append((name, text[:MOST_PROTOCOL_TEXT] + more))
     return rows

@@ -270,11 +270,7 @@ def _against_error(record: Record) -> str:
     if not influences and metric is not None and not metric.error_alone:
         return f"a standard error without its influences in {INFLUENCES}"
     of_influences = Estimate(record.value, influences).error
-    half = (
-        of_influences.quantile(0.975)
-        if of_influences
-        else Error(error.stderr, math.inf).quantile(0.975)
-    )
+    half = (of_influences or Error(error.stderr, math.inf)).quantile(0.975)
     assert record.value is not None
     if abs(error.quantile(0.975) - half) > SAME_ERROR * half + SAME * abs(record.value):
         interval = f"{record.ci_low} to {record.ci_high}"

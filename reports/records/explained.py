@@ -13,7 +13,7 @@ from reports.records.metrics import published_name
 
 
 @dataclass(frozen=True)
-class Explanation:
+class MetricText:
     """A `formula` of one line, and a `definition` in words. What is not known is "".
 
     `random` is the value for a random code, `cheat` what moves the number though the system is not better.
@@ -26,16 +26,16 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Group:
+class MetricGroup:
     """Metrics of one kind, under one heading; `about` explains the symbols that they share."""
 
     title: str
     about: str
-    metrics: Mapping[str, Explanation]
+    metrics: Mapping[str, MetricText]
 
 
-def _group(title: str, about: str = "", **metrics: dict[str, str]) -> Group:
-    return Group(title, about, {name: Explanation(**texts) for name, texts in metrics.items()})
+def _group(title: str, about: str = "", **metrics: dict[str, str]) -> MetricGroup:
+    return MetricGroup(title, about, {name: MetricText(**texts) for name, texts in metrics.items()})
 
 
 GROUPS = tuple(

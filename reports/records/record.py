@@ -10,7 +10,7 @@ import io
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from diffae.system.errors import UserError, naming
 from diffae.system.files import hash_of, read_text
 from diffae.system.whole import write_whole
-from reports.records.estimate import Error, Estimate, t_quantile
+from reports.records.estimate import Error, Estimate, combined, t_quantile
 from reports.records.reading import LARGEST_TEXT, Fields, short
 
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
@@ -99,6 +99,24 @@ class Record:
     @property
     def _interval(self) -> tuple[float, float] | tuple[None, None]:
         return (None if self.pooled else self.estimate.interval()) or (None, None)
+
+
+def error_between(base: Record, new: Record) -> Error | None:
+    """The standard error of new - base, as of `Estimate.minus`; None where nothing is known.
+
+    The error of a mean over runs contains the spread between them.
+    """
+    return _over_runs(new).minus(_over_runs(base)).error
+
+
+def _over_runs(record: Record) -> Estimate:
+    """The estimate of a record; of a mean over runs, with the spread between them in its error."""
+    estimate = record.estimate
+    if not record.pooled or record.spread is None:
+        return estimate
+    within = [(estimate.error.stderr**2, estimate.error.df)] if estimate.error else []
+    between = (record.spread**2 / record.runs, record.runs - 1.0)
+    return replace(estimate, error=combined([*within, between]))
 
 
 # The columns of records.csv, each an attribute of a record.

@@ -1,7 +1,7 @@
 """Tables of one run or of several, made from records and the specifications of tables.
 
-    found = read([a, b])
-    write_tables(found.tables, out, title, context)
+    merged = read([a, b])
+    write_tables(merged.tables, out, title, context)
 
 Each benchmark brings the specs of its tables. Records of a table without one get a plain table;
 `overview` has the headlines of all. How several runs are put side by side: run_groups.py.
@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,7 @@ def build_tables(
 
     `metrics` defines the metrics. Raises ValueError if two records claim one cell, or two tables one name.
     """
-    specs = sorted(specs, key=lambda spec: spec.order)
+    specs = sorted(specs, key=attrgetter("order"))
     by_spec = [(s, choose(s, records)) for s in (*specs, *other_specs(records, specs))]
     leading_records = [r for spec, chosen in by_spec for r in headlines(spec, chosen, metrics)]
     overview = _overview(leading_records, metrics)
@@ -94,9 +95,9 @@ def to_frame(table: Table) -> "pd.DataFrame":
     """The records of `table` in reading order: plain numbers, and text safe in a spreadsheet."""
     import pandas as pd  # takes half a second, which --help does not need
 
-    of_runs = ["run"] * any(r.origin for r in table.records)
-    of_runs += ["runs", "spread"] * any(r.pooled for r in table.records)
-    names = [*COLUMNS, *of_runs]
+    names = list(COLUMNS)
+    names += ["run"] if any(r.origin for r in table.records) else []
+    names += ["runs", "spread"] if any(r.pooled for r in table.records) else []
     rows = [
         [safe_cell(getattr(r, name)) for name in names]
         + [r in table.best, _detectable(r), _difference(r)]
@@ -207,7 +208,8 @@ class Merged:
     """The numbers of one or several runs for one set of tables and one page.
 
     `rows` are those of the runs' records.csv, and `times` the numbers of the machine. `metrics`
-    defines their metrics. `remarks` are notes on the runs for the reader.
+    defines their metrics. `specs` are in the order of the tables, and `remarks` are notes on the runs
+    for the reader.
     """
 
     run_groups: tuple[RunGroup, ...]
@@ -331,4 +333,5 @@ def merge(sources: Sequence[Run], published: bool = False) -> Merged:
         times = side_by_side(groups, pooled_times, metrics)
     if not published:
         rows = tuple(r if stands_beside(r) else without_published(r) for r in rows)
-    return Merged(groups, rows, times, specs, metrics, tuple(remarks(groups)))
+    in_order = tuple(sorted(specs, key=attrgetter("order")))
+    return Merged(groups, rows, times, in_order, metrics, tuple(remarks(groups)))

@@ -7,7 +7,6 @@ what these functions and ranking.py decide, so that they name the same settings,
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from reports.records.metrics import Metrics, with_stand_ins
 from reports.records.reading import grouped
@@ -71,21 +70,6 @@ def _strength(setting: str) -> float:
         return 0.0
 
 
-def own_headlines(
-    overview: Iterable[Record], specs: Iterable[TableSpec], metrics: Metrics
-) -> list[Record]:
-    """Of the records of the overview, each system's number by each metric at the setting at which it
-    is taken.
-    """
-    by_source = {spec.source: spec for spec in reversed([*specs])}
-    groups = grouped(filter(ranking.is_measured, overview), lambda r: (r.table, r.metric))
-    headlines: list[Record] = []
-    for (table, _), records in groups.items():
-        spec = by_source.get(table)
-        headlines += ranking.own_best(of_headline(spec, records, metrics) if spec else records)
-    return headlines
-
-
 def told_together(
     overview: Iterable[Record], specs: Iterable[TableSpec], metrics: Metrics
 ) -> list[list[Record]]:
@@ -94,21 +78,19 @@ def told_together(
     All numbers of a system in one table are taken at the setting at which that of the first metric is,
     where it has them.
     """
-    measured = list(filter(ranking.is_measured, overview))
-    own = grouped(own_headlines(measured, specs := list(specs), metrics), _column)
-    at = {(_column(r), r.system, r.setting): r for r in measured}
+    measured = grouped(filter(ranking.is_measured, overview), lambda r: (r.table, r.metric))
     columns: list[list[Record]] = []
     for spec in specs:
-        taken: dict[str, str] = {}
+        settings: dict[str, str] = {}
         for metric in with_stand_ins(spec.headline, metrics):
-            column = own.get((spec.source, metric), [])
-            first = {r.system: taken.setdefault(r.system, r.setting) for r in column}
-            columns.append([at.get((_column(r), r.system, first[r.system]), r) for r in column])
+            records = measured.get((spec.source, metric), [])
+            at = {(r.system, r.setting): r for r in records}
+            column = []
+            for own in ranking.own_best(of_headline(spec, records, metrics)):
+                setting = settings.setdefault(own.system, own.setting)
+                column.append(at.get((own.system, setting), own))
+            columns.append(column)
     return list(filter(None, columns))
-
-
-def _column(record: Record) -> tuple[str, str]:
-    return record.table, record.metric
 
 
 # ----------------------------------------------------------------------------------------------
@@ -138,7 +120,7 @@ class Contest:
 
     @property
     def systems(self) -> list[Record]:
-        """The best system and the others."""
+        """The best number of each system that is ranked, the best first."""
         return [self.best, *(gap.record for gap in self.others)]
 
 
@@ -151,11 +133,6 @@ def contests_of(records: Iterable[Record], metrics: Metrics) -> list[Contest]:
     measured = [r for r in records if ranking.is_measured(r) and r.direction != NEITHER]
     groups = ranking.by_code(r for r in measured if not r.contest and not r.reference)
     return [_contest(name, groups, measured, metrics) for name in groups]
-
-
-def contest(records: Iterable[Record], metrics: Metrics) -> Contest | None:
-    """The main contest of these records of one metric; None if there is none."""
-    return next(iter(contests_of(records, metrics)), None)
 
 
 def _contest(
@@ -198,46 +175,27 @@ def _at_setting_of(best: Record, references: Sequence[Record]) -> Iterator[Recor
 @dataclass(frozen=True)
 class Headline:
     """The headline of a benchmark, from the first of its tables that has one: the numbers that are `shown`,
-    which are those of its headline metrics at one setting, and the main contest of each metric that has
-    one. `beside` are the second contests, of codes with inverted noise.
+    which are those of its headline metrics at one setting, and the `contests` of each metric that has
+    one, the main one first.
     """
 
     spec: TableSpec
-    records: tuple[Record, ...]
+    benchmark: str
     shown: tuple[Record, ...]
-    contests: tuple[Contest, ...]
-    beside: tuple[Contest, ...] = ()
-
-    def contests_in(self, metric: str) -> list[Contest]:
-        """The contests of a metric, the main one first."""
-        return [c for c in (*self.contests, *self.beside) if c.best.metric == metric]
-
-    @cached_property
-    def bold(self) -> frozenset[Record]:
-        """The numbers in bold, of all contests."""
-        return frozenset(r for held in (*self.contests, *self.beside) for r in held.bold)
-
-    @property
-    def benchmark(self) -> str:
-        return self.records[0].benchmark
+    contests: tuple[list[Contest], ...]
 
 
 def headlined(
-    specs: Iterable[TableSpec],
-    records: Iterable[Record],
-    metrics: Metrics,
+    specs: Iterable[TableSpec], records: Sequence[Record], metrics: Metrics
 ) -> Iterator[Headline]:
     """The headline of each benchmark that has one, at the largest T of each system."""
-    records, seen = list(records), set[str]()
-    for spec in sorted(specs, key=lambda spec: spec.order):
+    seen = set[str]()
+    for spec in specs:
         ours = ranking.at_largest_steps(ranking.choose(spec, records))
         if not ours or not spec.headline or ours[0].benchmark in seen:
             continue
         seen.add(ours[0].benchmark)
         shown = of_headline(spec, ours, metrics)
         names = with_stand_ins(spec.headline, metrics)
-        by_metric = ([r for r in shown if r.metric == metric] for metric in names)
-        contests = [contests_of(rivals, metrics) for rivals in by_metric]
-        main = tuple(held for first in contests for held in first[:1])
-        beside = tuple(held for first in contests for held in first[1:])
-        yield Headline(spec, tuple(ours), tuple(shown), main, beside)
+        held = (contests_of((r for r in shown if r.metric == name), metrics) for name in names)
+        yield Headline(spec, ours[0].benchmark, tuple(shown), tuple(filter(None, held)))

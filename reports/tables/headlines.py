@@ -9,16 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reports.records.metrics import Metrics
-from reports.records.reading import Fields, joined, part_of
+from reports.records.reading import Fields, few, joined, listed, part_of
 from reports.records.record import NEITHER, Record
 from reports.records.specs import SMOKE
 from reports.tables import numbers
 from reports.tables.build import Merged
-from reports.tables.contests import Contest, Headline, contests_of, first_metric
-from reports.tables.layout import Panel, Table, TableCell, label, value
-from reports.tables.numbers import value_text
+from reports.tables.contests import Contest, Headline, first_metric
+from reports.tables.layout import VALUE, Panel, Table, TableCell, label, value
+from reports.tables.numbers import counted
 from reports.tables.ranking import CODE, WITH_NOISE, has_inverted_noise, sizes_of_codes
-from reports.tables.wording import counted, listed
 
 FEW = 100  # images: numbers of fewer are named in the cautions
 MOST_NAMES = 4  # metrics or systems in a caution
@@ -38,7 +37,6 @@ class HeadlineRow:
     system why it has no number in this row, or why its number is not compared.
     """
 
-    headline: Headline
     kind: str
     numbers: Mapping[str, Record]
     best: frozenset[Record]
@@ -59,8 +57,8 @@ def headline_rows(merged: Merged) -> list[HeadlineRow]:
     rows: list[HeadlineRow] = []
     shown: set[frozenset[tuple[str, float | None]]] = set()
     for headline in merged.headlines:
-        for metric in dict.fromkeys(r.metric for c in headline.contests for r in [c.best]):
-            ours = list(_rows_of(headline, metric, merged))
+        for contests in headline.contests:
+            ours = list(_rows_of(headline, contests, merged))
             values = frozenset((r.metric, r.value) for row in ours for r in row.records)
             if values not in shown:
                 shown.add(values)
@@ -71,24 +69,18 @@ def headline_rows(merged: Merged) -> list[HeadlineRow]:
     return rows
 
 
-def _rows_of(headline: Headline, metric: str, merged: Merged) -> Iterator[HeadlineRow]:
-    """The rows of one metric: codes without inverted noise first."""
-    held = contests_of((r for r in headline.shown if r.metric == metric), merged.metrics)
-    for place, group in enumerate(held):
-        kind = group.group if len(held) > 1 or group.group == WITH_NOISE else ""
-        scale = group.scale if place == 0 else ()
-        yield _row(headline, kind, replace(group, scale=scale), merged)
-
-
-def _row(headline: Headline, kind: str, held: Contest, merged: Merged) -> HeadlineRow:
-    apart = {r.system: r for r in held.of_other_n}
-    numbers_of = {r.system: r for r in held.systems} | apart
-    why = {name: f"not compared: n = {r.n:,}" for name, r in apart.items()}
-    for system in competing(merged):
-        if system not in numbers_of:
-            why[system] = _reason(system, headline, kind, merged)
-    best = frozenset(held.bold)
-    return HeadlineRow(headline, kind, numbers_of, best, held.scale, why)
+def _rows_of(
+    headline: Headline, contests: Sequence[Contest], merged: Merged
+) -> Iterator[HeadlineRow]:
+    """The rows of one metric: codes without inverted noise first, which has the references."""
+    for contest in contests:
+        apart = {r.system: r for r in contest.of_other_n}
+        numbers_of = {r.system: r for r in contest.systems} | apart
+        kind = contest.group if len(contests) > 1 or contest.group == WITH_NOISE else ""
+        why = {name: f"not compared: n = {r.n:,}" for name, r in apart.items()}
+        why |= _reasons(headline, kind, numbers_of, merged)
+        scale = contest.scale if contest is contests[0] else ()
+        yield HeadlineRow(kind, numbers_of, frozenset(contest.bold), scale, why)
 
 
 def _without_direction(headline: Headline, merged: Merged) -> Iterator[HeadlineRow]:
@@ -100,15 +92,22 @@ def _without_direction(headline: Headline, merged: Merged) -> Iterator[HeadlineR
         if not r.reference:
             numbers_of.setdefault(r.system, r)
     if numbers_of:
-        absent = [name for name in competing(merged) if name not in numbers_of]
-        why = {name: _reason(name, headline, "", merged) for name in absent}
         references = tuple(r for r in ours if r.reference)
-        yield HeadlineRow(headline, "", numbers_of, frozenset(), references, why)
+        why = _reasons(headline, "", numbers_of, merged)
+        yield HeadlineRow("", numbers_of, frozenset(), references, why)
 
 
 def competing(merged: Merged) -> list[str]:
     """The systems of the columns: those that compete, measured or not."""
     return [name for name in merged.systems if name not in merged.references]
+
+
+def _reasons(
+    headline: Headline, kind: str, numbers_of: Mapping[str, Record], merged: Merged
+) -> dict[str, str]:
+    """Why each system that is not among `numbers_of` has no number in a row."""
+    absent = [name for name in competing(merged) if name not in numbers_of]
+    return {name: _reason(name, headline, kind, merged) for name in absent}
 
 
 def _reason(system: str, headline: Headline, kind: str, merged: Merged) -> str:
@@ -133,13 +132,13 @@ def table_of_headlines(merged: Merged, rows: Sequence[HeadlineRow]) -> Table:
     """The rows as a table for any renderer."""
     systems = competing(merged)
     headers = ("benchmark", "metric", "measured", *(_column(s, merged) for s in systems))
-    headers += (REFERENCE,) * any(row.references for row in rows)
+    headers += (REFERENCE,) if any(row.references for row in rows) else ()
     lines = []
     for row in rows:
         cells = [label(text) for text in _labels(row, merged)]
         cells += [_cell(row, system, merged.metrics) for system in systems]
         if REFERENCE in headers:
-            texts = (f"{r.system} {value_text(r, merged.metrics)}" for r in row.references)
+            texts = (f"{r.system} {value(r, merged.metrics).text}" for r in row.references)
             cells.append(label("; ".join(texts)))
         lines.append(tuple(cells))
     records = tuple(r for row in rows for r in row.records)
@@ -153,9 +152,8 @@ def table_of_headlines(merged: Merged, rows: Sequence[HeadlineRow]) -> Table:
 def _cell(row: HeadlineRow, system: str, metrics: Metrics) -> TableCell:
     record, why = row.numbers.get(system), row.why.get(system, "")
     if record is None:
-        return TableCell("value", note=why)
-    cell = value(record, metrics, record in row.best)
-    return TableCell("value", cell.text, cell.error, cell.within, why, record, cell.best)
+        return TableCell(VALUE, note=why)
+    return replace(value(record, metrics, record in row.best), note=why)
 
 
 def _labels(row: HeadlineRow, merged: Merged) -> tuple[str, str, str]:
@@ -264,7 +262,9 @@ def _stand_ins(rows: Sequence[HeadlineRow], metrics: Metrics) -> str:
         if metric and metric.stands_in_for:
             pairs[row.records[0].metric] = numbers.metric_label(metric.stands_in_for, metrics)
     texts = [f"{name} instead of {original}" for name, original in pairs.items()]
-    return f"Stand-in networks, not comparable with published values: {_some(texts)}." * bool(texts)
+    if not texts:
+        return ""
+    return f"Stand-in networks, not comparable with published values: {_some(texts)}."
 
 
 def _resized(merged: Merged) -> str:
@@ -296,6 +296,4 @@ def _unequal_codes(merged: Merged) -> str:
 
 def _some(texts: Sequence[str]) -> str:
     """The first few of `texts`, and how many more there are."""
-    more = len(texts) - MOST_NAMES
-    shown = [*texts[:MOST_NAMES], f"{more} more"] if more > 0 else list(texts)
-    return listed(shown)
+    return listed(few(texts, MOST_NAMES))

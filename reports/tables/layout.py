@@ -45,18 +45,20 @@ class TableCell:
 
     @property
     def errors(self) -> str:
-        return numbers.joined_errors(self.error, self.within)
+        """All that follows the text: ` ± ` and the error, then what is in brackets."""
+        error = f" ± {self.error}" if self.error else ""
+        return f"{error} [{self.within}]" if self.within else error
 
 
 def label(text: str) -> TableCell:
     return TableCell(LABEL, text)
 
 
-def value(record: Record | None, metrics: Metrics, best: bool = False) -> TableCell:
+def value(record: Record | None, metrics: Metrics = METRICS, best: bool = False) -> TableCell:
     if record is None:
         return TableCell(VALUE)
-    text, errors = numbers.value_text(record, metrics), numbers.error_texts(record, metrics)
-    return TableCell(VALUE, text, *errors, numbers.value_note(record), record, best)
+    texts = numbers.value_texts(record, metrics)
+    return TableCell(VALUE, *texts, numbers.value_note(record), record, best)
 
 
 def reference(record: Record | None, metrics: Metrics) -> TableCell:
@@ -240,18 +242,10 @@ def contests(
     spec: TableSpec, chosen: Sequence[Record], metrics: Metrics = METRICS
 ) -> list[list[Record]]:
     """The numbers of a table that compete with each other, in reading order."""
-    return groups_of(chosen, agreeing(spec, chosen), metrics)
-
-
-def agreeing(spec: TableSpec, chosen: Sequence[Record]) -> tuple[str, ...]:
-    """The fields, without the system, in which numbers of a table that compete with each other agree."""
-    fields = _apart(spec, _row_fields(spec, chosen))
-    return tuple(field for field in fields if field != "system")
-
-
-def _apart(spec: TableSpec, rows: tuple[str, ...]) -> tuple[str, ...]:
-    """The fields in which numbers that compete agree: those of a column and `alike`, or of a row of systems."""
-    return (*spec.columns, *spec.alike) if "system" in rows else (*rows, *spec.columns)
+    rows = _row_fields(spec, chosen)
+    # They agree in the fields of a column and `alike`, or of a row of systems.
+    fields = (*spec.columns, *spec.alike) if "system" in rows else (*rows, *spec.columns)
+    return groups_of(chosen, fields, metrics)
 
 
 def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Record]:

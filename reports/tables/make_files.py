@@ -7,11 +7,10 @@ from pathlib import Path
 
 from diffae.system.errors import UserError
 from diffae.system.whole import write_whole
-from reports.records.differences import error_between
 from reports.records.estimate import Estimate
 from reports.records.published import without_published
 from reports.records.reading import joined, part_of, short
-from reports.records.record import Record, record_key
+from reports.records.record import Record, error_between, record_key
 from reports.records.run_folder import Run
 from reports.tables import latex, numbers
 from reports.tables.build import Merged, write_tables
@@ -52,7 +51,7 @@ def _compared_pairs(merged: Merged) -> Iterator[tuple[Record, Record]]:
     name, metrics = merged.run_groups[0].name, merged.metrics
     alone = (r for r in merged.rows if not r.pooled)
     records = [r if r.origin else replace(r, run=name, origin=record_key(r)) for r in alone]
-    for spec in sorted(merged.specs, key=lambda spec: spec.order):
+    for spec in merged.specs:
         for rivals in contests(spec, headlines(spec, choose(spec, records), metrics), metrics):
             first: dict[str, Record] = {}
             taken = own_best(rivals)

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from reports.records.metrics import METRICS, Metrics
 from reports.records.reading import joined
-from reports.records.record import FAST, FAST_SOLVER, HIGHER, LOWER, Record
+from reports.records.record import FAST, FAST_SOLVER, HIGHER, LOWER, NEITHER, Record
+from reports.tables.ranking import is_measured
 
 MISSING = "n/a"
 MOST_DECIMALS = 12  # of a number near 0; a power of ten is shorter
@@ -48,43 +49,17 @@ def solver_name(solver: str) -> str:
     return FAST if solver == FAST_SOLVER else solver
 
 
-def value_text(record: Record, metrics: Metrics = METRICS) -> str:
-    """The value alone, to the digits of its error; `n/a` if there is none."""
-    if record.value is None:
-        return MISSING
-    return error_pair(record.value, _errors(record)[0], record.metric, metrics)[0]
+def value_texts(record: Record, metrics: Metrics = METRICS) -> tuple[str, str, str]:
+    """The value to the digits of its error, or `n/a`; what follows ±, and what is in brackets.
 
-
-def error_text(record: Record, metrics: Metrics = METRICS) -> str:
-    """` ± ` and the standard error; empty if there is none.
-
-    For the mean of several runs: ` ± ` and the standard deviation between them, then in brackets
-    the standard error of one.
+    That is the standard error; of the mean of several runs the standard deviation between them, and in
+    brackets the standard error of one.
     """
-    return joined_errors(*error_texts(record, metrics))
-
-
-def with_error(record: Record, metrics: Metrics = METRICS) -> str:
-    """The value and its error: `0.9912 ± 0.0003`."""
-    return value_text(record, metrics) + error_text(record, metrics)
-
-
-def joined_errors(error: str, within: str) -> str:
-    return (f" ± {error}" if error else "") + (f" [{within}]" if within else "")
-
-
-def error_texts(record: Record, metrics: Metrics = METRICS) -> tuple[str, str]:
-    """The texts after ± and in brackets, in the notation of the value."""
     if record.value is None:
-        return "", ""
-    value, metric = record.value, record.metric
-    error, within = (error_pair(value, e, metric, metrics)[1] for e in _errors(record))
-    return error, within
-
-
-def _errors(record: Record) -> tuple[float | None, float | None]:
-    """What follows ±, and what is in brackets."""
-    return (record.spread, record.stderr) if record.pooled else (record.stderr, None)
+        return MISSING, "", ""
+    first, second = (record.spread, record.stderr) if record.pooled else (record.stderr, None)
+    text, error = error_pair(record.value, first, record.metric, metrics)
+    return text, error, error_pair(record.value, second, record.metric, metrics)[1]
 
 
 def published_text(record: Record, metrics: Metrics = METRICS) -> str:
@@ -187,8 +162,18 @@ def to_error(value: float, error: float) -> str:
         last = min(last, math.floor(math.log10(abs(value))) - 1)
     if -6 <= last < 12:
         return f"{value:,.{max(0, -last)}f}"
-    digits = math.floor(math.log10(abs(value))) - last if value else 0
-    return f"{value:.{min(digits, 15)}e}"
+    return _to_place(value, last)
+
+
+def counted(records: Iterable[Record]) -> str:
+    """`n = 16`, or `n = 8 to 16`: the images, or other units, behind numbers.
+
+    Empty if no n is known, and for what does not depend on images, such as parameters.
+    """
+    measured = [r for r in records if is_measured(r) and r.n is not None]
+    counts = sorted({r.n or 0 for r in measured if r.direction != NEITHER or r.n != 1})
+    ends = dict.fromkeys((*counts[:1], *counts[-1:]))
+    return f"n = {' to '.join(f'{n:,}' for n in ends)}" if ends else ""
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from operator import attrgetter
 
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError, naming
@@ -71,8 +70,7 @@ def selected(
 def _table(merged: Merged, name: str) -> tuple[TableSpec, list[Record]]:
     """A table that has records, by its name, or the first of a benchmark by the benchmark's."""
     tables: dict[str, tuple[TableSpec, list[Record]]] = {}
-    specs = sorted(merged.specs, key=attrgetter("order"))
-    for spec in (*specs, *other_specs(merged.records, specs)):
+    for spec in (*merged.specs, *other_specs(merged.records, merged.specs)):
         if records := choose(spec, merged.records):
             tables.setdefault(records[0].benchmark, (spec, records))
             tables[spec.name] = spec, records

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TypeVar
 
-from reports.records.differences import error_between
 from reports.records.metrics import METRICS, Metrics
 from reports.records.reading import grouped
-from reports.records.record import HIGHER, LOWER, Record
+from reports.records.record import HIGHER, LOWER, Record, error_between
 from reports.records.specs import TableSpec
 
 TWO_SIDED = 0.975  # quantile of a two-sided test at the 5 % level
@@ -157,10 +156,6 @@ class Gap:
         if self.noise is None or self.is_of_few:
             return UNDECIDED
         return LEVEL if abs(self.behind) <= self.noise else CLEAR
-
-    @property
-    def within_noise(self) -> bool:
-        return self.standing == LEVEL
 
     @property
     def is_clear(self) -> bool:

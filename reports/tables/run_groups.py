@@ -178,9 +178,9 @@ def _check_alike(run_group: RunGroup, groups: Iterable[Sequence[Record]]) -> Non
     """
     for group in groups:
         measured = [r for r in group if r.value is not None]
-        first, *others = (instrument(r, run_group.protocols, without=("model",)) for r in measured)
-        for other in others:
-            if differing := {key for key, _ in first.items() ^ other.items()}:
+        instruments = [instrument(r, run_group.protocols, without=("model",)) for r in measured]
+        for other in instruments[1:]:
+            if differing := {key for key, _ in instruments[0].items() ^ other.items()}:
                 folders = " and ".join(str(source.folder) for source in run_group.sources[:2])
                 raise UserError(
                     f"{folders}: no seeds of one thing, their protocols differ in {short(min(differing), 40)} "

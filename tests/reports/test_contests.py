@@ -1,7 +1,6 @@
 """Who is compared with whom: of which n, at which setting, and beside which references."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from reports.records.record import LOWER, NEITHER
 from reports.records.specs import TableSpec
 from reports.tables.build import read
 from reports.tables.contests import (
-    contest,
     contests_of,
     told_together,
 )
@@ -31,7 +29,10 @@ from reports.tables.ranking import (
     sizes_of_codes,
 )
 
-contested = partial(contest, metrics=METRICS)
+
+def contested(records):
+    """The main contest."""
+    return next(iter(contests_of(records, METRICS)), None)
 
 
 def fid(system, value, n=8, setting="", **more):
@@ -278,9 +279,9 @@ def test_the_noise_of_an_edit_is_known_by_its_protocol_and_its_code_is_as_large(
     ]  # fmt: skip
     merged = read([write_run(tmp_path / "run", rows, protocols=protocols)])
     (headline,) = (h for h in merged.headlines if h.benchmark == "identity")
-    (main,), (beside,) = headline.contests, headline.beside
+    ((main, beside),) = headline.contests
     assert names(main) == ["mine", "DiffAE z"] and names(beside) == ["DiffAE"]
-    assert headline.contests_in("arcface") == [main, beside] and headline.bold == {main.best}
+    assert main.bold == [main.best] and beside.bold == []
     codes = sizes_of_codes(merged.rows)
     assert [size_of_code(r, codes) for r in (*main.systems, *beside.systems)] == [64, None, 3328]
 

@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 
 from diffae.system.errors import UserError
-from reports.records.differences import carried_by_one
 from reports.records.estimate import (
     Error,
     Estimate,
@@ -149,32 +148,3 @@ def test_written_and_read_again(tmp_path):
         for a, b in zip(influences, record.estimate.influences, strict=True):
             assert a.units == b.units
             np.testing.assert_allclose(a.values, b.values, rtol=1e-6)
-
-
-def test_what_is_left_without_the_most_influential_unit_is_exact():
-    """Of means: NumPy's mean and standard error of the others. Of pure noise, and of blocks, no
-    unit is told.
-    """
-    base, new = RNG.normal(size=30), RNG.normal(size=30)
-    assert carried_by_one(new.mean() - base.mean(), mean_of(base, "i"), mean_of(new, "i")) is None
-    new[11] += 100
-    given = new.mean() - base.mean(), mean_of(base, "images:x"), mean_of(new, "images:x")
-    found, rest = carried_by_one(*given), np.delete(new - base, 11)
-    assert (found.place, found.units) == (11, "images:x")
-    assert found.difference == pytest.approx(rest.mean())
-    assert found.error.stderr == pytest.approx(stats.sem(rest)) and found.error.df == 28
-    other = mean_of(new, "images of another run")
-    blocks = [mean_of(values, "blocks of images:x") for values in (base, new)]
-    assert carried_by_one(given[0], given[1], other) is None
-    assert carried_by_one(given[0], *blocks) is None
-
-
-def test_a_difference_that_is_none_without_one_unit_is_carried_by_it():
-    """A difference at p = 0.04, and 0.08 without its largest unit, which changes it by a fourth."""
-    values = np.append(np.tile([-1.0, 1.0], 15), 3.0) + 0.33
-    assert stats.ttest_1samp(values, 0).pvalue < 0.05 < stats.ttest_1samp(values[:-1], 0).pvalue
-    nothing = mean_of(np.zeros(31), "i")
-    found = carried_by_one(values.mean(), nothing, mean_of(values, "i"))
-    assert found is not None and not found.is_shown and found.difference > values.mean() / 2
-    sure = values + 1
-    assert carried_by_one(sure.mean(), nothing, mean_of(sure, "i")) is None

@@ -326,5 +326,6 @@ def test_bold_is_the_same_in_every_format(tmp_path, capsys):
         best = {row["value"] for row in csv.DictReader(file) if row["best"] == "True"}
     assert best == {"0.997", "0.801", "0.802", "0.00104"}
     (headline,) = read([run]).headlines
-    assert {str(r.value) for r in headline.bold} == best
+    held = [contest for contests in headline.contests for contest in contests]
+    assert {str(r.value) for contest in held for r in contest.bold} == best
     assert "Codes with inverted noise are compared only among themselves." in texts["markdown"]

@@ -15,9 +15,8 @@ from scipy import stats
 
 from reports import compare as command_line
 from reports.gate.verdicts import compare, holm
-from reports.records.differences import error_between
 from reports.records.metric import Metric
-from reports.records.record import COLUMNS, LOWER, NEITHER, write_records
+from reports.records.record import COLUMNS, LOWER, NEITHER, error_between, write_records
 from reports.records.run_folder import read_margins, read_run
 
 

@@ -14,7 +14,7 @@ from diffae.system.errors import UserError
 from reports.make import main
 from reports.records.run_folder import Run, read_run
 from reports.tables.build import merge
-from reports.tables.ranking import gap_between
+from reports.tables.ranking import CLEAR, LEVEL, gap_between
 from reports.tables.run_groups import labels_of, run_groups_of
 
 
@@ -177,6 +177,15 @@ def test_seeds_become_a_mean_with_both_spreads(tmp_path):
     assert r"0.9300 $\pm$ 0.0361 {[}0.0408{]}" in tex and "% seed: 0, 1, 2" in tex
 
 
+def test_what_no_seed_could_measure_has_no_mean(tmp_path):
+    absent = table1("DDIM", "ssim", None, note="cannot encode")
+    runs = [
+        run(tmp_path / f"s{i}", [table1("DiffAE", "ssim", 0.9), absent], seed=i) for i in (0, 1)
+    ]
+    page, _ = table(tmp_path, *runs)
+    assert "cannot encode" in page
+
+
 @pytest.mark.parametrize("values", [VALUES, (0.9, 0.9, 0.9)], ids=["unequal", "equal"])
 @pytest.mark.parametrize("stating", [(), (0,), (2,), (0, 1), (1, 2), (0, 1, 2)])
 def test_the_error_of_one_run_is_that_of_all_or_unknown(values, stating, tmp_path):
@@ -244,11 +253,11 @@ def test_means_of_trainings_differ_by_more_than_the_spread_between_these(tmp_pat
     parts = [*((v, 1) for v in variances), (0.001**2, 9_999), (0.001**2, 9_999)]
     df = gap.stderr**4 / sum(v**2 / own for v, own in parts)  # Welch and Satterthwaite's
     assert gap.noise == pytest.approx(stats.t.ppf(0.975, df) * gap.stderr)
-    assert gap.within_noise
+    assert gap.standing == LEVEL
     apart = merge(
         [*trainings(tmp_path / "b", "x", 0.89, 0.93), *trainings(tmp_path / "b", "y", 0.2, 0.24)]
     )
-    assert not gap_between(*apart.records).within_noise
+    assert gap_between(*apart.records).standing == CLEAR
 
 
 def test_runs_are_compared_where_the_first_lacks_the_number(tmp_path):

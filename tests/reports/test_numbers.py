@@ -8,11 +8,11 @@ from diffae.diffusion.scheme import find
 from reports.records.estimate import Error, Estimate
 from reports.records.metrics import METRICS
 from reports.records.record import FAST_SOLVER, HIGHER, LOWER, NEITHER, Record
+from reports.tables import layout
 from reports.tables.numbers import (
     detectable_change,
     difference_text,
     error_pair,
-    error_text,
     heading,
     metric_label,
     number_text,
@@ -20,7 +20,6 @@ from reports.tables.numbers import (
     reference_text,
     steps_text,
     to_error,
-    value_text,
 )
 
 
@@ -85,16 +84,13 @@ def test_digits_by_metric(number, metric, text):
 )
 def test_a_value_and_its_error_have_the_same_last_digit(metric, value, stderr, texts):
     assert error_pair(value, stderr, metric) == texts
-    shown = record(metric, value, stderr)
-    assert (value_text(shown), error_text(shown)) == (
-        texts[0],
-        f" ± {texts[1]}" if texts[1] else "",
-    )
+    shown = layout.value(record(metric, value, stderr))
+    assert shown.text + shown.errors == (" ± ".join(texts) if texts[1] else texts[0])
 
 
 def test_what_was_not_measured_has_no_error():
-    shown = record("ssim", None, 0.1)
-    assert (value_text(shown), error_text(shown)) == ("n/a", "")
+    shown = layout.value(record("ssim", None, 0.1))
+    assert (shown.text, shown.errors) == ("n/a", "")
 
 
 @pytest.mark.parametrize(

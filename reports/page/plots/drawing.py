@@ -116,8 +116,8 @@ def series_of(
         marker = (own + own // COLOURS + 3 * solver + 5 * setting) % MARKERS
         distinct = dict.fromkeys(points)  # a number may be in two tables
         ordered = tuple(sorted(distinct, key=lambda p: p.x))
-        told = map(solver_name, key[2:] if len(solvers) > 1 else ())
-        name = joined(*key[:2], *told)
+        names = map(solver_name, key[2:] if len(solvers) > 1 else ())
+        name = joined(*key[:2], *names)
         made.append(Series(name, ordered, own % COLOURS, marker, setting % len(DASHES)))
     return tuple(made)
 
@@ -130,9 +130,9 @@ def are_few(series: Iterable[Series]) -> bool:
 def in_words(series: Iterable[Series], where: Callable[[float], str]) -> str:
     """Each series from its lowest value to its highest: the text alternative of a plot."""
     texts = []
-    for one in series:
-        ends = dict.fromkeys(f(one.points, key=lambda p: p.y) for f in (min, max))
-        texts.append(f"{one.name}: {' to '.join(f'{p.y:.4g} at {where(p.x)}' for p in ends)}")
+    for line in series:
+        ends = dict.fromkeys(f(line.points, key=lambda p: p.y) for f in (min, max))
+        texts.append(f"{line.name}: {' to '.join(f'{p.y:.4g} at {where(p.x)}' for p in ends)}")
     return f"{'; '.join(texts)}."
 
 
@@ -199,24 +199,35 @@ def rule(level: Callable[..., Any], at: float, colour: str = SOFT) -> None:
     level(at, color=colour, linewidth=1, linestyle=(0, (3, 2)))
 
 
-def paint_series(axes: Any, one: Series, offset: float | None = None) -> None:
+def paint_series(axes: Any, line: Series, offset: float | None = None) -> None:
     """Draw points with their 95 % intervals, joined by a line.
 
     With an `offset` they are dots with their values along the horizontal axis, in rows moved by it.
     """
-    colour = f"#0000{FIRST + one.colour:02x}"
+    colour = f"#0000{FIRST + line.colour:02x}"
     bars: dict[str, Any] = {"fmt": "none", "color": colour, "elinewidth": 1}
-    marks: dict[str, Any] = {"color": colour, "marker": SHAPES[one.marker]}
+    marks: dict[str, Any] = {"color": colour, "marker": SHAPES[line.marker]}
     marks |= {"markersize": 5, "markeredgewidth": 0}
-    xs, ys = [p.x for p in one.points], [p.y for p in one.points]
-    sides = [p.y - p.low for p in one.points], [p.high - p.y for p in one.points]
+    xs, ys = [p.x for p in line.points], [p.y for p in line.points]
+    sides = [p.y - p.low for p in line.points], [p.high - p.y for p in line.points]
     if offset is None:
         axes.errorbar(xs, ys, sides, capsize=2, **bars)
-        axes.plot(xs, ys, linestyle=DASHES[one.dash], linewidth=1.5, **marks)
+        axes.plot(xs, ys, linestyle=DASHES[line.dash], linewidth=1.5, **marks)
     else:
         rows = [x + offset for x in xs]
         axes.errorbar(ys, rows, xerr=sides, **bars)
         axes.plot(ys, rows, linestyle="none", **marks)
+
+
+def paint_rows(axes: Any, series: Sequence[Series], names: Sequence[str], spread: float) -> None:
+    """Draw series as dots in a row for each of `names`, from top to bottom; those of one row are
+    `spread` over a part of it.
+    """
+    for i, line in enumerate(series):
+        paint_series(axes, line, spread * (i / max(len(series) - 1, 1) - 0.5))
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
 
 
 # ----------------------------------------------------------------------------------------------

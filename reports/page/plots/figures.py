@@ -39,7 +39,7 @@ MOST_UNORDERED, MOST_ROWS = 10, 80
 def plots_of(benchmark: str, merged: Merged) -> list[Plot]:
     """The plots of one benchmark, in the order of its tables."""
     plots: list[Plot] = []
-    for spec in sorted(merged.specs, key=lambda spec: spec.order):
+    for spec in merged.specs:
         records = drawing.numbers_of(merged, spec.source)
         if records and records[0].benchmark == benchmark:
             plots += _of_table(spec, choose(spec, records), merged)
@@ -78,10 +78,12 @@ def _plots(
         yield from against(merged, spec, ours, LABELS[axis], attrgetter(axis), log=True)
     else:
         asking = [s for s in merged.specs if (wanted, axis) in (s.plots or ())]
-        of = {s: choose(s, drawing.numbers_of(merged, s.source)) for s in asking}
-        shared = [s for s in asking if of[s] and of[s][0].benchmark == records[0].benchmark]
-        if spec == min(shared, key=lambda s: s.order):
-            yield from _plane(spec, [r for s in shared for r in of[s]], merged, metric, axis)
+        numbers = {s: choose(s, drawing.numbers_of(merged, s.source)) for s in asking}
+        shared = [
+            s for s in asking if numbers[s] and numbers[s][0].benchmark == records[0].benchmark
+        ]
+        if spec == shared[0]:
+            yield from _plane(spec, [r for s in shared for r in numbers[s]], merged, metric, axis)
 
 
 def _plane(
@@ -94,7 +96,7 @@ def _plane(
     ours = of_like_n([r for r in records if r.metric == metric], merged.metrics)
     label, x = metric_label(axis, merged.metrics), _beside(records, axis)
     log = axis not in merged.metrics or merged.metrics[axis].least is not None
-    families = {"" if name == "…" else name: of for name, of in _families(ours).items()}
+    families = {"" if name == "…" else name: numbers for name, numbers in _families(ours).items()}
     curves = {s: name for name, numbers in families.items() for s in numbers}
     points = {replace(r, setting=curves.get(r.setting, r.setting)): x(r) for r in ours}
     if 0 < len({*points.values()} - {None}) < FEWEST_PLACES:  # systems of one size
@@ -151,7 +153,8 @@ def against(
     levels = {r.setting or r.system: r.value or 0.0 for r in floors}
     ylabel = heading(records[0].metric, records, merged.metrics)
     dashed = "".join(f"; dashed: {name}" for name in levels)
-    said = [drawing.in_words(lines, "{:g}".format), *(f"{k}: {v:.4g}." for k, v in levels.items())]
+    texts = [drawing.in_words(lines, "{:g}".format)]
+    texts += [f"{name}: {level:.4g}." for name, level in levels.items()]
     log = log or (not is_plane and values[0] > 0 and values[-1] / values[0] >= WIDE)
     decades = _decades(values) if log and room == SIZE else []
     ticks = decades or (spaced(values, room) if log else values)
@@ -168,7 +171,7 @@ def against(
             axes.set_xticks([], minor=True)
         drawing.plain_axes(axes, xlabel, ylabel)
 
-    title, text = f"{ylabel} against {xlabel}{dashed}", " ".join(said)
+    title, text = f"{ylabel} against {xlabel}{dashed}", " ".join(texts)
     svg = drawing.draw(HEIGHT, title, text, paint, LEFT)
     yield Plot(svg, title, text, spec.name, spec.title, lines, True, metric=records[0].metric)
 
@@ -212,15 +215,11 @@ def in_rows(merged: Merged, spec: TableSpec, records: list[Record], field: str) 
     def paint(axes: Any) -> None:
         if mark is not None:
             drawing.rule(axes.axvline, mark)
+        drawing.plain_axes(axes, label, "")
         spread = 0 if field == "system" else min(0.5, 0.16 * (len(lines) - 1))
-        for i, line in enumerate(lines):
-            drawing.paint_series(axes, line, spread * (i / max(len(lines) - 1, 1) - 0.5))
+        drawing.paint_rows(axes, lines, short, spread)
         if metric:
             axes.set_xlim(*_within(axes.get_xlim(), metric))
-        axes.set_yticks(range(len(names)), short)
-        axes.set_ylim(len(names) - 0.4, -0.6)
-        drawing.plain_axes(axes, label, "")
-        axes.tick_params(axis="y", length=0)
 
     title = f"{label}{by}, with 95 % intervals{dashed}"
     text = drawing.in_words(lines, lambda x: names[int(x)])

@@ -37,7 +37,7 @@ def sheet_of(run, name, drawn, **more):
 
 
 def decoded(image):
-    kind, _, data = image["src"].partition(";base64,")
+    kind, _, data = image["stored"].src.partition(";base64,")
     assert kind == "data:image/webp"
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
 
