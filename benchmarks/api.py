@@ -149,30 +149,30 @@ def _prepare(
     """The evaluation, its run without numbers, and two contexts: that which yields the records, which
     fill the run as they are measured, and that in which they are measured.
     """
-    asked = _options(model, given)
-    device = torch.device(asked.device)
-    if asked.save_images and asked.out is None:
+    options = _options(model, given)
+    device = torch.device(options.device)
+    if options.save_images and options.out is None:
         raise UserError("save_images: needs a run folder to keep them in; give out=")
-    refuse_what_cannot_be(asked.precision, asked.device)
-    saved_codes.refuse(asked, asked.out)
-    with _undisturbed(asked.precision, (), device):
+    refuse_what_cannot_be(options.precision, options.device)
+    saved_codes.refuse(options, options.out)
+    with _undisturbed(options.precision, (), device):
         loaded, missing = _systems(model, device)
         data, cache = given["data"], given.get("cache")
-        dataset = open_data(asked, loaded, data if isinstance(data, Dataset) else None)
-        on_disk = asked.out is not None if cache is None else cache
+        dataset = open_data(options, loaded, data if isinstance(data, Dataset) else None)
+        on_disk = options.out is not None if cache is None else cache
         store = Store(default_root()) if on_disk else MemoryStore()
         store.make()
-        evaluation = Evaluation(make_context(asked, dataset, store), loaded, missing)
-        run = run_folder.new_run(asked.out, evaluation, run_folder.settings(asked, evaluation))
+        evaluation = Evaluation(make_context(options, dataset, store), loaded, missing)
+        run = run_folder.new_run(options.out, evaluation, run_folder.settings(options, evaluation))
     if sizes := run.notes["comparison"]:
         cli.say(cli.printable(sizes["text"]))
     modules: list[nn.Module] = []
     for system in loaded:
         with suppress(SystemFailed):  # the benchmark that asks for them says so
             modules += system.networks().values()
-    undisturbed = partial(_undisturbed, asked.precision, modules, device)
+    undisturbed = partial(_undisturbed, options.precision, modules, device)
     shows_progress = bool(given.get("progress")) and cli.bar_is_seen()
-    return evaluation, run, _measuring(evaluation, asked, run, shows_progress), undisturbed
+    return evaluation, run, _measuring(evaluation, options, run, shows_progress), undisturbed
 
 
 def _options(model: Models, given: Mapping[str, Any]) -> Options:
@@ -249,8 +249,8 @@ def _text(name: str, value: object) -> str:
 def _titled(model: Models) -> list[tuple[str | None, Model]]:
     """The models one by one, each with its title where it was given one."""
     if isinstance(model, Mapping):
-        return [(str(title), one) for title, one in model.items()]
-    return [(None, one) for one in (model if isinstance(model, list | tuple) else [model])]
+        return [(str(title), value) for title, value in model.items()]
+    return [(None, value) for value in (model if isinstance(model, list | tuple) else [model])]
 
 
 def _systems(model: Models, device: torch.device) -> tuple[list[System], Missing]:
@@ -280,18 +280,18 @@ def _systems(model: Models, device: torch.device) -> tuple[list[System], Missing
 
 def _device_of(model: Models) -> str | None:
     """The device of a model that was given; None for one that lies nowhere yet."""
-    for _, one in _titled(model):
-        for part in (one, *_fields(one)):
+    for _, candidate in _titled(model):
+        for part in (candidate, *_attributes(candidate)):
             if isinstance(part, nn.Module):
                 for parameter in part.parameters():
                     return str(parameter.device)
     return None
 
 
-def _fields(one: object) -> list[object]:
+def _attributes(model: Model) -> list[object]:
     """The attributes of an object; none if it cannot be asked."""
     try:
-        return list(vars(one).values())
+        return list(vars(model).values())
     except Exception:
         return []
 
@@ -302,17 +302,17 @@ def _fields(one: object) -> list[object]:
 
 @contextmanager
 def _measuring(
-    evaluation: Evaluation, asked: Options, run: Run, shows_progress: bool
+    evaluation: Evaluation, options: Options, run: Run, shows_progress: bool
 ) -> Iterator[Iterator[Record]]:
     """Within the block the records are measured one by one; then what is saved of all is written."""
     with ExitStack() as stack:
-        recording = run_folder.recording(run, evaluation, asked, in_memory=asked.out is None)
+        recording = run_folder.recording(run, evaluation, options, in_memory=options.out is None)
         recorder, callback = stack.enter_context(recording), Callback()
         if shows_progress:
-            callback = stack.enter_context(closing(ProgressBar(evaluation, asked.benchmarks)))
-        records = measure(evaluation, asked.benchmarks, recorder, callback)
+            callback = stack.enter_context(closing(ProgressBar(evaluation, options.benchmarks)))
+        records = measure(evaluation, options.benchmarks, recorder, callback)
         yield stack.enter_context(closing(records))
-        saved_codes.save(asked, evaluation)
+        saved_codes.save(options, evaluation)
 
 
 def _one_by_one(measuring: Measuring, undisturbed: Undisturbed) -> Iterator[Record]:

@@ -118,15 +118,15 @@ class Results:
 
         if not 0 < alpha < 1:
             raise UserError(f"alpha must be between 0 and 1, not {alpha}")
-        theirs = base.as_run("the base") if isinstance(base, Results) else read_run(Path(base))
-        margins = read_margins(brought=theirs.metrics)
-        found = gate.compare(theirs, self.as_run(), margins, alpha)
+        base_run = base.as_run("the base") if isinstance(base, Results) else read_run(Path(base))
+        margins = read_margins(brought=base_run.metrics)
+        findings = gate.compare(base_run, self.as_run(), margins, alpha)
         rows = [
             {name: getattr(c.record, name) for name in ("benchmark", "system", "setting", "steps")}
             | {"metric": c.record.metric, "base": c.base, "new": c.new, "loss": c.loss}
             | {"margin": c.margin, "stderr": c.error.stderr if c.error else None, "p": c.p}
             | {"paired": c.paired, "verdict": c.verdict, "note": c.note}
-            for c in page.ordered(found)
+            for c in page.ordered(findings)
         ]
         frame = pd.DataFrame(rows).astype({"steps": "Int64"})
         frame.attrs = {"base": repr(base) if isinstance(base, Results) else str(base)}

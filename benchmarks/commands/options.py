@@ -61,21 +61,21 @@ def parser(description: str | None) -> cli.Parser:
     return command
 
 
-def _system_names(asked: tuple[str, ...] | None, checkpoints: Iterable[str]) -> tuple[str, ...]:
+def _system_names(names: tuple[str, ...] | None, checkpoints: Iterable[str]) -> tuple[str, ...]:
     """The systems of --systems; without it, the default ones and those of `checkpoints`.
 
     If `checkpoints` names none of the default ones, only its systems: giving a VQ-GAN alone
     evaluates that alone.
     """
-    if asked is None:
+    if names is None:
         given = tuple(dict.fromkeys(map(_system_of, checkpoints)))
         others = tuple(name for name in given if name not in systems.DEFAULT)
         return others if others and others == given else systems.DEFAULT + others
-    if asked == ("all",):
+    if names == ("all",):
         return tuple(systems.REGISTRY.usable())
-    for name in asked:
+    for name in names:
         systems.require(name)
-    return asked
+    return names
 
 
 def _checkpoints(texts: list[str]) -> dict[str, str]:
@@ -117,11 +117,11 @@ def _checkpoint(text: str) -> tuple[str, str]:
             raise UserError(f"--ckpt {text}: expected SYSTEM=PATH or SYSTEM:TITLE=PATH")
         return name, path
     try:
-        found = recognised.system_of(text)
+        name = recognised.system_of(text)
     except UserError as error:
         named = f"name that: --ckpt NAME={text} (`list` has the names)"
         own = f"or your own class: --ckpt module:Class={text}"
         hint = f"; if it is of a different system, {named}, {own}" if Path(text).is_file() else ""
         raise UserError(f"{error}{hint}") from None
-    systems.REGISTRY.require(found)
-    return found, text
+    systems.REGISTRY.require(name)
+    return name, text

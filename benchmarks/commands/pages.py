@@ -95,9 +95,9 @@ def groups() -> dict[str, dict[str, str]]:
     for entry in navigation:
         ((heading, part),) = entry.items()
         titles = {_name(place): title for place, title in _leaves(part, heading)}
-        if known := {name: title for name, title in titles.items() if name in missing}:
-            by_heading[heading] = known
-            missing -= {*known}
+        if listed := {name: title for name, title in titles.items() if name in missing}:
+            by_heading[heading] = listed
+            missing -= {*listed}
     by_heading[list(by_heading)[-1]] |= {name: title_of(text_of(name)) for name in sorted(missing)}
     return by_heading
 

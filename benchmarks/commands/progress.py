@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from threading import Event, Thread
 from time import monotonic
-from typing import Any
 
 from tqdm import tqdm
 
@@ -57,9 +56,12 @@ class ProgressBar(Callback):
                 self.planned[work.job.folder] = work
                 self.units[work.job.folder] = work.stored
         self.started, self.total = monotonic(), sum(self.left.values())
-        how: dict[str, Any] = {"bar_format": FORMAT, "smoothing": 0, "leave": False}
         self.bar = tqdm(
-            total=self.total, disable=not (distributed.is_main() and cli.bar_is_seen()), **how
+            total=self.total,
+            disable=not (distributed.is_main() and cli.bar_is_seen()),
+            bar_format=FORMAT,
+            smoothing=0,
+            leave=False,
         )
         evaluation.context.store.computed = self.computed
 

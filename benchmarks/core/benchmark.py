@@ -91,30 +91,33 @@ class Benchmark:
         return self.run(context.for_system(system), system)
 
 
-def accepted(name: str, found: object) -> Benchmark:
+def accepted(name: str, benchmark: object) -> Benchmark:
     """Check the benchmark of a plug-in and register its metrics. Raises UserError with the first fault."""
-    if not isinstance(found, Benchmark):
-        raise UserError(f"{type(found).__name__} is not a benchmarks.plugin.Benchmark")
-    if found.name != name:
-        raise UserError(f"calls itself {found.name!r}")
-    if wrong := [s for s in found.tables if not isinstance(s, TableSpec)]:
+    if not isinstance(benchmark, Benchmark):
+        raise UserError(f"{type(benchmark).__name__} is not a benchmarks.plugin.Benchmark")
+    if benchmark.name != name:
+        raise UserError(f"calls itself {benchmark.name!r}")
+    if wrong := [s for s in benchmark.tables if not isinstance(s, TableSpec)]:
         raise UserError(f"tables are TableSpecs, not {type(wrong[0]).__name__}")
-    for table in (found.table, *(name for s in found.tables for name in (s.name, s.source))):
+    for table in (
+        benchmark.table,
+        *(name for s in benchmark.tables for name in (s.name, s.source)),
+    ):
         if not is_table(table):
             raise UserError(f"cannot write a table called {table!r}")
-    if unknown := sorted(set(found.needs) - set(IN_WORDS)):
+    if unknown := sorted(set(benchmark.needs) - set(IN_WORDS)):
         raise UserError(f"needs what no system has: {', '.join(unknown)}")
-    if found.sizes is not None and (fault := fault_of(found.sizes)):
+    if benchmark.sizes is not None and (fault := fault_of(benchmark.sizes)):
         raise UserError(fault)
     if name in SHARED_SIZES:
         raise UserError("its name is that of settings that benchmarks share")
-    for profile in found.profiles:
+    for profile in benchmark.profiles:
         if profile not in BUILT_IN:
             near = did_you_mean(profile, BUILT_IN)
             raise UserError(f"its profiles: no profile {profile!r}{near}")
-        _ = PROFILES[profile].including(found)
-    register(name, found.infos)
-    return found
+        _ = PROFILES[profile].including(benchmark)
+    register(name, benchmark.infos)
+    return benchmark
 
 
 def is_table(name: object) -> bool:

@@ -72,8 +72,12 @@ class Profile:
 
     def settings(self) -> dict[str, Any]:
         """Every setting by "section.name"."""
-        every = [(section, asdict(sizes)) for section, sizes in self.sections.items()]
-        return {f"{section}.{name}": of[name] for section, of in every for name in of}
+        sections = {section: asdict(sizes) for section, sizes in self.sections.items()}
+        return {
+            f"{section}.{name}": values[name]
+            for section, values in sections.items()
+            for name in values
+        }
 
     def changed_by(self, values: Mapping[str, Any], parse: Parse = checked) -> "Profile":
         """A copy with other values of some settings, by "section.name". Raises UserError for an
@@ -84,12 +88,12 @@ class Profile:
             section, _, key = name.partition(".")
             profile = _with_section(profile, section)
             sizes: Any = profile.sections.get(section)
-            known = {} if sizes is None else settings_of(type(sizes))
-            if key not in known:
-                word, names = (key, known) if known else (section, profile.sections)
+            hints = {} if sizes is None else settings_of(type(sizes))
+            if key not in hints:
+                word, names = (key, hints) if hints else (section, profile.sections)
                 raise UserError(f"{name}: no such setting{did_you_mean(word, names)}")
             with naming(name, ValueError):
-                value = parse(value, known[key])
+                value = parse(value, hints[key])
             value = tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value
             sections = {**profile.sections, section: replace(sizes, **{key: value})}
             changed = tuple(dict.fromkeys((*profile.changed, name)))
@@ -121,9 +125,9 @@ class Profile:
         if benchmark.sizes is None or benchmark.name in self.sections:
             return self
         values = benchmark.profiles.get(self.base, {})
-        found = replace(self, sections={**self.sections, benchmark.name: benchmark.sizes()})
-        found = with_sections(found, {benchmark.name: values})
-        return found if self.limit is None else found.limited(self.limit)
+        profile = replace(self, sections={**self.sections, benchmark.name: benchmark.sizes()})
+        profile = with_sections(profile, {benchmark.name: values})
+        return profile if self.limit is None else profile.limited(self.limit)
 
 
 def _lower(sizes: Any, most: int) -> dict[str, int]:
@@ -196,16 +200,16 @@ def with_sections(profile: Profile, content: Mapping[str, object]) -> Profile:
 
     Raises UserError naming the key.
     """
-    found = profile
+    changed = profile
     for section, values in content.items():
-        found = _with_section(found, section)
-        if section not in found.sections:
-            near = did_you_mean(section, (*HEAD, *found.sections))
+        changed = _with_section(changed, section)
+        if section not in changed.sections:
+            near = did_you_mean(section, (*HEAD, *changed.sections))
             raise UserError(f"{section}: no such section{near}")
         if not isinstance(values, Mapping):
             raise UserError(f"{section}: must be a section, [{section}], not a value")
-        found = found.changed_by({f"{section}.{name}": value for name, value in values.items()})
-    return replace(found, changed=profile.changed)
+        changed = changed.changed_by({f"{section}.{name}": value for name, value in values.items()})
+    return replace(changed, changed=profile.changed)
 
 
 def _with_section(profile: Profile, section: str) -> Profile:
@@ -270,8 +274,8 @@ class ProfileChoice:
         if self.steps is not None:
             profile = profile.changed_by(dict.fromkeys(STEPS, tuple(sorted(self.steps))))
         if self.solver is not None:
-            known = profile.settings()
-            names = [name for section in sections if (name := f"{section}.solver") in known]
+            settings = profile.settings()
+            names = [name for section in sections if (name := f"{section}.solver") in settings]
             profile = profile.changed_by(dict.fromkeys(names, self.solver))
         axes = [("representation.axes", "true")] if self.axes else []
         with naming("--set"):

@@ -52,24 +52,24 @@ REGISTRY: Registry[Any] = Registry(
 
 def chosen(names: Iterable[str]) -> tuple[str, ...]:
     """The benchmarks of these names, each once, or of "all". Raises UserError for an unknown name."""
-    found = tuple(dict.fromkeys(names))
-    for name in found:
+    benchmarks = tuple(dict.fromkeys(names))
+    for name in benchmarks:
         if name != "all":
             REGISTRY.require(name)
-    return tuple(REGISTRY.usable()) if "all" in found else found
+    return tuple(REGISTRY.usable()) if "all" in benchmarks else benchmarks
 
 
 def specs(names: Iterable[str]) -> tuple[TableSpec, ...]:
     """The specs of these benchmarks. Raises UserError if two of them define a table of the same name."""
     owners: dict[str, str] = {}
-    found: list[TableSpec] = []
+    tables: list[TableSpec] = []
     for benchmark in names:
         for spec in REGISTRY.get(benchmark).tables:
             if (other := owners.setdefault(spec.name, benchmark)) != benchmark:
                 both = f"benchmarks {other!r} and {benchmark!r} both"
                 raise UserError(f"{both} define a table {spec.name!r}; run one of them")
-            found.append(spec)
-    return tuple(found)
+            tables.append(spec)
+    return tuple(tables)
 
 
 @cache

@@ -36,8 +36,8 @@ class Suite:
         """What decides numbers: the content of the file but for its description, and all fields of its
         protocols.
         """
-        named = {name: schema.named(name) for name in self.content["protocol"]}
-        fields = {name: list(map(one.describe, schema.METRICS)) for name, one in named.items()}
+        protocols = {name: schema.named(name) for name in self.content["protocol"]}
+        fields = {name: list(map(p.describe, schema.METRICS)) for name, p in protocols.items()}
         return {**self.content, "description": "", "protocol": fields}
 
     @property
@@ -54,8 +54,8 @@ class Suite:
     def profile(self) -> Profile:
         """Its settings: those of its benchmarks and of what they share, and no other. Imports its tasks."""
         own = {name: REGISTRY.get(name).sizes for name in self.content["benchmarks"]}
-        known = {name: load(target) for name, target in SHARED_SIZES.items()} | own
-        sections = {name: known[name]() for name in self.content["settings"]}
+        kinds = {name: load(target) for name, target in SHARED_SIZES.items()} | own
+        sections = {name: kinds[name]() for name in self.content["settings"]}
         profile = Profile(self.name, self.content["description"], sections, self.name)
         return with_sections(profile, self.content["settings"])
 
@@ -80,7 +80,7 @@ def read(name: str) -> Suite:
     return Suite(name, read_toml(FOLDER / f"{name}.toml"))
 
 
-def asked(words: Sequence[str]) -> Suite | None:
+def find(words: Sequence[str]) -> Suite | None:
     """The suite that is asked for; None if `words` name benchmarks. Raises UserError if they name both."""
     for name in (name for name in words if name in names()):
         if others := [word for word in words if word != name]:
@@ -89,13 +89,16 @@ def asked(words: Sequence[str]) -> Suite | None:
     return None
 
 
-def tables(specs: Sequence[TableSpec], of: Mapping[str, Any]) -> tuple[TableSpec, ...]:
+def tables(specs: Sequence[TableSpec], suite: Mapping[str, Any]) -> tuple[TableSpec, ...]:
     """The specs with the headlines of the suite that run.json describes so, in its order; others have none."""
-    wanted = of["content"]["table"]
+    wanted = suite["content"]["table"]
     others = (replace(spec, headline=(), order=len(wanted) + spec.order) for spec in specs)
-    found = {spec.name: spec for spec in others}
-    for order, one in enumerate(wanted):
-        metrics, settings = tuple(one["metrics"]), tuple(one["at"])
-        changes: dict[str, Any] = {"headline": metrics, "headline_settings": settings}
-        found[one["name"]] = replace(found[one["name"]], order=order, **changes)
-    return tuple(found.values())
+    by_name = {spec.name: spec for spec in others}
+    for order, table in enumerate(wanted):
+        by_name[table["name"]] = replace(
+            by_name[table["name"]],
+            order=order,
+            headline=tuple(table["metrics"]),
+            headline_settings=tuple(table["at"]),
+        )
+    return tuple(by_name.values())

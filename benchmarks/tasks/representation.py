@@ -243,8 +243,8 @@ def _codes_of_axes(context: Context, system: System, codes: CodesOfJobs) -> dict
         images = select(grid, "all", len(grid), context.seed)
         fields = {"factors": grid.factors([0]).names, "factors_sha256": grid.fingerprint}
         features = context.codes.features(system, images)
-        known = replace(images_of(grid, images.order), persons=None)
-        of_grid = CodesOfJobs([features], known, split="", fields=fields)
+        units = replace(images_of(grid, images.order), persons=None)
+        of_grid = CodesOfJobs([features], units, split="", fields=fields)
         for name in OF_AXES:
             if NUMBERS[name].combinations or (is_drawn and name not in OF_ATTRIBUTES):
                 measured[name] = of_grid

@@ -112,9 +112,9 @@ class RealImages:
         made, features = arrays[: -len(networks)], arrays[-len(networks) :]
         blocks, device = self.images.units.blocks(BLOCKS)[self.rows], place.context.device
         for network, ours, real in zip(networks, sides(*made), features, strict=True):
-            theirs = Side(real["features"], self.rows, blocks, self.units, device)
-            first = ours.first(sizes.overlap), theirs.first(sizes.overlap)
-            for table, a, b in ((TABLE, ours, theirs), (OVERLAP, *first)):
+            reference = Side(real["features"], self.rows, blocks, self.units, device)
+            first = ours.first(sizes.overlap), reference.first(sizes.overlap)
+            for table, a, b in ((TABLE, ours, reference), (OVERLAP, *first)):
                 fields = {"reference_without": None, "autoencoding_split": None, **place.fields}
                 fields |= {"reference_split": sizes.reference_split, "reference_n": len(b)}
                 shown = place.at(table=table, n=len(a), fields=fields | network.describe())

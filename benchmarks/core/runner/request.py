@@ -103,7 +103,7 @@ def options_for(tasks: Sequence[str], values: Values, **more: Any) -> Options:
 
     `values` are those of the options that are given, `more` other fields. Raises UserError.
     """
-    if suite := suites.asked(tasks):
+    if suite := suites.find(tasks):
         suite.refuse(OPTIONS[name] for name in values)
         values = {**values, **suite.options}
         more["suite"] = suite.about
