@@ -37,7 +37,7 @@ def first_screen(merged: Merged, numbers: Numbers, figures: Sequence[FigureView]
     return {
         "view": table_view(table, numbers, "h"),
         "systems": [(name, code_text(name, merged)) for name in systems],
-        "picture": picture_of(figures, systems),
+        "picture": picture_of(figures),
         "plot": plot_of(rows, merged),
         "cautions": cautions(merged, rows),
     }
@@ -55,7 +55,7 @@ class PictureRow:
     images: Sequence[dict[str, Any]]
 
 
-def picture_of(figures: Sequence[FigureView], systems: Sequence[str]) -> list[PictureRow]:
+def picture_of(figures: Sequence[FigureView]) -> list[PictureRow]:
     """Inputs, the reconstructions of every system, and what the code alone gives; empty without sheets.
 
     A sheet of reconstructions has a row for each kind of code, the first with all that a system can

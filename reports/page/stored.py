@@ -35,7 +35,7 @@ class PageImages:
         self._stored: dict[tuple[bytes, tuple[int, int], bool], PageImage] = {}
 
     def add(self, image: Image.Image, exact: bool = False) -> PageImage:
-        """PageImages an image as WebP, shrunk to `LARGEST`; without loss if it is small or must be `exact`."""
+        """Store an image as WebP, shrunk to `LARGEST`; without loss if it is small or must be `exact`."""
         if max(image.size) > LARGEST:
             image = ImageOps.contain(image, (LARGEST, LARGEST), Image.Resampling.LANCZOS)
         is_exact = exact or max(image.size) <= LOSSLESS

@@ -327,12 +327,24 @@ FEATURE_NETWORKS = {
     "dinov2_vitb14": "DINOv2 ViT-B/14",
     "clip_vitl14_336": "CLIP ViT-L/14 at 336 px",
 }
-# The metrics of features. Through another network `effnet` of the name becomes that of its weights.
-OF_FEATURES = (
-    *("fd_effnet", "kd_effnet", "precision_effnet", "recall_effnet", "density_effnet", "coverage_effnet"),
-    *("fd_effnet_seed_std", "nn_effnet", "nn_ratio_effnet", "rkd_effnet", "rfd_effnet"),
-    *("ikd_effnet", "ifd_effnet", "pkd_effnet", "pfd_effnet"),
-)  # fmt: skip
+# The metrics through these networks, each after the entry with EfficientNet-lite0 that it is like.
+THROUGH_OTHERS = {
+    "fd_effnet": ("fd_dinov2_vitl14", "fd_dinov2_vitb14", "fd_clip_vitl14_336"),
+    "kd_effnet": ("kd_dinov2_vitl14", "kd_dinov2_vitb14", "kd_clip_vitl14_336"),
+    "precision_effnet": ("precision_dinov2_vitl14", "precision_dinov2_vitb14", "precision_clip_vitl14_336"),
+    "recall_effnet": ("recall_dinov2_vitl14", "recall_dinov2_vitb14", "recall_clip_vitl14_336"),
+    "density_effnet": ("density_dinov2_vitl14", "density_dinov2_vitb14", "density_clip_vitl14_336"),
+    "coverage_effnet": ("coverage_dinov2_vitl14", "coverage_dinov2_vitb14", "coverage_clip_vitl14_336"),
+    "fd_effnet_seed_std": ("fd_dinov2_vitl14_seed_std", "fd_dinov2_vitb14_seed_std", "fd_clip_vitl14_336_seed_std"),
+    "nn_effnet": ("nn_dinov2_vitl14", "nn_dinov2_vitb14", "nn_clip_vitl14_336"),
+    "nn_ratio_effnet": ("nn_ratio_dinov2_vitl14", "nn_ratio_dinov2_vitb14", "nn_ratio_clip_vitl14_336"),
+    "rkd_effnet": ("rkd_dinov2_vitl14", "rkd_dinov2_vitb14", "rkd_clip_vitl14_336"),
+    "rfd_effnet": ("rfd_dinov2_vitl14", "rfd_dinov2_vitb14", "rfd_clip_vitl14_336"),
+    "ikd_effnet": ("ikd_dinov2_vitl14", "ikd_dinov2_vitb14", "ikd_clip_vitl14_336"),
+    "ifd_effnet": ("ifd_dinov2_vitl14", "ifd_dinov2_vitb14", "ifd_clip_vitl14_336"),
+    "pkd_effnet": ("pkd_dinov2_vitl14", "pkd_dinov2_vitb14", "pkd_clip_vitl14_336"),
+    "pfd_effnet": ("pfd_dinov2_vitl14", "pfd_dinov2_vitb14", "pfd_clip_vitl14_336"),
+}  # fmt: skip
 
 
 def _through(network: str, metric: Metric) -> Metric:
@@ -347,9 +359,9 @@ def _through(network: str, metric: Metric) -> Metric:
     )
 
 
-for _network in FEATURE_NETWORKS:
+for _number, _network in enumerate(FEATURE_NETWORKS):
     METRICS |= {
-        name.replace("effnet", _network): _through(_network, METRICS[name]) for name in OF_FEATURES
+        names[_number]: _through(_network, METRICS[name]) for name, names in THROUGH_OTHERS.items()
     }
 
 SHIPPED = frozenset(METRICS)

@@ -67,7 +67,7 @@ def test_the_first_picture_has_each_system_then_what_the_code_alone_gives(run):
         about = {"benchmark": "reconstruction", "system": system}
         sheet_of(run, f"{system}.png", drawn, rows=rows, about=about)
     figures, _ = pictures_of(read([run]))
-    picture = picture_of(figures, ["DiffAE", "DDIM", "resized"])
+    picture = picture_of(figures)
     assert [row.heading for row in picture] == [
         "input", "DiffAE, code and inverted noise", "DDIM", "DiffAE, code alone",
     ]  # fmt: skip
