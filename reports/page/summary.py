@@ -60,7 +60,8 @@ def _blocks(table: Table, merged: Merged) -> Iterator[str]:
         cells = [[name, *(c.cells[j] for c in block)] for j, name in enumerate(names)]
         heads = ["", *(column.head for column in block)]
         text = tabulate(cells, heads, tablefmt="simple", disable_numparse=True)
-        yield from [""] * bool(i)
+        if i:
+            yield ""
         yield from text.splitlines()
 
 
