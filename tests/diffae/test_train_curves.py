@@ -26,7 +26,7 @@ from diffae.train.callbacks import curves, flags
 from diffae.train.callbacks.curves import Curves
 from diffae.train.presets import PRESETS, find_preset
 from diffae.train.step import learning_rate
-from diffae.train.trainer import TrainingRun, fit
+from diffae.train.trainer import TrainingCallback, TrainingRun, fit
 from diffae.train.types import Outcome, Stage
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +99,19 @@ def test_a_killed_run_goes_on_in_its_curve_without_a_gap_or_a_doubled_point(tmp_
     watched(Slope(), tmp_path / "killed", tmp_path / "b")
     whole, again = (points(tmp_path / name / "image", "loss") for name in ("whole", "killed"))
     assert again == whole and len(whole) == 10
+
+
+def test_each_point_is_on_the_disk_before_the_next_step(tmp_path):
+    """A killed run has lost none of the steps that its saved state contains."""
+    callback, counts = Curves(tmp_path / "logs"), []
+
+    class Reader(TrainingCallback):
+        def step(self, loss):
+            counts.append(len(points(tmp_path / "logs" / "image", "loss")))
+
+    run = TrainingRun(0, "me", callbacks=[callback, Reader()])
+    fit(Slope().stage("image"), 8, tmp_path / "state", run)
+    assert counts == [*range(1, 11)]
 
 
 def test_a_stage_that_is_over_gets_no_point_when_the_training_goes_on(tmp_path):
