@@ -59,10 +59,16 @@ def fetch(weight: Weight, scratch: Path) -> Path:
 
 
 def sources_of(weight: Weight) -> list[tuple[WeightFile, Source]]:
-    """Its files and their sources in the order in which they are tried: the mirror first."""
+    """Its files and their sources in the order in which they are tried: the mirror first.
+
+    Raises UserError if the mirror is not an address.
+    """
     sources = [(file, source) for file in weight.verifiable for source in file.sources]
     if not (mirror := os.environ.get(MIRROR, "").rstrip("/")):
         return sources
+    if "://" not in mirror:
+        remedy = "give an address such as https://HOST/PATH, or take files from a folder by --from"
+        raise UserError(f"{MIRROR}: {mirror!r} is not an address; {remedy}")
     return [(file, Source(f"{mirror}/{file.filename}")) for file in weight.verifiable] + sources
 
 

@@ -139,6 +139,12 @@ def test_a_mirror_that_is_no_web_address_is_one_line(mirror, server, monkeypatch
     assert mirror.rstrip("/") in refused(at(f"{server.url}/absent"))
 
 
+def test_a_mirror_that_is_a_folder_is_not_skipped(server, monkeypatch, tmp_path):
+    """Otherwise the next source would be asked, which a machine without internet cannot reach."""
+    monkeypatch.setenv(fetch.MIRROR, str(tmp_path))
+    assert "is not an address" in refused(at(f"{server.url}/whole"))
+
+
 def test_a_password_goes_to_its_own_server_alone_and_is_not_printed(server, monkeypatch, capsys):
     with serving(CONTENT) as other:
         base = server.url.replace("://", "://me:s%3Acret@")
