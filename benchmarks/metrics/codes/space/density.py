@@ -24,7 +24,7 @@ from benchmarks.metrics.codes.errors import (
 )
 from benchmarks.metrics.codes.invariant.neighbours import nearest
 from benchmarks.metrics.codes.number import single
-from benchmarks.metrics.codes.space.scaled import ImageMoments, Scaling, grids, has_many_places
+from benchmarks.metrics.codes.space.scaled import Scaling, grids
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
 from reports.records.estimate import Estimate
@@ -89,13 +89,6 @@ def density_cv(codes: Codes, choices: Density, seed: int) -> Estimate:
     def cv(rows: Ints) -> float:
         return _cv(plane(grids(kept.of(rows), choices)[0], place[rows]))
 
-    def cv_of_many_places(rows: Ints) -> float:
-        return _cv(plane(moments.normalised(rows, at_place), np.zeros(len(rows), int)))
-
-    if has_many_places(kept.shape):
-        moments = ImageMoments(kept, choices)
-        at_place = moments.maps[np.arange(len(place)), :, place][..., None]
-        return jackknife(cv_of_many_places, kept, *notes)
     return jackknife(cv, kept, *notes)
 
 

@@ -59,12 +59,9 @@ class ImageMoments:
         self.low, self.high = self.maps.min(2), self.maps.max(2)
         self.mean, self.variance = self.maps.mean(2), self.maps.var(2)
 
-    def normalised(self, rows: Ints, maps: Floats | None = None) -> Floats:
-        """The codes of these rows, n x C x T, as all of their places are normalised.
-
-        `maps` are some of the places of all images in place of all of them.
-        """
-        values = (self.maps if maps is None else maps)[rows]
+    def normalised(self, rows: Ints) -> Floats:
+        """The codes of these rows, n x C x T."""
+        values = self.maps[rows]
         if self.choices.scaling == "none":
             return values
         alive = self.high[rows].max(0) > self.low[rows].min(0)

@@ -99,7 +99,7 @@ def test_many_places_have_the_numbers_and_errors_of_few(monkeypatch, kind, scali
         z[:, 2] = 1
         codes = codes_of(z, persons=np.arange(520) // 3)
         exact = 1e-9 if scaling == "per channel" else 1e-5
-    for name in ("viv", "code_fd", "density_cv", "epps_pulley"):
+    for name in ("viv", "code_fd", "epps_pulley"):
         of_few = number(name, codes, scaling=scaling)
         monkeypatch.setattr(scaled, "MANY", 30)
         of_many = number(name, codes, scaling=scaling)
