@@ -8,8 +8,10 @@ changes.
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import forked
 import numpy as np
@@ -47,9 +49,12 @@ def blocks(page: Path) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def typed(tmp_path: Path):
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Run a page's blocks in order, each changed by `changes`."""
     forked.import_all()
+    example = ModuleType("my_vae")  # as if an earlier test had imported the example of that name
+    example.__file__ = str(ROOT / "examples" / "system_plugin" / "my_vae" / "__init__.py")
+    monkeypatch.setitem(sys.modules, "my_vae", example)
     folder, cache, output = tmp_path / "empty", tmp_path / "cache", tmp_path / "output"
     drawn = Path(os.environ["DIFFAE_CACHE"]) / "data"  # portraits of earlier tests
     for path in (folder / "photographs", cache, drawn):

@@ -19,6 +19,7 @@ IMPORTED = (
     "timm",
     "torch._dynamo",
 )
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def import_all() -> None:
@@ -42,6 +43,7 @@ def run(words: list[str], folder: Path, environ: Mapping[str, str], output: Path
         if words[0] == "diffae-bench":
             console.main()
         sys.argv = words[2:] if words[1] == "-m" else words[1:]
+        forget_examples()
         sys.path.insert(0, str(folder))
         start = runpy.run_module if words[1] == "-m" else runpy.run_path
         start(sys.argv[0], run_name="__main__")
@@ -53,6 +55,13 @@ def run(words: list[str], folder: Path, environ: Mapping[str, str], output: Path
     finally:
         sys.stdout.flush()
         os._exit(status)
+
+
+def forget_examples() -> None:
+    """Drop modules of examples/ that another test has imported: a tutorial's file may have the name of one."""
+    for name, module in list(sys.modules.items()):
+        if EXAMPLES in Path(getattr(module, "__file__", None) or "").parents:
+            del sys.modules[name]
 
 
 def shell(line: str, folder: Path, environ: Mapping[str, str], output: Path) -> int:
