@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from colours import SquaredError
 from dummies import Perfect
 from in_process import signals_kept
 from lone_context import small_context
@@ -27,7 +28,6 @@ from benchmarks.core.runner.setup import DataSizes
 from benchmarks.core.store import MemoryStore
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.systems.protocol.base import Code
 from benchmarks.systems.protocol.checked import Checked
@@ -105,16 +105,19 @@ def test_what_is_stored_takes_no_calls(nowhere, capsys):
 # The calls of a run
 
 NETWORKS = {"encoder": "encoder", "UNet": "decoder", "latent DDIM": "latent"}  # of the systems
-METRICS = {"features": FeatureNetwork, "perceptual": PerceptualDistance, "face": FaceEmbedding}
+METRICS = {"features": FeatureNetwork, "perceptual": SquaredError, "face": FaceEmbedding}
 
 
 @pytest.fixture(scope="module")
-def packaged(short_fits):
-    """The packaged systems, and the images that networks were given so far; pixels + PCA has none, so
-    that its methods count as such.
+def narrow(untrained, no_effnet, short_fits):
+    """The default systems with narrow networks, and the images that networks were given so far; pixels
+    + PCA has none, so that its methods count as such.
     """
     calls = Counter[str]()
-    loaded = [systems.load(name) for name in systems.DEFAULT]
+    checkpoints = {"ddim": untrained / "ddim"}
+    loaded = [
+        systems.load(name, checkpoints.get(name, untrained / "diffae")) for name in systems.DEFAULT
+    ]
 
     def counting(name, method):
         def counted(self, first, *more, **options):
@@ -137,12 +140,12 @@ def packaged(short_fits):
 
 
 @pytest.mark.parametrize("name", every_benchmark())
-def test_jobs_declare_the_calls_of_a_run(name, packaged, tmp_path):
+def test_jobs_declare_the_calls_of_a_run(name, narrow, tmp_path):
     """Of each network, in a run that finds nothing in its store; and none is left afterwards.
 
     Without a run folder no pictures are made.
     """
-    loaded, calls = packaged
+    loaded, calls = narrow
     portraits = open_portraits(PROFILES["smoke"].sizes(DataSizes).portraits, 32)
     context = replace(
         small_context(portraits, tmp_path, SMALL_SIZES),
