@@ -132,7 +132,7 @@ def fixture(section):
         noise = np.random.default_rng(4).normal(size=(len(codes.values), 40))
         codes = replace(codes, values=np.column_stack([codes.values, noise]))
     if section == "dci":  # whose trees take seconds
-        codes = replace(codes, labels=codes.labels.of(np.array([0, 2])))
+        codes = replace(codes, labels=codes.labels.of(np.array([0, 1])))
     if section == "codes":
         codes.values[codes.split != TEST, 5] = 0.7
     return codes

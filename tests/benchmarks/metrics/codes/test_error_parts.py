@@ -21,7 +21,7 @@ from benchmarks.metrics.codes.table import measure
 from benchmarks.metrics.latent import estimate_equivariance
 from benchmarks.metrics.units import Units
 
-ROWS, COPIES = 10, 60  # scored images, and how often each is there
+ROWS, COPIES = 6, 60  # scored images, and how often each is there
 FITTED = np.repeat([TRAIN, VALID], [40, 20])
 OF_ALL = "sec_25 sec_50 lds cds rmsc".split()  # that fit nothing: all rows are scored
 BY_CLASS = ("auroc", "explicitness")  # DeLong's, of the images with the label and without
@@ -53,7 +53,7 @@ def copied(name, counts, labels=(0, 1)):
     kind = "real" if name in ("ridge_r2", "pearson_r", "label_mse", "mcc") else "binary"
     if kind == "binary":
         y = (y > [0, -0.5]).astype(float)
-        y[-ROWS:] = np.array([[0, 0, 0, 0, 1, 1, 1, 1, 1, 1], [0, 1] * 5]).T
+        y[-ROWS:] = np.array([[0, 0, 1, 1, 1, 1], [0, 1] * 3]).T
     often = np.concatenate([np.ones(len(FITTED), int), counts])
     split = np.concatenate([FITTED, np.repeat(TEST, ROWS)]).repeat(often)
     names = tuple(f"f{k}" for k in labels)
