@@ -26,12 +26,13 @@ PROGRAMS = r"(diffae-bench|python|cat|cp|export|git|mkdir|sed) "
 SMALL = {
     "10_000": "640",
     "range(1_000)": "range(20)",
-    '"quick"': '"smoke", steps=[2]',
+    '"quick"': '"smoke", steps=[2], limit=4',
     '["reconstruction", "probes"]': '"reconstruction"',
     "reconstruction,probes": "reconstruction",
-    "--steps 10 --set reconstruction.images=100": "--steps 2 --profile smoke",
+    "--steps 10 --set reconstruction.images=100": "--steps 2 --profile smoke --limit 4",
     "--limit 100": "--limit 20 --profile smoke",
     "diffae --dry-run": "random-encoder --dry-run",
+    "edits.pairs=8 --set edits.calibration=8": "edits.pairs=2 --set edits.classifier=60",
 }
 
 

@@ -27,9 +27,9 @@ from torch.nn import functional as F
 
 from benchmarks import api, evaluate
 from benchmarks.core import store
-from benchmarks.metrics.codes import dci
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems import Code
+from benchmarks.tasks import representation
 from reports.records.record import COLUMNS, read_records
 from reports.records.settings import STEPS
 
@@ -122,7 +122,7 @@ def ground(tmp_path_factory, no_effnet, short_fits):
     with pytest.MonkeyPatch.context() as patch:
         networks_of_files(patch)
         with_truth(patch)
-        patch.setattr(dci, "WORTH_REFITTING", 0)  # its error takes seconds
+        patch.setattr(representation, "OF_AXES", ("tad", "mig", "infoe"))  # the others take seconds
         patch.setattr(api, "MemoryStore", Noting)
         patch.setattr(Noting, "known", {})
         yield Ground(tmp_path_factory.mktemp("keys"))
