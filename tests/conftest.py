@@ -5,10 +5,12 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import resvg_py
 from drawing import drawing
 from PIL import Image, PngImagePlugin
 
@@ -62,6 +64,14 @@ def pictures_are_compressed_less() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(Image.SAVE, PngImagePlugin.PngImageFile.format, quick)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_portrait_is_drawn_once() -> Iterator[None]:
+    """Tests draw the same portraits again and again; a drawing of another SVG is another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resvg_py, "svg_to_bytes", lru_cache(2_000)(resvg_py.svg_to_bytes))
         yield
 
 

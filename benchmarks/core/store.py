@@ -148,7 +148,13 @@ class Store:
     def pieces(self, job: Job) -> dict[Piece, bool]:
         """The chunks of a job, and whether each is in the store."""
         pieces = _pieces(0, 1 if job.count is None else job.count, job.chunk)
+        if self._lacks_all(job):
+            return dict.fromkeys(pieces, False)
         return {piece: self._has(self._path(job, piece)) for piece in pieces}
+
+    def _lacks_all(self, job: Job) -> bool:
+        """Whether no chunk of a job is stored, which is found sooner than for each of thousands."""
+        return not (self.root / job.folder).exists()
 
     def _taken(self, job: Job) -> Arrays:
         """The arrays of a job, which are kept while those that take it are read."""
@@ -244,6 +250,9 @@ class MemoryStore(Store):
 
     def sweep(self) -> None:
         """Nothing to remove."""
+
+    def _lacks_all(self, job: Job) -> bool:
+        return False  # each is soon found
 
     def _has(self, path: Path) -> bool:
         return path in self._kept

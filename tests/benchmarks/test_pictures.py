@@ -45,6 +45,7 @@ from people import ATTRIBUTES
 from PIL import Image
 
 from benchmarks import evaluate
+from reports import page
 
 SEED = 3
 # Every T is another, so that a cell tells whose it is.
@@ -93,25 +94,27 @@ WIDTH = {"painted": NUMBERS, "plain": VECTOR, "tokens": 6}
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, no_effnet) -> Path:
-    """The folder of a run of all benchmarks, with every image kept."""
+    """The folder of a run of all benchmarks, with every image kept, without its page."""
     root = tmp_path_factory.mktemp("pictures")
     data = write_images(root / "data")
     (root / "weights").mkdir()
     write_onnx(root / "weights" / "w600k_r50.onnx")  # of the faces
-    evaluate(
-        [Painted(), Plain(), Tokens()],
-        "all",
-        data=data,
-        profile="smoke",
-        out=root / "run",
-        settings=SETTINGS,
-        seed=SEED,
-        weights_dir=root / "weights",
-        allow_unknown_weights=True,
-        save_images=True,
-        cache=False,
-        progress=False,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "write", lambda *_: None)
+        evaluate(
+            [Painted(), Plain(), Tokens()],
+            "all",
+            data=data,
+            profile="smoke",
+            out=root / "run",
+            settings=SETTINGS,
+            seed=SEED,
+            weights_dir=root / "weights",
+            allow_unknown_weights=True,
+            save_images=True,
+            cache=False,
+            progress=False,
+        )
     return root / "run"
 
 

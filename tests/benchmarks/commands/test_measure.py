@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from colours import no_effnet
 from PIL import Image
 from piq import multi_scale_ssim
 from refusal import refusal
@@ -30,7 +31,14 @@ from benchmarks.metrics.sets.manifold import OVERLAPS, overlaps
 from diffae.system.errors import UserError
 
 
-def test_fid_of_statistics_is_fid_of_their_images(measure, folders, tmp_path):
+@pytest.fixture
+def mean_colours():
+    """Features of three numbers under the name of EfficientNet-lite0's, whose covariances take seconds."""
+    with no_effnet():
+        yield
+
+
+def test_fid_of_statistics_is_fid_of_their_images(measure, folders, tmp_path, mean_colours):
     a, b = folders
     main_value = measure("fd_effnet", a, b)
     assert main_value > 0
@@ -42,7 +50,7 @@ def test_fid_of_statistics_is_fid_of_their_images(measure, folders, tmp_path):
 
 
 def test_statistics_are_those_of_all_images_however_many_are_summed_at_once(
-    folders, tmp_path, monkeypatch
+    folders, tmp_path, monkeypatch, mean_colours
 ):
     """12 images summed 5, 5 and 2 at a time, as a folder of thousands is by 1,024."""
     main(["fd_effnet", str(folders[0]), "--save", str(tmp_path / "at-once.npz")])

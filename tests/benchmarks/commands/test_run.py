@@ -22,6 +22,7 @@ from diffae.data.portraits import write_dataset
 from diffae.diffusion.scheme import find
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS
+from reports import page
 from reports.records.estimate import Estimate
 from reports.records.record import Record, read_records
 
@@ -34,9 +35,10 @@ def cache(tmp_path_factory):
 
 
 def ran(cache, data, folder, *words) -> list[Record]:
-    """The records of a small run in `folder`."""
+    """The records of a small run in `folder`, without a page."""
     words = (*words, "--profile", "smoke", "--data", data, "--out", folder)
-    with no_effnet():
+    with no_effnet(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "write", lambda *_: None)
         result = command(*words, cache=cache)
     assert result.returncode == 0, result.stderr
     return read_records(folder / "records.csv")

@@ -14,6 +14,7 @@ from benchmarks.commands.planned import collect
 from benchmarks.core.images import features_of, semantic_of
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.evaluation import rows
+from benchmarks.core.store import MemoryStore
 from benchmarks.metrics.path_length import path_length
 from benchmarks.systems.protocol.base import IN_WORDS
 from benchmarks.systems.protocol.parts import (
@@ -54,6 +55,7 @@ def dummies():
 @pytest.fixture(scope="module")
 def found(context, dummies, short_fits):
     """All rows of all tasks, by task and system."""
+    context = replace(context, store=MemoryStore())
     table = {(task, name): [] for task in TASKS for name in NAMES}
     names = {system.title: system.name for system in dummies}
     for task in TASKS:

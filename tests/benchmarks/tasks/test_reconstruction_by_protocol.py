@@ -29,6 +29,7 @@ from diffae.system.errors import UserError
 from reports.records.record import Record
 
 TABLE = "reconstruction_by_protocol"
+pytestmark = pytest.mark.usefixtures("no_effnet")
 
 
 class Coarse(System):
