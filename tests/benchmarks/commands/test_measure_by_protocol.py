@@ -22,6 +22,7 @@ from benchmarks.weights import KNOWN
 from diffae.system.errors import UserError
 
 KINDS = ("originals", "made")
+pytestmark = pytest.mark.usefixtures("no_effnet")
 
 
 @pytest.fixture(scope="module")
