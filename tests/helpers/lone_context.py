@@ -1,5 +1,6 @@
 """Contexts of a run: a small one, one on a data set without files, and a quick distance for them."""
 
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ import torch
 
 from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
-from benchmarks.core.store import Store
+from benchmarks.core.store import MemoryStore, Store
 from diffae.data.fingerprint import Survey
 from diffae.data.transforms import Transform
 
@@ -28,10 +29,15 @@ class NoDistance:
 def small_context(dataset, folder: Path, changes=()) -> Context:
     """A context on the CPU, with profile `smoke` and other settings.
 
-    Store and pictures are in `folder`.
+    Pictures are in `folder`. What is computed stays in memory; contexts of one folder share it.
     """
     profile, cpu = PROFILES["smoke"].changed_by(dict(changes)), torch.device("cpu")
-    return Context(dataset, profile, 0, cpu, Store(folder / "store"), folder / "pictures")
+    return Context(dataset, profile, 0, cpu, _store_of(folder), folder / "pictures")
+
+
+@lru_cache(8)
+def _store_of(folder: Path) -> MemoryStore:
+    return MemoryStore()
 
 
 def lone_context(images: int, store: Path = Path("nowhere")) -> Context:

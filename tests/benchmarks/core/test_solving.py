@@ -8,6 +8,7 @@ from benchmarks.commands.options import parse
 from benchmarks.core.images import code_of
 from benchmarks.core.measurement import Variant
 from benchmarks.core.runner.evaluation import rows
+from benchmarks.core.store import Store
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import load
 from benchmarks.systems.protocol.base import DECODE, SAMPLE, Code, System
@@ -85,8 +86,8 @@ def test_a_new_code_is_of_the_noise_of_its_index_whatever_its_place(diffae):
     assert (other - expected[0]).abs().mean() > 0.1
 
 
-def test_codes_are_filed_under_the_solver_and_semantic_codes_are_not(context, diffae):
-    images, store = context.select("test", 4), context.store
+def test_codes_are_filed_under_the_solver_and_semantic_codes_are_not(context, diffae, tmp_path):
+    images, store = context.select("test", 4), Store(tmp_path / "store")
     codes = [
         code_of(store.read(context.codes.full(diffae.solving(name), images, 2))).x_T
         for name in ("ddim", "fast", "ab2-v:power-2.5")
