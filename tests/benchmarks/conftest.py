@@ -99,7 +99,9 @@ def untrained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints")
     torch.manual_seed(0)
     narrow = {"model_channels": 8, "channel_mult": (1, 1), "attention_resolutions": ()}
-    config = replace(PRESETS["smoke"].model, encoder_channel_mult=(1, 1, 1, 1), z_channels=32, **narrow)
+    config = replace(
+        PRESETS["smoke"].model, encoder_channel_mult=(1, 1, 1, 1), z_channels=32, **narrow
+    )
     DiffusionAutoencoder(config).save_pretrained(folder / "diffae")
     DDIM(replace(PRESETS["portraits-ddim"].model, **narrow)).save_pretrained(folder / "ddim")
     return folder

@@ -46,7 +46,9 @@ def baseline() -> Run:
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize(("factor", "there"), [(1.24, False), (1.34, True), (0.79, True)])
-def test_errors_of_the_baseline_that_changed_by_a_quarter_are_named(baseline, metric, factor, there):
+def test_errors_of_the_baseline_that_changed_by_a_quarter_are_named(
+    baseline, metric, factor, there
+):
     have = {key for key, r in baseline.records.items() if r.metric == metric and r.stderr}
     found = compare(baseline, scaled(baseline, metric, factor), read_margins())
     assert have and {record_key(c.record) for c in found if c.errors} == (have if there else set())
