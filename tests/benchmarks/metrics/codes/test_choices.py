@@ -131,7 +131,7 @@ def fixture(section):
     if section in ("auroc", "ap"):  # with noise, for which a C below 1 is best
         noise = np.random.default_rng(4).normal(size=(len(codes.values), 40))
         codes = replace(codes, values=np.column_stack([codes.values, noise]))
-    if section == "dci":  # whose trees take seconds
+    if section in ("dci", "modularity", "infomec"):  # whose trees and neighbours take seconds
         codes = replace(codes, labels=codes.labels.of(np.array([0, 1])))
     if section == "codes":
         codes.values[codes.split != TEST, 5] = 0.7
