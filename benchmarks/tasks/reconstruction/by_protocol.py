@@ -22,7 +22,7 @@ SAME = "the same crops"
 
 
 class ByProtocol(OnPairs):
-    """The protocols of a run, and what they compute of each image; nothing without --protocol."""
+    """The protocols of a run, and what they compute of each image."""
 
     def __init__(self, context: Context):
         side, options = context.dataset.image_size, context.options
@@ -47,7 +47,7 @@ class ByProtocol(OnPairs):
         """A part of the key of a chunk in the store."""
         described = {case.key: self._network(case) for case in self.cases}
         as_decoded = {"as decoded": True} if self.unclamped else {}
-        return {"protocols": described, **as_decoded} if described else {}
+        return {"protocols": described, **as_decoded}
 
     def _network(self, case: ImageCase) -> Mapping[str, Any]:
         network = network_of(case, self.networks)
@@ -66,10 +66,9 @@ class ByProtocol(OnPairs):
 
     def numbers_of(self, variant: Variant, images: Selection, arrays: Arrays) -> Numbers:
         """A number for each protocol and metric that it defines."""
-        if self.protocols:
-            for explained in self.numbers(arrays, images.units):
-                estimate = {_metric(explained.case): explained.estimate}
-                yield from self._place(variant, images, explained).numbers(estimate)
+        for explained in self.numbers(arrays, images.units):
+            estimate = {_metric(explained.case): explained.estimate}
+            yield from self._place(variant, images, explained).numbers(estimate)
 
     def _place(self, variant: Variant, images: Selection, explained: Explained[ImageCase]) -> Place:
         case, protocol, split = explained.case, explained.case.protocol, images.split

@@ -211,8 +211,9 @@ def _reconstructions(
     by_calls = (BY_CALLS,) if ours.system.solver is not None else ()
     # x_T is inverted from the images, or drawn too; without z_sem a random x_T reconstructs nothing
     draws = {SEMANTIC, STOCHASTIC} <= system.capabilities
+    wants_protocols = bool(context.options.protocols)
     for number, inverts in enumerate((True, False) if draws else (True,)):
-        by_protocol = None if number else ByProtocol(context)
+        by_protocol = ByProtocol(context) if wants_protocols and not number else None
         if not system.iterative:
             taken = variant(sizes.solver, None, inverts)
             yield Reconstruction(taken, images, (TABLE1,), by_protocol)

@@ -31,7 +31,9 @@ def test_the_nearest_are_those_of_a_search_over_all(codes, spherical):
 
 def test_codes_at_equal_distances_are_taken_in_their_order(codes):
     ours = torch.ones(5, 12)
-    training = torch.stack([codes[1][0].roll(i) for i in range(12)])  # their sums differ by rounding
+    training = torch.stack(
+        [codes[1][0].roll(i) for i in range(12)]
+    )  # their sums differ by rounding
     for spherical in (True, False):
         found = latent.nearest(ours, training, spherical, 12)
         assert torch.equal(found, torch.arange(12).expand(5, -1))
