@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from benchmarks.metrics.protocols.cases import (
     network_of,
     together,
 )
-from benchmarks.metrics.protocols.explain import Explained, OnPairs
+from benchmarks.metrics.protocols.explain import C, Explained, OnPairs
 from benchmarks.metrics.protocols.schema import ImageProtocol
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
@@ -129,7 +128,7 @@ def explain_pairs(request: Request) -> Explanation:
 
 
 def section(
-    metric: str, count: int, numbers: Sequence[Explained[Any]], units: str = "pairs"
+    metric: str, count: int, numbers: Sequence[Explained[C]], units: str = "pairs"
 ) -> Section:
     """One metric: protocols whose numbers and causes look the same share a line, the first is ours."""
     lines: dict[tuple[object, ...], Line] = {}
@@ -149,7 +148,7 @@ def section(
     return Section(metric, count, tuple(lines.values()), reasons, units)
 
 
-def _place(explained: Explained[Any]) -> tuple[bool, float, str]:
+def _place(explained: Explained[C]) -> tuple[bool, float, str]:
     """Ours first, then by the size of the difference, then by name."""
     name, digits = explained.case.protocol.name, METRICS[explained.case.metric].digits
     return name != schema.PLAIN, -round(abs(explained.difference or 0.0), digits), name

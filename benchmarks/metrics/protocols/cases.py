@@ -64,6 +64,10 @@ class ImageCase:
         of_images = {n: v for n, v in self.fields.items() if by_batch or n not in OF_AVERAGE}
         return f"scores.{hash_of(of_images)[:12]}"
 
+    def changed(self, field: str, value: Value) -> "ImageCase":
+        """The metric under a protocol with another value of "section.field"."""
+        return replace(self, protocol=self.protocol.changed(field, value))
+
     @property
     def clamped(self) -> bool:
         """Whether it is of what a decoder gives cut to [-1, 1]."""
