@@ -14,6 +14,7 @@ from benchmarks.measuring.images import are_pairs, batches, pairs_of, reading
 from benchmarks.measuring.request import SECTIONS, Answer, Request, answer_of, described, refusal
 from benchmarks.measuring.sets import IMAGES_OF_SETS, ImageSet, frechet_of, read_set
 from benchmarks.metrics import METRICS
+from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import (
     MADE,
@@ -85,6 +86,7 @@ def _measure_by(protocol: ImageProtocol, metric: str, request: Request) -> Answe
 def _sets_of(case: ImageCase, request: Request) -> tuple[ImageSet, ImageSet]:
     """A, which does not hold the originals of B, and B as the protocol's network sees them."""
     network = network_of(case, request.networks)
+    assert isinstance(network, FeatureNetwork)
 
     def read_side(path: Path, side: str) -> ImageSet:
         def prepare(images: Tensor) -> Tensor:
