@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from benchmarks.measuring.images import are_pairs, batches, pairs_of, reading
 from benchmarks.measuring.request import SECTIONS, Answer, Request, answer_of, described, refusal
 from benchmarks.measuring.sets import IMAGES_OF_SETS, ImageSet, frechet_of, read_set
 from benchmarks.metrics import METRICS
+from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import (
     MADE,
@@ -24,7 +24,7 @@ from benchmarks.metrics.protocols.cases import (
     network_of,
     together,
 )
-from benchmarks.metrics.protocols.explain import Explained, OnPairs
+from benchmarks.metrics.protocols.explain import C, Explained, OnPairs
 from benchmarks.metrics.protocols.schema import ImageProtocol
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
@@ -86,6 +86,7 @@ def _measure_by(protocol: ImageProtocol, metric: str, request: Request) -> Answe
 def _sets_of(case: ImageCase, request: Request) -> tuple[ImageSet, ImageSet]:
     """A, which does not hold the originals of B, and B as the protocol's network sees them."""
     network = network_of(case, request.networks)
+    assert isinstance(network, FeatureNetwork)
 
     def read_side(path: Path, side: str) -> ImageSet:
         def prepare(images: Tensor) -> Tensor:
@@ -129,7 +130,7 @@ def explain_pairs(request: Request) -> Explanation:
 
 
 def section(
-    metric: str, count: int, numbers: Sequence[Explained[Any]], units: str = "pairs"
+    metric: str, count: int, numbers: Sequence[Explained[C]], units: str = "pairs"
 ) -> Section:
     """One metric: protocols whose numbers and causes look the same share a line, the first is ours."""
     lines: dict[tuple[object, ...], Line] = {}
@@ -149,7 +150,7 @@ def section(
     return Section(metric, count, tuple(lines.values()), reasons, units)
 
 
-def _place(explained: Explained[Any]) -> tuple[bool, float, str]:
+def _place(explained: Explained[C]) -> tuple[bool, float, str]:
     """Ours first, then by the size of the difference, then by name."""
     name, digits = explained.case.protocol.name, METRICS[explained.case.metric].digits
     return name != schema.PLAIN, -round(abs(explained.difference or 0.0), digits), name

@@ -193,9 +193,9 @@ def _scale(
     """
     images, reference = map(len, sides)
     context, network, sizes = real.context, real.network, real.context.sizes(Sizes)
-    fields = {"reference_row": scale_name(title), "images": len(real.images)}
-    fields |= {"samples": sizes.samples, **network.describe()}
-    place = Place(context, TABLE, title=title, split="all", setting=setting, fields=fields)
+    place = Place(context, TABLE, title=title, split="all", setting=setting)
+    place = place.also(reference_row=scale_name(title), images=len(real.images))
+    place = place.also(samples=sizes.samples, **network.describe())
     if min(images, reference) < 2:
         few = Estimate(None, n=images, why=f"{images} and {reference} images are too few")
         names = names_through(network.network, metrics).values()
