@@ -272,7 +272,6 @@ TABLE = [
 # Options without a value that need a run, a browser or a package, and have tests of their own.
 ELSEWHERE = {
     ("run", "--verify-data"),
-    ("reconstruct", "--align"),
     ("measure", "--allow-unknown-weights"),
     ("measure", "--explain"),
     ("train", "--tensorboard"),

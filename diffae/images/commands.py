@@ -43,11 +43,10 @@ def batches(args: Namespace, model: Model, output: Output) -> Iterator[tuple[lis
     paths, notices = reading.find(args.pictures)
     if is_packaged(model.source) and not all(map(is_of_a_set, paths)):
         notices.append(LIMITS.format(size=model.image_size))
-    output.settings["cut"] = "aligned" if args.align else args.crop
-    read = reading.reader(model.image_size, args.crop, args.align)
+    output.settings["cut"] = args.crop
     parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     for part in shown(parts, args.verb, "pictures", len(paths), len):
-        yield part, read(part).to(model.device)
+        yield part, reading.read(part, model.image_size, args.crop).to(model.device)
     for line in notices:
         say(line)
 

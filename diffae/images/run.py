@@ -87,7 +87,7 @@ Learnt = tuple[Classifier, dict[str, float], int]  # with the AUROCs and the num
 
 def _from_folders(args: Namespace, model: DiffusionAutoencoder) -> Learnt:
     def codes(folder: Path) -> Tensor:
-        images = reading.read(folder, model.image_size, align=args.align).to(model.device)
+        images = reading.read(folder, model.image_size).to(model.device)
         return torch.cat([model.encode(batch) for batch in images.split(commands.AT_ONCE)])
 
     name = args.having.resolve().name

