@@ -219,7 +219,6 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("reconstruct", "--steps", "0", "at least 1"),
     ("reconstruct", "--steps", "2", {"first": OTHER}),
     ("reconstruct", "--steps", "1001", "at most 1,000"),
-    ("reconstruct", "--json", "", {"first": SAME, "stdout": OTHER}),
     ("vary", "--count", "0", "at least 1"),
     ("vary", "--count", "1", {"first": SAME, "count": 2}),
     ("vary sample sample-class", "--seed", "0", {"first": SAME}),

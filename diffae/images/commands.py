@@ -110,8 +110,9 @@ def interpolate(args: Namespace, model: Model, output: Output) -> None:
     first, last = stem_of(a), stem_of(b)
     stem, digits = f"{first}-{last}", len(str(args.count))
     sources = {"source": [a.name, b.name]}
-    animation = output.new_file(f"{stem}.gif", sources)
-    marks.save_gif(animation, verbs.to_pil(made), {**output.settings, **sources})
+    marks.save_gif(
+        output.new_file(f"{stem}.gif"), verbs.to_pil(made), {**output.settings, **sources}
+    )
     cells = [
         Picture(image, f"{stem}-{k + 1:0{digits}}.png", {**sources, "t": round(t[k], 6)})
         for k, image in enumerate(made)

@@ -105,7 +105,6 @@ def _model(parser: cli.Parser) -> None:
     ckpt = "a checkpoint of ours, the authors' last.ckpt, hf://OWNER/NAME, or a packaged name (default: portraits)"
     add("--ckpt", type=cli.word, default="portraits", help=ckpt)
     add("--device", type=cli.device, help="cpu, cuda or cuda:N (default: a GPU if there is one)")
-    add("--json", action="store_true", help="print a report as one JSON object")
 
 
 # ----------------------------------------------------------------------------------------------
