@@ -171,7 +171,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("convert", "--run --licence", "''", EMPTY),
     # ---- training
     ("train", "PRESET", "''", "unknown preset ''"),
-    ("train", "--data --out --init --wandb", "''", EMPTY),
+    ("train", "--data --out --init", "''", EMPTY),
     ("train", "--crop --precision --stages", "''", "invalid choice"),
     ("train", "--seed --workers", "0", {"weights": SAME}),
     ("train", "--seed", "1", {"weights": OTHER}),
