@@ -7,7 +7,6 @@ the steps since the point before it. A resumed run averages only over its own st
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +14,6 @@ from diffae.system.errors import needed
 from diffae.train.step import Training, learning_rate
 from diffae.train.trainer import TrainingCallback
 from diffae.train.types import Stage
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 POINTS = 500  # of a stage, at least, if it has so many steps
 MOST_STEPS = 100  # between two points
@@ -29,8 +25,6 @@ class Curves(TrainingCallback):
     They are event files of TensorBoard, in a folder for each stage. Points that an earlier run has
     written beyond the start of this run are marked as void (`purge_step`).
     """
-
-    _writer: "SummaryWriter"
 
     def __init__(self, folder: Path):
         self._package = needed("torch.utils.tensorboard", "--tensorboard", "watch")
