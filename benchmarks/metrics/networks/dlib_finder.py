@@ -7,14 +7,14 @@ faces that look at the camera, as in FFHQ and CelebA.
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from diffae.system.errors import naming, needed
+from diffae.system.errors import naming
 
-EXTRA = "faces"
 # Pixels: smaller pictures are enlarged, since the detector finds faces from 80 px and dlib's landmarks
 # are whole pixels; not beyond the second number.
 SMALLEST_SIDE, LARGEST_ENLARGED = 512, 2048
@@ -41,11 +41,10 @@ class DetectedFace:
 class FaceFinder:
     """Finds the largest face of a picture and its landmarks, by the file of a shape predictor.
 
-    Raises UserError if dlib is not installed, or the file is not one of its shape predictors.
+    `dlib` is the module. Raises UserError if the file is not one of its shape predictors.
     """
 
-    def __init__(self, predictor: Path, who: str) -> None:
-        dlib = needed("dlib", who, EXTRA)
+    def __init__(self, dlib: ModuleType, predictor: Path) -> None:
         self.detect = dlib.get_frontal_face_detector()
         with naming(f"{predictor}: not the landmarks of dlib", (RuntimeError, OSError)):
             self.predict = dlib.shape_predictor(str(predictor))
