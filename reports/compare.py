@@ -24,7 +24,7 @@ from pathlib import Path
 
 from diffae.system.cli import Parser, path, printable, prog, run, say
 from diffae.system.errors import UserError, words
-from diffae.system.files import OutputPath, always, begins, refuse_outputs, writing
+from diffae.system.files import OutputPath, begins, refuse_outputs, writing
 from diffae.system.whole import write_whole
 
 FAILED = 3
@@ -84,7 +84,7 @@ def _outputs(args: argparse.Namespace) -> list[OutputPath]:
         OutputPath("--junit", args.junit, junit),
         OutputPath("--page", args.page, begins(b"# Regression gate")),
         OutputPath("--json", args.json, verdict),
-        OutputPath("GITHUB_STEP_SUMMARY", Path(summary) if summary else None, always),
+        OutputPath("GITHUB_STEP_SUMMARY", Path(summary) if summary else None, Path.exists),
     ]
 
 

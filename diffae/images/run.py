@@ -14,7 +14,7 @@ from diffae.images.classifier import learn as learn_classifier
 from diffae.model import DiffusionAutoencoder
 from diffae.system import cli
 from diffae.system.errors import UserError
-from diffae.system.files import OutputPath, empty_folder, never, refuse_outputs, writing
+from diffae.system.files import OutputPath, empty_folder, refuse_outputs, writing
 from diffae.system.whole import whole_folder
 from probes import auroc
 
@@ -48,7 +48,7 @@ def learn(args: Namespace) -> str:
 
     The file may be beside the checkpoint, whose folder is therefore not among the inputs.
     """
-    refuse_outputs([OutputPath("--out", args.out, never)], [args.data, args.having, args.lacking])
+    refuse_outputs([OutputPath("--out", args.out)], [args.data, args.having, args.lacking])
     model = _load(args)
     if args.data is None:
         classifier, scores = _from_folders(args, model), ""
