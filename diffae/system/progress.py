@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -31,7 +30,7 @@ class Progress(AbstractContextManager["Progress"]):
         bar |= {"desc": title, "initial": done, "file": sys.stderr, "unit": f" {unit}"}
         self._bar = tqdm(total=total, disable=not (is_main() and bar_is_seen()), **bar)
 
-    def __exit__(self, *error: BaseException | type[BaseException] | TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self._bar.close()
 
     def add(self, count: int, **about: float | str) -> None:
