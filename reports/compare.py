@@ -24,7 +24,7 @@ from pathlib import Path
 
 from diffae.system.cli import Parser, path, printable, prog, run, say
 from diffae.system.errors import UserError, words
-from diffae.system.files import OutputPath, always, begins, json_with, refuse_outputs, writing
+from diffae.system.files import OutputPath, begins, refuse_outputs, writing
 from diffae.system.whole import write_whole
 
 FAILED = 3
@@ -78,12 +78,13 @@ def _gate(args: argparse.Namespace) -> int:
 
 def _outputs(args: argparse.Namespace) -> list[OutputPath]:
     junit = begins(b"<?xml", b'<testsuites name="regression gate"')
+    verdict = begins(b'{\n "passed": ', b'"regressed": ')
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     return [
         OutputPath("--junit", args.junit, junit),
         OutputPath("--page", args.page, begins(b"# Regression gate")),
-        OutputPath("--json", args.json, json_with("passed", "regressed", "numbers")),
-        OutputPath("GITHUB_STEP_SUMMARY", Path(summary) if summary else None, always),
+        OutputPath("--json", args.json, verdict),
+        OutputPath("GITHUB_STEP_SUMMARY", Path(summary) if summary else None, Path.exists),
     ]
 
 

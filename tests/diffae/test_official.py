@@ -112,9 +112,10 @@ def test_classifiers_give_the_raw_weights_and_their_statistics(tmp_path):
     }
     path = write_lightning(tmp_path / "cls.ckpt", state)
     classifier = read_classifier(path)
-    assert torch.equal(classifier.weight, state["classifier.weight"])
-    assert torch.equal(classifier.bias, state["classifier.bias"])
-    assert torch.equal(classifier.z_std, state["conds_std"][0])
+    assert torch.equal(classifier["weight"], state["classifier.weight"])
+    assert torch.equal(classifier["bias"], state["classifier.bias"])
+    assert torch.equal(classifier["mean"], state["conds_mean"][0])
+    assert torch.equal(classifier["std"], state["conds_std"][0])
     with pytest.raises(UserError, match="it holds a classifier"):
         DiffusionAutoencoder.from_pretrained(path)
     without = {name: tensor for name, tensor in state.items() if name != "classifier.bias"}

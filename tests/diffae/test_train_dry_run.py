@@ -95,6 +95,18 @@ def test_a_step_is_timed_of_as_many_examples_as_take_a_while(launch, most, large
     assert max(asked) == largest and rate == pytest.approx(largest / (launch + 1e-4 * largest))
 
 
+def test_a_step_in_parts_is_timed_in_parts():
+    sizes, network = [], nn.Linear(1, 1)
+
+    def loss(indices, noise):
+        sizes.append(len(indices))
+        return network(torch.ones(len(indices), 1)).mean()
+
+    stage = Stage("image", "", network, Schedule(64, 8, 1e-3), loss)
+    assert dry_run.examples_per_second(stage, 8, "float32", Steps(micro_batch=3)) > 0
+    assert sizes[-3:] == [3, 3, 2]
+
+
 def test_devices_share_a_batch(monkeypatch):
     asked = []
 
