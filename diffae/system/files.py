@@ -277,19 +277,6 @@ def begins(start: bytes, holding: bytes = b"") -> Callable[[Path], bool]:
     return matches
 
 
-def json_with(*keys: str) -> Callable[[Path], bool]:
-    """A function that says whether a file is a JSON object with these keys, or a list of such objects."""
-
-    def matches(path: Path) -> bool:
-        with suppress(UserError, ValueError, RecursionError):
-            content = json.loads(read_text(path))
-            objects = content if isinstance(content, list) else [content]
-            return all(isinstance(entry, dict) and entry.keys() >= set(keys) for entry in objects)
-        return False
-
-    return matches
-
-
 # ----------------------------------------------------------------------------------------------
 # Locks: a folder is used by one process at a time
 

@@ -100,22 +100,6 @@ def title(failing: Sequence[verdicts.Comparison]) -> str:
     return f"# Regression gate: {failures or 'passed'}"
 
 
-def as_plain(findings: Findings) -> dict[str, object]:
-    """The verdict as JSON: failures as sentences, the worst first, and the count of numbers for
-    each verdict.
-    """
-    counts = Counter(c.verdict for c in findings.comparisons)
-    return {
-        "passed": not findings.failing,
-        "regressed": len(findings.failing),
-        "numbers": len(findings.comparisons),
-        "counts": {verdict: counts[verdict] for verdict in verdicts.VERDICTS},
-        "failed": findings.failures,
-        "errors": [words.with_error(c) for c in changed_errors(findings.comparisons)],
-        "refused": "",
-    }
-
-
 def ordered(comparisons: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
     """Comparisons sorted by verdict, then by p, then by the loss (of an improvement the gain) relative
     to margin and error, largest first.
