@@ -161,13 +161,6 @@ def _differences(minuend: Influences, subtrahend: Influences) -> Influences:
     return (*differences, *left)
 
 
-def covariance(a: Estimate, b: Estimate) -> float:
-    """The covariance of two estimates over the units that both have."""
-    of_b = {source.units: source.values for source in b.influences}
-    shared = [(s.values, of_b[s.units]) for s in a.influences if s.units in of_b]
-    return sum(float(np.multiply(x, y, dtype=np.float64).sum()) for x, y in shared)
-
-
 # ----------------------------------------------------------------------------------------------
 # Influences of common numbers
 
