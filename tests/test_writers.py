@@ -118,7 +118,7 @@ def test_a_conversion_touches_nothing_beside_its_folder(source, ground, capsys):
 
 def test_an_explanation_refuses_a_folder_that_it_did_not_make(ground, capsys):
     Path("theirs").mkdir()
-    Path("theirs/protocols.html").write_text("a page of somebody's")
+    Path("theirs/protocols.md").write_text("a page of somebody's")
     make.main(["run", "--out", "tables"])
     before = contents()
     capsys.readouterr()
