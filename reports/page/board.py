@@ -43,16 +43,7 @@ from reports.tables.ranking import (
     sizes_of_codes,
 )
 
-HEADERS = (
-    "system",
-    "size of the code",
-    "place",
-    "value",
-    "n",
-    "behind the best",
-    "how sure",
-    "entry",
-)
+HEADERS = ("system", "code size", "place", "value", "n", "behind the best", "how sure", "entry")
 
 
 def render(entries: Sequence[Entry], beside: Path) -> str:

@@ -155,7 +155,7 @@ def test_a_number_is_traded_for_the_code_of_its_own_setting_or_the_only_one_of_i
     folder = write_entry(tmp_path / "a", {"A": SCORES}, others=(size, larger, other, *rows))
     (found,) = groups([folder])
     shown = [row for ranking in rankings(found, "rFID") for row in texts(ranking)]
-    sizes_of = {row["value"].partition(".")[0]: row["size of the code"] for row in shown}
+    sizes_of = {row["value"].partition(".")[0]: row["code size"] for row in shown}
     assert sizes_of == {"20": "12", "21": "3,084", "22": "12", "23": "7"}
 
 
