@@ -112,11 +112,11 @@ class Estimate:
         """`why` and the notes."""
         return (self.why, *self.notes) if self.why else self.notes
 
-    def interval(self, level: float = 0.95) -> tuple[float, float] | None:
-        """The confidence interval by Student's t; None without a finite value or an error."""
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % confidence interval by Student's t; None without a finite value or an error."""
         if self.value is None or self.error is None or not math.isfinite(self.value):
             return None
-        half = self.error.quantile((1 + level) / 2)
+        half = self.error.quantile(0.975)
         return self.value - half, self.value + half
 
     def is_paired_with(self, other: "Estimate") -> bool:

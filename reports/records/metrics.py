@@ -373,10 +373,10 @@ def with_stand_ins(names: Iterable[str], metrics: Metrics = METRICS) -> tuple[st
     return tuple(dict.fromkeys(name for metric in names for name in alternatives(metric, metrics)))
 
 
-def seen_through(metric: str, network: str, metrics: Metrics = METRICS) -> str:
+def seen_through(metric: str, network: str) -> str:
     """`metric`, or its stand-in that uses `network`. Raises KeyError if there is none."""
-    for name in alternatives(metric, metrics):
-        if name in metrics and metrics[name].network == network:
+    for name in alternatives(metric):
+        if name in METRICS and METRICS[name].network == network:
             return name
     raise KeyError(f"no variant of {metric} uses {network}")
 
