@@ -54,7 +54,8 @@ class Influence:
 
     @property
     def variance(self) -> float:
-        return sum_of_squares(self.values)
+        """The sum of squares in float64, in which influences stored as float32 cannot overflow."""
+        return float(np.square(self.values, dtype=np.float64).sum())
 
     @property
     def df(self) -> int:
@@ -245,8 +246,3 @@ def combined(sources: Sequence[tuple[float, float]]) -> Error:
         return Error(0.0, math.inf)
     shares = sum((variance / total) ** 2 / df for variance, df in sources if variance)
     return Error(math.sqrt(total), 1 / shares if shares else math.inf)
-
-
-def sum_of_squares(values: Floats) -> float:
-    """The sum of squares in float64, in which influences stored as float32 cannot overflow."""
-    return float(np.square(values, dtype=np.float64).sum())
