@@ -163,7 +163,7 @@ function showWhole(image, source) {
 }
 
 for (const image of images) {
-  const source = sources[image.dataset.whole];
+  const source = image.dataset.wholeSrc || sources[image.dataset.whole];
   if (!source) continue;
   const button = buttonAround([image], () => showWhole(image, source));
   if (!image.alt) button.setAttribute("aria-label", "An image at full size");

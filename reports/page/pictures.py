@@ -1,4 +1,4 @@
-"""The pictures of the page: tables of images cut out of a run's sheets.
+"""The pictures of the page: tables of images cut out of a run's sheets, and close-ups.
 
 The page has a size limit: a sheet that does not fit is named with its file.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from diffae.system.errors import UserError
+from reports.page.close_ups import close_ups
 from reports.page.sheets import ReadSheet, read_sheet
 from reports.page.stored import LARGEST, LOSSLESS, PageImages, shown
 from reports.records.reading import joined
@@ -22,12 +23,15 @@ NO_ROOM = "left out for the size of the page"
 
 @dataclass(frozen=True)
 class FigureView:
-    """A sheet, and its `images` by row, as `stored.shown` makes them."""
+    """A sheet, and its `images` by row, as `stored.shown` makes them. A figure `at_full_size` is not
+    shrunk to the width of the page.
+    """
 
     id: str
     sheet: ReadSheet
     images: list[list[dict[str, Any]]]
     remark: str = ""
+    at_full_size: bool = False
 
     @property
     def benchmark(self) -> str:
@@ -41,7 +45,7 @@ class FigureView:
     def new_size(self) -> int:
         """How many characters the images add to those that were placed on the page before."""
         new = {i["stored"].key: i["stored"].src for i in self.cells if not i["stored"].is_placed}
-        return sum(map(len, new.values()))
+        return sum(map(len, (*new.values(), *(i["whole_src"] for i in self.cells))))
 
     def place(self) -> int:
         """Place the images on the page, and return how many characters they add to it."""
@@ -52,7 +56,7 @@ class FigureView:
 
 
 def pictures_of(merged: Merged) -> tuple[list[FigureView], list[str]]:
-    """The sheets of all folders in reading order; as many as the size limit
+    """The sheets of all folders in reading order, after the close-ups; as many as the size limit
     allows, and a line for each file that is not shown.
 
     The first sheet of each system and benchmark comes before any second one.
@@ -60,6 +64,9 @@ def pictures_of(merged: Merged) -> tuple[list[FigureView], list[str]]:
     sheets, left_out = _sheets(merged)
     store, kept = PageImages(), dict[int, FigureView]()
     room = {False: MOST_SMALL, True: MOST_LARGE}
+    if cut := close_ups([sheet for sheet, _ in sheets], store):
+        kept[-1] = FigureView("close-ups", *cut, at_full_size=True)
+        room[_is_large(cut[0])] -= kept[-1].place()
     for i in _by_turns([sheet for sheet, _ in sheets]):
         sheet, name = sheets[i]
         figure = _figure(f"f{i}", sheet, store)

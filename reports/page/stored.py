@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 SHOWN, LARGE_SHOWN = 96, 128  # pixels: the displayed width of small and of large images, about
-LOSSLESS = 64  # pixels: larger images lose a little
+LOSSLESS = 64  # pixels: larger images lose a little, except those that must not
 LARGEST = 512  # pixels: larger images are shrunk
 QUALITY = 90
 
@@ -32,21 +32,22 @@ class PageImages:
     """The images of a page. Equal ones are the same."""
 
     def __init__(self) -> None:
-        self._stored: dict[tuple[bytes, tuple[int, int]], PageImage] = {}
+        self._stored: dict[tuple[bytes, tuple[int, int], bool], PageImage] = {}
 
-    def add(self, image: Image.Image) -> PageImage:
-        """Store an image as WebP, shrunk to `LARGEST`; without loss if it is small."""
+    def add(self, image: Image.Image, exact: bool = False) -> PageImage:
+        """Store an image as WebP, shrunk to `LARGEST`; without loss if it is small or must be `exact`."""
         if max(image.size) > LARGEST:
             image = ImageOps.contain(image, (LARGEST, LARGEST), Image.Resampling.LANCZOS)
-        pixels = (image.tobytes(), image.size)
+        is_exact = exact or max(image.size) <= LOSSLESS
+        pixels = (image.tobytes(), image.size, is_exact)
         if pixels not in self._stored:
-            self._stored[pixels] = PageImage(len(self._stored), _data_url(image))
+            self._stored[pixels] = PageImage(len(self._stored), data_url(image, is_exact))
         return self._stored[pixels]
 
 
-def _data_url(image: Image.Image) -> str:
+def data_url(image: Image.Image, exact: bool) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", lossless=max(image.size) <= LOSSLESS, quality=QUALITY, method=4)
+    image.save(buffer, "WEBP", lossless=exact, quality=QUALITY, method=4)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -59,4 +60,4 @@ def shown(stored: PageImage, image: Image.Image, alt: str, note: str = "") -> di
     size = {"width": width, "height": round(width * image.height / image.width)}
     whole = stored.key if image.width > width else None
     view = {"stored": stored, "alt": alt, "note": note, "whole": whole}
-    return view | size
+    return view | {"whole_src": ""} | size

@@ -142,11 +142,13 @@ def test_a_section_shows_a_table_a_plot_and_a_picture_and_a_link_unfolds_the_res
     expect(folded).to_be_visible()
 
 
-def test_a_picture_opens_the_whole_and_one_that_is_repeated_is_there(visit):
+def test_a_close_up_opens_the_whole_and_a_picture_that_is_repeated_is_there(visit):
+    cells = visit.page.locator("#close-ups img")
+    sizes = "all => all.map(i => [i.naturalWidth, i.getBoundingClientRect().width])"
+    assert cells.evaluate_all(sizes) == [[128, 128]] * 6
     visit.unfold()
     assert visit.page.locator("img:not([src])").count() == 0
-    cells = visit.page.locator("details.pictures img")
-    for place in (1, 2):
+    for place in (1, 2):  # an output, which is further below, and an error, which is not
         cells.nth(place).click()
         whole = visit.page.locator("#picture img")
         expect(whole).to_be_visible()

@@ -12,6 +12,7 @@ from runs import SCORES, two_systems
 from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
 from reports.page import pictures, write
+from reports.page.close_ups import window
 from reports.page.first_screen import MOST_IMAGES, picture_of
 from reports.page.pictures import pictures_of
 from reports.tables.build import read
@@ -108,6 +109,30 @@ def test_large_images_are_kept_at_full_size_and_small_ones_to_the_pixel(run):
         pixels = decoded(figure.images[0][0])
         assert pixels.shape == (side, side, 3) and figure.images[0][0]["width"] == shown
         assert np.array_equal(pixels, np.asarray(figure.sheet.cell(0, 0))) == (side == 64)
+
+
+def test_close_ups_are_cut_where_the_error_is_largest_and_lose_nothing(run):
+    """The worst image, and that of the middle error, beside five times the difference."""
+    inputs = torch.zeros(5, 3, 200, 160)
+    outputs = inputs.clone()
+    for i, error in enumerate((0.4, 0.1, 0.3, 0.2, 0.05)):  # in [-1, 1]; of image 3 the middle
+        outputs[i, :, 190 - i, 150] += error
+    rows = {"rows": ("input", "decoded"), "notes": ()}
+    sheet_of(run, "a.png", [inputs, outputs], title="DiffAE: reconstruction", **rows)
+    worst = {"title": "DiffAE: the worst reconstructions", **rows}
+    sheet_of(run, "b.png", [inputs[:1], outputs[:1]], **worst)
+    figure = pictures_of(read([run]))[0][0]
+    assert figure.sheet.rows == ("DiffAE",) and len(figure.images[0]) == 6
+    original, output, error = (decoded(image).astype(int) for image in figure.images[0][3:])
+    assert original.shape == (128, 128, 3)
+    assert np.array_equal(error, np.clip(5 * abs(original - output), 0, 255))
+    assert (output != original).any(-1).sum() == 1 and error.max() == 5 * 25
+    whole = np.zeros((200, 160))
+    whole[7, 3] = whole[150, 140] = 1.0
+    whole[151, 20] = 1.5
+    sums = {(x, y): whole[y : y + 128, x : x + 128].sum() for y in range(73) for x in range(33)}
+    left, top, right, bottom = window(whole)
+    assert sums[left, top] == max(sums.values()) and (right - left, bottom - top) == (128, 128)
 
 
 def test_a_picture_that_is_shown_twice_is_in_the_page_once(run):
