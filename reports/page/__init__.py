@@ -3,7 +3,7 @@
     from reports.page import write
     write(Path("report.html"), [Path("runs/portraits-quick-1a2b3c4d")])
 
-`view` lays out what the page holds, `plots` draws, `sheets` reads a run's
+`view` lays out what the page holds, `names` explains metrics, `plots` draws, `sheets` reads a run's
 pictures, `pictures` and `close_ups` choose what the page shows of them, `stored` keeps each once,
 and `html` puts it all through one template. Nothing is fetched when the page is opened: styles,
 script, plots and pictures are in it, and its content security policy allows nothing else.

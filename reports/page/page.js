@@ -170,6 +170,22 @@ for (const image of images) {
 }
 
 // ---------------------------------------------------------------------------------------------
+// What a metric is: on hover by its title, and at the foot of the window where its button has the focus.
+
+const tip = document.createElement("p");
+tip.className = "tip";
+tip.setAttribute("role", "status");
+tip.hidden = true;
+document.body.append(tip);
+
+addEventListener("focusin", (event) => {
+  const name = event.target.querySelector(":scope > abbr");
+  tip.textContent = name ? name.title : "";
+  tip.hidden = !name;
+});
+addEventListener("focusout", () => { tip.hidden = true; });
+
+// ---------------------------------------------------------------------------------------------
 // What is wider than the page says so, and fades where it goes on.
 
 function showEdges(region) {

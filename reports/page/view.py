@@ -3,6 +3,7 @@
 Values are only converted to text.
 """
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -10,7 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from reports.page.names import name_in, name_of_records
 from reports.page.pictures import FigureView
+from reports.page.plots.drawing import Plot
 from reports.page.plots.figures import plots_of
 from reports.records.metrics import Metrics
 from reports.records.reading import (
@@ -56,7 +59,7 @@ def sections_of(merged: Merged, numbers: Numbers, pictures: Sequence[FigureView]
                 "title": _title(name, headline.title),
                 "tables": [table_view(table, numbers) for table in kept],
                 "long": [(table, _rows(table)) for table in long],
-                "plots": plots,
+                "plots": [_plot_view(plot, merged.metrics) for plot in plots],
                 "more": ", ".join(number_of(n, name) for name, n in folded.items() if n > 0),
                 "figures": [*_captioned_once(figures)],
             }
@@ -86,6 +89,10 @@ def _captioned_once(figures: Iterable[FigureView]) -> Iterator[View]:
         captions.add(caption)
 
 
+def _plot_view(plot: Plot, metrics: Metrics) -> View:
+    return {"plot": plot, "title": name_in(plot.title, plot.metric, metrics)}
+
+
 def _title(benchmark: str, table: str) -> str:
     """The title of a benchmark's first table without its number in the paper; without one, its name."""
     title = table.partition(": ")[2] or benchmark
@@ -101,23 +108,41 @@ def table_view(table: Table, numbers: Numbers, prefix: str = "t") -> View:
     numbers share. Its id on the page begins with `prefix`.
     """
     notes: dict[str, int] = {}
-    panels = [_panel(panel, numbers, notes) for panel in table.panels]
+    panels = [_panel(panel, numbers, notes, table.metrics) for panel in table.panels]
     shared = {name: text for name, text in facts(table.records).items() if name != "protocol"}
     about = {"id": f"{prefix}-{table.name}", "legend": legend_sentences(table), "facts": shared}
     return {"table": table, "panels": panels, "notes": list(notes)} | about
 
 
-def _panel(panel: Panel, numbers: Numbers, notes: dict[str, int]) -> View:
-    """One HTML table; `numeric` says for each column whether it is sorted by value."""
-    rows = [[_cell(cell, numbers, notes) for cell in row] for row in panel.rows]
+def _panel(panel: Panel, numbers: Numbers, notes: dict[str, int], metrics: Metrics) -> View:
+    """One HTML table; `numeric` says for each column whether it is sorted by value, and `names` are its
+    headers with the metrics in them.
+    """
+    rows = [[_cell(cell, numbers, notes, metrics, row) for cell in row] for row in panel.rows]
     columns = list(zip(*panel.rows, strict=True)) or [()] * len(panel.headers)
     numeric = [all(c.kind != LABEL or not c.text or _sort(c) for c in column) for column in columns]
-    return {"heading": panel.heading, "headers": panel.headers, "numeric": numeric, "rows": rows}
+    names = [
+        name_of_records(header, _records(column), metrics)
+        for header, column in zip(panel.headers, columns, strict=True)
+    ]
+    heading = name_of_records(panel.heading, _records(itertools.chain(*panel.rows)), metrics)
+    named = {"heading": heading if panel.heading else None, "names": names}
+    return named | {"headers": panel.headers, "numeric": numeric, "rows": rows}
 
 
-def _cell(cell: TableCell, numbers: Numbers, notes: dict[str, int]) -> View:
+def _records(cells: Iterable[TableCell]) -> Iterator[Record]:
+    return (cell.record for cell in cells if cell.record)
+
+
+def _cell(
+    cell: TableCell,
+    numbers: Numbers,
+    notes: dict[str, int],
+    metrics: Metrics,
+    row: Sequence[TableCell],
+) -> View:
     """A cell: its text, the error behind it, what it is sorted by, the notes that it refers to, and
-    the `number` of its details.
+    the `number` of its details. A label that begins with the metric of its row has it as its `name`.
     """
     record = cell.record if cell.kind == VALUE else None
     empty = cell.kind == VALUE and not record
@@ -125,7 +150,9 @@ def _cell(cell: TableCell, numbers: Numbers, notes: dict[str, int]) -> View:
     shown = {"text": "–" if empty else cell.text, "error": cell.errors, "best": cell.best}
     number = numbers.setdefault(record, len(numbers)) if record else None
     marks = [footnote(notes, why + cell.note)] if cell.note else []
-    shown |= {"why": cell.note and why + cell.note}
+    name = name_of_records(cell.text, _records(row), metrics) if cell.kind == LABEL else None
+    is_name = name is not None and not name.before and name.after[:1] in ("", " ")
+    shown |= {"name": name if is_name else None, "why": cell.note and why + cell.note}
     return shown | {"sort": _sort(cell), "number": number, "notes": marks}
 
 

@@ -56,8 +56,8 @@ class Series:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot as shown on the page: its picture, the key of its series, and the table that has its
-    numbers.
+    """A plot as shown on the page: its picture, the key of its series, its metric, and the table that
+    has its numbers.
     """
 
     svg: Markup
@@ -67,6 +67,7 @@ class Plot:
     table_title: str
     key: tuple[Series, ...]
     lines: bool = False
+    metric: str = ""
 
 
 def numbers_of(merged: Merged, table: str) -> list[Record]:

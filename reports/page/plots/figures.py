@@ -173,7 +173,7 @@ def against(
 
     title, text = f"{ylabel} against {xlabel}{dashed}", " ".join(texts)
     svg = drawing.draw(HEIGHT, title, text, paint, LEFT)
-    yield Plot(svg, title, text, spec.name, spec.title, lines, True)
+    yield Plot(svg, title, text, spec.name, spec.title, lines, True, metric=records[0].metric)
 
 
 def spaced(values: Sequence[float], share: float = LABEL) -> list[float]:
@@ -225,7 +225,7 @@ def in_rows(merged: Merged, spec: TableSpec, records: list[Record], field: str) 
     text = drawing.in_words(lines, lambda x: names[int(x)])
     height = FRAME + ROW * len(names) * (1 if len(names) > 6 else 1.6)
     svg = drawing.draw(height, title, text, paint, 0.15 + CHARACTER * max(map(len, short)), top=0.1)
-    yield Plot(svg, title, text, spec.name, spec.title, lines)
+    yield Plot(svg, title, text, spec.name, spec.title, lines, metric=records[0].metric)
 
 
 def _within(limits: tuple[float, float], metric: Metric) -> tuple[float, float]:

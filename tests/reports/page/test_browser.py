@@ -142,6 +142,17 @@ def test_a_section_shows_a_table_a_plot_and_a_picture_and_a_link_unfolds_the_res
     expect(folded).to_be_visible()
 
 
+def test_a_metric_says_what_it_is_to_mouse_and_keyboard(visit):
+    head = visit.page.locator(f"{TABLE1} thead th", has_text="SSIM").first
+    about = head.locator("abbr").get_attribute("title")
+    assert about.startswith("SSIM") and "higher is better" in about
+    head.get_by_role("button").focus()
+    expect(visit.page.locator(".tip")).to_be_visible()
+    expect(visit.page.locator(".tip")).to_have_text(about)
+    visit.page.locator(f"{TABLE1} tbody button").first.focus()
+    assert not visit.page.locator(".tip").is_visible()
+
+
 def test_a_close_up_opens_the_whole_and_a_picture_that_is_repeated_is_there(visit):
     cells = visit.page.locator("#close-ups img")
     sizes = "all => all.map(i => [i.naturalWidth, i.getBoundingClientRect().width])"

@@ -12,9 +12,12 @@ import pytest
 from runs import HARMFUL, SCORES, harmful, number, two_systems, write_run
 
 from reports.page import write
+from reports.page.names import name_in
 from reports.page.summary import summary
+from reports.records.metrics import METRICS
 from reports.records.record import read_records
 from reports.tables.build import read
+from reports.tables.numbers import metric_label
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
 
@@ -81,6 +84,22 @@ def test_a_number_opens_its_interval_and_protocol(baseline):
     protocols = json.loads(baseline.raw["script"][0])["protocols"]
     assert {n["protocol"] for n in numbers if "protocol" in n} == set(protocols)
     assert ["benchmark", "reconstruction"] in protocols[found["protocol"]]
+
+
+@pytest.mark.parametrize(
+    ("metric", "about"),
+    [
+        ("ssim", "higher is better, from -1 to 1"),
+        ("mse", "lower is better, from 0 up"),
+        ("latent_dim", "neither direction is better, from 0 up"),
+        ("psnr", "higher is better, in dB"),
+    ],
+)
+def test_the_name_of_a_metric_says_what_it_is(metric, about):
+    name = name_in(f"mean {metric_label(metric)} ↑", metric, METRICS)
+    assert (name.before, name.name, name.after) == ("mean ", metric_label(metric), " ↑")
+    assert name.about == f"{METRICS[metric].title}: {about}. More: diffae-bench docs metrics."
+    assert name_in("system", metric, METRICS).about == name_in("x", "unknown", METRICS).about == ""
 
 
 def test_ids_are_unique_and_links_lead_somewhere(baseline):

@@ -140,7 +140,7 @@ def test_systems_whose_codes_have_one_size_have_a_row_each(tmp_path):
         for metric, value, stderr in (("latent_dim", 10.0, None), ("ssim", 0.9 + i / 100, 5.0))
     ]
     plot, *_ = drawn(tmp_path, records)
-    assert plot.title == "SSIM ↑, with 95 % intervals"
+    assert plot.title == "SSIM ↑, with 95 % intervals" and plot.metric == "ssim"
     assert [[p.x for p in s.points] for s in plot.key] == [[float(i)] for i in range(5)]
     labels = re.findall(r">([-−\d.]+)</text>", str(plot.svg))
     assert labels and max(float(label.replace("−", "-")) for label in labels) <= 1.03
