@@ -23,6 +23,8 @@ from reports.records.reading import (
     grouped,
     joined,
     number_of,
+    part_of,
+    short,
 )
 from reports.records.record import NEITHER, Record
 from reports.tables.build import Merged
@@ -64,6 +66,7 @@ def sections_of(merged: Merged, numbers: Numbers, pictures: Sequence[FigureView]
                 "figures": [*_captioned_once(figures)],
             }
         )
+        sections[-1]["tables"][0]["warnings"] = [*dict.fromkeys(_warnings(merged, headline))]
     return sections
 
 
@@ -93,6 +96,27 @@ def _plot_view(plot: Plot, metrics: Metrics) -> View:
     return {"plot": plot, "title": name_in(plot.title, plot.metric, metrics)}
 
 
+def _warnings(merged: Merged, table: Table) -> Iterator[str]:
+    """What the runs say against the numbers of a table: systems that were trained on these images,
+    enlarged images, and low precision.
+    """
+    systems = {record.system for record in table.records}
+    for run in merged.folders:
+        notes = run.notes
+        for system, text in part_of(notes, "seen_in_training").items():
+            if systems & {system, f"{system} ({run.label})"}:
+                yield f"{system}: {short(text, 200)}"
+        enlarged = part_of(notes, "enlarged")
+        if enlarged.get("images"):
+            count, total, size = (
+                short(enlarged.get(name), 20) for name in ("images", "of", "size")
+            )
+            smaller = f"{count} of {total} images are smaller than {size} px"
+            yield f"{smaller} and were enlarged; --smallest {size} leaves them out."
+        if notes.get("precision") not in (None, "float32"):
+            yield f"Measured in {short(notes['precision'], 20)}, not in float32."
+
+
 def _title(benchmark: str, table: str) -> str:
     """The title of a benchmark's first table without its number in the paper; without one, its name."""
     title = table.partition(": ")[2] or benchmark
@@ -111,7 +135,7 @@ def table_view(table: Table, numbers: Numbers, prefix: str = "t") -> View:
     panels = [_panel(panel, numbers, notes, table.metrics) for panel in table.panels]
     shared = {name: text for name, text in facts(table.records).items() if name != "protocol"}
     about = {"id": f"{prefix}-{table.name}", "legend": legend_sentences(table), "facts": shared}
-    return {"table": table, "panels": panels, "notes": list(notes)} | about
+    return {"table": table, "panels": panels, "notes": list(notes), "warnings": []} | about
 
 
 def _panel(panel: Panel, numbers: Numbers, notes: dict[str, int], metrics: Metrics) -> View:

@@ -14,6 +14,7 @@ from runs import HARMFUL, SCORES, harmful, number, two_systems, write_run
 from reports.page import write
 from reports.page.names import name_in
 from reports.page.summary import summary
+from reports.page.view import sections_of
 from reports.records.metrics import METRICS
 from reports.records.record import read_records
 from reports.tables.build import read
@@ -84,6 +85,21 @@ def test_a_number_opens_its_interval_and_protocol(baseline):
     protocols = json.loads(baseline.raw["script"][0])["protocols"]
     assert {n["protocol"] for n in numbers if "protocol" in n} == set(protocols)
     assert ["benchmark", "reconstruction"] in protocols[found["protocol"]]
+
+
+def test_what_speaks_against_a_table_stands_under_it(tmp_path):
+    notes = {
+        "seen_in_training": {"DiffAE": "trained on them", "another": "too"},
+        "enlarged": {"images": 3, "of": 50, "size": 64},
+        "precision": "bfloat16",
+    }
+    merged = read([two_systems(tmp_path / "run", SCORES * 0.1, **notes)])
+    (section,) = sections_of(merged, {}, [])
+    assert section["tables"][0]["warnings"] == [
+        "DiffAE: trained on them",
+        "3 of 50 images are smaller than 64 px and were enlarged; --smallest 64 leaves them out.",
+        "Measured in bfloat16, not in float32.",
+    ]
 
 
 @pytest.mark.parametrize(
