@@ -241,7 +241,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     # ---- reports
     ("compare", "BASE", "'' {worse}", EMPTY),
     ("compare", "NEW", "{base} ''", EMPTY),
-    ("compare", "--junit --page --json --margins", "''", EMPTY),
+    ("compare", "--junit --page --margins", "''", EMPTY),
     ("compare", "--alpha", "0", "not a number between 0 and 1"),
     ("compare", "--alpha", "1", "not a number between 0 and 1"),
     ("compare", "--alpha", "1e-300", {"status": 0}),

@@ -38,7 +38,7 @@ from reports.tables.output import made_whole
 
 AT_ONCE = 1 << 19  # pixels of a side that a CPU is given at a time: more only take more memory
 EXPLAIN = "benchmarks.measure --explain"  # what a folder is said to be made by
-PAGE, PICTURE, TABLE, MARKDOWN = (f"protocols.{suffix}" for suffix in ("html", "png", "csv", "md"))
+TABLE, MARKDOWN = "protocols.csv", "protocols.md"
 
 
 # ----------------------------------------------------------------------------------------------
@@ -104,10 +104,9 @@ def _sets_of(case: ImageCase, request: Request) -> tuple[ImageSet, ImageSet]:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Metrics by protocol; the title and the facts of their page, and lines for a terminal."""
+    """Metrics by protocol; their title, and lines for a terminal."""
 
     title: str
-    facts: Sequence[tuple[str, str]]
     lines: Sequence[str]
     sections: Sequence[Section]
 
@@ -120,13 +119,11 @@ def explain_pairs(request: Request) -> Explanation:
     numbers = pairs.numbers(arrays, watched=watched)
     count = max(map(len, arrays.values()), default=0)
     (a, b), lines = request.pair, reading(request)
-    facts = [("A, the originals", str(a)), ("B, the reconstructions", str(b))]
-    facts += [("images", line) for line in lines]
     sections = []
     for metric in schema.METRICS:
         of_metric = [number for number in numbers if number.case.metric == metric]
         sections.append(section(metric, count, of_metric))
-    return Explanation(f"{b.name} against {a.name}, by protocol", facts, lines, sections)
+    return Explanation(f"{b.name} against {a.name}, by protocol", lines, sections)
 
 
 def section(
@@ -157,18 +154,18 @@ def _place(explained: Explained[C]) -> tuple[bool, float, str]:
 
 
 def write(folder: Path, explanation: Explanation) -> list[Path]:
-    """Write the page, the picture and the tables of an explanation; return their paths.
+    """Write the tables of an explanation; return their paths.
 
     Raises UserError if the folder holds anything but an earlier explanation.
     """
-    title, sections = explanation.title, explanation.sections
-    files = {PAGE: protocols.page(title, explanation.facts, sections).encode()}
-    files |= {PICTURE: protocols.picture(title, sections)}
-    files |= {TABLE: protocols.table(sections).encode()}
-    files |= {MARKDOWN: protocols.markdown(sections).encode()}
+    sections = explanation.sections
+    files = {
+        TABLE: protocols.table(sections),
+        MARKDOWN: protocols.markdown(explanation.title, sections),
+    }
     with writing(folder, "choose another --out"), made_whole(folder, EXPLAIN) as made:
         for name, content in files.items():
-            write_whole(made / name, content)
+            write_whole(made / name, content.encode())
     return [folder / name for name in files]
 
 

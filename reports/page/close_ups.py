@@ -55,7 +55,6 @@ def close_ups(
         columns=COLUMNS,
         lengths=(len(COLUMNS),) * len(rows),
         notes=(),
-        strip=(),
     )
     return sheet, rows
 
