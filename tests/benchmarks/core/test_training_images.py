@@ -2,7 +2,6 @@
 
 import io
 import json
-import tarfile
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from data_files import write_tar
 from lone_context import lone_context
 from PIL import Image
 
@@ -47,13 +47,8 @@ def folder(root: Path, first: int = 0) -> Path:
 
 
 def webdataset(root: Path) -> Path:
-    root.mkdir()
-    with tarfile.open(root / "000.tar", "w") as archive:
-        for index in range(10):
-            info = tarfile.TarInfo(f"{index}.png")
-            info.size = len(photograph(index))
-            archive.addfile(info, io.BytesIO(photograph(index)))
-    return root
+    images = ((f"{index}.png", photograph(index)) for index in range(10))
+    return write_tar(root / "000.tar", images).parent
 
 
 def parquet(root: Path) -> Path:
