@@ -133,8 +133,6 @@ def test_it_says_what_and_writes_nothing(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir()) and torch.get_num_threads() == before
     with pytest.raises(UserError, match="--dry-run: not for vqgan-portraits"):
         main(["vqgan-portraits", "--dry-run", "--device", "cpu"])
-    with pytest.raises(UserError, match="--crop: says how --data is cut, and there is no --data"):
-        main(["smoke", "--dry-run", "--device", "cpu", "--crop", "d2c"])
 
 
 @pytest.mark.parametrize("split", ["valid", "all"])

@@ -104,15 +104,6 @@ def test_other_units_are_welchs_test():
         assert difference.error.df == pytest.approx(expected.df)
 
 
-def test_sources_add_up_and_pair_each_for_itself():
-    samples, others = (influences_on_mean(x, f"samples {x[0]}") for x in (X, -X))
-    reference = influences_on_mean(Y, "reference")
-    base, new = (Estimate(1.0, source + reference) for source in (samples, others))
-    assert base.stderr == pytest.approx(math.hypot(stats.sem(X), stats.sem(Y)))
-    assert new.minus(base).stderr == pytest.approx(math.sqrt(2) * stats.sem(X))
-    assert not base.is_paired_with(new)
-
-
 def test_an_error_that_is_missing_is_that_of_the_other_number_and_no_value_has_no_difference():
     a, none = mean_of(X), Estimate(1.0)
     for difference in (a.minus(none), none.minus(a)):
