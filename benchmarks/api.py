@@ -312,7 +312,8 @@ def _measuring(
             callback = stack.enter_context(closing(ProgressBar(evaluation, options.benchmarks)))
         records = measure(evaluation, options.benchmarks, recorder, callback)
         yield stack.enter_context(closing(records))
-        saved_codes.save(options, evaluation)
+        if options.save_codes is not None:
+            saved_codes.save(options.save_codes, evaluation)
 
 
 def _one_by_one(measuring: Measuring, undisturbed: Undisturbed) -> Iterator[Record]:

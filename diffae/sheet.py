@@ -36,9 +36,8 @@ class Sheet:
 
     `images` has one batch per row, n x 3 x S x S in [-1, 1]; the last may be shorter. `rows` and
     `columns` are their captions, and `notes` a text under each image (such as its score); each may
-    be empty. `about` describes how it was made: benchmark, system, setting, steps, seed. `strip` are
-    the rows that represent the sheet where there is little room; `shown` is the width of a drawn
-    image in pixels, about.
+    be empty. `about` describes how it was made: benchmark, system, setting, steps, seed. `shown`
+    is the width of a drawn image in pixels, about.
     """
 
     title: str
@@ -48,7 +47,6 @@ class Sheet:
     caption: str = ""
     notes: Sequence[Sequence[str]] = ()
     about: Mapping[str, Json] = field(default_factory=dict)
-    strip: Sequence[int] = ()
     shown: int = SHOWN
 
 

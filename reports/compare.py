@@ -1,7 +1,7 @@
 """The regression gate: compare a run with a baseline.
 
     python -m reports.compare BASE NEW                 two run folders; BASE may be a small committed copy
-    python -m reports.compare BASE NEW --junit gate.xml --page gate.md --json gate.json
+    python -m reports.compare BASE NEW --junit gate.xml --page gate.md
 
 Exit status:
 
@@ -11,12 +11,11 @@ Exit status:
     3   the gate itself failed
 
 Failures are printed on stdout as Markdown sentences. On GitHub the same text, with all numbers in folded tables, is added
-to the job's summary ($GITHUB_STEP_SUMMARY). The summary and the files of --junit, --page and --json are written for
-status 2 and 3 too, with the reason. `diffae-bench docs numbers` explains the verdicts.
+to the job's summary ($GITHUB_STEP_SUMMARY). The summary and the files of --junit and --page are written for status 2
+and 3 too, with the reason. `diffae-bench docs numbers` explains the verdicts.
 """
 
 import argparse
-import json
 import os
 import traceback
 from contextlib import suppress
@@ -24,7 +23,7 @@ from pathlib import Path
 
 from diffae.system.cli import Parser, path, printable, prog, run, say
 from diffae.system.errors import UserError, words
-from diffae.system.files import OutputPath, always, begins, json_with, refuse_outputs, writing
+from diffae.system.files import OutputPath, begins, refuse_outputs, writing
 from diffae.system.whole import write_whole
 
 FAILED = 3
@@ -52,7 +51,7 @@ def _gate(args: argparse.Namespace) -> int:
     """Compare, report, and return the exit status."""
     # Imported here, so that a dependency that is missing or broken is a failure of the gate as well.
     from reports.gate.junit import junit
-    from reports.gate.page import Findings, as_plain, ordered, summary, terminal
+    from reports.gate.page import Findings, ordered, summary, terminal
     from reports.gate.verdicts import FAILING, MISSING, compare
     from reports.records.metrics import METRICS
     from reports.records.run_folder import read_margins, read_run
@@ -68,7 +67,7 @@ def _gate(args: argparse.Namespace) -> int:
     findings = Findings(comparisons, failing, str(args.base), str(args.new), METRICS | brought)
     with writing(Path("standard output"), "or give --page FILE"):
         print(terminal(findings, args.all), flush=True)
-    _write(args, junit(findings), summary(findings), as_plain(findings))
+    _write(args, junit(findings), summary(findings))
     return 1 if failing else 0
 
 
@@ -82,8 +81,7 @@ def _outputs(args: argparse.Namespace) -> list[OutputPath]:
     return [
         OutputPath("--junit", args.junit, junit),
         OutputPath("--page", args.page, begins(b"# Regression gate")),
-        OutputPath("--json", args.json, json_with("passed", "regressed", "numbers")),
-        OutputPath("GITHUB_STEP_SUMMARY", Path(summary) if summary else None, always),
+        OutputPath("GITHUB_STEP_SUMMARY", Path(summary) if summary else None, Path.exists),
     ]
 
 
@@ -95,18 +93,16 @@ def _report_failure(args: argparse.Namespace, reason: str) -> None:
     except ImportError:  # this import is what failed
         return
     line = " ".join(reason.split())
-    verdict = {"passed": False, "regressed": 0, "numbers": 0, "counts": {}, "failed": []}
-    _write(args, junit_of_refusal(line), refusal(line), verdict | {"errors": [], "refused": line})
+    _write(args, junit_of_refusal(line), refusal(line))
 
 
-def _write(args: argparse.Namespace, junit: bytes, page: str, verdict: dict[str, object]) -> None:
+def _write(args: argparse.Namespace, junit: bytes, page: str) -> None:
     """Write the requested files, and append the page to the job's summary.
 
     Raises UserError naming a file that cannot be written.
     """
     text = page.encode(errors="backslashreplace")
-    plain = json.dumps(verdict, indent=1).encode() + b"\n"
-    for where, content in ((args.junit, junit), (args.page, text), (args.json, plain)):
+    for where, content in ((args.junit, junit), (args.page, text)):
         if where:
             with writing(where, "or choose another"):
                 write_whole(where, content)
@@ -127,8 +123,6 @@ def _parser() -> Parser:
     add("new", type=path, metavar="NEW", help="the new run's folder")
     add("--junit", type=path, metavar="FILE", help="write the verdicts as JUnit XML")
     add("--page", type=path, metavar="FILE", help="write the report as Markdown")
-    plain = "write the result as JSON: passed, counts, failures as sentences"
-    add("--json", type=path, metavar="FILE", help=plain)
     margins = "CSV file with the columns metric,margin,of,why (default: the margins of the package)"
     add("--margins", type=path, metavar="FILE", help=margins)
     add("--alpha", type=_probability, default=0.05, help="chance of a false alarm (default: 0.05)")

@@ -121,7 +121,7 @@ KINDS = {
         Metric(LOWER, "dB", "Title", "paper", label="L", digits=1, paper_digits=2,
                margin=Margin(0.5, "why"), network="n", stands_in_for="fid", only_on="faces",
                depends_on_n=True, unbiased=True, least=-1.0, most=1.0,
-               of_images=True, error_alone=True, neutral=1.0, is_exact=True),
+               neutral=1.0, is_exact=True),
         by_json, "direction least most neutral",
     ),
     "run.json, a margin": Kind(Margin(0.5, "why", True), by_json, "size"),

@@ -10,7 +10,7 @@ import factor_files
 import numpy as np
 import pytest
 import torch
-from data_files import write_tar
+from data_files import encode, write_tar
 from PIL import Image
 from refusal import refusal, refused_file
 
@@ -86,9 +86,8 @@ def test_an_entry_of_a_packed_file_has_one_content(tmp_path):
 
 
 def test_a_sample_of_a_webdataset_has_one_class(tmp_path):
-    image = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(image, "PNG")
-    write_tar(tmp_path / "a.tar", [("0.png", image.getvalue()), ("0.cls", b"1"), ("0.cls", b"2")])
+    image = encode(Image.new("RGB", (8, 8)))
+    write_tar(tmp_path / "a.tar", [("0.png", image), ("0.cls", b"1"), ("0.cls", b"2")])
     with pytest.raises(UserError, match=r"a\.tar: entry 0\.cls is listed 2 times"):
         open_dataset(tmp_path, 8)
 

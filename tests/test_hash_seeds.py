@@ -24,7 +24,7 @@ REPORTS = """
 from reports import compare, make
 make.main(["entry-B", "entry-a", "--out", "board"])
 make.main(["b", "a", "--out", "tables"])
-print(compare.main(["a", "b", "--page", "page.md", "--json", "gate.json", "--junit", "gate.xml"]))
+print(compare.main(["a", "b", "--page", "page.md", "--junit", "gate.xml"]))
 """
 HARNESS = """
 from small_systems import Everything, Tokens

@@ -171,7 +171,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("convert", "--run --licence", "''", EMPTY),
     # ---- training
     ("train", "PRESET", "''", "unknown preset ''"),
-    ("train", "--data --out --init --wandb", "''", EMPTY),
+    ("train", "--data --out --init", "''", EMPTY),
     ("train", "--crop --precision --stages", "''", "invalid choice"),
     ("train", "--seed --workers", "0", {"weights": SAME}),
     ("train", "--seed", "1", {"weights": OTHER}),
@@ -219,7 +219,6 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("reconstruct", "--steps", "0", "at least 1"),
     ("reconstruct", "--steps", "2", {"first": OTHER}),
     ("reconstruct", "--steps", "1001", "at most 1,000"),
-    ("reconstruct", "--json", "", {"first": SAME, "stdout": OTHER}),
     ("vary", "--count", "0", "at least 1"),
     ("vary", "--count", "1", {"first": SAME, "count": 2}),
     ("vary sample sample-class", "--seed", "0", {"first": SAME}),
@@ -242,7 +241,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     # ---- reports
     ("compare", "BASE", "'' {worse}", EMPTY),
     ("compare", "NEW", "{base} ''", EMPTY),
-    ("compare", "--junit --page --json --margins", "''", EMPTY),
+    ("compare", "--junit --page --margins", "''", EMPTY),
     ("compare", "--alpha", "0", "not a number between 0 and 1"),
     ("compare", "--alpha", "1", "not a number between 0 and 1"),
     ("compare", "--alpha", "1e-300", {"status": 0}),
@@ -272,7 +271,6 @@ TABLE = [
 # Options without a value that need a run, a browser or a package, and have tests of their own.
 ELSEWHERE = {
     ("run", "--verify-data"),
-    ("reconstruct", "--align"),
     ("measure", "--allow-unknown-weights"),
     ("measure", "--explain"),
     ("train", "--tensorboard"),

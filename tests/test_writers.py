@@ -25,7 +25,6 @@ from reports import compare, make
 SINGLE = {
     "gate as JUnit": (compare.main, "run run --junit"),
     "gate's page": (compare.main, "run run --page"),
-    "gate as JSON": (compare.main, "run run --json"),
     "table": (make.main, "run --table reconstruction --out"),
     "citations": (make.main, "run --cite --out"),
     "contact sheet": (data_command.main, "check images --size 8 --sheet"),
@@ -92,7 +91,7 @@ def contents():
     return {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")}
 
 
-@pytest.mark.parametrize("case", ["gate's page", "gate as JSON", "contact sheet", "statistics"])
+@pytest.mark.parametrize("case", ["gate's page", "contact sheet", "statistics"])
 def test_a_write_that_fails_leaves_what_was_there(case, ground, capsys):
     write(case, "plain")
     before = contents()
@@ -119,7 +118,7 @@ def test_a_conversion_touches_nothing_beside_its_folder(source, ground, capsys):
 
 def test_an_explanation_refuses_a_folder_that_it_did_not_make(ground, capsys):
     Path("theirs").mkdir()
-    Path("theirs/protocols.html").write_text("a page of somebody's")
+    Path("theirs/protocols.md").write_text("a page of somebody's")
     make.main(["run", "--out", "tables"])
     before = contents()
     capsys.readouterr()

@@ -86,7 +86,8 @@ def run(options: Options) -> None:
         with closing(CommandProgress(evaluation, options.benchmarks)) as progress:
             for _ in measure(evaluation, options.benchmarks, recorder, progress):
                 pass  # the run has them
-        saved_codes.save(options, evaluation)
+        if options.save_codes is not None:
+            saved_codes.save(options.save_codes, evaluation)
     if distributed.is_main():
         print_summary(out)
     _tell_failures(measured)

@@ -34,17 +34,15 @@ def refuse(options: Options, out: Path | None) -> None:
         made_before(options.save_codes, MADE_BY, FLAG)
 
 
-def save(options: Options, evaluation: Evaluation) -> None:
-    """Write NAME.npz for each system with a semantic code, where --save-codes asks for it: what probes
-    read of their training, validation and test images. All files or none are written.
+def save(target: Path, evaluation: Evaluation) -> None:
+    """Write NAME.npz into the folder `target` for each system with a semantic code: what probes read of
+    their training, validation and test images. All files or none are written.
     """
-    if options.save_codes is None:
-        return
     context, main = evaluation.context.with_training_images(), distributed.is_main()
     of_probes = [context.select(s, getattr(context.sizes(Sizes), s)) for s in SPLITS]
     about = _about(context, [images.order for images in of_probes])
-    whole = made_whole(options.save_codes, MADE_BY, FLAG) if main else nullcontext()
-    with writing(options.save_codes, f"or choose another {FLAG}"), whole as folder:
+    whole = made_whole(target, MADE_BY, FLAG) if main else nullcontext()
+    with writing(target, f"or choose another {FLAG}"), whole as folder:
         for system in evaluation.systems:
             if SEMANTIC not in system.capabilities:
                 continue

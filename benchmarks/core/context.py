@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,7 +28,7 @@ from benchmarks.systems.protocol.base import System
 from diffae.data import Dataset
 from diffae.sheet import Sheet, write
 from diffae.system import distributed
-from diffae.system.files import writing
+from diffae.system.files import Json, writing
 
 RESIZED = "bilinear with antialiasing"  # by `resize`; the paper does not name its filter
 
@@ -54,7 +53,7 @@ class Context:
     precision: str = "float32"  # of the systems' networks, see precision.py
     batch_size: BatchSize = None  # of all networks, see calling.py
     benchmark: str = ""  # the one that is being measured
-    model: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Json] = field(default_factory=dict)
     networks: MetricNetworks = None  # type: ignore[assignment]
     images: Path | None = None
     options: TaskOptions = TaskOptions()
@@ -107,12 +106,12 @@ class Context:
     # ------------------------------------------------------------------------------------------
     # Protocols
 
-    def protocol(self, **fields: Any) -> Mapping[str, Any]:
+    def protocol(self, **fields: Json) -> Mapping[str, Json]:
         """How a number is measured, as plain values by name: the fields of the run and those given."""
         return json.loads(json.dumps({**self._of_run, **fields}, sort_keys=True))
 
     @cached_property
-    def _of_run(self) -> dict[str, Any]:
+    def _of_run(self) -> dict[str, Json]:
         """What all protocols contain."""
         return {
             "benchmark": self.benchmark,

@@ -7,7 +7,7 @@ computed once and kept in the store, whichever benchmark asks for them first.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from benchmarks.systems.protocol.parts import Semantic
 from diffae.data import Dataset
 from diffae.data.partition import HALVED, stream
 from diffae.eight_bit import to_uint8
+from diffae.system.files import Json
 
 SEMANTIC = "semantic"  # the name of the arrays in chunks
 EVERYTHING: Mapping[str, str] = {}  # the description of a reading that takes codes as they are
@@ -50,10 +51,10 @@ class Selection:
         return len(self.order)
 
     @cached_property
-    def key(self) -> dict[str, Any]:
+    def key(self) -> dict[str, Json]:
         """What identifies the images at these positions, for keys of jobs."""
         data = self.dataset
-        key = {"data": data.fingerprint, "transform": data.transform.describe()}
+        key: dict[str, Json] = {"data": data.fingerprint, "transform": data.transform.describe()}
         key |= {"partition": HALVED} if data.partition_source == HALVED else {}
         return key | {"split": self.split, "selection_seed": stream(self.split, self.seed)}
 
@@ -91,7 +92,7 @@ class Chosen(Selection):
     """Images that were chosen one by one."""
 
     @property
-    def key(self) -> dict[str, Any]:
+    def key(self) -> dict[str, Json]:
         return super().key | {"chosen": digest(self.order)}
 
 
@@ -113,15 +114,15 @@ class CodeStore:
     networks: MetricNetworks
     device: torch.device
     precision: str
-    deciding: Mapping[str, Any]  # the run's options that decide numbers
+    deciding: Mapping[str, Json]  # the run's options that decide numbers
 
     def decides(
         self, system: System | None, selection: Selection | None, steps: bool = True
-    ) -> dict[str, Any]:
+    ) -> dict[str, Json]:
         """What decides the arrays of a job: the weights, the images, device and precision; and the solver,
         of work that takes `steps`.
         """
-        decides: dict[str, Any] = {"device": self.device.type, "precision": self.precision}
+        decides: dict[str, Json] = {"device": self.device.type, "precision": self.precision}
         decides |= self.deciding
         if system is not None:
             decides |= {"system": system.name, "weights": system.fingerprint}
@@ -219,7 +220,7 @@ class CodeStore:
         """
         return {n.array: embedded(images, n, as_decoded) for n in self.networks.features}
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Json]:
         """The descriptions of all networks of `embed`, for keys of the store."""
         return {network.network: network.describe() for network in self.networks.features}
 

@@ -13,13 +13,12 @@ take the arrays of other jobs; its key then follows from theirs:
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 import diffae
 from benchmarks.systems.protocol.base import System
-from diffae.system.files import hash_of
+from diffae.system.files import Json, hash_of
 
 LAYOUT = 3  # raised where arrays of a key get other names or another meaning
 
@@ -76,7 +75,7 @@ class Job:
 
     work: str
     title: str
-    decides: Mapping[str, Any]
+    decides: Mapping[str, Json]
     count: int | None
     compute: Compute
     rows_of: Sequence["Job"] = ()
@@ -98,9 +97,9 @@ class Job:
         return (*self.rows_of, *self.takes)
 
     @cached_property
-    def key(self) -> dict[str, Any]:
+    def key(self) -> dict[str, Json]:
         """All that decides the arrays."""
-        inputs: dict[str, Any] = {}
+        inputs: dict[str, Json] = {}
         if self.rows_of:
             inputs["rows of"] = [job.folder for job in self.rows_of]
         if self.rows_each > 1:

@@ -25,6 +25,7 @@ from benchmarks.core.job import NO_CALLS, Arrays, Calls, Compute, Job, SetCompar
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.sheet import Sheet
+from diffae.system.files import Json
 from reports.records.estimate import Estimate
 from reports.records.record import protocol_id
 
@@ -124,10 +125,10 @@ class Variant:
         return (decode_calls(self.system, self.steps) or 0) + (inversion or 0)
 
     @cached_property
-    def protocol(self) -> dict[str, Any]:
+    def protocol(self) -> dict[str, Json]:
         """The fields of a protocol."""
         inverts, solver = self.x_T == INVERTED, self.system.solver
-        solving: Mapping[str, Any] = {"solver": OWN if self.steps else None}
+        solving: Mapping[str, Json] = {"solver": OWN if self.steps else None}
         if solver is not None and self.steps:
             solving = solver.protocol()
         fields = {
@@ -148,7 +149,7 @@ class Variant:
         compute: Compute,
         calls: Calls,
         rows_of: Sequence[Job] = (),
-        **fields: Any,
+        **fields: Json,
     ) -> Measurement:
         """The mean over images of every score [N] that `compute` gives for them. `fields` are what
         decides it beside this variant.
@@ -215,7 +216,7 @@ class Place:
     split: str = "test"
     n: int | None = None
     note: str = ""
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Json] = field(default_factory=dict)
     steps: int | None = None
     solver: str = ""
     reference: bool = False
@@ -226,7 +227,7 @@ class Place:
         """A copy with other values of some attributes."""
         return replace(self, **changes)
 
-    def also(self, **fields: Any) -> "Place":
+    def also(self, **fields: Json) -> "Place":
         """A copy with more fields."""
         return replace(self, fields={**self.fields, **fields})
 
@@ -250,11 +251,11 @@ class Place:
         return self.title or (self.system.title if self.system else "")
 
     @property
-    def _decided_by(self) -> dict[str, Any]:
+    def _decided_by(self) -> dict[str, Json]:
         return {**(self.variant.protocol if self.variant else {}), **self.fields}
 
     @cached_property
-    def protocol(self) -> Mapping[str, Any]:
+    def protocol(self) -> Mapping[str, Json]:
         """How the numbers are measured: the system's settings, `fields` and `n`; empty without any."""
         if not self._decided_by:
             return {}
@@ -299,7 +300,7 @@ class Place:
         rows_of: Sequence[Job] = (),
         takes: Sequence[Job] = (),
         calls: Calls = NO_CALLS,
-        **decides: Any,
+        **decides: Json,
     ) -> Job:
         """A job over the images, or `count` other units, which the fields of this place decide.
 
@@ -328,7 +329,7 @@ class Place:
 
     def draw(self, file: str, title: str, images: Sequence[Tensor], **sheet: Any) -> None:
         """Save a sheet of pictures of this place as PNG; in `file`, {} stands for the system's name."""
-        about: dict[str, Any] = {"benchmark": self.context.benchmark, "system": self.system_title}
+        about: dict[str, Json] = {"benchmark": self.context.benchmark, "system": self.system_title}
         about |= {"setting": self.setting} if self.setting else {}
         about |= {"steps": self.variant.steps} if self.variant else {}
         drawn = Sheet(f"{self.system_title}: {title}", images, about=about, **sheet)

@@ -33,7 +33,7 @@ from benchmarks.runtime.errors import agreeing
 from benchmarks.systems.protocol.checked import Checked
 from diffae.system import distributed
 from diffae.system.errors import UserError
-from diffae.system.files import LOCK, cache_root, open_lock, writing
+from diffae.system.files import LOCK, Json, cache_root, open_lock, writing
 from diffae.system.whole import sweep
 
 CHUNK = 64  # on a GPU also the batch size of every network, unless --batch-size says otherwise
@@ -222,7 +222,7 @@ class Store:
             self._renewed.add(path)
             self.computed(job, piece[1] - piece[0])
 
-    def _put(self, path: Path, arrays: Arrays, key: Mapping[str, Any]) -> None:
+    def _put(self, path: Path, arrays: Arrays, key: Mapping[str, Json]) -> None:
         with writing(self.root, ELSEWHERE):
             chunk_files.write(path, arrays, key)
 
@@ -257,7 +257,7 @@ class MemoryStore(Store):
     def _has(self, path: Path) -> bool:
         return path in self._kept
 
-    def _put(self, path: Path, arrays: Arrays, key: Mapping[str, Any]) -> None:
+    def _put(self, path: Path, arrays: Arrays, key: Mapping[str, Json]) -> None:
         # copies, in one memory layout, as they are read from a file
         self._kept[path] = {name: np.array(array, order="C") for name, array in arrays.items()}
 

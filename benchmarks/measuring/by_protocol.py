@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from benchmarks.measuring.images import are_pairs, batches, pairs_of, reading
 from benchmarks.measuring.request import SECTIONS, Answer, Request, answer_of, described, refusal
 from benchmarks.measuring.sets import IMAGES_OF_SETS, ImageSet, frechet_of, read_set
 from benchmarks.metrics import METRICS
+from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import (
     MADE,
@@ -24,7 +24,7 @@ from benchmarks.metrics.protocols.cases import (
     network_of,
     together,
 )
-from benchmarks.metrics.protocols.explain import Explained, OnPairs
+from benchmarks.metrics.protocols.explain import C, Explained, OnPairs
 from benchmarks.metrics.protocols.schema import ImageProtocol
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
@@ -38,7 +38,7 @@ from reports.tables.output import made_whole
 
 AT_ONCE = 1 << 19  # pixels of a side that a CPU is given at a time: more only take more memory
 EXPLAIN = "benchmarks.measure --explain"  # what a folder is said to be made by
-PAGE, PICTURE, TABLE, MARKDOWN = (f"protocols.{suffix}" for suffix in ("html", "png", "csv", "md"))
+TABLE, MARKDOWN = "protocols.csv", "protocols.md"
 
 
 # ----------------------------------------------------------------------------------------------
@@ -86,6 +86,7 @@ def _measure_by(protocol: ImageProtocol, metric: str, request: Request) -> Answe
 def _sets_of(case: ImageCase, request: Request) -> tuple[ImageSet, ImageSet]:
     """A, which does not hold the originals of B, and B as the protocol's network sees them."""
     network = network_of(case, request.networks)
+    assert isinstance(network, FeatureNetwork)
 
     def read_side(path: Path, side: str) -> ImageSet:
         def prepare(images: Tensor) -> Tensor:
@@ -103,10 +104,9 @@ def _sets_of(case: ImageCase, request: Request) -> tuple[ImageSet, ImageSet]:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Metrics by protocol; the title and the facts of their page, and lines for a terminal."""
+    """Metrics by protocol; their title, and lines for a terminal."""
 
     title: str
-    facts: Sequence[tuple[str, str]]
     lines: Sequence[str]
     sections: Sequence[Section]
 
@@ -119,17 +119,15 @@ def explain_pairs(request: Request) -> Explanation:
     numbers = pairs.numbers(arrays, watched=watched)
     count = max(map(len, arrays.values()), default=0)
     (a, b), lines = request.pair, reading(request)
-    facts = [("A, the originals", str(a)), ("B, the reconstructions", str(b))]
-    facts += [("images", line) for line in lines]
     sections = []
     for metric in schema.METRICS:
         of_metric = [number for number in numbers if number.case.metric == metric]
         sections.append(section(metric, count, of_metric))
-    return Explanation(f"{b.name} against {a.name}, by protocol", facts, lines, sections)
+    return Explanation(f"{b.name} against {a.name}, by protocol", lines, sections)
 
 
 def section(
-    metric: str, count: int, numbers: Sequence[Explained[Any]], units: str = "pairs"
+    metric: str, count: int, numbers: Sequence[Explained[C]], units: str = "pairs"
 ) -> Section:
     """One metric: protocols whose numbers and causes look the same share a line, the first is ours."""
     lines: dict[tuple[object, ...], Line] = {}
@@ -149,25 +147,25 @@ def section(
     return Section(metric, count, tuple(lines.values()), reasons, units)
 
 
-def _place(explained: Explained[Any]) -> tuple[bool, float, str]:
+def _place(explained: Explained[C]) -> tuple[bool, float, str]:
     """Ours first, then by the size of the difference, then by name."""
     name, digits = explained.case.protocol.name, METRICS[explained.case.metric].digits
     return name != schema.PLAIN, -round(abs(explained.difference or 0.0), digits), name
 
 
 def write(folder: Path, explanation: Explanation) -> list[Path]:
-    """Write the page, the picture and the tables of an explanation; return their paths.
+    """Write the tables of an explanation; return their paths.
 
     Raises UserError if the folder holds anything but an earlier explanation.
     """
-    title, sections = explanation.title, explanation.sections
-    files = {PAGE: protocols.page(title, explanation.facts, sections).encode()}
-    files |= {PICTURE: protocols.picture(title, sections)}
-    files |= {TABLE: protocols.table(sections).encode()}
-    files |= {MARKDOWN: protocols.markdown(sections).encode()}
+    sections = explanation.sections
+    files = {
+        TABLE: protocols.table(sections),
+        MARKDOWN: protocols.markdown(explanation.title, sections),
+    }
     with writing(folder, "choose another --out"), made_whole(folder, EXPLAIN) as made:
         for name, content in files.items():
-            write_whole(made / name, content)
+            write_whole(made / name, content.encode())
     return [folder / name for name in files]
 
 

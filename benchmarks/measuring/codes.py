@@ -157,8 +157,7 @@ def explain_codes(request: Request) -> Explanation:
     for name in NUMBERS:
         if of_metric := [e for e in each if e.case.metric == name]:
             sections.append(section(name, len(codes.values), of_metric, "images"))
-    facts = [(title, text) for title, _, text in (line.partition(": ") for line in lines)]
-    return Explanation(f"{request.a.name}, by protocol", facts, lines, sections)
+    return Explanation(f"{request.a.name}, by protocol", lines, sections)
 
 
 def are_codes(path: Path) -> bool:

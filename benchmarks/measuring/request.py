@@ -74,7 +74,7 @@ class Request(WeightChoice, CommonOptions):
         "of --which: the numbers are printed for M other images", type=cli.between(2), metavar="M"
     )
     out: Path | None = option(
-        "of --explain: keep it as page, picture, tables", type=cli.path, metavar="DIR"
+        "of --explain: keep its tables, as CSV and Markdown", type=cli.path, metavar="DIR"
     )
     save: Path | None = option("write mu, sigma and n of A", type=cli.path, metavar="FILE.npz")
     _subsets = "kernel distances as the mean over random subsets, such as 100x1000 (torch-fidelity's), not over all pairs of images"

@@ -3,14 +3,13 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from benchmarks.measuring.by_protocol import every_protocol, on_pairs
 from benchmarks.measuring.images import reading
 from benchmarks.measuring.request import Numbers, Request
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.protocols import schema
-from benchmarks.metrics.protocols.explain import Explained
+from benchmarks.metrics.protocols.explain import C, Explained
 from benchmarks.metrics.protocols.schema import ImageProtocol
 from reports.records.estimate import t_quantile
 
@@ -32,7 +31,7 @@ class Compared:
     reason: str = ""
 
 
-def compared(explained: Explained[Any], number: str, of: int | None = None) -> Compared:
+def compared(explained: Explained[C], number: str, of: int | None = None) -> Compared:
     """Two numbers fit if they are at most half a unit of the last printed digit apart.
 
     If `number` was printed for `of` other images of the same distribution, half of the 95 % interval

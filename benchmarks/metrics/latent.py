@@ -36,13 +36,16 @@ Floats = NDArray[np.floating]
 def nearest(codes: Tensor, training: Tensor, spherical: bool, count: int = CANDIDATES) -> Tensor:
     """Indices N x count of the nearest of the codes M x d of training images, the nearest first.
 
-    The nearest have the largest cosine, or where not `spherical` the least squared distance.
+    The nearest have the largest cosine, or where not `spherical` the least squared distance. It is
+    computed in float64 and rounded to float32: codes at equal distances, as those of tokens often
+    are, are then taken in their order, whatever the processor and the batch.
     """
+    codes, training = codes.double(), training.double()
     if spherical:
         closeness = F.normalize(codes, dim=1) @ F.normalize(training, dim=1).T
     else:
         closeness = 2 * codes @ training.T - training.square().sum(1)
-    return closeness.topk(count, dim=1).indices
+    return closeness.float().argsort(dim=1, descending=True, stable=True)[:, :count]
 
 
 def drawn(codes: Tensor, candidates: Tensor, uniform: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 
 from diffae.system import cli
 from diffae.system.errors import UserError
+from diffae.system.files import Json
 from diffae.system.settings import Values, changed_options, option, options_of, switch
 from reports.records.metrics import EFFNET, FEATURE_NETWORKS
 
@@ -108,7 +109,7 @@ class TaskOptions:
         return changed_options(TaskOptions, self)
 
     @cached_property
-    def deciding(self) -> Values:
+    def deciding(self) -> Mapping[str, Json]:
         """Those of them that decide numbers."""
         options = options_of(TaskOptions)
         return {name: v for name, v in self.changed.items() if options[name].metadata["decides"]}

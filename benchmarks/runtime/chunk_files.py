@@ -5,14 +5,13 @@ import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from benchmarks.runtime.calling import Arrays, is_count, share_of_counts
 from diffae.system import cli
-from diffae.system.files import hash_of
+from diffae.system.files import Json, hash_of
 from diffae.system.whole import write_whole
 
 SEAL = "seal"  # the name of an array in each file
@@ -20,7 +19,7 @@ SEAL = "seal"  # the name of an array in each file
 Piece = tuple[int, int]  # the positions of a chunk, from the first to before the second
 
 
-def write(path: Path, arrays: Arrays, key: Mapping[str, Any]) -> None:
+def write(path: Path, arrays: Arrays, key: Mapping[str, Json]) -> None:
     """Write the arrays into a file, whole or not at all, and the key beside the first file of its folder."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays, **{SEAL: _seal(path, arrays)})  # type: ignore[arg-type]

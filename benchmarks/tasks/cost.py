@@ -77,9 +77,9 @@ CALLS: Mapping[str, Callable[[Variant], Calls]] = {
 def run(context: Context, system: System) -> Iterator[Measurement]:
     """Parameters of each network and of all; of each verb operations, network calls, and times."""
     sizes, flops = context.sizes(Sizes), "convolutions and matrix products, 2 per multiply-add"
-    fields = {"batch_size": 1, "flops": f"{flops}, one step (T = 1)"}
-    fields |= {"image_size": system.image_size or context.dataset.image_size}
-    place, networks = Place(context, TABLE, system, split="", fields=fields), system.networks()
+    size, networks = system.image_size or context.dataset.image_size, system.networks()
+    place = Place(context, TABLE, system, split="")
+    place = place.also(batch_size=1, flops=f"{flops}, one step (T = 1)", image_size=size)
 
     def operations(work: counting.Work) -> Mapping[str, float]:
         return {"gflops": counting.flops(work) / 1e9}

@@ -56,23 +56,23 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
             caption="Held-out images with noise up to t, and what one network call makes of them (Fig. 6).",
         )
 
-    yield Measurement([_predicted(place, system, images) for place in places], numbers)
+    each = zip(places, sizes.timesteps, strict=True)
+    yield Measurement([_predicted(place, system, images, t) for place, t in each], numbers)
 
 
 def _place(context: Context, system: System, images: Selection, t: int) -> Place:
-    fields = {
-        "split": images.split,
-        "t": t,
-        "semantic": "of the image itself" if SEMANTIC in system.capabilities else None,
-        "x_0": "clipped to [-1, 1]",
-        "ssim": DESCRIBED["ssim"],
-    }
-    return Place(context, TABLE, system, setting=f"t = {t}", n=len(images), fields=fields)
+    return Place(context, TABLE, system, setting=f"t = {t}", n=len(images)).also(
+        split=images.split,
+        t=t,
+        semantic="of the image itself" if SEMANTIC in system.capabilities else None,
+        x_0="clipped to [-1, 1]",
+        ssim=DESCRIBED["ssim"],
+    )
 
 
-def _predicted(place: Place, system: System, images: Selection) -> Job:
+def _predicted(place: Place, system: System, images: Selection, t: int) -> Job:
     """Scores per image, [N] each, and the first few predictions under "preview"."""
-    context, t = place.context, place.fields["t"]
+    context = place.context
     codes = [context.codes.semantic(system, images)] if SEMANTIC in system.capabilities else []
 
     def compute(positions: np.ndarray, *codes: Arrays) -> Arrays:

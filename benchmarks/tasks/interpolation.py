@@ -63,16 +63,15 @@ def _paths(variant: Variant, images: Selection) -> Measurement:
     """The path between the codes of images 2p and 2p + 1, for each pair p, and strips of the first pairs."""
     distance, pairs = variant.context.networks.path_distance, len(images) // 2
     dtype = torch.float64 if variant.system.computes_in_float64 else torch.float32
-    fields = {
-        "epsilon": EPSILON,
-        "t": "uniform in [0, 1 - epsilon], one a pair",
-        "semantic": "lerp",
-        "x_T": "slerp",
-        "decoding_dtype": str(dtype).removeprefix("torch."),
-        "percentiles": "1 to 99, lower and higher neighbour (trimmed mean)",
+    place = Place(variant.context, TABLE, variant, n=pairs).also(
+        epsilon=EPSILON,
+        t="uniform in [0, 1 - epsilon], one a pair",
+        semantic="lerp",
+        x_T="slerp",
+        decoding_dtype=str(dtype).removeprefix("torch."),
+        percentiles="1 to 99, lower and higher neighbour (trimmed mean)",
         **distance.describe(),
-    }
-    place = Place(variant.context, TABLE, variant, n=pairs, fields=fields)
+    )
 
     def over_pairs(work: str, count: int, compute: Callable[..., Arrays], calls: Calls) -> Job:
         title, rows_of = f"{work} of pairs", [_in_full_precision(variant.codes(images))]

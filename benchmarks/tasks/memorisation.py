@@ -8,7 +8,6 @@ seen. A model that only generalises gives the same distance for both; a copied i
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from benchmarks.plugin import Benchmark, Context, Count, Estimate, NotAvailable,
 from benchmarks.systems.protocol import base
 from benchmarks.tasks.shared.samples import THUMBNAIL, samples, shown, thumbnails
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
+from diffae.system.files import Json
 from reports.records.metrics import seen_through
 
 TABLE = "appendix_c_memorisation"
@@ -53,7 +53,7 @@ class Space:
     samples: str
     real: Callable[[Selection], Job]
     scale: float
-    fields: Mapping[str, Any]
+    fields: Mapping[str, Json]
 
 
 def spaces(context: Context) -> list[Space]:
@@ -161,7 +161,7 @@ def _nearest(context: Context, space: Space, queries: Job, name: str = "features
         distance, position = nearest(queries[name], training["features"], context.device)
         return {"distance": distance * space.scale, "position": position}
 
-    decides = {"queries": name, "scale": space.scale}
+    decides: dict[str, Json] = {"queries": name, "scale": space.scale}
     title, takes = f"nearest by {space.samples}", [queries, space.real(_train(context))]
     return Job("nearest", title, decides, None, compute, takes=takes, system=queries.system)
 
@@ -172,7 +172,7 @@ def _nearest_of_real(context: Context, space: Space) -> Job:
 
 def _place(variant: Variant, space: Space, n: int, title: str = "", note: str = "") -> Place:
     context = variant.context
-    fields: dict[str, Any] = {"train_n": len(_train(context)), "test_n": len(_held_out(context))}
+    fields: dict[str, Json] = {"train_n": len(_train(context)), "test_n": len(_held_out(context))}
     fields |= {"distance": "Euclidean, to the nearest training image", **space.fields}
     return Place(context, TABLE, variant, title, split="", n=n, note=note, fields=fields)
 

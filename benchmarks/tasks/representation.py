@@ -64,6 +64,7 @@ from benchmarks.tasks.shared.stored_estimates import (
 )
 from diffae.data import open_combinations
 from diffae.data.partition import SPLITS
+from diffae.system.files import Json
 
 TABLE, AXES = REPRESENTATION, "representation_axes"
 EVERY = "all images"
@@ -147,8 +148,8 @@ def control(kind: str, seed: int, codes: Codes) -> Codes:
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
     codes = CodesOfJobs(probe_fits.features(context, system), images_of_splits(context))
-    fields = {**probe_fits.counts_of_splits(context), **reading_of(system)}
-    place = Place(context, TABLE, system, fields=fields)
+    place = Place(context, TABLE, system).also(**probe_fits.counts_of_splits(context))
+    place = place.also(**reading_of(system))
     yield _of_labels(place, system, codes)
     yield _of_codes(place, codes)
     if context.sizes(Sizes).axes:
@@ -163,8 +164,8 @@ def _of_labels(place: Place, system: System, codes: CodesOfJobs) -> Measurement:
         missing = partial(mean.missing, ("auroc", "code_length"), "needs binary labels")
         return Measurement([], missing)
     codes = replace(codes, images=images)
-    of_curve = {"labels": list(sizes.labels), "draws": sizes.draws, "C": 1.0, "fit": FIT}
-    of_length = {"coded": sizes.coded, "orders": sizes.orders, "fit": FIT}
+    of_curve: dict[str, Json] = {"labels": sizes.labels, "draws": sizes.draws, "C": 1.0, "fit": FIT}
+    of_length: dict[str, Json] = {"coded": sizes.coded, "orders": sizes.orders, "fit": FIT}
     curve = partial(few_labels, seed=context.seed, counts=sizes.labels, draws=sizes.draws)
     coded = _coded(context, images)
     length = partial(code_length, seed=context.seed, orders=sizes.orders, rows=coded)

@@ -75,8 +75,8 @@ def _varied(variant: Variant, images: Selection, draws: int, varies: str) -> Mea
     """
     context, metric, count = variant.context, _diversity(variant.context), len(images) // draws
     distance, with_posterior = context.networks.perceptual, varies == VARY_X_T
-    fields = {"varies": varies, "draws": draws}
-    of_images = Place(context, TABLE, variant, setting=varies, n=count, fields=fields)
+    of_images = Place(context, TABLE, variant, setting=varies, n=count)
+    of_images = of_images.also(varies=varies, draws=draws)
     place = of_images.also(pairs="consecutive draws, cyclically", **distance.describe())
 
     def compute(groups: np.ndarray, codes: Arrays) -> Arrays:

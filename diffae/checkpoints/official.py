@@ -11,7 +11,6 @@ classifier the raw copy is read: its EMA still holds 39 % of its random start.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -230,26 +229,14 @@ def _image_size(shapes: Shapes, attended: list[int]) -> int:
 # Their other files
 
 
-@dataclass(frozen=True)
-class OfficialClassifier:
-    """Linear attribute classifiers on normalised z_sem.
+def read_classifier(path: Path) -> dict[str, Tensor]:
+    """Read the raw classifiers in the `last.ckpt` of an `*_autoenc_cls` checkpoint.
 
-    logits = (z - z_mean) / z_std @ weight.T + bias; `weight` is 40 x d with one row per CelebA
-    attribute in CelebA's (alphabetical) order, `bias` 40, `z_mean` and `z_std` d.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    z_mean: Tensor
-    z_std: Tensor
-
-
-def read_classifier(path: Path) -> OfficialClassifier:
-    """Read the raw classifier of an `*_autoenc_cls` checkpoint (`last.ckpt` or its folder).
+    logits = (z - mean) / std @ weight.T + bias; `weight` is 40 x d with one row per CelebA
+    attribute in CelebA's (alphabetical) order, `bias` 40, `mean` and `std` d.
 
     Raises UserError naming what is missing, left over, misshapen or not finite.
     """
-    path = path / "last.ckpt" if path.is_dir() else path
     tensors = _state_dict(path)
     names = ("classifier.weight", "classifier.bias", "conds_mean", "conds_std")
     if missing := [name for name in names if name not in tensors]:
@@ -265,4 +252,4 @@ def read_classifier(path: Path) -> OfficialClassifier:
     if not fit or bias.shape != weight.shape[:1]:
         shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in stored.items())
         raise UserError(f"{path}: shapes do not fit together: {shapes}")
-    return OfficialClassifier(weight, bias, mean.flatten(), std.flatten())
+    return {"weight": weight, "bias": bias, "mean": mean.flatten(), "std": std.flatten()}

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from diffae.data import Dataset
+from diffae.data.prepared import PORTRAITS_NOTE
 from diffae.system.errors import UserError
 from diffae.system.files import Json, JsonObject, read_json
 from diffae.system.settings import check
 
 NOTE = "training.json"
-PORTRAITS_NOTE = "portraits.json"
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from diffae.system.settings import Values, flag_of
 VERSION = 1
 HEADER, UNFINISHED = "diffae-prepared.json", "diffae-unfinished"
 PIXELS, LABELS, NAMES = "pixels.npy", "labels.npz", "names.json"
-PORTRAITS_NOTE = "portraits.json"  # the file by which a training recognises portraits
+PORTRAITS_NOTE = "portraits.json"  # of a set of portraits; a training recognises them by it
 LARGEST_HEADER, LARGEST_PART = 1 << 26, 1 << 31  # bytes
 AGAIN = "prepare it again in another folder"
 

@@ -1,6 +1,5 @@
 """Pictures by a model: `python -m diffae.images VERB ...` (`diffae-bench docs pictures`)."""
 
-import json
 import sys
 
 from diffae.images import options
@@ -16,8 +15,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = options.parse(verb, rest)
     with importing():
         from diffae.images import run
-    report, line = run.learn(args) if verb == "learn" else run.make(args)
-    print(json.dumps(report) if args.json else line)
+    print(run.learn(args) if verb == "learn" else run.make(args))
 
 
 if __name__ == "__main__":

@@ -112,10 +112,9 @@ def _load_official(path: Path) -> Classifier:
 
     Their file names neither the attributes, which are CelebA's in its order, nor the checkpoint.
     """
-    stored = official.read_classifier(path)
-    if len(stored.weight) != len(ATTRIBUTES):
-        raise UserError(f"{path}: {len(stored.weight)} classifiers, and CelebA has 40 attributes")
-    probe = LinearProbe(stored.weight, stored.bias, stored.z_mean, stored.z_std)
+    probe = LinearProbe(**official.read_classifier(path))
+    if len(probe.weight) != len(ATTRIBUTES):
+        raise UserError(f"{path}: {len(probe.weight)} classifiers, and CelebA has 40 attributes")
     return Classifier(tuple(ATTRIBUTES), probe, made="the authors'")
 
 

@@ -43,11 +43,10 @@ def batches(args: Namespace, model: Model, output: Output) -> Iterator[tuple[lis
     paths, notices = reading.find(args.pictures)
     if is_packaged(model.source) and not all(map(is_of_a_set, paths)):
         notices.append(LIMITS.format(size=model.image_size))
-    output.settings["cut"] = "aligned" if args.align else args.crop
-    read = reading.reader(model.image_size, args.crop, args.align)
+    output.settings["cut"] = args.crop
     parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     for part in shown(parts, args.verb, "pictures", len(paths), len):
-        yield part, read(part).to(model.device)
+        yield part, reading.read(part, model.image_size, args.crop).to(model.device)
     for line in notices:
         say(line)
 
@@ -111,8 +110,9 @@ def interpolate(args: Namespace, model: Model, output: Output) -> None:
     first, last = stem_of(a), stem_of(b)
     stem, digits = f"{first}-{last}", len(str(args.count))
     sources = {"source": [a.name, b.name]}
-    animation = output.new_file(f"{stem}.gif", sources)
-    marks.save_gif(animation, verbs.to_pil(made), {**output.settings, **sources})
+    marks.save_gif(
+        output.new_file(f"{stem}.gif"), verbs.to_pil(made), {**output.settings, **sources}
+    )
     cells = [
         Picture(image, f"{stem}-{k + 1:0{digits}}.png", {**sources, "t": round(t[k], 6)})
         for k, image in enumerate(made)

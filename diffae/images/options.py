@@ -8,7 +8,7 @@ from typing import Annotated
 from diffae.data.transforms import CROPS
 from diffae.networks.config import NUM_TIMESTEPS
 from diffae.system import cli
-from diffae.system.errors import UserError, naming, pip_install
+from diffae.system.errors import UserError, naming
 from diffae.system.settings import Range, typed
 
 # The quality of the paper's DDIM with T = 100, in seconds on a CPU (`diffae-bench docs solvers`).
@@ -44,12 +44,6 @@ def _pictures(parser: cli.Parser) -> None:
     add("pictures", type=cli.word, nargs="+", metavar="PICTURE", help=files)
     crop = "how a picture is made square (default: center); d2c takes the face of an aligned image of CelebA"
     add("--crop", choices=CROPS, default="center", help=crop)
-    _align(parser)
-
-
-def _align(parser: cli.Parser) -> None:
-    align = f"find the face of each picture and align it as FFHQ's ({pip_install('faces')})"
-    parser.add_argument("--align", action="store_true", help=align)
 
 
 def _edits(parser: cli.Parser) -> None:
@@ -111,7 +105,6 @@ def _model(parser: cli.Parser) -> None:
     ckpt = "a checkpoint of ours, the authors' last.ckpt, hf://OWNER/NAME, or a packaged name (default: portraits)"
     add("--ckpt", type=cli.word, default="portraits", help=ckpt)
     add("--device", type=cli.device, help="cpu, cuda or cuda:N (default: a GPU if there is one)")
-    add("--json", action="store_true", help="print a report as one JSON object")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -133,7 +126,7 @@ OPTIONS: dict[str, list[Callable[[cli.Parser], None]]] = {
     "edit": [_pictures, _edits, _classifier, _decoding],
     "sample": [_count(16, "pictures"), _seed, _decoding],
     "sample-class": [_class, _classifier, _count(16, "pictures"), _seed, _decoding],
-    "learn": [_examples, _align, _file],
+    "learn": [_examples, _file],
 }
 
 
@@ -172,5 +165,3 @@ def _check_examples(args: Namespace) -> None:
         raise UserError("learn: give either --data, or --with and --without")
     if args.data is None and args.having.resolve() == args.lacking.resolve():
         raise UserError(f"--with, --without: both are {args.having}; give two folders")
-    if args.align and args.data is not None:
-        raise UserError("--align: --data is read as it is; only with --with and --without")

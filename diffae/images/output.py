@@ -41,25 +41,23 @@ class Output:
     settings: dict[str, Json]
     edited: bool
     rows: list[tuple[str, Sequence[Picture]]] = field(default_factory=list)
-    files: list[dict[str, Json]] = field(default_factory=list)
     count: int = 0  # of rows
 
     def add(self, cells: Sequence[Picture], label: str = "") -> None:
         """Write the pictures of a row that have a name, and add the row to the sheet."""
         for cell in cells:
             if cell.file:
-                path, (image,) = self.new_file(cell.file, cell.settings), to_pil(cell.image[None])
+                path, (image,) = self.new_file(cell.file), to_pil(cell.image[None])
                 marks.save(path, image, {**self.settings, **cell.settings}, self.edited)
         self.count += 1
         if len(self.rows) < SHEET_ROWS:
             self.rows.append((label, cells))
 
-    def new_file(self, name: str, settings: marks.Settings) -> Path:
+    def new_file(self, name: str) -> Path:
         """The path of a new file, with a number added if its name is taken."""
         (stem, suffix), number = os.path.splitext(name), 2
         while name.casefold() == SHEET or (self.folder / name).exists():
             name, number = f"{stem}-{number}{suffix}", number + 1
-        self.files.append({"file": name, **settings})
         return self.folder / name
 
     def finish(self, title: str, caption: str, columns: Sequence[str] = ()) -> None:

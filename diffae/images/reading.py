@@ -1,12 +1,11 @@
 """Read the user's pictures: files and folders become squares for a model, as in the evaluation.
 
 The EXIF orientation is applied, transparency becomes white, grey and palettes become RGB
-(`diffae.data.transforms`). A picture is cut to its central square, or to its face, as FFHQ is
-aligned (`diffae.images.faces`).
+(`diffae.data.transforms`). A picture is cut to its central square, or as --crop says.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from torch import Tensor
 from diffae.data.dataset import in_floats
 from diffae.data.readers.folder import find_images
 from diffae.data.transforms import Transform, decode
-from diffae.images import faces
 from diffae.system.errors import UserError
 
 
@@ -39,42 +37,12 @@ def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
     return pictures, left_out
 
 
-def reader(
-    image_size: int, crop: str = "center", align: bool = False
-) -> Callable[[Sequence[Path]], Tensor]:
-    """A function that reads pictures for a model of `image_size` px, N x 3 x S x S in [-1, 1].
-
-    With `align` it cuts out the largest face of each. It raises UserError naming a file that cannot
-    be read or has no face. Raises UserError if dlib is needed and not installed.
-    """
-    transform, finder = Transform(image_size, crop), None
-    if align:
-        landmarks = faces.model_file(faces.LANDMARKS_68, "--align")
-        finder = faces.FaceFinder(landmarks, "--align")
-
-    def pixels(path: Path) -> np.ndarray:
-        image = decode(path)
-        if finder is None:
-            return transform.apply(image, str(path))
-        face = finder(np.asarray(image))
-        if face is None:
-            raise UserError(f"{path}: --align found no face; remove it, or leave --align out")
-        return faces.aligned(image, faces.five_points(face), image_size)
-
-    return lambda paths: in_floats(np.stack([pixels(path) for path in paths]))
-
-
-def read(
-    paths: Sequence[str | Path] | str | Path,
-    image_size: int,
-    crop: str = "center",
-    align: bool = False,
-) -> Tensor:
+def read(paths: Sequence[str | Path] | str | Path, image_size: int, crop: str = "center") -> Tensor:
     """Read files and folders of images for a model of `image_size` px: N x 3 x S x S in [-1, 1].
 
     `crop` is one of `diffae.data.transforms.CROPS`: "center", "d2c" (of a 178 x 218 aligned CelebA
-    image) or "none" (it is square), among others; `align` finds the face of each with dlib. Raises
-    UserError naming a file that cannot be read or has no face.
+    image) or "none" (it is square), among others. Raises UserError naming a file that cannot be read.
     """
     pictures, _ = find([paths] if isinstance(paths, str | Path) else paths)
-    return reader(image_size, crop, align)(pictures)
+    transform = Transform(image_size, crop)
+    return in_floats(np.stack([transform.apply(decode(path), str(path)) for path in pictures]))

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffae.data import open_for_model
-from diffae.images import commands, marks, output, reading
+from diffae.data import Dataset, open_for_model
+from diffae.images import commands, output, reading
 from diffae.images.classifier import Classifier, codes_of, learn_from_two
 from diffae.images.classifier import learn as learn_classifier
 from diffae.model import DiffusionAutoencoder
 from diffae.system import cli
 from diffae.system.errors import UserError
-from diffae.system.files import Json, OutputPath, empty_folder, never, refuse_outputs, writing
+from diffae.system.files import OutputPath, empty_folder, refuse_outputs, writing
 from diffae.system.whole import whole_folder
 from probes import auroc
 
@@ -24,11 +24,8 @@ def _load(args: Namespace) -> DiffusionAutoencoder:
     return DiffusionAutoencoder.from_pretrained(args.ckpt, args.device or cli.default_device())
 
 
-Report = tuple[dict[str, Json], str]  # for --json, and the line that is printed without it
-
-
-def make(args: Namespace) -> Report:
-    """Make the folder of a command, and return a report of its content.
+def make(args: Namespace) -> str:
+    """Make the folder of a command, and return a line that says where it is.
 
     Raises UserError, and then leaves no folder.
     """
@@ -40,74 +37,58 @@ def make(args: Namespace) -> Report:
     settings |= commands.decoding(args)
     if "seed" in args:
         settings["seed"] = args.seed
-    edited = "pictures" in args
     with writing(args.out, "or choose another --out"), whole_folder(args.out) as folder:
-        page = output.Output(folder, settings, edited)
+        page = output.Output(folder, settings, edited="pictures" in args)
         commands.MAKERS[args.verb](args, model, page)
-    out, sheet = str(args.out), str(args.out / output.SHEET)
-    report: dict[str, Json] = {
-        "verb": args.verb,
-        "out": out,
-        "sheet": sheet,
-        "settings": settings,
-        "digital_source_type": marks.EDITED if edited else marks.GENERATED,
-        "files": [{**file, "file": f"{args.out / str(file['file'])}"} for file in page.files],
-    }
-    return report, f"{out} is made; look at {sheet}"
+    return f"{args.out} is made; look at {args.out / output.SHEET}"
 
 
-def learn(args: Namespace) -> Report:
-    """Write a classifier, and return a report with its scores on the test images of --data.
+def learn(args: Namespace) -> str:
+    """Write a classifier, and return a line with its mean score on the test images of --data.
 
     The file may be beside the checkpoint, whose folder is therefore not among the inputs.
     """
-    refuse_outputs([OutputPath("--out", args.out, never)], [args.data, args.having, args.lacking])
+    refuse_outputs([OutputPath("--out", args.out)], [args.data, args.having, args.lacking])
     model = _load(args)
-    learnt = _from_folders if args.data is None else _from_labels
-    classifier, scores, test_images = learnt(args, model)
+    if args.data is None:
+        classifier, scores = _from_folders(args, model), ""
+    else:
+        data = _labelled_data(args.data, model.image_size)
+        train = data.indices("train")
+        codes, labels = codes_of(model, data, train), data.labels(train)
+        classifier = learn_classifier(model, codes, labels, data.attribute_names)
+        scores = _scores(data, model, classifier)
     classifier.save(args.out)
-    line = f"{args.out}: learnt from {classifier.made}"
-    if scores:
-        mean = np.mean(list(scores.values()))
-        line += f", mean AUROC {mean:.3f} on {test_images:,} test images"
-    report: dict[str, Json] = {
-        "verb": "learn",
-        "out": str(args.out),
-        "attributes": list(classifier.names),
-        "made": classifier.made,
-        "checkpoint_sha256": classifier.checkpoint,
-        "test_images": test_images,
-        "auroc": scores,
-    }
-    return report, line
+    return f"{args.out}: learnt from {classifier.made}{scores}"
 
 
-Learnt = tuple[Classifier, dict[str, float], int]  # with the AUROCs and the number of test images
-
-
-def _from_folders(args: Namespace, model: DiffusionAutoencoder) -> Learnt:
+def _from_folders(args: Namespace, model: DiffusionAutoencoder) -> Classifier:
     def codes(folder: Path) -> Tensor:
-        images = reading.read(folder, model.image_size, align=args.align).to(model.device)
+        images = reading.read(folder, model.image_size).to(model.device)
         return torch.cat([model.encode(batch) for batch in images.split(commands.AT_ONCE)])
 
     name = args.having.resolve().name
-    return learn_from_two(model, codes(args.having), codes(args.lacking), name), {}, 0
+    return learn_from_two(model, codes(args.having), codes(args.lacking), name)
 
 
-def _from_labels(args: Namespace, model: DiffusionAutoencoder) -> Learnt:
-    data = open_for_model(args.data, model.image_size)
+def _labelled_data(path: Path, image_size: int) -> Dataset:
+    data = open_for_model(path, image_size)
     if not data.labelled or not data.attribute_names:
         form = "their form: `diffae-bench docs data`"
-        raise UserError(f"--data {args.data}: has no attributes ({form})")
-    train, test = data.indices("train"), data.indices("test")
-    if not len(train):
-        raise UserError(f"--data {args.data}: no images in its split train")
-    names = data.attribute_names
-    classifier = learn_classifier(model, codes_of(model, data, train), data.labels(train), names)
+        raise UserError(f"--data {path}: has no attributes ({form})")
+    if not len(data.indices("train")):
+        raise UserError(f"--data {path}: no images in its split train")
+    return data
+
+
+def _scores(data: Dataset, model: DiffusionAutoencoder, classifier: Classifier) -> str:
+    """The mean AUROC in words, over the attributes that some test images have and others lack.
+
+    Empty if there are none.
+    """
+    test = data.indices("test")
     logits = classifier.logits(codes_of(model, data, test)).numpy()
-    scores = {}
-    for name, column, labels in zip(names, logits.T, data.labels(test).T, strict=True):
-        score = auroc(column, labels)
-        if not np.isnan(score):
-            scores[name] = round(score, 4)
-    return classifier, scores, len(test)
+    columns = zip(logits.T, data.labels(test).T, strict=True)
+    scores = [auroc(column, labels) for column, labels in columns]
+    finite = [score for score in scores if not np.isnan(score)]
+    return f", mean AUROC {np.mean(finite):.3f} on {len(test):,} test images" if finite else ""

@@ -198,11 +198,6 @@ def never(path: Path) -> bool:
     return False
 
 
-def always(path: Path) -> bool:
-    """`replaces` of an output that is appended to, or whose command checks its content itself."""
-    return True
-
-
 def empty_folder(path: Path) -> bool:
     """`replaces` of a folder that is written as a whole."""
     return path.is_dir() and not any(path.iterdir())
@@ -213,7 +208,8 @@ class OutputPath:
     """The path of a file or folder that a command writes (None: it writes none), and its flag.
 
     `replaces` says whether what exists at `path` has the format that the command writes, and so may
-    be replaced. It is not called for an empty file or a device.
+    be replaced; it is `Path.exists` where the command appends. It is not called for an empty file or
+    a device.
     """
 
     flag: str
@@ -272,19 +268,6 @@ def begins(start: bytes, holding: bytes = b"") -> Callable[[Path], bool]:
         with suppress(UserError):
             content = read_file(path, MOST)
             return content.startswith(start) and holding in content
-        return False
-
-    return matches
-
-
-def json_with(*keys: str) -> Callable[[Path], bool]:
-    """A function that says whether a file is a JSON object with these keys, or a list of such objects."""
-
-    def matches(path: Path) -> bool:
-        with suppress(UserError, ValueError, RecursionError):
-            content = json.loads(read_text(path))
-            objects = content if isinstance(content, list) else [content]
-            return all(isinstance(entry, dict) and entry.keys() >= set(keys) for entry in objects)
         return False
 
     return matches

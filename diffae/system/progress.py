@@ -4,17 +4,14 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from diffae.system.cli import bar_is_seen, say
 from diffae.system.distributed import is_main
-from diffae.system.files import amount
 
 LINE_SECONDS = 60.0  # between two lines, without a terminal
-BYTES = "B"
 
 T = TypeVar("T")
 
@@ -22,19 +19,18 @@ T = TypeVar("T")
 class Progress(AbstractContextManager["Progress"]):
     """How much of `total` is done, shown by the main process.
 
-    `unit` is what is counted, such as "images", or BYTES; `done` of them were done before. `bar` are
-    options of tqdm.
+    `unit` is what is counted, such as "images"; `done` of them were done before. `bar` are options of
+    tqdm.
     """
 
-    def __init__(self, title: str, unit: str, total: float | None, done: int = 0, **bar: Any):
+    def __init__(self, title: str, unit: str, total: int, done: int = 0, **bar: Any):
         self.title, self.unit, self.total, self.done = title, unit, total, done
         self._first, self._begun = done, time.monotonic()
         self._reported = self._begun
-        scaled = {"unit": BYTES, "unit_scale": True} if unit == BYTES else {"unit": f" {unit}"}
-        bar |= {"desc": title, "initial": done, "file": sys.stderr, **scaled}
+        bar |= {"desc": title, "initial": done, "file": sys.stderr, "unit": f" {unit}"}
         self._bar = tqdm(total=total, disable=not (is_main() and bar_is_seen()), **bar)
 
-    def __exit__(self, *error: BaseException | type[BaseException] | TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self._bar.close()
 
     def add(self, count: int, **about: float | str) -> None:
@@ -50,26 +46,18 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _words(self, beside: list[str], seconds: float) -> Iterator[str]:
         """`1,200 of 5,000 images`, what is shown beside, `20 images/s`, `03:10 left`."""
-        done, total = self._text(self.done), self.total
-        if total is None:
-            yield from (done, *beside)
-            return
-        yield f"{done.removesuffix(f' {self.unit}')} of {self._text(total)}"
+        yield f"{self.done:,} of {self.total:,} {self.unit}"
         yield from beside
         each = seconds / max(self.done - self._first, 1)
-        if self.unit != BYTES:
-            yield f"{1 / max(each, 1e-9):.3g} {self.unit}/s"
-        yield f"{tqdm.format_interval(max(total - self.done, 0) * each)} left"
-
-    def _text(self, number: float) -> str:
-        return amount(int(number)) if self.unit == BYTES else f"{number:,.0f} {self.unit}"
+        yield f"{1 / max(each, 1e-9):.3g} {self.unit}/s"
+        yield f"{tqdm.format_interval(max(self.total - self.done, 0) * each)} left"
 
 
 def shown(
     parts: Iterable[T],
     title: str,
     unit: str,
-    total: float | None = None,
+    total: int,
     size: Callable[[T], int] = lambda part: 1,
 ) -> Iterator[T]:
     """Iterate over the parts of some work and show the progress; `size` counts the units of a part."""

@@ -50,6 +50,7 @@ def operations(stage: Stage, recompute: bool = False) -> int:
 def examples_per_second(stage: Stage, most: int, precision: str, steps: Steps) -> float:
     """The speed of a step, with as many examples as take LONG_ENOUGH, at most `most`."""
     examples, seconds = 1, 0.0
+    steps = replace(steps, by_example=stage.by_example)
     while seconds < LONG_ENOUGH and examples < most:
         examples = min(2 * examples, most)
         schedule = replace(stage.schedule, batch_size=examples)

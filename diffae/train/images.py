@@ -1,6 +1,6 @@
 """Training images: their source, and reading the next of them while a step is computed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,8 +18,11 @@ IN_MEMORY = 2**28  # bytes of pixels that are read once and kept; larger sets in
 AHEAD = 4  # batches that each worker reads ahead
 
 
-class OnDisk:
-    """Images of a data set that are read when they are needed; `order` lists those to train on."""
+class OnDisk(TorchDataset[Tensor | UserError]):
+    """Images of a data set that are read when they are needed, in this process or in a worker.
+
+    `order` lists those to train on.
+    """
 
     def __init__(self, dataset: Dataset, order: np.ndarray):
         self.dataset, self.order = dataset, order
@@ -27,9 +30,15 @@ class OnDisk:
     def __len__(self) -> int:
         return len(self.order)
 
-    def __getitem__(self, indices: Sequence[int]) -> np.ndarray:
-        """The images of these positions: uint8 N x S x S x 3. Raises UserError if one is unreadable."""
-        return self.dataset.images(self.order[np.asarray(indices)])
+    def __getitem__(self, indices: Tensor) -> Tensor | UserError:
+        """The images of these positions, uint8 N x S x S x 3, or the error if one is unreadable.
+
+        It is returned, since an exception of a worker would arrive with the worker's traceback.
+        """
+        try:
+            return torch.from_numpy(self.dataset.images(self.order[indices.numpy()]))
+        except UserError as error:
+            return error
 
 
 Source = np.ndarray | OnDisk  # by position among the training images: uint8 N x S x S x 3
@@ -70,7 +79,7 @@ class Images:
             return torch.from_numpy(self.source[indices.tolist()])
         try:
             coming = self._coming
-            pixels = _BatchReader(self.source)[indices] if coming is None else next(coming)
+            pixels = self.source[indices] if coming is None else next(coming)
         except RuntimeError as error:
             died = f"a process that reads images died ({str(error).splitlines()[0]:.120})"
             raise UserError(f"{died}; free some memory, or use fewer --workers") from None
@@ -85,7 +94,7 @@ class Images:
             yield
             return
         loader = DataLoader(
-            _BatchReader(self.source),
+            self.source,
             batch_size=None,
             sampler=orders,
             num_workers=self.workers,
@@ -99,16 +108,3 @@ class Images:
         finally:
             self._coming = None
             workers._shutdown_workers()  # after an error they would go on and keep the folder locked
-
-
-class _BatchReader(TorchDataset[Tensor | UserError]):
-    """Reads the images of a batch, or the error to report, in this process or in a worker."""
-
-    def __init__(self, source: OnDisk):
-        self.source = source
-
-    def __getitem__(self, indices: Tensor) -> Tensor | UserError:
-        try:
-            return torch.from_numpy(self.source[indices.tolist()])
-        except UserError as error:
-            return error

@@ -2,7 +2,6 @@
 
 import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -165,13 +164,10 @@ def _save(training: Training, path: Path, run: TrainingRun) -> None:
 def interrupts_deferred() -> Iterator[Callable[[], int]]:
     """Record Ctrl-C and SIGTERM instead of handling them, so that no step is interrupted.
 
-    Yields a function that returns the first signal, or 0. Signals can be recorded in the main thread
-    only.
+    Yields a function that returns the first signal, or 0. It works in the main thread only, as Python's
+    handlers of signals do.
     """
     received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: 0
-        return
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {n: signal.signal(n, lambda number, frame: received.append(number)) for n in numbers}
     try:

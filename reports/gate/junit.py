@@ -6,7 +6,6 @@ from xml.etree import ElementTree
 
 from reports.gate.page import Findings, change
 from reports.gate.verdicts import NOT_COMPARED, Comparison
-from reports.gate.words import error_changed
 from reports.records.metrics import Metrics
 from reports.records.reading import for_xml, joined
 from reports.tables.numbers import steps_text
@@ -40,7 +39,7 @@ def _case(c: Comparison, failed: bool, metrics: Metrics) -> Case:
         return (*names, "skipped" if c.verdict == NOT_COMPARED else "", c.note)
     base, new, difference = change(c, metrics)
     message = f"{c.verdict}: {base} -> {new or 'no value'} ({difference}), margin {c.margin:.2g}, p {c.p:.2g} {c.note}"
-    return (*names, "failure", joined(message.strip(), error_changed(c), by="; "))
+    return (*names, "failure", message.strip())
 
 
 def _xml(suites: dict[str, list[Case]]) -> bytes:

@@ -100,22 +100,6 @@ def title(failing: Sequence[verdicts.Comparison]) -> str:
     return f"# Regression gate: {failures or 'passed'}"
 
 
-def as_plain(findings: Findings) -> dict[str, object]:
-    """The verdict as JSON: failures as sentences, the worst first, and the count of numbers for
-    each verdict.
-    """
-    counts = Counter(c.verdict for c in findings.comparisons)
-    return {
-        "passed": not findings.failing,
-        "regressed": len(findings.failing),
-        "numbers": len(findings.comparisons),
-        "counts": {verdict: counts[verdict] for verdict in verdicts.VERDICTS},
-        "failed": findings.failures,
-        "errors": [words.with_error(c) for c in changed_errors(findings.comparisons)],
-        "refused": "",
-    }
-
-
 def ordered(comparisons: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
     """Comparisons sorted by verdict, then by p, then by the loss (of an improvement the gain) relative
     to margin and error, largest first.
@@ -170,12 +154,6 @@ def _remarks(findings: Findings) -> list[str]:
             "the same protocol and seed, but one of them has no influences of the same images. Their errors are those "
             "of independent runs, and only a large loss is detected."
         )
-    if errors := changed_errors(comparisons):
-        names = few([escape(words.with_error(c)) for c in errors], words.OTHERS)
-        remarks.append(
-            f"**The standard error changed** by more than a quarter and beyond chance, at the same n, of "
-            f"{number_of(len(errors), 'number')}: {'; '.join(names)}. This is no regression, but it needs a reason."
-        )
     if allowed := len(missing) - sum(c.verdict == verdicts.MISSING for c in findings.failing):
         remarks.append(f"Missing, but ignored (--allow-missing): {allowed:,}.")
     if seen := [c for c in changed if _printed_change(c, metrics)]:
@@ -185,16 +163,6 @@ def _remarks(findings: Findings) -> list[str]:
     if open_ := [c for c in unresolved if _possible(c) > c.margin]:
         remarks.append(_help(open_))
     return [f"- {remark}" for remark in remarks]
-
-
-def changed_errors(comparisons: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
-    """The comparisons whose standard errors changed, the largest change first."""
-
-    def ratio(c: verdicts.Comparison) -> float:
-        assert c.errors is not None
-        return max(c.errors) / min(c.errors) if min(c.errors) else math.inf
-
-    return sorted((c for c in comparisons if c.errors), key=ratio, reverse=True)
 
 
 def _printed_change(c: verdicts.Comparison, metrics: Metrics) -> float:
@@ -247,8 +215,7 @@ def _row(c: verdicts.Comparison, metrics: Metrics) -> list[str]:
     base, new, difference = change(c, metrics)
     judged = c.error is not None and c.verdict not in verdicts.NO_VERDICT
     margin, p = (f"{c.margin:.2g}", f"{c.p:.2g}") if judged else ("", "")
-    pairing = "paired" if c.paired else "pairing lost" if c.pairing_lost else c.note
-    remark = joined(pairing, words.error_changed(c), by="; ")
+    remark = "paired" if c.paired else "pairing lost" if c.pairing_lost else c.note
     return [
         c.verdict,
         escape(words.name(c.record)),

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from diffae.system.errors import UserError
-from reports.records.estimate import Error, covariance, t_tail
+from reports.records.estimate import Error, t_tail
 from reports.records.metric import Margin
 from reports.records.metrics import METRICS, Metrics
 from reports.records.published import OF_N
@@ -49,9 +49,6 @@ MEANS = ("mean", "prevalence-weighted mean")
 FREE_FIELDS = {"seed", "model"}
 
 NO_MARGIN = Margin(0.0)
-LARGER = 1.25  # times, of a standard error that is named
-BY_CHANCE = 0.001  # how often an error that did not change is named
-OF_FEW = ("factor_vae", "beta_vae", "fid_seed_std", "fd_effnet_seed_std")
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,7 @@ class Comparison:
 
     `p` is that of a regression (of any change, for a metric without a better direction), after
     Holm's correction. `pairing_lost`: the runs shared images and noise, but the influences that
-    pairing needs are missing. `errors`: the standard errors of both runs, if they differ as
-    `changed_errors` says.
+    pairing needs are missing.
     """
 
     record: Record
@@ -75,7 +71,6 @@ class Comparison:
     p: float = math.nan
     verdict: str = SAME
     note: str = ""
-    errors: tuple[float, float] | None = None
 
     @property
     def family(self) -> tuple[str, ...]:
@@ -202,7 +197,7 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
     comparison = replace(
         comparison, loss=-difference if was.direction == HIGHER else difference,
         margin=margins.get(was.metric, NO_MARGIN).at(was.value), error=error_between(was, now),
-        paired=is_paired, errors=changed_errors(was, now),
+        paired=is_paired,
     )  # fmt: skip
     seeds = [run.protocols.get(r.protocol, {}).get("seed") for run, r in ((base, was), (new, now))]
     same_seed = seeds[0] == seeds[1]
@@ -217,30 +212,6 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
         note = "no uncertainty is known: the difference may be chance"
         return replace(comparison, verdict=NOT_COMPARED, note=note)
     return replace(comparison, error=Error(0.0, math.inf), paired=True)  # it is not due to chance
-
-
-def changed_errors(was: Record, now: Record) -> tuple[float, float] | None:
-    """The standard errors of both runs, if they differ at the same n by more than a quarter.
-
-    Where the units of an error are known, it must also have changed by more than chance: the error
-    of three seeds is known to a factor of two, so that a quarter says nothing. The test is that of
-    Pitman (1939) and Morgan (1939) for the variances of paired values, which is the F test where
-    nothing is paired. Of a few votes or seeds whose values are not kept, no change is named.
-    """
-    a, b = was.stderr, now.stderr
-    if a is None or b is None or was.n != now.n or was.metric in OF_FEW:
-        return None
-    if max(a, b) <= LARGER * min(a, b):
-        return None
-    base, new = was.estimate, now.estimate
-    if not base.influences or not new.influences or base.error is None or new.error is None:
-        return a, b
-    df = min(base.error.df, new.error.df) - base.is_paired_with(new)
-    alone = (a * b) ** 2 - covariance(base, new) ** 2  # 0 of errors that differ by a factor
-    if df < 1:
-        return None
-    apart = math.sqrt(df / alone) * abs(a**2 - b**2) / 2 if alone > 0 else math.inf
-    return (a, b) if 2 * t_tail(apart, df) <= BY_CHANCE else None
 
 
 def judge(comparisons: Sequence[Comparison], alpha: float) -> list[Comparison]:

@@ -46,19 +46,6 @@ def sentence(c: Comparison, metrics: Metrics = METRICS) -> str:
     return f"{subject(c.record)} {verb} {ends}, by {by}"
 
 
-def error_changed(c: Comparison) -> str:
-    """How the standard error of a number changed at the same n; "" if it did not."""
-    if c.errors is None:
-        return ""
-    base, new = map(two_digits, c.errors)
-    return f"its standard error was {base} and is {new}"
-
-
-def with_error(c: Comparison) -> str:
-    """A number, and how its standard error changed."""
-    return f"{subject(c.record)}: {error_changed(c)}"
-
-
 def because(c: Comparison) -> str:
     """The reason for the verdict: beyond the margin, and beyond chance if chance plays a part."""
     if c.error is None or c.base is None or c.new is None:

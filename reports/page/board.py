@@ -1,12 +1,12 @@
 """The board: one page of many entries, by data and protocol.
 
-Runs of one suite, or of none, that measured everything alike share a group, so that no column has
-unlike protocols. Within a group each metric is ranked,
-with each pair's difference and whether it is beyond noise. The page's script (board.js) only chooses what is shown, and draws it.
+Runs of one suite, or of none, that measured everything alike share a group, so that no ranking has
+unlike protocols. Within a group the systems are ranked by each metric of the tables that have a headline, with
+each difference to the best and whether it is beyond noise.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -14,42 +14,36 @@ from urllib.parse import quote
 
 from reports.page.head import facts_of
 from reports.page.html import embedded, filled, source
-from reports.page.plots.drawing import is_drawable, point
 from reports.page.view import Numbers, View, dialogs, table_view
 from reports.records.entries import FILES, Entry
 from reports.records.metrics import Metrics, with_stand_ins
 from reports.records.reading import joined
 from reports.records.record import Record
 from reports.records.run_folder import SAMPLES, Run
+from reports.records.specs import TableSpec
 from reports.tables.build import Merged, merge
-from reports.tables.layout import contests, value
+from reports.tables.layout import Panel, Table, contests, label, value
 from reports.tables.make_files import heading as tables_heading
-from reports.tables.numbers import (
-    heading,
-    metric_label,
-    number_text,
-    steps_text,
-    to_error,
-)
+from reports.tables.numbers import heading, number_text, steps_text, to_error
 from reports.tables.ranking import (
     FEWEST,
     LEVEL,
     UNDECIDED,
     WITH_NOISE,
     Gap,
+    at_largest_steps,
     choose,
     comparable_n,
     gap_between,
     has_inverted_noise,
+    is_measured,
     leading,
     loss,
     size_of_code,
     sizes_of_codes,
 )
 
-SIZES = ("latent_dim", "bits_per_pixel")  # of its code, which stand beside the quality
-CALLS = "network calls per image"
-Sizes = Mapping[str, Sequence[Record]]  # by system
+HEADERS = ("system", "code size", "place", "value", "n", "behind the best", "how sure", "entry")
 
 
 def render(entries: Sequence[Entry], beside: Path) -> str:
@@ -57,19 +51,14 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
     groups = groups_of([entry.run for entry in entries])
     numbers: Numbers = {}
     shown = [_group(i, group, numbers) for i, group in enumerate(groups)]
-    ranked = [list(_contests(group, numbers)) for group in groups]
     metrics = {name: m for group in groups[::-1] for name, m in group.metrics.items()}
     protocols = {key: fields for group in groups for key, fields in group.protocols.items()}
-    data = dialogs(numbers, metrics, protocols) | {
-        "groups": ranked,
-        "sizes": ["size of the code", *map(metric_label, SIZES[1:]), CALLS],
-    }
     return filled(
         "board.html.j2",
-        source("page.js") + source("board.js"),
+        source("page.js"),
         groups=shown,
         entries=[_entry(entry, beside) for entry in entries],
-        data=embedded(data),
+        data=embedded(dialogs(numbers, metrics, protocols)),
     )
 
 
@@ -96,13 +85,20 @@ def _same(group: Merged, run: Run) -> bool:
 
 
 def _group(index: int, merged: Merged, numbers: Numbers) -> View:
-    """A group as the page shows it: its tables, and what its runs do not share."""
+    """A group as the page shows it: the rankings by table, and what its runs do not share."""
+    rankings = {
+        spec.title: list(rankings_of(spec, merged)) for spec in merged.specs if spec.headline
+    }
     return {
         "id": f"g{index}",
         "title": tables_heading(merged)[0],
         "entries": [run.label for run in merged.sources],
         "remarks": merged.remarks,
-        "tables": [table_view(table, numbers, f"g{index}") for table in merged.tables[1:]],
+        "rankings": {
+            title: [table_view(table, numbers, f"g{index}") | {"legend": ()} for table in tables]
+            for title, tables in rankings.items()
+            if tables
+        },
     }
 
 
@@ -128,34 +124,41 @@ def _entry(entry: Entry, beside: Path) -> View:
 
 
 # ----------------------------------------------------------------------------------------------
-# Contests: the numbers that compete with each other
+# Rankings: the numbers that compete with each other
 
 
-def _contests(group: Merged, numbers: Numbers) -> Iterator[View]:
-    """Each metric of each table that something competes in: who competes, the best first, and the
-    differences of all pairs in words. Of one metric, codes with inverted noise come last, and then those
-    rankings with fewer rivals.
+def rankings_of(spec: TableSpec, group: Merged) -> Iterator[Table]:
+    """A table for each metric of a table that something competes in, each system at its largest T, and the
+    best first. Of one metric, codes with inverted noise come last, and then those rankings with fewer rivals.
     """
-    sizes = [sizes_of_codes(group.rows, name) for name in SIZES]
-    for spec in group.specs:
-        chosen = choose(spec, group.rows)
-        order = with_stand_ins(spec.in_order, group.metrics)
-        for rivals in sorted(contests(spec, chosen, group.metrics), key=partial(_place, order)):
-            everyone = [*rivals, *_references(rivals, chosen, group)]
-            ordered = sorted(filter(is_drawable, everyone), key=loss)
-            if ordered:
-                bold = leading(rivals, group.metrics)
-                yield {
-                    "name": _name(rivals, group),
-                    "table": spec.title,
-                    "rivals": [
-                        _rival(r, ordered, sizes, group, numbers) | {"best": r in bold}
-                        for r in ordered
-                    ],
-                    "pairs": [
-                        _pair(a, b, group) for i, b in enumerate(ordered) for a in ordered[:i]
-                    ],
-                }
+    chosen = at_largest_steps(choose(spec, group.rows))
+    order = with_stand_ins(spec.in_order, group.metrics)
+    held = contests(spec, chosen, group.metrics)
+    for number, rivals in enumerate(sorted(held, key=partial(_place, order))):
+        everyone = [*rivals, *_references(rivals, chosen, group)]
+        yield _ranking(f"{spec.name}-{number}", everyone, group, _name(rivals, group))
+
+
+def _ranking(name: str, everyone: Sequence[Record], group: Merged, title: str) -> Table:
+    """A row for each number, the best first; references have no place."""
+    sizes = sizes_of_codes(group.rows)
+    ordered = sorted(everyone, key=loss)
+    rivals = [r for r in ordered if not r.reference]
+    bold = frozenset(leading(rivals, group.metrics))
+    rows = []
+    for r in ordered:
+        size, place = size_of_code(r, sizes), "" if r.reference else f"{rivals.index(r) + 1}"
+        texts = (
+            joined(r.system, _setting(r, ordered)),
+            "" if size is None else f"{size:,.6g}",
+            place,
+        )
+        behind = _behind(rivals[0], r, group.metrics)
+        after = ("" if r.n is None else f"{r.n:,}", *behind, r.run or group.sources[0].label)
+        number = value(r, group.metrics, r in bold)
+        rows.append((*map(label, texts), number, *map(label, after)))
+    panel = Panel("", HEADERS, tuple(rows))
+    return Table(name, title, "", (panel,), tuple(ordered), bold, group.metrics)
 
 
 def _place(order: Sequence[str], rivals: Sequence[Record]) -> tuple[int, bool, int]:
@@ -186,7 +189,8 @@ def _references(rivals: Sequence[Record], chosen: Sequence[Record], group: Merge
     return [
         r
         for r in chosen
-        if r.reference and same(r) == same(first) and comparable_n(r, group.metrics) == n
+        if r.reference and is_measured(r) and same(r) == same(first)
+        if comparable_n(r, group.metrics) == n
         if (r.setting in settings or len(settings) > 1) and r.steps in steps
     ]
 
@@ -198,28 +202,13 @@ def _setting(record: Record, others: Sequence[Record]) -> str:
     return joined(setting, steps)
 
 
-def _rival(
-    record: Record, everyone: list[Record], sizes: Sequence[Sizes], group: Merged, numbers: Numbers
-) -> View:
-    place, cell = point(0, record), value(record, group.metrics)
-    return {
-        "label": joined(record.system, _setting(record, everyone)),
-        "system": record.system,
-        "reference": record.reference,
-        "entry": record.run or group.sources[0].label,
-        "n": record.n,
-        "text": cell.text,
-        "error": cell.errors,
-        "at": [place.low, place.y, place.high],
-        "sizes": [*(size_of_code(record, by_code) for by_code in sizes), record.calls],
-        "number": numbers.setdefault(record, len(numbers)),
-    }
-
-
-def _pair(better: Record, other: Record, merged: Merged) -> list[float | str]:
-    """A difference: its size, the size with its error, and how sure it is."""
-    gap = gap_between(better, other, merged.metrics)
-    return [float(f"{gap.behind:.6g}"), _size(gap, merged.metrics), _certainty(gap)]
+def _behind(best: Record, other: Record, metrics: Metrics) -> tuple[str, str]:
+    """How far a number is behind the best, and how sure that is."""
+    if other is best:
+        return "", "best"
+    gap = gap_between(best, other, metrics)
+    side = "better by " if gap.behind < 0 else ""
+    return side + _size(gap, metrics), _certainty(gap)
 
 
 def _size(gap: Gap, metrics: Metrics) -> str:

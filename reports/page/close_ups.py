@@ -6,13 +6,12 @@ system, not of the page's compression.
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from reports.page.sheets import ReadSheet
-from reports.page.stored import PageImages, data_url, shown
+from reports.page.stored import ImageView, PageImages, data_url, shown
 
 PLAIN, WORST = ": reconstruction", ": the worst reconstructions"  # the ends of titles of sheets
 CROP = 128  # pixels: side of a part
@@ -24,7 +23,7 @@ CAPTION = (
 )
 CUT = f"Each is cut to the {CROP} px with the largest error, and a click shows it whole."
 
-Images = list[dict[str, Any]]
+Images = list[ImageView]
 
 
 def close_ups(
@@ -56,7 +55,6 @@ def close_ups(
         columns=COLUMNS,
         lengths=(len(COLUMNS),) * len(rows),
         notes=(),
-        strip=(),
     )
     return sheet, rows
 
@@ -92,8 +90,8 @@ def _triple(sheet: ReadSheet, column: int, named: str, store: PageImages) -> Ima
         cut, under = whole.crop(box), note if whole is output else ""
         view = shown(store.add(cut, exact=True), cut, f"{named}: {part}", under)
         if whole.size != cut.size:
-            view["whole"] = store.add(whole).key
-            view["whole_src"] = data_url(whole, exact=False) if whole is error else ""
+            view.whole = store.add(whole).key
+            view.whole_src = data_url(whole, exact=False) if whole is error else ""
         views.append(view)
     return views
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from reports.page.pictures import FigureView
 from reports.page.plots import drawing
 from reports.page.plots.drawing import Plot, Series
+from reports.page.stored import ImageView
 from reports.page.view import Numbers, View, table_view
 from reports.records.record import LOWER, Record
 from reports.tables.build import Merged
@@ -52,7 +53,7 @@ class PictureRow:
     """A row of the picture: its heading, and images as `FigureView` has them."""
 
     heading: str
-    images: Sequence[dict[str, Any]]
+    images: Sequence[ImageView]
 
 
 def picture_of(figures: Sequence[FigureView]) -> list[PictureRow]:
@@ -70,8 +71,8 @@ def picture_of(figures: Sequence[FigureView]) -> list[PictureRow]:
     ]
     if not sheets:
         return []
-    inputs = [image["stored"].key for image in sheets[0].images[0]]
-    alike = [f for f in sheets if [image["stored"].key for image in f.images[0]] == inputs]
+    inputs = [image.stored.key for image in sheets[0].images[0]]
+    alike = [f for f in sheets if [image.stored.key for image in f.images[0]] == inputs]
     whole: list[PictureRow] = []
     alone: list[PictureRow] = []
     for figure in alike:

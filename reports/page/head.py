@@ -16,9 +16,8 @@ def facts(merged: Merged) -> dict[str, str]:
     def shared(name: str) -> str:
         return each(merged, lambda run: dict(facts_of(run)).get(name, "none"))
 
-    systems = ", ".join(map(_text, _systems(merged))) or "none"
     names = dict.fromkeys(name for run in merged.sources for name, _ in facts_of(run))
-    return {"Systems": systems} | {name: shared(name) for name in names}
+    return {name: shared(name) for name in names}
 
 
 def lede(merged: Merged) -> str:

@@ -6,12 +6,11 @@ The page has a size limit: a sheet that does not fit is named with its file.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from diffae.system.errors import UserError
 from reports.page.close_ups import close_ups
 from reports.page.sheets import ReadSheet, read_sheet
-from reports.page.stored import LARGEST, LOSSLESS, PageImages, shown
+from reports.page.stored import LARGEST, LOSSLESS, ImageView, PageImages, shown
 from reports.records.reading import joined
 from reports.tables.build import Merged
 
@@ -29,7 +28,7 @@ class FigureView:
 
     id: str
     sheet: ReadSheet
-    images: list[list[dict[str, Any]]]
+    images: list[list[ImageView]]
     remark: str = ""
     at_full_size: bool = False
 
@@ -38,20 +37,20 @@ class FigureView:
         return str(self.sheet.about.get("benchmark", ""))
 
     @property
-    def cells(self) -> list[dict[str, Any]]:
+    def cells(self) -> list[ImageView]:
         return [image for row in self.images for image in row]
 
     @property
     def new_size(self) -> int:
         """How many characters the images add to those that were placed on the page before."""
-        new = {i["stored"].key: i["stored"].src for i in self.cells if not i["stored"].is_placed}
-        return sum(map(len, (*new.values(), *(i["whole_src"] for i in self.cells))))
+        new = {i.stored.key: i.stored.src for i in self.cells if not i.stored.is_placed}
+        return sum(map(len, (*new.values(), *(i.whole_src for i in self.cells))))
 
     def place(self) -> int:
         """Place the images on the page, and return how many characters they add to it."""
         size = self.new_size
         for image in self.cells:
-            image["stored"].is_placed = True
+            image.stored.is_placed = True
         return size
 
 
@@ -126,7 +125,7 @@ def _figure(id: str, sheet: ReadSheet, store: PageImages) -> FigureView:
     return FigureView(id, sheet, rows, remark)
 
 
-def _image(sheet: ReadSheet, row: int, column: int, store: PageImages) -> dict[str, Any]:
+def _image(sheet: ReadSheet, row: int, column: int, store: PageImages) -> ImageView:
     image = sheet.cell(row, column)
     head = sheet.rows[row] if sheet.rows else f"row {row + 1}"
     top = sheet.columns[column] if sheet.columns else f"image {column + 1}"

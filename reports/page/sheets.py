@@ -21,7 +21,7 @@ class ReadSheet:
     """A sheet: its text, and its images, `lengths` of them in each row.
 
     `rows`, `columns` and `notes` may be empty; `about` says what made it (benchmark, system,
-    setting, steps), `strip` which rows stand for all, if any do.
+    setting, steps).
     """
 
     title: str
@@ -33,7 +33,6 @@ class ReadSheet:
     about: Fields
     cells: Mapping[str, int]
     picture: Image.Image
-    strip: tuple[int, ...] = ()
 
     def cell(self, row: int, column: int) -> Image.Image:
         """One image at its original size, not enlarged."""
@@ -77,7 +76,5 @@ def _sheet(content: Fields, picture: Image.Image) -> ReadSheet:
     title, caption = str(content["title"]), str(content["caption"])
     rows, columns = tuple(map(str, content["rows"])), tuple(map(str, content["columns"]))
     notes = tuple(tuple(map(str, row)) for row in content["notes"])
-    about, strip = dict(content["about"]), tuple(map(int, content.get("strip", ())))
-    if not {*strip} <= {*range(len(lengths))}:
-        raise ValueError("no such rows")
-    return ReadSheet(title, caption, rows, columns, lengths, notes, about, cells, picture, strip)
+    about = dict(content["about"])
+    return ReadSheet(title, caption, rows, columns, lengths, notes, about, cells, picture)

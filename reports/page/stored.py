@@ -3,7 +3,6 @@
 import base64
 import io
 from dataclasses import dataclass, field
-from typing import Any
 
 from PIL import Image, ImageOps
 
@@ -45,19 +44,32 @@ class PageImages:
         return self._stored[pixels]
 
 
+@dataclass
+class ImageView:
+    """An image as the template shows it. `whole` is the key of the image that a click shows, if there is
+    more to see, and `whole_src` its data URL if it is nowhere else on the page.
+    """
+
+    stored: PageImage
+    alt: str
+    note: str
+    width: int
+    height: int
+    whole: int | None
+    whole_src: str = ""
+
+
 def data_url(image: Image.Image, exact: bool) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", lossless=exact, quality=QUALITY, method=4)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def shown(stored: PageImage, image: Image.Image, alt: str, note: str = "") -> dict[str, Any]:
+def shown(stored: PageImage, image: Image.Image, alt: str, note: str = "") -> ImageView:
     """An image as the template shows it: small ones enlarged by a whole factor, large ones at most
-    `LARGE_SHOWN` wide. `whole` is the key of the image that a click shows, if there is more to see.
+    `LARGE_SHOWN` wide.
     """
     scale = max(1, round(SHOWN / image.width))
     width = min(image.width * scale, max(LARGE_SHOWN, SHOWN * scale))
-    size = {"width": width, "height": round(width * image.height / image.width)}
-    whole = stored.key if image.width > width else None
-    view = {"stored": stored, "alt": alt, "note": note, "whole": whole}
-    return view | {"whole_src": ""} | size
+    height = round(width * image.height / image.width)
+    return ImageView(stored, alt, note, width, height, stored.key if image.width > width else None)

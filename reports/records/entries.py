@@ -15,7 +15,7 @@ import math
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -24,32 +24,17 @@ import numpy as np
 
 from diffae.system.errors import UserError, naming
 from diffae.system.plain_yaml import read_yaml
-from reports.records.estimate import Error, Estimate, Floats, influences_on_mean
+from reports.records.estimate import Floats, influences_on_mean
 from reports.records.metrics import METRICS
-from reports.records.published import TABLES, attach
-from reports.records.reading import few, from_plain, part_of, rows_of, short
-from reports.records.record import Record, hash_of, protocol_id, record_key
+from reports.records.reading import from_plain, short
+from reports.records.record import Record, protocol_id, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAME_ERROR, SAMPLES, Run, read_run
-from reports.records.settings import settings_of
 from reports.records.specs import NAME
-from reports.records.tokenizers import BY_PROTOCOL
 
 CARD = "card.yaml"
 FILES = (RECORDS, SAMPLES, INFLUENCES, RUN)
 LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
-# Our benchmarks that write the scores behind their means over images to samples.csv.
-SCORED = ("reconstruction", "probes", "identity", "edits", "latent", "denoising", "variation")
-OURS = (*SCORED, *"fewshot unconditional memorisation representation interpolation cost".split())
-# The fields of a protocol of which n cannot exceed the first that it has.
-COUNTS = ("n", "samples", "dataset_images")
-# The systems and rows that are references, and settings that may be references of any system.
-REFERENCES = r"(pixels \+ PCA|random encoder|ImageNet EfficientNet-lite0|chance|naive|real images)( of the class| \(.+\))?(, .+)?|.+ \+ autoencoding"
-SCALES = r".*(code of the truth|not edited|real images, the other half|no edit, encoded .+)|rotated at random|principal components|noise"
-# The numbers of checkpoints and of codes that ship, whose protocols are not known here.
-PRINTED = {float(row["value"]) for name in ("tokenizers.csv", "codes.csv") for row in rows_of(name)}
-# The suites that ship, with their hashes.
-SUITES = {"decodable-v1": "b0703ab6e1f2cd526b04ab48cfe67d3327fce958ca36cb3d8866cef04c819cea"}
 
 
 @dataclass(frozen=True)
@@ -145,29 +130,23 @@ def _wrong(name: str, text: str, optional: bool) -> str:
 def check(run: Run) -> frozenset[str]:
     """Check the numbers of an entry's run.
 
-    Returns the keys of the numbers that were taken again from the scores of their images.
-    Every number has a protocol, which has the hash of its fields; its direction, unit and range are
-    those of the table of metrics; its interval is that of its standard error, and the standard error
-    that of influences.npz (which `read_run` compares). A mean over images is that of its scores in
-    samples.csv, and so is its error, unless the pictures of a person count as one.
+    Returns the keys of the numbers that were taken again from the scores of their images: a mean over
+    images is that of its scores in samples.csv, and so is its error, unless the pictures of a person
+    count as one. Every number has a protocol, which has the hash of its fields, and the direction, unit
+    and range of the table of metrics. (`read_run` compares standard errors with influences.npz.)
 
     Raises UserError naming the file and the number that is wrong.
     """
     taken = set[str]()
-    if wrong := _against_suite(run):
-        raise UserError(f"{run.folder / RUN}: settings: {wrong}")
     for name, described in run.protocols.items():
         if protocol_id(described) != name:
             raise UserError(f"{run.folder / RUN}: protocol {short(name, 40)} was changed by hand")
     for record in run.rows:
-        key = record_key(record)
+        scores = np.array([score for _, score in run.scores_of(record)])
         wrong = _against_table(record, run)
-        if record.value is not None and not wrong:
-            scores = np.array([score for _, score in run.scores_of(record)])
-            wrong = _against_run(record, run) or _against_published(record, run)
-            wrong = wrong or _against_error(record) or _against_scores(record, scores)
-            if len(scores):
-                taken.add(key)
+        if record.value is not None and len(scores):
+            wrong = wrong or _against_scores(record, record.value, scores)
+            taken.add(record_key(record))
         if wrong:
             where = f"{short(record.system, 40)}, {short(record.setting, 40)}, {record.metric}"
             raise UserError(f"{run.folder / RECORDS}: {where}: {wrong}")
@@ -193,98 +172,9 @@ def _against_table(record: Record, run: Run) -> str:
     return "" if record.protocol else "no protocol"
 
 
-def _against_suite(run: Run) -> str:
-    """What of a run's settings contradicts the suite that it names; empty if nothing, or without one."""
-    suite, profile = part_of(run.settings, "suite"), part_of(run.settings, "profile")
-    name, content = str(suite.get("name", profile.get("name"))), part_of(suite, "content")
-    if "suite" not in run.settings and name not in SUITES:
-        return ""
-    if not SUITES.get(name) == suite.get("sha256") == hash_of(content):
-        return f"{short(name, 40)} with this hash and content is no suite; measure the suite again"
-    expected = settings_of({"sections": content["settings"]})
-    expected |= {key: content[key] for key in ("benchmarks", "seed", "precision")}
-    expected |= {"attributes": [], "keep": None, "size": None}
-    expected["protocols"] = [*content["protocol"], False]
-    ours = run.settings | settings_of(profile)
-    wrong = sorted(key for key in expected if ours.get(key) != expected[key])
-    wrong += sorted({*content["benchmarks"]} - {record.benchmark for record in run.rows})
-    return f"{', '.join(few(wrong, 3))}: not as {name} says; measure it again" if wrong else ""
-
-
-def _against_run(record: Record, run: Run) -> str:
-    """What the settings of the run contradict, or the protocol, or the names of references."""
-    protocol, stated = run.protocols[record.protocol], run.settings | {"dataset": record.dataset}
-    for name in ("dataset", "data_sha256", "seed", "precision"):
-        if protocol.get(name, stated.get(name)) != stated.get(name):
-            return f"its protocol has another {name} than the run"
-    most = next((protocol[name] for name in COUNTS if type(protocol.get(name)) is int), math.inf)
-    if record.n is not None and record.n > most:
-        return f"n is {record.n}, and by its protocol at most {most}"
-    is_scale = re.fullmatch(REFERENCES, record.system) or re.fullmatch(SCALES, record.setting)
-    if record.reference and record.benchmark in OURS and not is_scale:
-        return "reference is True, which this system is not"
-    return _against_content(record, run)
-
-
-def _against_content(record: Record, run: Run) -> str:
-    """What the content of the run's suite contradicts: counts, protocols or metric networks."""
-    protocol, suite = run.protocols[record.protocol], part_of(run.settings, "suite")
-    if not (content := part_of(suite, "content")):
-        return ""
-    sizes = content["settings"].get("samples", {}) | content["settings"].get(record.benchmark, {})
-    splits = [x for x in part_of(run.notes, "images").values() if type(x) is int]
-    limits = [math.inf, *splits, *(images // 2 for images in splits)]  # images, and pairs of them
-    counts = {min(x, limit) for x in sizes.values() if type(x) is int for limit in limits}
-    has_fewer = record.benchmark in ("edits", "fewshot") or record.metric == "density_cv"
-    n = None if has_fewer or record.reference else protocol.get("n", record.n)
-    ours = [*(protocol.get(name) for name in sizes if name != "times"), n]
-    if wrong := [x for x in ours if type(x) is int and x not in counts]:
-        return f"{wrong[0]} images, which is no count of the suite"
-    parts = content["protocol"].get(record.setting, ()) if record.table == BY_PROTOCOL else [{}]
-    if not any(part.items() <= protocol.items() for part in parts):
-        return "its protocol is not that of the suite"
-    network = getattr(METRICS.get(record.metric), "network", "")
-    weights = [protocol[name] for name in protocol if name.endswith("_sha256")]
-    if network and not any(sha256 in content["networks"].get(network, ()) for sha256 in weights):
-        return f"{network} has other weights than in the suite"
-    return ""
-
-
-def _against_published(record: Record, run: Run) -> str:
-    """What does not agree with the published numbers that ship."""
-    bare = replace(record, published=None, not_comparable="")
-    attached = attach(bare, run.protocols[record.protocol])
-    ours, shipped = ((r.published, r.not_comparable) for r in (record, attached))
-    alike = ours == shipped
-    if record.table not in TABLES:
-        alike = record.published in {None, *PRINTED}
-    return "" if alike else f"published is {record.published}, not as in the tables that ship"
-
-
-def _against_error(record: Record) -> str:
-    """What does not agree between the standard error, its influences and the interval."""
-    error, influences = record.estimate.error, record.estimate.influences
-    if error is None:
-        return ""
-    metric = METRICS.get(record.metric)
-    if not influences and metric is not None and not metric.error_alone:
-        return f"a standard error without its influences in {INFLUENCES}"
-    of_influences = Estimate(record.value, influences).error
-    half = (of_influences or Error(error.stderr, math.inf)).quantile(0.975)
-    assert record.value is not None
-    if abs(error.quantile(0.975) - half) > SAME_ERROR * half + SAME * abs(record.value):
-        interval = f"{record.ci_low} to {record.ci_high}"
-        return f"its interval is {interval}, not {record.value:.8g} ± {half:.3g}"
-    return ""
-
-
-def _against_scores(record: Record, scores: Floats) -> str:
+def _against_scores(record: Record, value: float, scores: Floats) -> str:
     """What does not agree with the scores of the images."""
-    if not len(scores):
-        needed = _needs_scores(record)
-        return f"a mean over images without their scores in {SAMPLES}" if needed else ""
-    mean, value = fmean(scores), record.value
-    assert value is not None
+    mean = fmean(scores)
     if len(scores) != record.n or not math.isclose(mean, value, rel_tol=SAME):
         taken_again = f"{mean:.8g} of {len(scores)}"
         return f"is {value:.8g} of {record.n} images, and by {SAMPLES} {taken_again}"
@@ -295,12 +185,3 @@ def _against_scores(record: Record, scores: Floats) -> str:
     if not np.allclose(stated, computed, rtol=0, atol=SAME_ERROR * np.abs(computed).max()):
         return f"the influences in {INFLUENCES} are not those of its scores"
     return ""
-
-
-def _needs_scores(record: Record) -> bool:
-    """Whether our benchmarks write the scores behind this number to samples.csv."""
-    of_images = record.metric in METRICS and METRICS[record.metric].of_images
-    of_persons = record.benchmark == "identity" and record.reference
-    of_pairs = record.benchmark == "edits" and record.metric != "composition"
-    is_scored = record.benchmark in SCORED and record.table != BY_PROTOCOL
-    return is_scored and of_images and not of_persons and not of_pairs

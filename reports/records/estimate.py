@@ -54,7 +54,8 @@ class Influence:
 
     @property
     def variance(self) -> float:
-        return sum_of_squares(self.values)
+        """The sum of squares in float64, in which influences stored as float32 cannot overflow."""
+        return float(np.square(self.values, dtype=np.float64).sum())
 
     @property
     def df(self) -> int:
@@ -112,11 +113,11 @@ class Estimate:
         """`why` and the notes."""
         return (self.why, *self.notes) if self.why else self.notes
 
-    def interval(self, level: float = 0.95) -> tuple[float, float] | None:
-        """The confidence interval by Student's t; None without a finite value or an error."""
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % confidence interval by Student's t; None without a finite value or an error."""
         if self.value is None or self.error is None or not math.isfinite(self.value):
             return None
-        half = self.error.quantile((1 + level) / 2)
+        half = self.error.quantile(0.975)
         return self.value - half, self.value + half
 
     def is_paired_with(self, other: "Estimate") -> bool:
@@ -159,13 +160,6 @@ def _differences(minuend: Influences, subtrahend: Influences) -> Influences:
         differences.append(Influence(source.units, change))
     left = (Influence(source.units, -source.values) for source in unpaired.values())
     return (*differences, *left)
-
-
-def covariance(a: Estimate, b: Estimate) -> float:
-    """The covariance of two estimates over the units that both have."""
-    of_b = {source.units: source.values for source in b.influences}
-    shared = [(s.values, of_b[s.units]) for s in a.influences if s.units in of_b]
-    return sum(float(np.multiply(x, y, dtype=np.float64).sum()) for x, y in shared)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -252,8 +246,3 @@ def combined(sources: Sequence[tuple[float, float]]) -> Error:
         return Error(0.0, math.inf)
     shares = sum((variance / total) ** 2 / df for variance, df in sources if variance)
     return Error(math.sqrt(total), 1 / shares if shares else math.inf)
-
-
-def sum_of_squares(values: Floats) -> float:
-    """The sum of squares in float64, in which influences stored as float32 cannot overflow."""
-    return float(np.square(values, dtype=np.float64).sum())

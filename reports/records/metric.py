@@ -42,9 +42,7 @@ class Metric:
     another network than the published one; `only_on` the only data set that it is offered for, if there is just one. A metric that
     `depends_on_n` changes with the count of images, as a Frechet distance does: only numbers of one
     n are compared (`comparable_n`). An `unbiased` one is 0 for equal sets but for chance, and may be
-    below 0. No number is below `least` or above `most`, where they are known. A number that is
-    `of_images` is the mean of a score of each image, which samples.csv has. `error_alone` says that
-    its standard error is known without the influences of single units. A number on neither side of
+    below 0. No number is below `least` or above `most`, where they are known. A number on neither side of
     `neutral`, such as 1 of a ratio, shows nothing. One that `is_exact` is counted, not estimated from
     images, and needs no error.
     """
@@ -65,8 +63,6 @@ class Metric:
     unbiased: bool = False
     least: float | None = None
     most: float | None = None
-    of_images: bool = False
-    error_alone: bool = False
     neutral: float | None = None
     is_exact: bool = False
 

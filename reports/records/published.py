@@ -130,11 +130,6 @@ def _from_paper(record: Record, protocol: Fields, steps: int | None) -> Iterator
         yield f"precision {value_text(precision)}, not float32"
 
 
-def scale_name(system: str) -> str:
-    """`naive` of "naive, n = 118"."""
-    return system.partition(OF_N)[0]
-
-
 def is_floor(record: Record) -> bool:
     """Whether a record is of real images against real images: what no sampler is expected to surpass."""
     return record.reference and record.system.startswith(REAL)

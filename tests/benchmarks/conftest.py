@@ -25,7 +25,6 @@ from benchmarks import weights
 from benchmarks.measure import main
 from diffae.data import open_dataset
 from diffae.data.portraits import write_dataset
-from diffae.images.faces import MODELS
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks import bfloat16
 from diffae.train.presets import PRESETS
@@ -45,7 +44,7 @@ def without_dlib():
 @pytest.fixture
 def with_dlib(monkeypatch, without_dlib):
     """The faces that dlib finds, where it is installed."""
-    for package in ("dlib", MODELS):
+    for package in ("dlib", "face_recognition_models"):
         if not importlib.util.find_spec(package):
             pytest.skip("pip install -e '.[faces]'")
     for name in OF_DLIB:

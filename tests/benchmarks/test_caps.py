@@ -13,12 +13,12 @@ import pytest
 import torch
 from lone_context import small_context
 from PIL import ImageOps
-from registered import caps, every_benchmark
+from registered import OF_IMAGES, caps, every_benchmark
 from small_systems import SMALL_SIZES, Everything, with_truth, write_people
 
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.metrics import METRICS, units
+from benchmarks.metrics import units
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from diffae.data import open_dataset
 from diffae.data.partition import SPLITS
@@ -150,7 +150,7 @@ def test_units_are_the_images_that_a_number_is_made_of(name, people, known, tmp_
         moved = measured(name, exchanged(people, [middle], name), tmp_path / f"{number} one")
         for key in keys:
             assert again[key].value == pytest.approx(base[key].value, rel=1e-6, abs=1e-9), key
-            if METRICS[key[-1]].of_images and key[0] not in OF_PAIRS and len(places) > 2:
+            if key[-1] in OF_IMAGES and key[0] not in OF_PAIRS and len(places) > 2:
                 (old,), (new,) = (rows[key].estimate.influences for rows in (base, moved))
                 change = np.abs(new.values - old.values)
                 assert np.unique(known[old.units])[change.argmax()] == middle, key

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from people import SPLITS, Cells, People, Tokens
-from registered import EVERY, all_images
+from registered import EVERY, OF_IMAGES, all_images
 from scipy import stats
 
 from benchmarks import evaluate
@@ -111,8 +111,7 @@ def published(metric):
 # ----------------------------------------------------------------------------------------------
 # Which rows state an error, and of what
 
-OF_PICTURES = {name for name, metric in METRICS.items() if metric.of_images}
-OF_PICTURES |= {"logit_change", "auroc", "ap", "accuracy"}
+OF_PICTURES = {*OF_IMAGES, "auroc", "ap", "accuracy"}
 OF_SETS = "rkid rfid ikid ifid pkid pfid perplexity".split()
 OF_TWO_SETS, OVERLAPS = ("kid", "fid"), ("precision", "recall", "density", "coverage")
 TWO_SIDES = {
@@ -243,7 +242,7 @@ def test_the_kind_of_unit_and_its_number_are_those_of_the_data(every, people):
     for row in stating(every):
         found = {part.units.partition(":")[0]: part for part in row.estimate.influences}
         if published(row.metric) in ALONE:
-            assert METRICS[row.metric].error_alone and not found, key(row)
+            assert not found, key(row)
             continue
         expected = kinds(row)
         assert set(found) == expected if expected else set(found) <= EVERY_KIND, key(row)
@@ -302,7 +301,7 @@ def check_means(results, person):
     what = ["benchmark", "system", "dataset", "split", "setting", "solver"]
     seen = set()
     for row in results.rows:
-        scored = row.metric in scores and METRICS[row.metric].of_images and row.value is not None
+        scored = row.metric in scores and row.metric in OF_IMAGES and row.value is not None
         is_other = row.table.endswith("by_protocol") or row.setting in SCALE
         if not scored or is_other or row.system == CHANCE:
             continue
@@ -322,7 +321,7 @@ def check_means(results, person):
 
 
 def test_a_mean_has_the_error_of_clusters(every, people):
-    of_images = {published(name) for name, info in METRICS.items() if info.of_images}
+    of_images = set(map(published, OF_IMAGES))
     assert check_means(every, people.person) == of_images - set(ELSEWHERE)
 
 

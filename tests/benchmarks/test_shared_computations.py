@@ -33,7 +33,7 @@ from benchmarks import evaluate, measure, plugin
 from benchmarks.weights import KNOWN
 from diffae.data import open_dataset
 from diffae.networks.nn import without_weights
-from reports.records.published import NAIVE, OF_CLASS, OF_N, scale_name
+from reports.records.published import NAIVE, OF_CLASS, OF_N
 from reports.records.record import Record
 
 ROOT = files("benchmarks.protocols")
@@ -439,7 +439,7 @@ def numbers(rows) -> dict[tuple, tuple]:
 
 def title(row: Record) -> str:
     is_scale = row.benchmark == "fewshot" and row.system.startswith((NAIVE, OF_CLASS))
-    return f"{scale_name(row.system)}{OF_N}{row.n}" if is_scale else row.system
+    return f"{row.system.partition(OF_N)[0]}{OF_N}{row.n}" if is_scale else row.system
 
 
 def agree(alone: dict, joint: dict) -> None:

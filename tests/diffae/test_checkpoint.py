@@ -175,30 +175,17 @@ def test_tensors_are_what_the_file_holds(folder):
     assert all(torch.equal(held[name], tensor) for name, tensor in model.state_dict().items())
 
 
-def test_another_models_weights_are_named(folder, tmp_path):
-    DDIM(PRESETS["portraits-ddim"].model).save_pretrained(tmp_path / "ddim")
-    (tmp_path / "ddim" / "model.safetensors").replace(folder / "model.safetensors")
-    with pytest.raises(UserError, match=r"model: tensors missing: encoder\..* and \d+ more"):
-        DiffusionAutoencoder.from_pretrained(folder)
-
-
 CONFIGS = [
     ({"image_size": 0}, "image_size: must be at least 1, not 0"),
-    ({"image_size": "32"}, "image_size: must be a whole number, not '32'"),
-    ({"image_size": True}, "image_size: must be a whole number, not True"),
     ({"image_size": 33}, "image_size 33 cannot be halved 3 times"),
     ({"model_channels": 10**9}, "model_channels: must be at most 4096"),
     ({"model_channels": 20}, "must be even and a multiple of norm_groups 8"),
     ({"channel_mult": []}, "channel_mult must have a factor"),
-    ({"channel_mult": 1}, "channel_mult: must be a list"),
-    ({"channel_mult": [[1]]}, "channel_mult: must be a whole number, not"),
     ({"channel_mult": [1] * 1000}, "more than 12 resolutions"),
     ({"num_res_blocks": 10**9}, "num_res_blocks: must be at most 32"),
     ({"norm_groups": 0}, "norm_groups: must be at least 1, not 0"),
     ({"dropout": 1.5}, "dropout: must be at most 1, not 1.5"),
     ({"dropout": float("nan")}, "dropout: must be a finite number"),
-    ({"kind": [1]}, "kind: no choice"),
-    ({"prediction": []}, "prediction: no choice"),
     ({"latent": "x"}, "must be a mapping, not str"),
     ({"latent": {"layers": 3}}, "got an unexpected keyword argument 'layers'"),
     ({"latent": {"time_channels": 63}}, "time_channels 63 must be even"),

@@ -46,26 +46,6 @@ def test_what_is_no_whole_number_is_said_in_words(text, message):
             kind(text)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--steps", "1e3"], "--steps: '1e3' is not a whole number"),
-        (["--steps", ""], "--steps: '' is not a whole number"),
-        (["--steps", "10,,20"], "--steps: '' is not a whole number"),
-        (["--seed", "1e3"], "--seed: '1e3' is not a whole number"),
-        (["--seed", "7" * 5000], "is not a whole number of at most 20 digits"),
-        (["--set", "samples.count=1e3"], "--set: samples.count: '1e3' is not a whole number"),
-        (["--set", "samples.steps=10,,20"], "--set: samples.steps: '' is not a whole number"),
-        (
-            ["--set", "data.portraits=1000000000"],
-            "--set: data.portraits: must be at most 1000000, not 1000000000",
-        ),
-    ],
-)
-def test_numbers_on_the_command_line(arguments, message, capsys):
-    assert message in refusal(lambda given: parse(given, None), capsys, "all", *arguments)
-
-
 def test_a_number_in_range_is_taken():
     options = parse(["all", "--set", "data.portraits=1000000"], None)
     assert options.profile.settings()["data.portraits"] == 10**6

@@ -183,36 +183,10 @@ def test_the_sheet_shows_64_images_as_models_see_them(folder, tmp_path_factory, 
     assert (cells == cells[:, :1, :1]).all()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["chek", "x"], r"unknown command 'chek'; did you mean check\?"),
-        (["check"], "required: path"),
-        (["check", "nowhere"], "nowhere: no such folder or zip file"),
-        (["check", "nowhere", "--shet", "x"], r"unknown argument --shet; did you mean --sheet\?"),
-    ],
-)
-def test_mistakes_are_answered(arguments, message):
-    with pytest.raises(UserError, match=message):
-        main(arguments)
-
-
 def test_a_sheet_that_cannot_be_written_is_named(folder, tmp_path_factory):
     sheet = tmp_path_factory.mktemp("out") / "missing" / "s.png"
     with pytest.raises(UserError, match=r"missing/s\.png: No such file.*another --sheet"):
         main(["check", str(folder), "--sheet", str(sheet)])
-
-
-@pytest.mark.parametrize("name", ["000.bmp", "new.png", "deep/../001.bmp"])
-def test_a_sheet_is_not_written_into_the_data(folder, capsys, name, monkeypatch):
-    """It took the place of the image."""
-    (folder / "deep").mkdir()
-    before = {path: path.read_bytes() for path in folder.glob("*.bmp")}
-    monkeypatch.chdir(folder)
-    for sheet in (folder / name, name):
-        line = refusal(main, capsys, "check", ".", "--size", 8, "--sheet", sheet)
-        assert f"--sheet {sheet}: is inside ., which must not change" in line
-    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
 def test_a_sheet_takes_no_place_but_of_another_sheet(folder, tmp_path_factory, capsys):

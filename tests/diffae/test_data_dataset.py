@@ -24,15 +24,6 @@ def data(tmp_path_factory):
     return open_dataset(folder, 16)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_load_all_is_images_in_the_order_asked(data, workers, monkeypatch):
-    monkeypatch.setattr(dataset, "WORKERS", workers)
-    indices = np.random.default_rng(1).permutation(len(data))
-    loaded = data.load_all(indices)
-    assert loaded.dtype == np.uint8
-    np.testing.assert_array_equal(loaded, data.images(indices))
-
-
 def test_batch_is_images_in_minus_one_to_one(data):
     images = torch.from_numpy(data.images([5, 2])).permute(0, 3, 1, 2).double()
     assert data.batch([5, 2]).dtype == torch.float32

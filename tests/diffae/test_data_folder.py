@@ -89,14 +89,6 @@ def test_a_link_to_itself_is_named(folder):
         _ = data.fingerprint
 
 
-def test_fingerprint_follows_names_and_content(folder, tmp_path):
-    fingerprint = open_dataset(folder, 16).fingerprint
-    moved = shutil.copytree(folder, tmp_path / "moved")
-    assert open_dataset(moved, 32, crop="none", seed=5).fingerprint == fingerprint
-    (moved / "b.PNG").rename(moved / "c.png")
-    assert open_dataset(moved, 16).fingerprint != fingerprint
-
-
 def test_missing_path(tmp_path):
     refuses(tmp_path / "nowhere", r"nowhere: no such folder or zip file", 16)
     os.mkfifo(tmp_path / "pipe.zip")

@@ -4,7 +4,9 @@ import io
 import shutil
 import struct
 import sys
+from functools import partial
 
+import data_files
 import lmdb
 import numpy as np
 import pytest
@@ -19,12 +21,7 @@ from diffae.system.errors import UserError
 
 COUNT = 30
 HQ_ANNOTATION, CELEBA_ANNOTATION = "CelebAMask-HQ-attribute-anno.txt", "list_attr_celeba.txt"
-
-
-def encode(image, kind):
-    buffer = io.BytesIO()
-    image.save(buffer, format=kind, quality=100)
-    return buffer.getvalue()
+encode = partial(data_files.encode, quality=100)
 
 
 def write_images(path, template, kind, count=COUNT, size=(64, 64)):

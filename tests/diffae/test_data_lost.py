@@ -4,7 +4,6 @@ Or the data set is refused. Archives are damaged at random, and their images cou
 their readers: PNG files begin with eight bytes that nothing else has, and none is compressed.
 """
 
-import io
 import re
 import shutil
 import tarfile
@@ -29,9 +28,7 @@ PNG = re.compile(rb"\x89PNG\r\n\x1a\n(?:(?!\x89PNG).)*?IEND\xaeB`\x82", re.DOTAL
 
 
 def picture(index: int) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (SIDE, SIDE), (index, 0, 0)).save(file, "png")
-    return file.getvalue()
+    return data_files.encode(Image.new("RGB", (SIDE, SIDE), (index, 0, 0)))
 
 
 PICTURES = [picture(index) for index in range(COUNT)]
@@ -257,13 +254,10 @@ def test_images_that_no_list_of_celeba_has_are_told(tmp_path):
 
 
 def write_folder(folder: Path) -> Path:
-    for name, content in FILES:
-        (folder / name).write_bytes(content)
-    return folder
+    return data_files.write_files(folder, FILES)
 
 
 def write_labelled(folder: Path, images: str, labels: str) -> Path:
-    (folder / images).mkdir()
     write_folder(folder / images)
     return write_rows(folder / labels, [COUNT, "Male", *(f"{name} 1" for name, _ in FILES)]).parent
 

@@ -14,9 +14,10 @@ from dataclasses import replace
 from multiprocessing import get_context
 
 import numpy as np
-import pyarrow.parquet
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from data_files import write_lmdb, write_tar, write_zip
+from data_files import write_files, write_lmdb, write_tar, write_zip
 from photo_tiles import encoded
 
 from diffae.data import dataset, open_dataset
@@ -32,10 +33,7 @@ FILES = {f"{index:02d}.png": encoded(index, 64, 64) for index in range(COUNT)}
 
 
 def as_folder(path):
-    path.mkdir()
-    for name, content in FILES.items():
-        (path / name).write_bytes(content)
-    return path
+    return write_files(path, FILES.items())
 
 
 def as_zip(path):
@@ -57,10 +55,8 @@ def as_shards(path):
 
 
 def as_parquet(path):
-    table = pyarrow.table(
-        {"image": [{"bytes": content, "path": None} for content in FILES.values()]}
-    )
-    pyarrow.parquet.write_table(table, path.with_suffix(".parquet"), row_group_size=5)
+    column = [{"bytes": content, "path": None} for content in FILES.values()]
+    pq.write_table(pa.table({"image": column}), path.with_suffix(".parquet"), row_group_size=5)
     return path.with_suffix(".parquet")
 
 

@@ -1,13 +1,12 @@
 """What the formats without labels share: the name of a data set, its crop, and splits by name."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from data_files import refuses, write_idx, write_lmdb, write_tar, write_zip
+from data_files import encode, refuses, write_files, write_idx, write_lmdb, write_tar, write_zip
 from PIL import Image
 
 from diffae.data import open_dataset
@@ -19,9 +18,7 @@ CELEBA = (178, 218)
 
 
 def picture(size=(16, 16), format="PNG") -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", size, (9, 9, 9)).save(file, format)
-    return file.getvalue()
+    return encode(Image.new("RGB", size, (9, 9, 9)), format)
 
 
 def written(kind: str, place: Path, pictures) -> Path:
@@ -32,12 +29,8 @@ def written(kind: str, place: Path, pictures) -> Path:
     if kind == "tar":
         return write_tar(place.with_name(f"{place.name}.tar"), entries)
     if kind == "shards":
-        write_tar(place / "0.tar", entries)
-        return place
-    place.mkdir(parents=True)
-    for name, content in entries:
-        (place / name).write_bytes(content)
-    return place
+        return write_tar(place / "0.tar", entries).parent
+    return write_files(place, entries)
 
 
 @pytest.mark.parametrize("kind", KINDS)

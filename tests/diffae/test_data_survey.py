@@ -38,9 +38,7 @@ def cache(tmp_path, monkeypatch) -> Path:
 
 def picture(value: int) -> bytes:
     """A BMP: all of one size in bytes, whatever the pixel's value."""
-    file = io.BytesIO()
-    Image.new("RGB", (8, 8), (value % 256, value // 256, 0)).save(file, format="BMP")
-    return file.getvalue()
+    return data_files.encode(Image.new("RGB", (8, 8), (value % 256, value // 256, 0)), "bmp")
 
 
 PICTURES = [picture(value) for value in range(COUNT)]
@@ -48,10 +46,7 @@ NAMES = [f"{index:06d}.bmp" for index in range(1, COUNT + 1)]
 
 
 def write_folder(root: Path, pictures: list[bytes]) -> Path:
-    root.mkdir(parents=True, exist_ok=True)
-    for name, content in zip(NAMES, pictures, strict=True):
-        (root / name).write_bytes(content)
-    return root
+    return data_files.write_files(root, zip(NAMES, pictures, strict=True))
 
 
 def write_labels(path: Path, names: list[str], images: Path, pictures: list[bytes]) -> Path:

@@ -57,16 +57,6 @@ def test_however_it_is_packed_it_is_the_same_data_set(tmp_path, entries, archive
     assert data.fingerprint == plain.fingerprint
 
 
-def test_fingerprint_follows_names_and_content(tmp_path, entries, archive):
-    fingerprints = {open_dataset(archive, 32).fingerprint}
-    for number, change in enumerate(
-        ({NAMES[3]: encoded(4)}, {"extra.png": encoded(3)}, {"00000/a.png": encoded(3)})
-    ):
-        path = write_zip(tmp_path / f"{number}.zip", entries | change)
-        fingerprints.add(open_dataset(path, 32).fingerprint)
-    assert len(fingerprints) == 4
-
-
 # ---------------------------------------------------------------------------------------------
 # damage
 

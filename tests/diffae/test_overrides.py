@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from diffae.model import DiffusionAutoencoder
 from diffae.networks.config import ModelConfig
 from diffae.system.errors import UserError
 from diffae.train.__main__ import main
@@ -63,14 +62,6 @@ def test_values_have_the_types_of_the_fields():
         pixel_weight=2.0,
     )
     assert type(preset.pixel_weight) is float
-
-
-def test_the_size_of_z_reaches_every_network():
-    model = DiffusionAutoencoder(changed("smoke", "model.z_channels=48").model)
-    assert model.latent_dim == 48 and model.z_mean.shape == (1, 48)
-    assert model.encoder.out[3].weight.shape[0] == 48
-    assert model.unet.middle_block[0].cond_emb_layers[1].weight.shape[1] == 48
-    assert model.latent_net.layers[-1].linear.weight.shape[0] == 48
 
 
 def test_a_stage_can_be_left_out():

@@ -14,9 +14,8 @@ from official_files import state_dict, tiny_state, write_lightning
 
 from diffae.checkpoints.official import _official_name, infer_config
 from diffae.diffusion.scheme import uniform
-from diffae.diffusion.solve import decode_steps, last
 from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.networks.config import ARCHITECTURES, ModelConfig
+from diffae.networks.config import ModelConfig
 from diffae.networks.nn import without_weights
 
 FILE = Path(__file__).parents[1] / "data" / "celeba64d2c_autoenc_latent.npz"
@@ -50,10 +49,6 @@ def theirs() -> dict[str, torch.Tensor]:
 
 def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     return float((ours - theirs).norm() / theirs.norm())
-
-
-def test_the_configuration_is_told_by_names_and_shapes(config):
-    assert config == ARCHITECTURES["celeba64d2c_autoenc_latent"]
 
 
 def test_timesteps_are_the_authors(theirs):
@@ -93,14 +88,6 @@ def test_stochastic_encoding(model, theirs):
 def test_reconstruction(model, theirs):
     out = model.decode(theirs["z_sem"], theirs["x_T"], steps=10)
     assert relative_error(out, theirs["reconstructed"]) < 1e-3
-
-
-def test_latent_sampling(model, theirs):
-    with torch.inference_mode():
-        trajectory = decode_steps(
-            model.latent_net, theirs["latent_noise"], model.latent_alphas, 10, clip=False
-        )
-        assert relative_error(last(trajectory), theirs["latent_sampled"]) < 1e-3
 
 
 def test_sample_latents_denormalises(model, theirs):

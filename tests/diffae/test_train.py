@@ -30,7 +30,6 @@ from diffae.train.step import Training, batch_indices, learning_rate
 from diffae.train.trainer import TrainingRun, fit
 from diffae.train.types import Schedule, Stage
 
-ROOT = Path(__file__).parents[2]
 SCHEDULE = Schedule(samples=80, batch_size=8, learning_rate=1e-2, warmup_samples=16, decay="cosine")
 
 
@@ -86,49 +85,6 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     (tmp_path / "state").write_bytes(b"nothing")
     with pytest.raises(UserError, match="damaged"):
         training.load(tmp_path / "state", "me")
-
-
-def test_the_moving_average_is_the_moving_average():
-    network, loss = regression(dropout=0.0)
-    training = Training(network, replace(SCHEDULE, ema_decay=0.9), seed=0)
-    expected = weights(network).clone()
-    for step in range(5):
-        training.advance(loss, batch_indices(64, 8, 0, step))
-        expected = 0.9 * expected + 0.1 * weights(network)
-    training.swap()
-    assert torch.allclose(weights(network), expected, atol=1e-6)
-
-
-def test_training_learns(tmp_path):
-    network, loss = regression(dropout=0.0)
-    schedule = replace(SCHEDULE, samples=2_000, ema_decay=0.9)
-    everything = torch.arange(64)
-    before = float(loss(everything, generator(0, "test", 0)).detach())
-    fit(
-        Stage("image", "test", network, schedule, loss),
-        64,
-        tmp_path / "state",
-        TrainingRun(0, "me"),
-    )
-    after = float(loss(everything, generator(0, "test", 0)).detach())
-    assert after < 0.1 * before
-
-
-def test_every_epoch_sees_every_example_once():
-    seen = torch.cat([batch_indices(10, 4, 0, step) for step in range(5)])
-    assert sorted(seen[:10].tolist()) == list(range(10))
-    assert sorted(seen[10:].tolist()) == list(range(10))
-    assert seen[:10].tolist() != seen[10:].tolist()
-
-
-def test_every_epoch_of_every_seed_has_an_order_of_its_own():
-    """Trainings of several seeds say nothing of chance where one repeats the epochs of another."""
-    epochs = (
-        torch.cat([batch_indices(40, 8, seed, 5 * epoch + step) for step in range(5)])
-        for seed in range(8)
-        for epoch in range(8)
-    )
-    assert len({tuple(one.tolist()) for one in epochs}) == 64
 
 
 def test_learning_rate_warms_up_and_decays():

@@ -1,21 +1,17 @@
-"""The curves of a training: every point once, for every writer, without an effect on the training."""
+"""The curves of a training: every point once, without an effect on the training."""
 
 import io
 import math
-import subprocess
 import sys
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 from types import SimpleNamespace
 
-import in_process
 import pytest
-from programs import extra
 from refusal import refusal
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_preset import SCHEDULE, TINY, pictures
-from tiny_training import same, trained, weights, write_pictures
+from tiny_preset import SCHEDULE, TINY
+from tiny_training import same, trained, weights
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
@@ -29,7 +25,6 @@ from diffae.train.step import learning_rate
 from diffae.train.trainer import TrainingCallback, TrainingRun, fit
 from diffae.train.types import Outcome, Stage
 
-ROOT = Path(__file__).parents[2]
 LONG = replace(SCHEDULE, samples=40, warmup_samples=20)  # ten steps
 NAMES = ["gradient norm", "images per second", "learning rate", "loss", "skipped steps"]
 
@@ -167,45 +162,23 @@ def test_a_point_is_the_mean_since_the_one_before(tmp_path, steps, every):
     assert rates == pytest.approx([4 * every / (2 * n - 1) for n in range(1, 10)])
 
 
-@pytest.mark.slow
-def test_weights_and_biases_offline_for_real(tmp_path):
-    """A second process takes up the same run."""
-    extra("wandb", "watch] wandb; pip install -e '.[watch")
-    folder = write_pictures(tmp_path / "data", pictures(20))
-    program = [sys.executable, str(ROOT / "tests/helpers/train_tiny.py"), str(folder)]
-    words = [*program, str(tmp_path / "out"), "--wandb", "mine"]
-    environment = in_process.environment(tmp_path / "cache") | {"WANDB_MODE": "offline"}
-    for _ in range(2):
-        done = subprocess.run(words, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    files = sorted((tmp_path / "out" / "logs" / "wandb").glob("offline-run-*/*.wandb"))
-    content = files[0].read_bytes()
-    assert b"image/loss" in content and b"latent/learning rate" in content
-    assert len({file.name for file in files}) == 1 and len(files) == 2
-    assert points(tmp_path / "out" / "logs" / "latent", "loss")
-
-
 # ----------------------------------------------------------------------------------------------
 # The command
 
 
-@pytest.mark.parametrize(
-    ("flags", "module"),
-    [(["--tensorboard"], "torch.utils.tensorboard"), (["--wandb", "p"], "wandb")],
-)
 def test_a_package_that_is_not_there_is_said_before_anything_is_written(
-    flags, module, tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(PRESETS, "tiny", replace(TINY, portraits=12))
-    line = refusal(command.main, capsys, "tiny", "--out", tmp_path / "out", *flags)
-    assert flags[0] in line and "pip install" in line
+    line = refusal(command.main, capsys, "tiny", "--out", tmp_path / "out", "--tensorboard")
+    assert "--tensorboard" in line and "pip install" in line
     assert not (tmp_path / "out").exists()
 
 
 def test_only_the_main_process_logs(tmp_path, monkeypatch):
-    args, preset = SimpleNamespace(tensorboard=True, wandb=None), find_preset("vqgan-portraits")
+    args, preset = SimpleNamespace(tensorboard=True), find_preset("vqgan-portraits")
     assert len(flags.callbacks_of(args, preset, tmp_path, None, None)) == 1
     monkeypatch.setattr(distributed, "rank", lambda: 1)
     assert not flags.callbacks_of(args, preset, tmp_path, None, None)

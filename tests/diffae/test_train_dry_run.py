@@ -95,6 +95,18 @@ def test_a_step_is_timed_of_as_many_examples_as_take_a_while(launch, most, large
     assert max(asked) == largest and rate == pytest.approx(largest / (launch + 1e-4 * largest))
 
 
+def test_a_step_in_parts_is_timed_in_parts():
+    sizes, network = [], nn.Linear(1, 1)
+
+    def loss(indices, noise):
+        sizes.append(len(indices))
+        return network(torch.ones(len(indices), 1)).mean()
+
+    stage = Stage("image", "", network, Schedule(64, 8, 1e-3), loss)
+    assert dry_run.examples_per_second(stage, 8, "float32", Steps(micro_batch=3)) > 0
+    assert sizes[-3:] == [3, 3, 2]
+
+
 def test_devices_share_a_batch(monkeypatch):
     asked = []
 
@@ -121,8 +133,6 @@ def test_it_says_what_and_writes_nothing(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir()) and torch.get_num_threads() == before
     with pytest.raises(UserError, match="--dry-run: not for vqgan-portraits"):
         main(["vqgan-portraits", "--dry-run", "--device", "cpu"])
-    with pytest.raises(UserError, match="--crop: says how --data is cut, and there is no --data"):
-        main(["smoke", "--dry-run", "--device", "cpu", "--crop", "d2c"])
 
 
 @pytest.mark.parametrize("split", ["valid", "all"])

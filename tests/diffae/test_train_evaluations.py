@@ -35,7 +35,7 @@ def told(tmp_path, monkeypatch):
     return tmp_path / "told"
 
 
-def trained(out, watched=True, every=12, curves=()):
+def trained(out, watched=True, every=12, curves=None):
     """The tiny preset, six steps of four images in each stage."""
     out.mkdir(exist_ok=True)
     (out / "training.json").write_text("{}")
@@ -43,7 +43,7 @@ def trained(out, watched=True, every=12, curves=()):
     callback = Evaluations(
         out / "evaluations", share, out / "training.json", TASKS, "diffae", FLAGS, curves
     )
-    return trained_with(out, callbacks=[*curves, callback] if watched else [])
+    return trained_with(out, callbacks=[*filter(None, [curves]), callback] if watched else [])
 
 
 def asked(told):
@@ -70,7 +70,7 @@ def test_the_averaged_model_is_measured_after_so_many_images_and_at_the_end(told
 
 def test_headlines_are_points_of_the_curves(told, tmp_path):
     """Without numbers that were not measured, and those of real images."""
-    trained(tmp_path / "out", curves=[Curves(tmp_path / "logs")])
+    trained(tmp_path / "out", curves=Curves(tmp_path / "logs"))
     shown = EventAccumulator(str(tmp_path / "logs" / "image")).Reload()
     assert not [tag for tag in shown.Tags()["scalars"] if tag.startswith("unconditional")]
     points = shown.Scalars("reconstruction/ssim x_T inverted 10")
@@ -134,9 +134,7 @@ def folder(tmp_path_factory):
     ("split", "flags", "said"),
     [
         ("all", ["--evaluate-every", "9"], "holds out no images; use"),
-        ("train", ["--evaluate", "cost"], "--evaluate: needs --evaluate-every N"),
         ("train", ["--evaluate-every", "9", "--evaluate", "costs"], "did you mean cost?"),
-        ("train", ["--evaluate-every", "0"], "must be at least 1"),
     ],
 )  # fmt: skip
 def test_bad_flags_are_one_line_and_nothing_is_written(

@@ -16,7 +16,7 @@ import torch
 from interleaving import interleaved
 from safetensors.torch import load_file
 from tiny_preset import SCHEDULE, TINY, pictures
-from tiny_training import same, trained, weights, words, write_pictures
+from tiny_training import trained, words, write_pictures
 from torch import nn
 
 from benchmarks.systems.shared.folder import write as write_system
@@ -24,7 +24,6 @@ from diffae.checkpoints import checkpoint
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset, portraits
 from diffae.data.portraits.attributes import PICTURES_PER_IDENTITY, partition
-from diffae.model import DiffusionAutoencoder
 from diffae.networks import bfloat16
 from diffae.system.errors import UserError
 from diffae.train import __main__ as command
@@ -446,18 +445,6 @@ def test_float16_goes_on_with_its_scale(tmp_path):
     assert second.training.scaler.state_dict() == whole.training.scaler.state_dict()
     assert second.training.skipped == whole.training.skipped
     assert torch.equal(second.network.weight, whole.network.weight)
-
-
-def test_a_checkpoint_has_the_weights_of_a_training_in_the_dtype_of_its_preset(tmp_path):
-    whole, half = (
-        weights(trained(tmp_path / dtype, preset=replace(TINY, dtype=dtype)))
-        for dtype in ("float32", "float16")
-    )
-    assert {tensor.dtype for tensor in whole.values()} == {torch.float32}
-    assert {tensor.dtype for tensor in half.values()} == {torch.float16}
-    assert same(half, {name: tensor.half() for name, tensor in whole.items()})
-    read = DiffusionAutoencoder.from_pretrained(tmp_path / "float16").state_dict()
-    assert same(read, {name: tensor.float() for name, tensor in half.items()})
 
 
 @pytest.mark.parametrize(("before", "then"), [("float16", "float32"), ("float32", "float16")])

@@ -175,7 +175,7 @@ def test_held_out_images_are_shown_where_there_are_some(data, tmp_path, split, s
 
 
 def callbacks_of(data, folder, split, every=None):
-    given = {"tensorboard": False, "wandb": None, "sheet_every": every, "evaluate_every": None}
+    given = {"tensorboard": False, "sheet_every": every, "evaluate_every": None}
     seen = TrainedOn.describe("t", data, split, 0)
     return flags.callbacks_of(SimpleNamespace(**given), TINY, folder, data, seen)
 

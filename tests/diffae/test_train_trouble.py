@@ -139,19 +139,6 @@ def test_images_that_changed_between_two_runs_are_noticed(change, told, data, tm
     command.main(words(data, out))
 
 
-def test_another_training_in_the_folder_is_named(data, tmp_path, capsys):
-    out = tmp_path / "out"
-    command.main(words(data, out))
-    before = content(out)
-    capsys.readouterr()
-    for more, told in (
-        (["--seed", "1"], "trained_on.seed is 0 there and 1 here)"),
-        (["--set", "image.batch_size=2"], "image.batch_size is 4 there and 2 here"),
-    ):
-        assert told in refusal(command.main, capsys, *words(data, out, *more))
-        assert content(out) == before
-
-
 @pytest.mark.parametrize("change", [gone, another, None])
 def test_images_that_change_meanwhile_are_told_of(change, data, tmp_path, monkeypatch, capsys):
     def changing(*_):

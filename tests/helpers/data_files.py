@@ -11,6 +11,7 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
+from PIL import Image
 
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
@@ -60,6 +61,20 @@ def edit_rows(path: Path, change: Callable[[list[str]], list[str]]) -> None:
 def replaced(number: int, row: str) -> Callable[[list[str]], list[str]]:
     """The change of one line, counted from 1."""
     return lambda rows: [*rows[: number - 1], row, *rows[number:]]
+
+
+def encode(image: Image.Image, kind: str = "png", **options: object) -> bytes:
+    """The file of an image."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def write_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files:
+        (folder / name).write_bytes(content)
+    return folder
 
 
 def write_zip(

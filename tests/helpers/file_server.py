@@ -1,12 +1,13 @@
 """A web server on 127.0.0.1 that has one file and gives it well or badly, by the name in the address."""
 
 import base64
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from local_server import serve
 
 USER = "Basic " + base64.b64encode(b"me:s:cret").decode()
 
@@ -23,29 +24,23 @@ class Served:
 
 @contextmanager
 def serving(content: bytes) -> Iterator[Served]:
-    class Handler(_Handler):
-        served = Served(content)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    Handler.served.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    server = serve(_Handler, served := Served(content))
     try:
-        yield Handler.served
+        yield served
     finally:
         server.shutdown()
         server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
-    served: Served
+    held: Served
 
     def log_message(self, *_):
         pass
 
     def do_GET(self):
-        self.served.seen.append(self.path)
-        self.served.users.append(self.headers.get("Authorization"))
+        self.held.seen.append(self.path)
+        self.held.users.append(self.headers.get("Authorization"))
         name, _, rest = self.path[1:].partition("/")
         try:
             getattr(self, f"give_{name}", self.give_absent)(rest)
@@ -60,31 +55,31 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def give_whole(self, _):
-        self.answer(self.served.content)
+        self.answer(self.held.content)
 
     def give_absent(self, _):
         self.answer(b"no", 404)
 
     def give_private(self, _):
         if self.headers.get("Authorization") == USER:
-            self.answer(self.served.content)
+            self.answer(self.held.content)
         else:
             self.answer(b"who?", 401)
 
     def give_changed(self, _):
-        self.answer(self.served.content[:-1] + b"!")
+        self.answer(self.held.content[:-1] + b"!")
 
     def give_cut(self, _):
-        self.answer(self.served.content[:1000], length=len(self.served.content))
+        self.answer(self.held.content[:1000], length=len(self.held.content))
 
     def give_cut_once(self, rest):
-        if self.served.seen.count(self.path) == 1:
+        if self.held.seen.count(self.path) == 1:
             self.give_cut(rest)
         else:
             self.give_whole(rest)
 
     def give_stalled(self, _):
-        self.answer(self.served.content[:200_000], length=len(self.served.content))
+        self.answer(self.held.content[:200_000], length=len(self.held.content))
         time.sleep(600)
 
     def give_to(self, address):

@@ -1,8 +1,8 @@
 """Tiles of a photograph, a different one for each number, as images and as PNG files."""
 
-import io
 from functools import cache
 
+from data_files import encode
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
@@ -17,6 +17,4 @@ def tile(index: int, width: int = 48, height: int = 48) -> Image.Image:
 
 
 def encoded(index: int, width: int = 48, height: int = 48) -> bytes:
-    file = io.BytesIO()
-    tile(index, width, height).save(file, "png")
-    return file.getvalue()
+    return encode(tile(index, width, height))

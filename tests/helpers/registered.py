@@ -9,6 +9,11 @@ from diffae.system.settings import plain_type
 
 EVERY = 10_000  # all images that there are
 SOLVERS = ("ddim", "fast")
+# Metrics that are the mean of a score of each image.
+OF_IMAGES = """
+    ssim ssim_valid ms_ssim mse psnr lpips pd_effnet lpips_vgg worse_with_more spectrum_kl top1 top5 arcface
+    id_portraits id_dlib logit_change seed_variance seed_bias psnr_of_mean composition lec_frobenius composition_l1
+""".split()
 
 
 def every_benchmark() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from registered import OF_IMAGES
 
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Place
@@ -228,7 +229,7 @@ def write_entry(
     records, rows = [], []
     for record, scores in scored:
         if len(scores):
-            of_images = METRICS[record.metric].of_images
+            of_images = record.metric in OF_IMAGES
             n = len(scores) if of_images else record.n
             record = measured(record, scores, units if of_images else record.system)
             record = replace(record, estimate=replace(record.estimate, n=n))

@@ -93,6 +93,7 @@ def checked(found):
 
 def test_markdown(made):
     text = (made / f"out/tables/{TABLE1}.md").read_text()
+    assert "- published: Table 1\n" in text
     notes = dict(re.findall(r"^(\d+)\. (.*)$", text, re.M))
     lines = [line for line in text.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
@@ -219,6 +220,7 @@ def test_csv(made):
             assert row[name] == "" if absent else float(row[name]) == number
         cell = EXPECTED[record.system, SSIM if record.metric == "ssim" else MSE]
         assert (row["best"], row["note"]) == (str(cell.best), record.note)
+        assert row["not_comparable"] == record.not_comparable
         differs = (record.system, record.metric) == ("ours", "ssim")
         assert float(row["difference"]) == 0.9963 - 0.991 if differs else not row["difference"]
 

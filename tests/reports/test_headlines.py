@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from runs import SCORES, fid, harmful, measured, number, two_systems, write_run
-from scipy import stats
+from runs import SCORES, fid, harmful, measured, number, write_run
 
 from reports.page.first_screen import plot_of
 from reports.page.summary import WIDTH, summary
@@ -39,17 +38,6 @@ def size(system, value, setting=""):
     return number(
         TABLE, "latent_dim", value, system=system, setting=setting, n=1, direction=NEITHER
     )
-
-
-@pytest.mark.parametrize("p", [0.045, 0.055])
-def test_bold_ends_where_a_t_test_of_five_per_cent_does(tmp_path, p):
-    noise = RNG.normal(0, 0.01, 50)
-    noise -= noise.mean()
-    behind = noise + stats.t.isf(p / 2, 49) * noise.std(ddof=1) / np.sqrt(50)
-    assert stats.ttest_1samp(behind, 0).pvalue == pytest.approx(p, rel=1e-6)
-    (row,) = headline_rows(read([two_systems(tmp_path / "run", behind)]))
-    bold = {r.system for r in row.best}
-    assert bold == ({"DiffAE"} if p < 0.05 else set())  # nothing is bold where nothing is decided
 
 
 def test_inverted_noise_has_a_row_of_its_own_and_never_beats_a_smaller_code(tmp_path):

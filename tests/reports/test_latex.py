@@ -112,26 +112,6 @@ def test_any_name_stands_on_paper_as_it_is(tmp_path):
     assert "no file: 100%_{\\bad}." in text
 
 
-def test_a_cell_is_value_error_published_and_difference(tmp_path):
-    records = [
-        number("DiffAE", "ssim", 0.9963, stderr=0.0003, published=0.991, published_metric="ssim"),
-        number("DiffAE", "mse", 5.28e-5, stderr=2.0e-6, published=6.07e-5, not_comparable="n 32"),
-        number("DiffAE", "pd_effnet", 0.0282, published=0.011, published_metric="lpips", not_comparable="network"),
-        number("DDIM", "ssim", 0.9925, stderr=0.0011),
-        number("DDIM", "mse", 1.67e-4, stderr=1.7e-5),
-    ]  # fmt: skip
-    page = latex.render(tables(records)["table1_reconstruction"], "", {})
-    assert r"\textbf{\boldmath 0.9963} $\pm$ 0.0003 & 0.991, $+0.005$ " in page
-    assert r"\textbf{\boldmath $5.28 \times 10^{-5}$} $\pm$ $2.0 \times 10^{-6}$" in page
-    assert r"($6.07 \times 10^{-5}$)\textsuperscript{2}" in page, "no difference to ours"
-    assert r"0.0282 & (0.011)\textsuperscript{1} &" in page
-    assert r"\textsuperscript{2} n 32.\par" in page
-    text = pdf_text(tmp_path, page)
-    row = next(line for line in text.splitlines() if line.strip().startswith("DiffAE"))
-    assert re.search(r"0\.9963 ± 0\.0003 +0\.991, \+0\.005", row)
-    assert "SSIM ↑" in text and "Table 1: Table 1: reconstruction." in text
-
-
 def test_every_table_of_the_baseline_compiles(tmp_path):
     """Real tables: 40 attributes, three metrics, notes, published values."""
     pages = [latex.render(table, "", {}) for table in read([BASELINE]).tables]

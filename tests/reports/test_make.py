@@ -80,19 +80,6 @@ def test_what_others_made_is_not_touched(kind, run, tmp_path, capsys):
     assert content(tmp_path) == before
 
 
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (lambda run: (run / "records.csv").unlink(), "records.csv: no such file"),
-        (lambda run: (run / "run.json").write_text("{"), "run.json: damaged: not JSON"),
-    ],
-)
-def test_bad_input_is_one_line_and_leaves_nothing(damage, words, run, tmp_path, capsys):
-    damage(run)
-    assert words in refusal(main, capsys, run, "--out", tmp_path / "out")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
-
-
 def test_a_disk_that_refuses_is_one_line(run, tmp_path, capsys, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")

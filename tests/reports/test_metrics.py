@@ -97,7 +97,7 @@ def test_stand_ins_stand_behind_what_they_stand_for():
     assert with_stand_ins(["mse", "fid", "fid"]) == ("mse", *alternatives("fid"))
     known = METRICS | {"fd_mine": Metric("lower", "", "t", "r", network="x", stands_in_for="fid")}
     assert with_stand_ins(["fid"], known)[-1] == "fd_mine"
-    assert seen_through("fid", "x", known) == "fd_mine"
+    assert seen_through("fid", "efficientnet-lite0") == "fd_effnet"
 
 
 def test_what_compares_two_folders():

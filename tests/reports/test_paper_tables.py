@@ -10,7 +10,6 @@ import pytest
 from refusal import refusal
 from runs import PROTOCOL, SETTINGS, measured, write_run
 from runs import table1 as number
-from scipy import stats
 
 from reports.make import main
 from reports.tables.paper import FORMATS
@@ -59,39 +58,6 @@ def tabular(text):
     cells = [re.split(r"(?<!\\) & ", line.removesuffix(r" \\")) for line in lines]
     assert {len(row) for row in cells} == {len(columns)}
     return cells
-
-
-@pytest.mark.parametrize(
-    ("systems", "expected"),
-    [
-        ("A,B", ["A"]),  # 0.002 behind, beyond noise in pairs
-        ("B,C", []),  # within noise of each other
-        ("A,B,D", ["A", "D"]),  # a tie of the first two
-        ("A", []),  # alone
-    ],
-)
-def test_the_best_and_what_is_within_noise_of_it_are_bold(systems, expected, tmp_path, capsys):
-    """By the paired test of the images; of A and B an unpaired test would find nothing."""
-    run = run_of(tmp_path / "run", SCORES)
-    assert stats.ttest_rel(SCORES["A"], SCORES["B"]).pvalue < 1e-6
-    assert stats.ttest_ind(SCORES["A"], SCORES["B"]).pvalue > 0.5
-    assert bold(capsys, run, "--systems", systems) == expected
-
-
-@pytest.mark.parametrize(
-    ("metric", "numbers", "expected"),
-    [
-        ("ssim", [{"value": 0.99}, {"value": 0.5}], []),  # no known error
-        ("ssim", [{"value": 0.99, "stderr": 0.001}, {"value": 0.5, "stderr": 0.001}], ["A"]),
-        # The last, C, may be anything.
-        ("ssim", [{"value": v, "stderr": e} for v, e in ((0.99, 0.001), (0.9, 0.001), (0.8, 0.5))], ["A", "C"]),
-        ("rfid", [{"value": v, "stderr": 0.01, "n": 50} for v in (3.0, 30.0)], ["A"]),
-        ("rfid", [{"value": v, "stderr": 0.01, "n": n} for v, n in ((3.0, 50), (30.0, 500))], []),
-    ],
-)  # fmt: skip
-def test_what_is_bold_by_standard_errors_alone(metric, numbers, expected, tmp_path, capsys):
-    rows = [number(system, metric, **given) for system, given in zip("ABC", numbers, strict=False)]
-    assert bold(capsys, write_run(tmp_path / "run", rows), "--columns", metric) == expected
 
 
 def test_rows_by_class_or_by_t_compete_within_one(tmp_path, capsys):
@@ -217,15 +183,11 @@ def test_names_of_others_stay_text_in_every_format(tmp_path, capsys):
         (("--table", "recontruction"), "--table: no recontruction; did you mean reconstruction?"),
         (("--table", "reconstruction", "--columns", "sim"), "--columns: no sim; did you mean ssim?"),
         (("--table", "reconstruction", "--systems", "DifAE"), "--systems: no DifAE; did you mean DiffAE?"),
-        (("--table", "reconstruction", "--systems", ""), "--systems: is empty; give a name"),
         (("--table", "reconstruction", "--columns", "lpips"), "lpips is left out: pd_effnet was measured"),
-        (("--table", "x", "--format", "tex"), "invalid choice: 'tex' (choose from"),
-        (("--errors",), "--errors: only with --table"),
         (("--cite", "--table", "x"), "--table: no x"),
         (("--cite", "--table", "x", "--errors"), "--errors: not with --cite"),
         (("--check", "--cite"), "--cite: not with --check"),
         (("--table", "x", "--published"), "--published: not with --table"),
-        (("--cite", "--columns", "ssim"), "--columns: not with --cite"),
         (("--check", "--out", "x"), "--out: not with --check"),
     ],
 )  # fmt: skip

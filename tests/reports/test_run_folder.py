@@ -92,6 +92,7 @@ def test_a_file_of_terabytes_is_refused(folder, file):
         ("[]", "not an object of JSON but []"),
         ("null", "not an object of JSON but None"),
         ("{}", "of no schema"),
+        ('{"schema": 2}', "of schema 2, and this version reads 1; measure again"),
         ('{"schema": 1, "complete": true, "protocols": []}', "no protocols"),
         ('{"schema": 1, "complete": true, "protocols": {"a": 1}}', "no protocols"),
         (

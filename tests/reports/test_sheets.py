@@ -71,8 +71,6 @@ def told(**changed) -> str:
         told(lengths=[]),
         told(lengths=[2]),
         told(about=3),
-        told(strip=[1]),
-        told(strip=["a"]),
     ],
 )
 def test_a_png_that_is_no_sheet_is_refused_by_name(tmp_path, text):

@@ -1,14 +1,15 @@
 """Why a metric of codes differs between protocols, as protocols/explain.py has it for images."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from benchmarks.metrics.codes.data import Codes
 from benchmarks.metrics.codes.schema import CodeProtocol
 from benchmarks.metrics.codes.table import NUMBERS, estimates, fields
 from benchmarks.metrics.protocols.explain import Explained, cause, changes, difference
+from benchmarks.metrics.protocols.library import Value
+from diffae.system.files import hash_of
 from reports.records.estimate import Estimate
 
 
@@ -20,16 +21,19 @@ class CodeCase:
     protocol: CodeProtocol
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, Value]:
         """All that it depends on, by "section.field"."""
         return fields(self.metric, self.protocol)
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        return self.metric, *self.fields.items()
+    @cached_property
+    def key(self) -> str:
+        return f"{self.metric}.{hash_of(self.fields)[:12]}"
+
+    def changed(self, field: str, value: Value) -> "CodeCase":
+        """The metric under a protocol with another value of "section.field"."""
+        return replace(self, protocol=self.protocol.changed(field, value))
 
 
-Key = tuple[Any, ...]
 Watched = Callable[[Sequence[CodeCase]], Iterable[CodeCase]]
 
 
@@ -46,7 +50,7 @@ def explained(
     names = [name for name in NUMBERS if name not in left_out]
     cases = [CodeCase(name, p) for name in names for p in protocols if p.defines(name)]
     first = {case.metric: case for case in cases if case.protocol is protocols[0]}
-    paths = [list(changes(first.get(case.metric, case), case.protocol)) for case in cases]
+    paths = [list(changes(first.get(case.metric, case), case)) for case in cases]
     with_steps = [*cases, *(step.after for path in paths for step in path)]
     by_key = {case.key: case for case in with_steps}
     estimate_of = _estimates(by_key, codes, seed, watched)
@@ -58,10 +62,10 @@ def explained(
 
 
 def _estimates(
-    cases: Mapping[Key, CodeCase], codes: Codes, seed: int, watched: Watched
-) -> dict[Key, Estimate]:
+    cases: Mapping[str, CodeCase], codes: Codes, seed: int, watched: Watched
+) -> dict[str, Estimate]:
     """The estimate of each case by its key; those that share their work are computed with the first."""
-    each: dict[Key, Estimate] = {}
+    each: dict[str, Estimate] = {}
     for case in watched(list(cases.values())):
         if case.key not in each:
             together = [CodeCase(name, case.protocol) for name in NUMBERS[case.metric].metrics]

@@ -284,7 +284,7 @@ def _estimates(
     return estimates
 
 
-def _group(section: type, scores: Mapping[str, Score]) -> CodeGroup:
+def _group(section: type[Mig], scores: Mapping[str, Score]) -> CodeGroup:
     estimates = partial(_estimates, scores)
     return several(tuple(scores), estimates, section, DISCRETE)
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from benchmarks.metrics.codes.data import Codes, Kind
 from benchmarks.metrics.group import Group, Needs
 from reports.records.estimate import Error, Estimate, Influence, Scores
 
+S = TypeVar("S")  # the section of a protocol that metrics depend on
 FEWEST = 50  # rows
 REPRESENTATION = "representation"  # the table of metrics that do not depend on the axes of a code
 
@@ -47,8 +48,8 @@ class CodeGroup(Group):
 
 def several(
     metrics: tuple[str, ...],
-    estimate: Callable[[Codes, Any, int], Mapping[str, Estimate]],
-    section: type,
+    estimate: Callable[[Codes, S, int], Mapping[str, Estimate]],
+    section: type[S],
     kinds: tuple[Kind, ...] = (),
     **traits: Any,
 ) -> CodeGroup:
@@ -59,14 +60,14 @@ def several(
 
 def single(
     metric: str,
-    estimate: Callable[[Codes, Any, int], Estimate],
-    section: type = NoChoices,
+    estimate: Callable[[Codes, S, int], Estimate],
+    section: type[S],
     kinds: tuple[Kind, ...] = (),
     **traits: Any,
 ) -> CodeGroup:
     """The group of a metric that shares its work with no other."""
 
-    def alone(codes: Codes, choices: Any, seed: int) -> dict[str, Estimate]:
+    def alone(codes: Codes, choices: S, seed: int) -> dict[str, Estimate]:
         return {metric: estimate(codes, choices, seed)}
 
     return several((metric,), alone, section, kinds, **traits)

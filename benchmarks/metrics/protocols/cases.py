@@ -8,11 +8,10 @@ Cases that agree in all that they compute share their arrays.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import lcm
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.metrics.networks.chosen import Networks
+from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.protocols import pairs
 from benchmarks.metrics.protocols.library import Value
 from benchmarks.metrics.protocols.pixels import of_side
@@ -38,6 +39,7 @@ OF_AVERAGE = ("psnr.of", "psnr.equal_images", "psnr.batch", "ssim.batch", "lpips
 MADE, ORIGINAL = "made", "original"
 
 Arrays = dict[str, NDArray]
+Network = FeatureNetwork | PerceptualDistance
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class ImageCase:
         of_images = {n: v for n, v in self.fields.items() if by_batch or n not in OF_AVERAGE}
         return f"scores.{hash_of(of_images)[:12]}"
 
+    def changed(self, field: str, value: Value) -> "ImageCase":
+        """The metric under a protocol with another value of "section.field"."""
+        return replace(self, protocol=self.protocol.changed(field, value))
+
     @property
     def clamped(self) -> bool:
         """Whether it is of what a decoder gives cut to [-1, 1]."""
@@ -85,7 +91,7 @@ class ImageCase:
         return 255 * of_side(images, self.protocol, "rfid", originals=side == ORIGINAL)
 
 
-def network_of(case: ImageCase, networks: Networks) -> Any:
+def network_of(case: ImageCase, networks: Networks) -> Network | None:
     """The network of a case, None without any. Raises UserError if its weights are missing."""
     protocol = case.protocol
     if case.metric == "rfid" and protocol.rfid is not None:
@@ -101,7 +107,7 @@ def why_not(case: ImageCase, networks: Networks, size: tuple[int, int]) -> str:
         network = network_of(case, networks)
     except UserError as error:
         return str(error)
-    if case.metric == "lpips" and network is not None:
+    if isinstance(network, PerceptualDistance):
         return network.too_small(*size)
     ssim = case.protocol.ssim if case.metric == "ssim" else None
     return too_small_for(ssim.window, ssim.padding, *size) if ssim else ""
@@ -130,20 +136,20 @@ def compute(
     missing.
     """
     arrays: Arrays = {}
-    calls: dict[Any, _Once] = {}
+    calls: dict[tuple[Network, str], _Once] = {}
 
-    def once(network: Any, side: str) -> Any:
-        return network and calls.setdefault((network, side), _Once(network))
+    def once(network: Network, side: str) -> _Once:
+        return calls.setdefault((network, side), _Once(network))
 
     for case in cases:
         network = network_of(case, networks)
         here = made if case.clamped or as_decoded is None else as_decoded
-        if case.metric == "rfid":
+        if case.metric == "rfid" and network is not None:
             for side, images in ((MADE, here), (ORIGINAL, originals)):
                 if (key := case.features_key(side)) not in arrays:
                     arrays[key] = once(network, side)(case.pixels(images, side)).cpu().numpy()
         elif case.scores_key not in arrays:
-            distance = once(network, "both")
+            distance = once(network, "both") if network else None
             scores = pairs.scores_of(case.metric, case.protocol, here, originals, distance)
             arrays[case.scores_key] = scores.numpy()
     return arrays
@@ -152,13 +158,14 @@ def compute(
 class _Once:
     """Calls of a network, once for equal images: the pixels of many protocols are the same."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Callable[..., Tensor]) -> None:
         self.network = network
-        self.outputs: dict[tuple[Any, ...], Tensor] = {}
+        self.outputs: dict[tuple[tuple[bytes, ...], tuple[tuple[str, bool], ...]], Tensor] = {}
 
     def __call__(self, *images: Tensor, **options: bool) -> Tensor:
         buffers = (np.ascontiguousarray(side.cpu().numpy()).data for side in images)
-        key = (*(hashlib.sha256(pixels).digest() for pixels in buffers), *options.items())
+        digests = tuple(hashlib.sha256(pixels).digest() for pixels in buffers)
+        key = digests, tuple(options.items())
         if key not in self.outputs:
             self.outputs[key] = self.network(*images, **options)
         return self.outputs[key]

@@ -10,10 +10,10 @@ from `plain` to a protocol, difference and causes are those of the other pairs.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -21,6 +21,7 @@ from torch import Tensor
 from benchmarks.metrics import METRICS as METRICS_TABLE
 from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.protocols.cases import Arrays, ImageCase, compute, estimate, why_not
+from benchmarks.metrics.protocols.library import Head, Value
 from benchmarks.metrics.protocols.schema import METRICS, ImageProtocol
 from benchmarks.metrics.units import Units
 from diffae.eight_bit import to_uint8
@@ -28,11 +29,32 @@ from diffae.system.files import read_toml
 from reports.records.estimate import Estimate
 
 Watched = Callable[[Sequence[ImageCase]], Iterable[ImageCase]]
-C = TypeVar("C", bound=Any)  # a case: a metric under a protocol
 WORDS = read_toml(Path(__file__).with_name("words.toml"))
 
 
-def in_words(field: str, value: Any) -> str:
+class Case(Protocol):
+    """A metric under a protocol that defines it."""
+
+    @property
+    def metric(self) -> str: ...
+    @property
+    def protocol(self) -> Head: ...
+    @property
+    def fields(self) -> Mapping[str, Value]:
+        """All that its computation depends on, by "section.field"."""
+
+    @property
+    def key(self) -> str:
+        """Its name among the estimates."""
+
+    def changed(self, field: str, value: Value) -> Self:
+        """The metric under a protocol with another value of the field."""
+
+
+C = TypeVar("C", bound=Case)
+
+
+def in_words(field: str, value: Value) -> str:
     """A field's value in words; `field` is "section.name"."""
     name = field.partition(".")[2]
     words = WORDS.get(field, WORDS.get(name, {}))
@@ -46,8 +68,8 @@ class FieldChange(Generic[C]):
     """One ingredient changed: its field, both values, and the metric before and after."""
 
     field: str
-    old: Any
-    new: Any
+    old: Value
+    new: Value
     before: C
     after: C
 
@@ -55,13 +77,13 @@ class FieldChange(Generic[C]):
         return f"{in_words(self.field, self.new)} instead of {in_words(self.field, self.old)}"
 
 
-def changes(start: C, end: Any) -> Iterator[FieldChange[C]]:
-    """From a case to the same metric under another protocol `end`, one field at a time."""
-    wanted, case = replace(start, protocol=end), start
+def changes(start: C, end: C) -> Iterator[FieldChange[C]]:
+    """From a case to the same metric under another protocol, one field at a time."""
+    case = start
     for name, old in start.fields.items():
-        new = wanted.fields[name]
+        new = end.fields[name]
         if new != old:
-            after = replace(case, protocol=case.protocol.changed(name, new))
+            after = case.changed(name, new)
             yield FieldChange(name, old, new, case, after)
             case = after
 
@@ -143,7 +165,7 @@ class OnPairs:
         return ImageCase(case.metric, self.protocols[0])
 
     def _changes(self, case: ImageCase) -> list[FieldChange[ImageCase]]:
-        return list(changes(self._first(case), case.protocol)) if self.explains else []
+        return list(changes(self._first(case), case)) if self.explains else []
 
     def compute(self, made: Tensor, as_decoded: Tensor, originals: Tensor) -> Arrays:
         """The arrays of all cases, of a batch of pairs; `as_decoded` are those made, not clamped.
@@ -213,7 +235,7 @@ def _each_pair(count: int) -> Units:
 
 
 def cause(
-    change: FieldChange[Any], comparable: Mapping[Any, Estimate], estimates: Mapping[Any, Estimate]
+    change: FieldChange[C], comparable: Mapping[str, Estimate], estimates: Mapping[str, Estimate]
 ) -> Cause:
     """What a change did, by the estimates of cases by key: `estimates` are of all units, and the
     `comparable` ones of the units that differences are of.
@@ -227,14 +249,14 @@ def cause(
     return Cause(f"{change} ({'now' if after else 'no longer'} infinite)", moved, jumps=True)
 
 
-def difference(before: C, after: C, estimates: Mapping[Any, Estimate]) -> float | None:
+def difference(before: Case, after: Case, estimates: Mapping[str, Estimate]) -> float | None:
     """How far the number of one case is from another's; None if either is not known."""
     if before.key not in estimates or after.key not in estimates:
         return None
     return _value(estimates[after.key]) - _value(estimates[before.key])
 
 
-def _is_infinite(case: C, estimates: Mapping[Any, Estimate]) -> bool:
+def _is_infinite(case: Case, estimates: Mapping[str, Estimate]) -> bool:
     return case.key in estimates and math.isinf(_value(estimates[case.key]))
 
 

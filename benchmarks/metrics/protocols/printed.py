@@ -4,11 +4,11 @@ they follow. `reports.records.published` attaches them.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from benchmarks.metrics.codes import schema as codes
 from benchmarks.metrics.codes.table import fields
 from benchmarks.metrics.protocols import schema
+from benchmarks.metrics.protocols.library import Value
 from diffae.system.files import read_json
 
 
@@ -25,7 +25,7 @@ def names_of(checkpoint: Path) -> list[str]:
     return [checkpoint.absolute().name, *([Path(stated).name] if isinstance(stated, str) else [])]
 
 
-def fields_of(protocol: str, metric: str) -> Mapping[str, Any]:
+def fields_of(protocol: str, metric: str) -> Mapping[str, Value]:
     """The fields, by "section.field", that decide a metric under a protocol of reconstructions or, if
     the metric is a number of codes, of codes.
     """

@@ -120,7 +120,7 @@ def _composition(place: Place, ground: Ground, composition: Composition) -> Meas
     lpips = schema.Lpips(trunk=composition.trunk, batch=composition.batch)
     case = cases.ImageCase("lpips", schema.ImageProtocol("", "", "", lpips=lpips))
     reason = cases.why_not(case, networks, (images.dataset.image_size,) * 2)
-    network = {} if reason else cases.network_of(case, networks).describe()
+    network = {} if reason else networks.perceptual_distance(composition.trunk).describe()
     cycles = max(composition.cycles)
 
     def compute(positions: np.ndarray) -> Arrays:
@@ -151,9 +151,8 @@ def _composition(place: Place, ground: Ground, composition: Composition) -> Meas
     title = f"all encoded and decoded {cycles} x"
     calls = (variant.encoding + variant.decoding).times(cycles)
     calls += Calls(perceptual=0 if reason else len(composition.cycles))
-    return Measurement(
-        [place.job("cycles", title, images, compute, calls=calls, **network)], numbers
-    )
+    job = place.also(**network).job("cycles", title, images, compute, calls=calls)
+    return Measurement([job], numbers)
 
 
 def _effectiveness(

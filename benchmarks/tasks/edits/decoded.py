@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from benchmarks.plugin import Arrays, Calls, Code, Job, Place, System, Variant
 from benchmarks.systems.protocol.parts import Semantic
 from benchmarks.tasks.edits.classifier import sees
 from diffae.data.pairs import Pairs
+from diffae.system.files import Json
 
 # Names of arrays in the store.
 FACE, DECODED_1, DECODED_2 = "face", "decoded 1", "decoded 2"
@@ -173,15 +173,15 @@ class Change:
             arrays[IDENTITY_BEFORE] = originals.arrays[IDENTITY]
         return arrays | truths
 
-    def job(self, work: str, title: str, compute: Compute, calls: Calls, **decides: Any) -> Job:
+    def job(self, work: str, title: str, compute: Compute, calls: Calls, **decides: Json) -> Job:
         """A job over the pairs that takes what their images are decoded to; `decides` are what else decides
         its arrays.
         """
         ground, pairs = self.ground, self.pairs
-        decides |= {"attribute": pairs.attribute, "on": pairs.on}
+        place = ground.place.also(attribute=pairs.attribute, on=pairs.on, **decides)
         calls += Calls(face=1 if ground.face else 0)
         left_out = OF_TRUTH if self.drawn else (*OF_TRUTH, PREVIEW)
-        job = ground.place.job(work, title, self.images, compute, calls=calls, **decides)
+        job = place.job(work, title, self.images, compute, calls=calls)
         return replace(job, takes=ground.jobs, without=left_out)
 
     def originals(

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, product
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from benchmarks.tasks.edits.strengths import Edit, Edited, of_truth
 from benchmarks.tasks.shared.probe_fits import FEWEST, prevalent, selections, stratified
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from diffae.data.pairs import pairs_of
+from diffae.system.files import Json
 from reports.records.estimate import Estimate
 from reports.records.metrics import OF_EDITS
 
@@ -234,7 +235,7 @@ def _composition(means: Place, ground: Ground, images: Arrays) -> Numbers:
         yield from place.means(ground.images, {"composition": images[f"composition {m}"]})
 
 
-def _fields(context: Context, system: System) -> dict[str, Any]:
+def _fields(context: Context, system: System) -> dict[str, Json]:
     sizes = context.sizes(Sizes)
     strengths = "linear between 0 and " + ", ".join(map(str, sorted(sizes.strengths)))
     return {
@@ -292,16 +293,15 @@ def _numbers(
         yield from at.numbers({name: estimate})
 
 
-def _spec(name: str, title: str, caption: str, order: int, **more: Any) -> TableSpec:
-    rows: dict[str, Any] = {
-        "rows": ("system", "setting"),
-        "columns": ("metric",),
-        "alike": ("setting",),
-        "metrics": (*OF_EDITS, "arcface"),
-        "plots": (PLANE[::-1],),
-    }
-    return TableSpec(name, title, caption, order=order, **{**rows, **more})
-
+OF_TRIALS = "Of the images by which strengths are found."
+_table = partial(
+    TableSpec,
+    rows=("system", "setting"),
+    columns=("metric",),
+    alike=("setting",),
+    metrics=(*OF_EDITS, "arcface"),
+    plots=(PLANE[::-1],),
+)
 
 BENCHMARK = Benchmark(
     name="edits",
@@ -314,19 +314,19 @@ BENCHMARK = Benchmark(
     sizes=Sizes,
     shared=("probes",),
     tables=(
-        _spec(
+        _table(
             TABLE,
             "Edits against the truth",
             "Means over attributes, each added and removed. Off target: the share of the move that is not the truth. Gain: 1 "
             "the decoded truth, 0 nothing done, below 0 harm. Dose: how far an edit goes; its strength has a dose of 1 on "
             "validation images. All are of attributes of which the code keeps something. The code of the truth is the ceiling.",
-            71,
+            order=71,
             setting_header="direction",
             headline=("off_target",),
             headline_settings=(MEANS, PAPER),
         ),
-        _spec(BY_STRENGTH, "Edits by strength", "Of the images by which strengths are found.", 72),
-        _spec(EACH, "Edits by attribute", "As above, of each attribute.", 73, plots=()),
-        _spec(by_protocol.TABLE, "Edits by protocol", by_protocol.CAPTION, 74, plots=()),
+        _table(BY_STRENGTH, "Edits by strength", OF_TRIALS, order=72),
+        _table(EACH, "Edits by attribute", "As above, of each attribute.", order=73, plots=()),
+        _table(by_protocol.TABLE, "Edits by protocol", by_protocol.CAPTION, order=74, plots=()),
     ),
 )

@@ -102,7 +102,6 @@ def portraits(place: Place, file: str, made: Mapping[str, Sides]) -> None:
         rows=[*rows],
         columns=[f"{place.setting} {SIDES[changes[k].pairs.on]}" for _, k in places],
         notes=notes,
-        strip=[0, 3, 2] if len(made) > 1 else [0, 2],
         caption="The image; the same drawn with the change; that decoded; and of each direction the edit, "
         f"and its difference from the decoded truth, {FACTOR} times: grey where equal.",
     )

@@ -64,8 +64,8 @@ class Edit:
         undone = change.ground.times > 1
         title = "decoded edits, and undone" if undone else "decoded edits"
         calls = decoding.times(2 if undone else 1) + Calls(encoder=1)
-        decides = {"direction": self.direction, "strengths": self.strengths}
-        job = change.job("edits", title, self._compute, calls, **decides)
+        along, by = self.direction, self.strengths
+        job = change.job("edits", title, self._compute, calls, direction=along, strengths=by)
         fits = [] if self.fit is None else [self.fit]
         takes = [*job.takes, *fits, *(trial.job for trial in self.trials)]
         return replace(job, rows_of=[change.truth], takes=takes)

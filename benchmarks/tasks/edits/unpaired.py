@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import Any
 
 import numpy as np
 import torch
@@ -99,11 +98,11 @@ class Unpaired:
         ground, variant, codes = self.ground, self.ground.variant, self.ground.place.context.codes
         takes = [ground.classifier, codes.features(variant.system, ground.images)]
         takes += [fit_adam(variant.context, variant.system), self.fit]
-        decides: dict[str, Any] = {"attribute": self.attribute, "present": digest(self.present)}
-        decides |= {"quantile": self.quantile, "features": codes.described()}
+        place = ground.place.also(attribute=self.attribute, present=digest(self.present))
+        place = place.also(quantile=self.quantile, features=codes.described())
         calls = variant.decoding.times(2) + Calls(encoder=1, features=1)
         work, title = "unpaired edits", "decoded edits, and undone"
-        job = ground.place.job(work, title, ground.images, self._compute, calls=calls, **decides)
+        job = place.job(work, title, ground.images, self._compute, calls=calls)
         job = replace(job, rows_of=[ground.codes, ground.job], takes=takes, at_most=True)
         return replace(job, without=tuple(network.array for network in codes.networks.features))
 

@@ -28,7 +28,7 @@ from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import samples
 from reports.records.estimate import units_of
 from reports.records.metrics import seen_through
-from reports.records.published import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
+from reports.records.published import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N
 from reports.records.record import Record
 
 TABLE = FEW_SHOT
@@ -193,9 +193,9 @@ def _scale(
     """
     images, reference = map(len, sides)
     context, network, sizes = real.context, real.network, real.context.sizes(Sizes)
-    fields = {"reference_row": scale_name(title), "images": len(real.images)}
-    fields |= {"samples": sizes.samples, **network.describe()}
-    place = Place(context, TABLE, title=title, split="all", setting=setting, fields=fields)
+    place = Place(context, TABLE, title=title, split="all", setting=setting)
+    place = place.also(reference_row=title.partition(OF_N)[0], images=len(real.images))
+    place = place.also(samples=sizes.samples, **network.describe())
     if min(images, reference) < 2:
         few = Estimate(None, n=images, why=f"{images} and {reference} images are too few")
         names = names_through(network.network, metrics).values()

@@ -19,7 +19,7 @@ from benchmarks.tasks.shared.distances import side_of
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import shown
 from diffae.diffusion import noise
-from diffae.system.files import file_name
+from diffae.system.files import Json, file_name
 from reports.records.estimate import units_of
 
 PREVIEW = 16
@@ -61,8 +61,9 @@ def logits(variant: Variant, setup: Setup, pool: Job) -> Job:
             raise NotAvailable(f"class {setup.target.name}: {error}") from None
         return {"logits": np.stack([fit.logits(latents)[:, 0].numpy() for fit in fits])}
 
-    decides = {"scenario": setup.scenario, "steps": setup.steps, "decay": setup.rule.ema_decay}
-    decides |= {"members": digest(setup.target.members(labels)), **labelled(sizes, setup.scenario)}
+    decides: dict[str, Json] = {"scenario": setup.scenario, "steps": setup.steps}
+    decides |= {"decay": setup.rule.ema_decay, "members": digest(setup.target.members(labels))}
+    decides |= labelled(sizes, setup.scenario)
     return Job(
         "few-shot-logits",
         f"fit: {setup.setting}, by seed",

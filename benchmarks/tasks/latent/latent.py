@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import numpy as np
 from torch import Tensor
@@ -34,6 +34,7 @@ from benchmarks.systems.protocol.parts import tensors
 from benchmarks.tasks.latent.moves import UNMOVED, Move, MovedCodes, MovedImages
 from benchmarks.tasks.latent.space import FOLLOWS, SIX, SPACE, OfSpace, followed, of_space
 from benchmarks.tasks.shared.distances import set_estimates, side_of
+from diffae.system.files import Json
 from reports.records.metrics import seen_through
 from reports.records.record import Record
 from reports.records.specs import TableSpec
@@ -94,7 +95,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     yield followed(codes.first(sizes.moved))
 
 
-def _place(codes: MovedCodes, table: str, **fields: Any) -> Place:
+def _place(codes: MovedCodes, table: str, **fields: Json) -> Place:
     about = {"training": len(codes.training), "x_T": "random", **fields}
     if isinstance(source := getattr(codes.variant.system, "source", None), Path):
         about["checkpoint"] = names_of(source)
@@ -114,8 +115,8 @@ def _between(codes: MovedCodes) -> Measurement:
         codes = replace(codes, variant=replace(variant, system=variant.system.unclamped()))
     moves = {UNMOVED: codes.unmoved(), SPHERICAL: codes.halfway(True), LINEAR: codes.halfway(False)}
     drawn = "one, by a softmax of minus the mean squared difference"
-    fields = {"candidates": latent.CANDIDATES, "drawn": drawn, "place": 0.5}
-    return _distances(_place(codes, BETWEEN, **fields), codes, moves, floats)
+    place = _place(codes, BETWEEN, candidates=latent.CANDIDATES, drawn=drawn, place=0.5)
+    return _distances(place, codes, moves, floats)
 
 
 def _tokens(codes: MovedCodes, sizes: Sizes) -> Measurement:

@@ -6,7 +6,6 @@ images themselves (crop, posterior, reference) is a note where the run has it ot
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from benchmarks.core.images import Selection
 from benchmarks.core.measurement import Numbers
@@ -16,13 +15,14 @@ from benchmarks.metrics.protocols.cases import ImageCase, network_of
 from benchmarks.metrics.protocols.explain import Explained, OnPairs
 from benchmarks.metrics.protocols.printed import names_of
 from benchmarks.plugin import Arrays, Calls, Context, Place, System, TableSpec, Variant
+from diffae.system.files import Json
 from reports.records.tokenizers import BY_PROTOCOL
 
 SAME = "the same crops"
 
 
 class ByProtocol(OnPairs):
-    """The protocols of a run, and what they compute of each image; nothing without --protocol."""
+    """The protocols of a run, and what they compute of each image."""
 
     def __init__(self, context: Context):
         side, options = context.dataset.image_size, context.options
@@ -43,13 +43,13 @@ class ByProtocol(OnPairs):
         return ""
 
     @property
-    def key(self) -> dict[str, Any]:
+    def key(self) -> dict[str, Json]:
         """A part of the key of a chunk in the store."""
         described = {case.key: self._network(case) for case in self.cases}
         as_decoded = {"as decoded": True} if self.unclamped else {}
-        return {"protocols": described, **as_decoded} if described else {}
+        return {"protocols": described, **as_decoded}
 
-    def _network(self, case: ImageCase) -> Mapping[str, Any]:
+    def _network(self, case: ImageCase) -> Mapping[str, Json]:
         network = network_of(case, self.networks)
         return {} if network is None else network.describe()
 
@@ -66,21 +66,16 @@ class ByProtocol(OnPairs):
 
     def numbers_of(self, variant: Variant, images: Selection, arrays: Arrays) -> Numbers:
         """A number for each protocol and metric that it defines."""
-        if self.protocols:
-            for explained in self.numbers(arrays, images.units):
-                estimate = {_metric(explained.case): explained.estimate}
-                yield from self._place(variant, images, explained).numbers(estimate)
+        for explained in self.numbers(arrays, images.units):
+            estimate = {_metric(explained.case): explained.estimate}
+            yield from self._place(variant, images, explained).numbers(estimate)
 
     def _place(self, variant: Variant, images: Selection, explained: Explained[ImageCase]) -> Place:
         case, protocol, split = explained.case, explained.case.protocol, images.split
-        fields: dict[str, Any] = {
-            "by": protocol.name,
-            "split": split,
-            **protocol.describe(case.metric),
-        }
+        place = Place(variant.context, BY_PROTOCOL, variant, setting=protocol.name)
+        place = place.also(by=protocol.name, split=split, **protocol.describe(case.metric))
         if isinstance(source := getattr(variant.system, "source", None), Path):
-            fields["checkpoint"] = names_of(source)
-        place = Place(variant.context, BY_PROTOCOL, variant, setting=protocol.name, fields=fields)
+            place = place.also(checkpoint=names_of(source))
         place = place.at(split=split, n=len(images), unclamped=not case.clamped)
         if explained.estimate.value is None:
             return place

@@ -86,12 +86,12 @@ class Native:
 
     @cached_property
     def place(self) -> Place:
-        taken = {"crop": CROP, "stride": self.stride, "smallest_side": self.smallest}
-        fields = {"transform": taken, "split": self.images.split}
-        fields |= {"x_T": self.variant.x_T} if self.variant.x_T else {}
-        return Place(
-            self.variant.context, NATIVE, self.variant, split=self.images.split, fields=fields
+        variant, split = self.variant, self.images.split
+        place = Place(variant.context, NATIVE, variant, split=split).also(
+            transform={"crop": CROP, "stride": self.stride, "smallest_side": self.smallest},
+            split=split,
         )
+        return place.also(x_T=variant.x_T) if variant.x_T else place
 
     @cached_property
     def job(self) -> Job:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -52,6 +51,7 @@ from benchmarks.tasks.reconstruction.tables import (
 )
 from benchmarks.tasks.shared.distances import set_estimates, side_of
 from diffae.eight_bit import to_uint8
+from diffae.system.files import Json
 from reports.records.estimate import Estimate
 
 PREVIEW = 8
@@ -123,7 +123,7 @@ class Reconstruction:
     @cached_property
     def place(self) -> Place:
         keep, split = self.variant.keep, self.images.split
-        fields: dict[str, Any] = {"x_T": self.setting, "split": split}
+        fields: dict[str, Json] = {"x_T": self.setting, "split": split}
         fields |= {} if keep is None else {"keep": keep}
         setting = self.setting if keep is None else str(keep)
         n, context = len(self.images), self.variant.context
@@ -160,24 +160,21 @@ class Reconstruction:
         """
         variant, context, by_protocol = self.variant, self.variant.context, self.by_protocol
         perceptual = context.networks.perceptual
-        decides: dict[str, Any] = {
-            "scores": list(self.networks),
-            "perceptual": perceptual.describe(),
-        }
+        decides: dict[str, Json] = {"scores": list(self.networks)}
+        decides |= {"perceptual": perceptual.describe()}
         decides |= {"features": context.codes.described()} if self.in_table1 else {}
         decides |= {DECODED: "uint8"} if self.keeps else {}
         decides |= by_protocol.key if by_protocol else {}
         calls = variant.decoding + Calls(perceptual=1, features=int(self.in_table1))
         calls += by_protocol.calls if by_protocol else Calls()
         title = f"decode, {self.setting}" if self.setting else "decode"
-        job = self.place.job(
+        job = self.place.also(**decides).job(
             "reconstruction",
             title if variant.keep is None else f"{title}, of the first of the code",
             self.images,
             self._compute,
             rows_of=[variant.codes(self.images)],
             calls=calls,
-            **decides,
         )
         return replace(job, without=(DECODED,))
 
@@ -211,8 +208,9 @@ def _reconstructions(
     by_calls = (BY_CALLS,) if ours.system.solver is not None else ()
     # x_T is inverted from the images, or drawn too; without z_sem a random x_T reconstructs nothing
     draws = {SEMANTIC, STOCHASTIC} <= system.capabilities
+    wants_protocols = bool(context.options.protocols)
     for number, inverts in enumerate((True, False) if draws else (True,)):
-        by_protocol = None if number else ByProtocol(context)
+        by_protocol = ByProtocol(context) if wants_protocols and not number else None
         if not system.iterative:
             taken = variant(sizes.solver, None, inverts)
             yield Reconstruction(taken, images, (TABLE1,), by_protocol)

@@ -10,6 +10,7 @@ from benchmarks.metrics.sets.groups import Estimates, SetGroup, groups_of, names
 from benchmarks.metrics.sets.jackknife import BLOCKS, Side
 from benchmarks.plugin import Arrays, Context, Estimate, Job
 from benchmarks.runtime.digest import digest
+from diffae.system.files import Json
 
 SHARES = 16  # files of a distance at most: so many processes can share it
 SMALL = 1 << 20  # pairs of images: a distance of fewer takes a moment, and is one file
@@ -56,7 +57,7 @@ def _group_estimates(
     def compute(positions: np.ndarray) -> Arrays:
         return {"parts": np.stack([distance.part(int(i)) for i in positions])}
 
-    decides = {"blocks": BLOCKS, "device": context.device.type}
+    decides: dict[str, Json] = {"blocks": BLOCKS, "device": context.device.type}
     decides |= {"metric": group.metrics[0], "error": with_error}
     decides["sample_blocks"] = [samples.digest, digest(samples.blocks)]
     decides["reference_blocks"] = [reference.digest, digest(reference.blocks)]

@@ -45,8 +45,7 @@ def samples(variant: Variant, count: int, *names: str) -> Job:
         shown = {"pixels": thumbnails(images), "preview": preview(positions, images, PREVIEW)}
         return {**read, **codes.embed(images), **shown}
 
-    fields = {"features": codes.described(), "pixels": THUMBNAIL}
-    place = Place(variant.context, "", variant, fields=fields)
+    place = Place(variant.context, "", variant).also(features=codes.described(), pixels=THUMBNAIL)
     calls = variant.sampling + Calls(features=1)
     job = place.job("sample", "samples", None, compute, count=count, calls=calls)
     return replace(job, names=names or None)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from benchmarks.metrics.codes.schema import NUMBERS, PLAIN, named
 from benchmarks.metrics.codes.table import estimates, fields
 from benchmarks.plugin import Arrays, Context, Job, Place
 from diffae.data import Dataset
+from diffae.system.files import Json
 from reports.records.estimate import Estimate
 
 
@@ -47,7 +47,7 @@ class CodesOfJobs:
     images: Codes
     make: Callable[..., Codes] = as_probes_read
     split: str | None = None
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Json] = field(default_factory=dict)
 
 
 def estimates_job(
@@ -55,7 +55,7 @@ def estimates_job(
     work: str,
     codes: CodesOfJobs,
     compute: Callable[[Codes], Mapping[str, Estimate]],
-    **choices: Any,
+    **choices: Json,
 ) -> Job:
     """What `compute` estimates from codes, as `estimates_of` reads it; `choices` are what else decides it."""
 
@@ -72,7 +72,7 @@ def estimates_of(arrays: Arrays) -> dict[str, Estimate]:
     return estimates_of_json(arrays["json"].tobytes().decode())
 
 
-def plain_job(context: Context, metric: str, codes: CodesOfJobs, **choices: Any) -> Job:
+def plain_job(context: Context, metric: str, codes: CodesOfJobs, **choices: Json) -> Job:
     """A metric of codes by our own protocol, with those that share its work; `choices` are what else
     decides the codes.
     """

@@ -30,6 +30,7 @@ from diffae.data.portraits.attributes import (
     with_attribute,
 )
 from diffae.data.portraits.draw import SIZE, to_svg
+from diffae.data.prepared import PORTRAITS_NOTE
 from diffae.data.readers.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, IMAGE_FOLDER, PARTITION_FILE
 from diffae.data.transforms import LARGEST_SIZE, SMALLEST_SIZE, Transform
 from diffae.system.cli import did_you_mean
@@ -40,11 +41,11 @@ from diffae.system.progress import shown
 from diffae.system.whole import write_new, write_whole
 
 PORTRAITS_VERSION = "1"
-Settings = dict[str, str | int | dict[str, int]]  # of a set of portraits, as NOTE holds them
+Settings = dict[str, str | int | dict[str, int]]  # of a set of portraits, as its note holds them
 LARGEST_COUNT = 1_000_000
 BLUR_RADIUS = 4.5  # in units of the drawing
 
-NOTE, TABLE = "portraits.json", "labels.csv"
+TABLE = "labels.csv"
 CHUNK = 64
 DEAD_PROCESS = "portraits: a process that draws died; free some memory, then run this again"
 LARGEST_NOTE = 10_000  # bytes
@@ -130,7 +131,7 @@ def _cached(count: int, size: int, seed: int, levels: Mapping[str, int] | None) 
 
 def is_of_a_set(path: Path) -> bool:
     """Whether a picture is in the folder of a set of portraits that `write_dataset` wrote."""
-    return path.parent.name == IMAGE_FOLDER and (path.parents[1] / NOTE).is_file()
+    return path.parent.name == IMAGE_FOLDER and (path.parents[1] / PORTRAITS_NOTE).is_file()
 
 
 def _draw(images: Path, size: int, make: Callable[[int], Portrait], indices: list[int]) -> int:
@@ -148,7 +149,7 @@ def _name(index: int) -> str:
 
 def _claim(out: Path, settings: Settings) -> None:
     """Make `out` the folder of this set of portraits, even if another process does so at the same time."""
-    note, content = out / NOTE, json.dumps(settings)
+    note, content = out / PORTRAITS_NOTE, json.dumps(settings)
     is_foreign = foreign(out)  # read before the note, which another process may be writing
     if not os.path.lexists(note):
         if is_foreign:

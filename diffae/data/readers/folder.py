@@ -11,14 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from diffae.data.dataset import Dataset
 from diffae.data.pairs import PAIRS, people_of, read_pairs, with_pairs
 from diffae.data.readers.classes import name_of_test
 from diffae.data.readers.label_table import read_labels
 from diffae.data.readers.sources import EncodedImages, dataset_of, partition_of_folders
-from diffae.data.transforms import LARGEST_IMAGE, decode
+from diffae.data.transforms import LARGEST_IMAGE
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, read_file
@@ -46,9 +44,6 @@ class ImageFiles(EncodedImages):
 
     def content(self, index: int) -> bytes:
         return read_file(self.root / self.names[index], LARGEST_IMAGE)
-
-    def read(self, index: int) -> Image.Image:
-        return decode(self.root / self.names[index])
 
     def files(self) -> Iterator[tuple[str, Path]]:
         yield from ((name, self.root / name) for name in self.names)

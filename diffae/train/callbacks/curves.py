@@ -1,26 +1,19 @@
-"""The numbers of a training over images seen, for TensorBoard and Weights & Biases.
+"""The numbers of a training over images seen, for TensorBoard.
 
 A point is written every few steps, at the same steps in every run of a preset, and is the mean over
 the steps since the point before it. A resumed run averages only over its own steps.
 """
 
 import math
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diffae.system.errors import naming, needed
-from diffae.system.files import Json, read_text
-from diffae.system.whole import write_whole
+from diffae.system.errors import needed
 from diffae.train.step import Training, learning_rate
 from diffae.train.trainer import TrainingCallback
 from diffae.train.types import Stage
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 POINTS = 500  # of a stage, at least, if it has so many steps
 MOST_STEPS = 100  # between two points
@@ -33,10 +26,8 @@ class Curves(TrainingCallback):
     written beyond the start of this run are marked as void (`purge_step`).
     """
 
-    _writer: "SummaryWriter"
-
-    def __init__(self, folder: Path, flag: str = "--tensorboard"):
-        self._package = needed("torch.utils.tensorboard", flag, "watch")
+    def __init__(self, folder: Path):
+        self._package = needed("torch.utils.tensorboard", "--tensorboard", "watch")
         self._folder = folder
 
     def begins(self, training: Training, stage: Stage) -> None:
@@ -82,29 +73,3 @@ class Curves(TrainingCallback):
         if self._norms:
             values["gradient norm"] = float(np.mean(self._norms))
         return values
-
-
-class WeightsAndBiases(Curves):
-    """The same, sent to a run of a project of Weights & Biases, which a resumed training continues.
-
-    `config` describes the training. With WANDB_MODE=offline the run is kept in `folder`, for `wandb
-    sync`. The run ends with the process, and wandb records whether that failed.
-    """
-
-    def __init__(self, folder: Path, project: str, name: str, config: Mapping[str, Json]):
-        super().__init__(folder, "--wandb")
-        self._wandb = needed("wandb", "--wandb", "wandb")
-        self._project, self._about = project, {"name": name, "config": dict(config)}
-
-    def begins(self, training: Training, stage: Stage) -> None:
-        """Begin a stage. Raises UserError if the service refuses."""
-        if self._wandb.run is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            identity = self._folder / "wandb-id"
-            if not identity.is_file():
-                write_whole(identity, secrets.token_hex(8).encode())
-            self._wandb.tensorboard.patch(root_logdir=str(self._folder))
-            run = {"id": read_text(identity).strip(), "resume": "allow", "dir": self._folder}
-            with naming(f"--wandb {self._project}", self._wandb.errors.Error):
-                self._wandb.init(project=self._project, **run, **self._about)
-        super().begins(training, stage)

@@ -51,7 +51,7 @@ class Evaluations(Periodic):
     tasks: Sequence[str]
     system: str
     flags: Sequence[str]
-    curves: Sequence[Curves] = ()
+    curves: Curves | None = None
 
     def __post_init__(self) -> None:
         with naming("--evaluate"):
@@ -82,8 +82,8 @@ class Evaluations(Periodic):
             record = partial / RUN / "run.json"
             if record.is_file() and read_json(record).get("complete"):
                 (partial / RUN).rename(path)
-                for curves in self.curves:
-                    curves.scalars(headlines(path))
+                if self.curves is not None:
+                    self.curves.scalars(headlines(path))
 
 
 def measure(arguments: Sequence[str]) -> str | None:

@@ -11,7 +11,7 @@ from diffae.data import Dataset
 from diffae.networks.config import AUTOENCODER
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
-from diffae.train.callbacks.curves import Curves, WeightsAndBiases
+from diffae.train.callbacks.curves import Curves
 from diffae.train.callbacks.evaluations import Evaluations
 from diffae.train.callbacks.sheets import COUNT, SHARE, Sheets
 from diffae.train.presets import AnyPreset, Preset
@@ -26,10 +26,6 @@ def add(parser: cli.Parser) -> None:
     option = parser.add_argument_group(title).add_argument
     board = f"write loss, learning rate, gradient norm and images per second to OUT/{LOGS}"
     option("--tensorboard", action="store_true", help=board)
-    wandb = (
-        "also send them to a project of Weights & Biases; with WANDB_MODE=offline to OUT/logs only"
-    )
-    option("--wandb", type=cli.word, metavar="PROJECT", help=wandb)
     sheets = f"draw the output for {COUNT} images to OUT/{SHEETS} after every N images (default: a tenth of a stage); 0: never"
     option("--sheet-every", type=cli.natural, metavar="N", help=sheets)
     interval = f"measure the model on held-out images after every N images, to OUT/{EVALUATIONS}"
@@ -53,12 +49,8 @@ def callbacks_of(
     Nothing is written before the training begins. Raises UserError if a package is missing, if an
     image of the sheets cannot be read, or if no data are held out to evaluate on.
     """
-    curves: list[Curves] = []
-    if args.wandb is not None and distributed.is_main():
-        curves.append(WeightsAndBiases(out / LOGS, args.wandb, out.name, preset.decides))
-    elif args.tensorboard and distributed.is_main():
-        curves.append(Curves(out / LOGS))
-    callbacks: list[TrainingCallback] = [*curves]
+    curves = Curves(out / LOGS) if args.tensorboard and distributed.is_main() else None
+    callbacks: list[TrainingCallback] = [] if curves is None else [curves]
     if not isinstance(preset, Preset):
         return callbacks
     holds_out = len(data.indices("test")) > 0 and not trained_on.saw(data, "test")

@@ -10,7 +10,6 @@ import pytest
 import torch
 from data import originals_and_made, write_pair
 from light_networks import lighten, write_light_weights
-from matplotlib.axes import Axes
 from PIL import Image
 from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -241,23 +240,10 @@ def test_images_of_unlike_size_are_refused(pair, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def bars():
-    """Values and half intervals that Matplotlib was given, by each call of `errorbar`."""
-    return []
-
-
-@pytest.fixture(scope="module")
-def explained(pair, tmp_path_factory, bars):
+def explained(pair, tmp_path_factory):
     """The rows of protocols.csv, by metric and protocol; and the folder."""
-    out, draw = tmp_path_factory.mktemp("explained") / "out", Axes.errorbar
-
-    def noted(axes, x, y, *, xerr, **how):
-        bars.append(list(zip(x, xerr, strict=True)))
-        return draw(axes, x, y, xerr=xerr, **how)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Axes, "errorbar", noted)
-        main(["--explain", *map(str, pair), "--out", str(out), "--weights-dir", str(out.parent)])
+    out = tmp_path_factory.mktemp("explained") / "out"
+    main(["--explain", *map(str, pair), "--out", str(out), "--weights-dir", str(out.parent)])
     with open(out / "protocols.csv", encoding="utf-8", newline="") as file:
         rows = {(row["metric"], row["protocol"]): row for row in csv.DictReader(file)}
     return rows, out

@@ -24,7 +24,6 @@ from benchmarks import run
 from benchmarks.core.job import Job
 from benchmarks.core.runner import run_folder
 from benchmarks.core.store import Store
-from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.runtime import provenance
 from diffae.system.errors import Terminated, UserError
 from diffae.system.files import foreign, open_lock
@@ -200,14 +199,6 @@ def refused(arguments, capsys) -> str:
         run.main(arguments)
     capsys.readouterr()
     return str(error.value)
-
-
-def test_another_metric_network_is_another_run(arguments, tmp_path, monkeypatch, capsys):
-    run.main(arguments)
-    describe = MetricNetworks.describe
-    other = {"perceptual": {"perceptual_sha256": "0"}}
-    monkeypatch.setattr(MetricNetworks, "describe", lambda self: describe(self) | other)
-    assert "(its metric_networks (perceptual) differ)" in refused(arguments, capsys)
 
 
 @pytest.mark.usefixtures("capable")

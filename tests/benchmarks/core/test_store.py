@@ -29,11 +29,6 @@ def squares(log):
     return compute
 
 
-def test_positions_come_back_in_order(store):
-    values = store.read(job(3 * CHUNK + 5, squares([])))["square"]
-    assert np.array_equal(values, np.arange(3 * CHUNK + 5.0) ** 2)
-
-
 @pytest.mark.parametrize("rank", [0, 1])
 def test_two_processes_share_parts_in_chunks_of_any_size(store, rank, monkeypatch):
     """Each computes every second chunk, and reads those of the other: here, computes them then."""
@@ -104,13 +99,6 @@ def test_nothing_is_computed_twice(store):
     assert log == [(0, CHUNK), (CHUNK, 2 * CHUNK)]
     store.read(job(3 * CHUNK, squares(log)))["square"]  # more of the same
     assert log[2:] == [(2 * CHUNK, 3 * CHUNK)]
-
-
-def test_another_key_is_other_work(store):
-    log = []
-    store.read(job(4, squares(log), steps=10))
-    store.read(job(4, squares(log), steps=20))
-    assert len(log) == 2
 
 
 def test_work_that_failed_leaves_what_was_finished(store):
@@ -228,15 +216,6 @@ def test_a_flipped_byte_is_noticed_wherever_it_is(store, tmp_path):
     for place in range(0, len(data), 3):  # no part of the file is shorter
         path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
         assert np.array_equal(store.read(job(3, squares(log)))["square"], expected)
-
-
-def test_a_single_result_that_was_damaged_is_computed_anew(store, tmp_path):
-    def compute(_):
-        return {"distance": np.array(1.5)}
-
-    store.read(job(None, compute))
-    next(tmp_path.rglob("*.npz")).write_bytes(b"")
-    assert store.read(job(None, compute))["distance"] == 1.5
 
 
 def test_leftovers_are_swept_unless_another_run_is_at_work(store, tmp_path):

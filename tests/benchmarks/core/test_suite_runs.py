@@ -1,26 +1,18 @@
-"""A run of a small suite: its settings, tables and protocols; and an entry that names a suite."""
+"""A run of a small suite: its settings, tables and protocols."""
 
-import csv
 import hashlib
 import json
-import re
-import shutil
-from pathlib import Path
 
 import pytest
 from colours import no_effnet
-from runs import write_card
 from small_systems import SMALL_SIZES, Everything, with_truth, write_people
-from suite_files import ANOTHER_NAME, FROZEN, OF_MACHINE, as_settings, content_of, digest
+from suite_files import ANOTHER_NAME, OF_MACHINE, as_settings, content_of, digest
 
 from benchmarks import evaluate
 from benchmarks.commands.options import parse
 from benchmarks.core import suites
-from diffae.system.errors import UserError
 from reports.page.head import facts
-from reports.records import entries
 from reports.records.metrics import METRICS, published_name
-from reports.records.record import hash_of, protocol_id
 from reports.tables.build import read
 from reports.tables.make_files import heading
 
@@ -171,77 +163,6 @@ def test_what_the_machine_lacks_is_a_row_that_says_so(small):
     plain = {r.metric: r for r in small[1].rows if r.setting == "plain"}
     assert plain["rfid"].note.startswith("the weights of inception are missing")
     assert plain["ssim"].value is not None and plain["lpips"].value is plain["rfid"].value is None
-
-
-# ----------------------------------------------------------------------------------------------
-# An entry that names a suite
-
-ZEROS = "0" * 64  # the hash of the small run's networks
-
-
-def forge(folder, settings=None, fields=None, cells=None, **notes):
-    """Change an entry as a forger would: `settings`, `fields` of all protocols, whose ids follow, and
-    the `cells` of the sizes of codes.
-    """
-    content, ids = json.loads((folder / "run.json").read_text()), {}
-    content = (
-        content | notes | {"protocols": {}, "settings": content["settings"] | (settings or {})}
-    )
-    for name, protocol in json.loads((folder / "run.json").read_text())["protocols"].items():
-        changed = protocol | {key: x for key, x in (fields or {}).items() if key in protocol}
-        if "perceptual_network" in protocol:
-            changed.setdefault("perceptual_sha256", ZEROS)
-        ids[name] = protocol_id(changed)
-        content["protocols"][ids[name]] = changed
-    rows = list(csv.DictReader((folder / "records.csv").read_text().splitlines()))
-    for row in rows:
-        row["protocol"] = ids.get(row["protocol"], "")
-        row.update((cells or {}) if row["metric"] == "latent_dim" and row["value"] else {})
-    with (folder / "records.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    (folder / "run.json").write_text(json.dumps(content))
-
-
-@pytest.fixture
-def entry(small, tmp_path, monkeypatch):
-    """The small run as an entry, of a suite that has the hashes of its networks."""
-    folder = Path(shutil.copytree(small[0], tmp_path / "entry"))
-    write_card(folder)
-    content = suites.Suite("", small_suite()).meaning
-    content["networks"]["efficientnet-lite0"] = [ZEROS]
-    monkeypatch.setitem(entries.SUITES, "small-v1", hash_of(content))
-    forge(folder, {"suite": {"name": "small-v1", "sha256": hash_of(content), "content": content}})
-    return folder
-
-
-def test_an_entry_of_a_suite_passes(entry):
-    assert len(entries.read_entry(entry).measured) > 200
-
-
-@pytest.mark.parametrize(
-    ("forged", "said"),
-    [
-        (dict(settings={"suite": {"name": "small-v1"}}), "settings: small-v1 with this hash and content is no suite"),
-        (dict(settings={"suite": "small-v1", "profile": {"name": "x"}}), "settings: x with this hash"),
-        (dict(settings={"suite": {"name": "decodable-v1", "sha256": FROZEN["decodable-v1"]}}), "settings: decodable-v1 with"),
-        (dict(settings={"seed": 1}), "settings: seed: not as small-v1 says"),
-        (dict(settings={"profile": {"name": "small-v1"}}), "settings: data.fit_images, data.portraits, edits.attributes"),
-        (dict(settings={"size": 8, "keep": [1]}), "settings: keep, size: not as"),
-        (dict(settings={"benchmarks": ["probes"]}), "settings: benchmarks: not as"),
-        (dict(fields={"seed": 1}), "its protocol has another seed than the run"),
-        (dict(fields={"feature_sha256": "1" * 64}), "efficientnet-lite0 has other weights"),
-        (dict(fields={"pairs": 3}), "3 images, which is no count of the suite"),
-        (dict(fields={"n": 13}), "13 images, which is no count of the suite"),
-        (dict(images={}, fields={"x": 1}, cells={"n": "44"}), "n is 44, and by its protocol at most 12"),
-        (dict(fields={"ssim.padding": "reflect"}), "its protocol is not that of the suite"),
-    ],
-)  # fmt: skip
-def test_what_contradicts_its_suite_is_refused(entry, forged, said):
-    forge(entry, **forged)
-    with pytest.raises(UserError, match=re.escape(said)):
-        entries.read_entry(entry)
 
 
 # The SHA-256 of how each benchmark of the small run measures, by all fields of its protocols.

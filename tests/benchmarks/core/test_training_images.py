@@ -1,8 +1,6 @@
 """Numbers of a model on its training images are marked, in whatever form it saw them."""
 
-import io
 import json
-import tarfile
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from data_files import encode, write_files, write_tar
 from lone_context import lone_context
 from PIL import Image
 
@@ -34,26 +33,17 @@ SAID = f"{SAID_OF} (all of photographs)"
 
 def photograph(index: int, side: int = 48) -> bytes:
     pixels = np.random.default_rng(index).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "png")
-    return file.getvalue()
+    return encode(Image.fromarray(pixels))
 
 
 def folder(root: Path, first: int = 0) -> Path:
-    root.mkdir()
-    for index in range(first, first + 10):
-        (root / f"{index}.png").write_bytes(photograph(index))
-    return root
+    images = range(first, first + 10)
+    return write_files(root, ((f"{index}.png", photograph(index)) for index in images))
 
 
 def webdataset(root: Path) -> Path:
-    root.mkdir()
-    with tarfile.open(root / "000.tar", "w") as archive:
-        for index in range(10):
-            info = tarfile.TarInfo(f"{index}.png")
-            info.size = len(photograph(index))
-            archive.addfile(info, io.BytesIO(photograph(index)))
-    return root
+    images = ((f"{index}.png", photograph(index)) for index in range(10))
+    return write_tar(root / "000.tar", images).parent
 
 
 def parquet(root: Path) -> Path:

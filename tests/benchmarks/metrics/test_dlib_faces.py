@@ -12,11 +12,11 @@ from benchmarks.metrics.networks.chosen import MetricNetworks, Networks
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.runtime.errors import NotAvailable
-from diffae.images.faces import model_file
 from diffae.system.errors import UserError
 from reports.records.metrics import DLIB
 
 CPU = torch.device("cpu")
+HALVES = slice(512, None), slice(0, 512)  # with the large face, with the small one
 
 
 def signed(*pictures: np.ndarray) -> torch.Tensor:
@@ -77,8 +77,7 @@ def test_without_dlib_there_is_a_line(tmp_path):
 def test_an_embedding_is_dlib_s_own(embedding):
     import dlib
 
-    files = [weights.KNOWN[name].files[0].filename for name in (DLIB, "dlib_landmarks5")]
-    network, landmarks = (str(model_file(name, "test")) for name in files)
+    network, landmarks = (str(weights.find(name, None)) for name in (DLIB, "dlib_landmarks5"))
     picture = data.astronaut()
     (box,) = dlib.get_frontal_face_detector()(picture, 0)
     theirs = dlib.face_recognition_model_v1(network).compute_face_descriptor(
@@ -102,6 +101,30 @@ def test_the_side_of_a_face_is_that_of_dlib_s_square(embedding):
     sides = embedding.sides(signed(np.zeros_like(picture), picture))
     assert sides[0].isnan() and sides[1] == box.width() == box.height()
     assert embedding.sides(signed(small)).item() == pytest.approx(box.width() / 2, rel=0.1)
+
+
+def test_the_largest_of_two_faces_is_taken(embedding):
+    picture = Image.fromarray(data.astronaut())
+    both = Image.new("RGB", (1280, 768))
+    both.paste(picture, (0, 0))
+    both.paste(picture.resize((768, 768)), (512, 0))
+    large, small = (embedding.sides(signed(np.array(both)[:, part])).item() for part in HALVES)
+    assert small < 0.75 * large
+    assert embedding.sides(signed(np.array(both))).item() == pytest.approx(large, rel=0.1)
+
+
+def test_a_face_of_few_pixels_is_found_at_twice_the_size(embedding):
+    picture = Image.new("RGB", (512, 512))
+    picture.paste(Image.fromarray(data.astronaut()).resize((300, 300)), (0, 0))
+    assert embedding.sides(signed(np.array(picture))).item() == pytest.approx(52, rel=0.1)
+
+
+def test_a_small_picture_is_enlarged(embedding):
+    """Its shorter side to 512 px, bicubic."""
+    small = Image.fromarray(data.astronaut()).crop((130, 10, 320, 200)).resize((48, 64))
+    enlarged = small.resize((512, 683), Image.Resampling.BICUBIC)
+    expected = embedding(signed(np.array(enlarged)))
+    torch.testing.assert_close(embedding(signed(np.array(small))), expected)
 
 
 def test_one_person_is_near_at_every_size(embedding):

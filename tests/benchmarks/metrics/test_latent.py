@@ -29,6 +29,16 @@ def test_the_nearest_are_those_of_a_search_over_all(codes, spherical):
     assert torch.equal(found, cost.argsort(dim=1)[:, :10])
 
 
+def test_codes_at_equal_distances_are_taken_in_their_order(codes):
+    ours = torch.ones(5, 12)
+    training = torch.stack(
+        [codes[1][0].roll(i) for i in range(12)]
+    )  # their sums differ by rounding
+    for spherical in (True, False):
+        found = latent.nearest(ours, training, spherical, 12)
+        assert torch.equal(found, torch.arange(12).expand(5, -1))
+
+
 def test_a_neighbour_is_drawn_by_a_softmax_of_minus_the_mean_squared_difference():
     code = torch.tensor([[0.0, 0.0]]).expand(4000, -1)
     candidates = torch.tensor([[0.0, 1.0], [2.0, 0.0], [1.0, 1.0]])
@@ -93,13 +103,17 @@ def test_a_spectrum_is_the_published_formula_s(shape):
 
 @pytest.mark.parametrize("side", [4, 5, 9, 16, 17, 32, 33, 57, 64, 65, 113, 125])
 def test_bands_are_those_of_the_published_code(side):
-    """SpectrumMatching@2dc7340 utils_DCT.py l.197-202: in float64 some radii fall into other bands."""
+    """SpectrumMatching@2dc7340 utils_DCT.py l.197-202: only radii on an edge may fall into other bands than in float64."""
     yy, xx = torch.arange(side).view(side, 1).float(), torch.arange(side).view(1, side).float()
     rr = torch.sqrt(yy**2 + xx**2)
     expected = torch.floor(rr / rr.max().clamp_min(1.0) * 16).long().clamp(0, 15)
     assert np.array_equal(latent.bands(side, side), expected.numpy())
     exact = np.minimum(np.hypot(*np.indices((side, side))) / np.hypot(side - 1, side - 1) * 16, 15)
-    assert np.array_equal(expected.numpy(), exact.astype(int)) == (side % 2 == 0)
+    on_edge = np.abs(exact - exact.round()) < 1e-5
+    assert on_edge.mean() < 0.3
+    assert np.array_equal(expected.numpy()[~on_edge], exact.astype(int)[~on_edge])
+    if side % 2 == 0:
+        assert np.array_equal(expected.numpy(), exact.astype(int))
 
 
 def test_a_wave_has_all_of_its_power_in_its_band():

@@ -8,8 +8,6 @@ import pytest
 import torch
 
 from benchmarks import systems
-from benchmarks.runtime.choices import PRECISIONS
-from benchmarks.runtime.precision import precision
 from benchmarks.systems.protocol.parts import tensors
 from diffae.system.errors import UserError
 
@@ -145,19 +143,3 @@ def test_an_option_changes_what_a_system_gives_and_how_it_is_told(load, usual, n
     one, other = usual(name), outputs(changed)
     differ = {method for method in one if not torch.equal(one[method], other[method])}
     assert bool(differ) != (option in FOR_OTHER_SIZES)
-
-
-def test_codes_that_are_said_to_be_chosen_in_float32_are_the_same_in_every_precision(load):
-    """And images are decoded in the precision that is asked for."""
-    said = [name for name in NAMES if load(name).describe().get("codes_chosen_in") == "float32"]
-    assert {"vqgan", "vqvae2"} <= set(said)
-    for name in said:
-        system = load(name)
-        images, found = pictures(system, 16), {}
-        for asked in PRECISIONS:
-            with precision(asked):
-                code = system.encode(images)
-                found[asked] = flat(code), flat(system.decode(code))
-        exact, _ = found["float32"]
-        assert all(torch.equal(code, exact) for code, _ in found.values()), name
-        assert not torch.equal(found["bfloat16"][1], found["float32"][1]), name

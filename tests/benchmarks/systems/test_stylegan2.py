@@ -71,13 +71,6 @@ def test_decoding_clamps(in_w, in_wplus, tiny):
     close(in_wplus.decode(Code(tiny["wp"])), tiny["img_wp_const"].clamp(-1, 1))
 
 
-def test_noise_is_an_option_and_part_of_what_results_are_filed_under(file, in_w, tiny):
-    without = systems.load("stylegan2-w", f"{file}#noise=none")
-    close(without.decode(Code(tiny["w"])), tiny["img_none"].clamp(-1, 1))
-    assert without.describe()["noise"] == "none" and in_w.describe()["noise"] == "const"
-    assert without.fingerprint != in_w.fingerprint
-
-
 def test_codes_have_the_sizes_that_the_paper_counts(in_w, in_wplus):
     assert (in_w.latent_dim, in_w.image_size) == (512, 32)
     assert in_wplus.latent_dim == 8 * 512

@@ -12,7 +12,7 @@ import stylegan2_imitations as imitations
 import torch
 from official_files import Payload
 from parity_files import shapes
-from refusal import refused_checkpoint, refused_file
+from refusal import refused_file
 
 from benchmarks import systems
 from benchmarks.systems.shared import containers
@@ -228,16 +228,6 @@ def test_other_systems_say_that_it_is_a_stylegan(tmp_path, state, kind, protocol
     path = WRITERS[kind](tmp_path / "file", state, protocol=protocol)
     with pytest.raises(UserError, match=r"looks like a StyleGAN of NVIDIA's.*stylegan2-w"):
         containers.read(path)
-
-
-@pytest.mark.parametrize("name", ["stylegan2-w", "stylegan2-wplus"])
-def test_a_command_says_it_in_one_line(tmp_path, state, capsys, name):
-    path = tmp_path / "a.pkl"
-    imitations.write_pytorch(path, {k: v for k, v in state.items() if ".b8." not in k})
-    line = refused_checkpoint(name, path, capsys)
-    assert f"{path}: tensors missing: synthesis.b8" in line
-    path.write_bytes(b"")
-    assert str(path) in refused_checkpoint(name, path, capsys)
 
 
 # ----------------------------------------------------------------------------------------------

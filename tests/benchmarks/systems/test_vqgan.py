@@ -175,9 +175,7 @@ def refused(path, capsys) -> str:
             "ch_mult: [2, 2, 2]",
             "ch_mult must be 1 to 8 numbers, the first of which is 1",
         ),
-        ("ch_mult: [1, 2, 2]", "ch_mult: 4", "ch_mult: must be a list"),
         ("resolution: 32", "resolution: 4096", "resolution: must be at most 1024, not 4096"),
-        ("n_embed: 64", "n_embed: many", "n_embed: must be a whole number"),
         ("n_embed: 64", "n_embed: 65", "quantize.embedding.weight"),
         ("z_channels: 6", "z_channels: 7", "of a different shape"),
         ("ddconfig", "config", "it has no 'ddconfig'"),
@@ -214,18 +212,6 @@ def test_a_file_of_another_system_is_named(tmp_path, capsys):
     state = {"quantize_t.embed": torch.zeros(2, 2)}
     path = vq_files.vqgan(tmp_path / "last.ckpt", SMALL, state)
     assert "looks like a VQ-VAE-2" in refused(path, capsys)
-
-
-def test_a_missing_yaml(small, capsys, tmp_path):
-    (tmp_path / "model.yaml").unlink()
-    assert "the yaml with its configuration is missing" in refused(small, capsys)
-
-
-def test_two_yamls_that_say_different_things(small, capsys, tmp_path):
-    (tmp_path / "model.yaml").unlink()
-    for date, config in (("a", SMALL), ("b", replace(SMALL, attn_resolutions=(8,)))):
-        (tmp_path / f"{date}-project.yaml").write_text(vq_files.vqgan_yaml(config))
-    assert "several yaml files could be" in refused(small, capsys)
 
 
 def test_without_diffusers_one_line_says_what_to_install(small, monkeypatch):

@@ -21,10 +21,7 @@ def test_a_picture_is_small_and_of_the_packaged_model(name):
     if name.startswith("verb-"):
         mark = images.read_mark(path)
         assert mark["checkpoint_sha256"] == checkpoint.open_checkpoint("portraits").fingerprint()
-        assert name.startswith(f"verb-{mark['verb']}") or name in (
-            "verb-photograph.png",
-            "verb-aligned.png",
-        )
+        assert name.startswith(f"verb-{mark['verb']}") or name == "verb-photograph.png"
 
 
 def test_the_lines_of_python_run():

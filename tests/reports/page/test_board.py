@@ -1,6 +1,5 @@
 """The board: what shares a group, the errors of differences, and the page in a browser."""
 
-import json
 import math
 import re
 from dataclasses import replace
@@ -15,7 +14,7 @@ from runs import HARMFUL, TABLE1, changed, number, write_card, write_entry
 from runs import OF_ENTRIES as FIELDS
 
 from reports.page import write_board
-from reports.page.board import _contests, _group, _name, _references, groups_of
+from reports.page.board import _group, _name, _references, groups_of, rankings_of
 from reports.records.entries import read_entries
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER
@@ -49,6 +48,23 @@ def entries(tmp_path_factory) -> list[Path]:
 
 def groups(folders):
     return groups_of([entry.run for entry in read_entries(folders)])
+
+
+def rankings(group, metric=""):
+    """The rankings of Table 1, of a metric if it is given."""
+    (spec,) = (spec for spec in group.specs if spec.name == TABLE1)
+    return [table for table in rankings_of(spec, group) if table.title.startswith(metric)]
+
+
+def texts(ranking):
+    """The rows of a ranking, as text by the headers."""
+    (panel,) = ranking.panels
+    rows = [[cell.text + cell.errors for cell in row] for row in panel.rows]
+    return [dict(zip(panel.headers, row, strict=True)) for row in rows]
+
+
+def column(ranking, header):
+    return [row[header] for row in texts(ranking)]
 
 
 def test_only_what_was_measured_alike_shares_a_group(entries):
@@ -91,24 +107,26 @@ def test_a_distance_of_another_n_makes_another_group(tmp_path):
 
 
 def test_errors_of_differences_are_those_of_paired_means(entries):
-    found = groups(entries)[0]
-    (contest,) = _contests(found, {})
-    labels = [rival["label"] for rival in contest["rivals"]]
-    assert labels == ["real images", "DiffAE", "DDIM", "VQ-GAN", "NVAE"]  # best first
+    (ranking,) = rankings(groups(entries)[0])
+    rows = {row["system"]: row for row in texts(ranking)}
+    assert list(rows) == ["real images", "DiffAE", "DDIM", "VQ-GAN", "NVAE"]  # best first
 
-    def pair(a, b):
-        j, i = sorted((labels.index(a), labels.index(b)))
-        size, text, word = contest["pairs"][i * (i - 1) // 2 + j]
-        return size, float(text.partition(" ± ")[2]), word
+    def behind(name):
+        size, _, stderr = rows[name]["behind the best"].partition(" ± ")
+        return float(size), float(stderr), rows[name]["how sure"]
 
     change = SCORES - scores_of_vqgan(entries[0])
-    size, stderr, word = pair("DiffAE", "VQ-GAN")
-    assert (size, word) == (pytest.approx(change.mean(), 1e-4), "paired, beyond noise")
-    assert stderr == pytest.approx(change.std(ddof=1) / math.sqrt(50), rel=0.02)
+    size, stderr, word = behind("VQ-GAN")
+    assert (size, word) == (pytest.approx(change.mean(), abs=1e-4), "paired, beyond noise")
+    assert stderr == pytest.approx(change.std(ddof=1) / math.sqrt(50), abs=1e-4)
     errors = [x.std(ddof=1) / math.sqrt(len(x)) for x in (SCORES, OTHERS)]
-    _, stderr, word = pair("NVAE", "DiffAE")
-    assert (stderr, word) == (pytest.approx(math.hypot(*errors), 0.02), "unpaired, beyond noise")
-    assert len(contest["pairs"]) == 10
+    _, stderr, word = behind("NVAE")
+    assert (stderr, word) == (
+        pytest.approx(math.hypot(*errors), abs=1e-4),
+        "unpaired, beyond noise",
+    )
+    assert rows["DiffAE"]["behind the best"] == "" and rows["DiffAE"]["how sure"] == "best"
+    assert rows["real images"]["behind the best"].startswith("better by 0.")
 
 
 def scores_of_vqgan(folder):
@@ -122,8 +140,8 @@ def test_references_of_another_n_give_no_scale(tmp_path):
     real = replace(fid, system="real images", reference=True)
     others = (fid, real, changed(real, n=500, system="real images, n = 500"))
     (found,) = groups([write_entry(tmp_path / "a", {"DiffAE": SCORES}, others=others)])
-    (distance,) = [c for c in _contests(found, {}) if c["name"].startswith("rFID")]
-    assert [rival["label"] for rival in distance["rivals"]] == ["DiffAE", "real images"]
+    (distance,) = rankings(found, "rFID")
+    assert column(distance, "system") == ["DiffAE", "real images"]
 
 
 def test_a_number_is_traded_for_the_code_of_its_own_setting_or_the_only_one_of_its_system(tmp_path):
@@ -136,10 +154,9 @@ def test_a_number_is_traded_for_the_code_of_its_own_setting_or_the_only_one_of_i
     rows = [replace(r, system=a, setting=b) for r, (a, b) in zip(scored, at, strict=True)]
     folder = write_entry(tmp_path / "a", {"A": SCORES}, others=(size, larger, other, *rows))
     (found,) = groups([folder])
-    told = {}
-    for contest in (c for c in _contests(found, {}) if c["name"].startswith("rFID")):
-        told |= {round(rival["at"][1]): rival["sizes"][0] for rival in contest["rivals"]}
-    assert told == {20: 12, 21: 3084, 22: 12, 23: 7}
+    shown = [row for ranking in rankings(found, "rFID") for row in texts(ranking)]
+    sizes_of = {row["value"].partition(".")[0]: row["code size"] for row in shown}
+    assert sizes_of == {"20": "12", "21": "3,084", "22": "12", "23": "7"}
 
 
 def test_the_first_ranking_is_of_codes_without_inverted_noise(tmp_path):
@@ -150,24 +167,14 @@ def test_the_first_ranking_is_of_codes_without_inverted_noise(tmp_path):
     ]
     rows += [number(TABLE1, "mse", 0.01, stderr=1e-6, system="mine")]
     (group,) = groups([write_entry(tmp_path / "a", {}, others=tuple(rows))])
-    first, second = _contests(group, {})
-    assert [r["label"] for r in first["rivals"]] == ["mine", "A, x_T random"]
-    assert [r["label"] for r in second["rivals"]] == ["A", "B"]
-    assert (
-        first["name"] == "MSE ↓"
-        and second["name"] == "MSE ↓, x_T inverted, code and inverted noise"
-    )
-    assert [[r["best"] for r in c["rivals"]] for c in (first, second)] == [[True, False]] * 2
-
-
-def test_a_number_of_a_ranking_opens_its_own_details(board):
-    text = re.search(r'id="data">(.*?)</script>', board.read_text())[1]
-    data = json.loads(text)
-    rivals = [r for contests in data["groups"] for c in contests for r in c["rivals"]]
-    assert len(rivals) == 7
-    for rival in rivals:
-        details = data["numbers"][rival["number"]]
-        assert float(details["in full"]) == rival["at"][1] and rival["system"] in details["name"]
+    first, second = rankings(group)
+    assert column(first, "system") == ["mine", "A, x_T random"]
+    assert column(second, "system") == ["A", "B"]
+    assert first.title == "MSE ↓"
+    assert second.title == "MSE ↓, x_T inverted, code and inverted noise"
+    for ranking in (first, second):
+        bold = [cell.best for row in ranking.panels[0].rows for cell in row if cell.record]
+        assert bold == [True, False] and column(ranking, "place") == ["1", "2"]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -186,64 +193,40 @@ def visit(visited, board):
     return visited(board).page
 
 
-def choose(page, box, text):
-    names = page.locator(f"#{box} option").all_inner_texts()
-    page.locator(f"#{box}").select_option(index=next(i for i, n in enumerate(names) if text in n))
-
-
-def rows(page, section):
+def rows(page):
+    """The cells of the first ranking."""
     return [
         [cell.inner_text() for cell in row.locator("th, td").all()]
-        for row in page.locator(f"#{section} tbody tr").all()
+        for row in page.locator(".group table").first.locator("tbody tr").all()
     ]
 
 
 def test_a_metric_is_ranked_with_the_difference_to_the_best(visit):
-    shown = rows(visit, "ranking")
+    shown = rows(visit)
     assert [row[0:3:2] for row in shown] == [
         ["real images", ""], ["DiffAE", "1"], ["DDIM", "2"], ["VQ-GAN", "3"], ["NVAE", "4"],
     ]  # fmt: skip
     by_name = {row[0]: row for row in shown}
-    assert (
-        float(by_name["DDIM"][6].split(" ")[0]) == pytest.approx(0.001)
-        and by_name["DDIM"][7] == "paired, beyond noise"
-    )
+    assert float(by_name["DDIM"][5]) == pytest.approx(0.001)
+    assert by_name["DDIM"][6] == "paired, beyond noise"
     assert (by_name["DDIM"][4], by_name["NVAE"][4]) == ("50", "40")  # n
-    assert by_name["NVAE"][7] == "unpaired, beyond noise"
-    assert by_name["real images"][6].startswith("better by ")
-    assert by_name["DDIM"][1] == "100" and by_name["NVAE"][8] == "theirs"
-    assert visit.locator("#ranking tbody strong").all_inner_texts() == [
-        by_name["DiffAE"][3].split(" ")[0]
-    ]
+    assert by_name["NVAE"][6] == "unpaired, beyond noise"
+    assert by_name["real images"][5].startswith("better by ")
+    assert by_name["DDIM"][1] == "100" and by_name["NVAE"][7] == "theirs"
+    assert visit.locator(".group tbody strong").first.inner_text() in by_name["DiffAE"][3]
 
 
-def test_data_and_protocol_decide_what_is_shown(visit):
-    choose(visit, "group", "clothes")
-    assert [row[0] for row in rows(visit, "ranking")] == ["DiffAE"]
-    shown = [group.is_visible() for group in visit.locator(".group").all()]
-    assert shown == [False, False, True]
+def test_every_group_has_its_rankings(visit):
+    groups = visit.locator(".group").all()
+    assert [group.locator("tbody tr").count() for group in groups] == [5, 1, 1]
+    assert [group.locator("table").is_visible() for group in groups] == [True] * 3
 
 
-def test_two_systems_are_compared_in_every_metric_that_both_have(visit):
-    choose(visit, "first", "NVAE")
-    choose(visit, "second", "DiffAE")
-    (row,) = rows(visit, "compare")
-    assert row[0].startswith("SSIM") and row[5:] == ["DiffAE", "unpaired, beyond noise"]
-    size = abs(SCORES.mean() - OTHERS.mean())
-    assert float(row[4].split(" ")[0]) == pytest.approx(size, abs=1e-3)
-
-
-def test_numbers_are_filtered_sorted_and_opened(visit):
-    boxes = visit.locator("#ranking").get_by_role("searchbox")
-    boxes.fill("theirs")
-    assert [row.inner_text()[:4] for row in visit.locator("#ranking tbody tr:visible").all()] == [
-        "NVAE"
-    ]
-    choose(visit, "metric", "SSIM")
-    assert boxes.count() == 1 and visit.locator("#ranking tbody tr:visible").count() == 5
-    visit.locator("#ranking thead").get_by_role("button", name="value").click()
-    assert rows(visit, "ranking")[0][0] == "NVAE"
-    visit.locator("#ranking [data-number] button").first.click()
+def test_numbers_are_sorted_and_opened(visit):
+    table = visit.locator(".group table").first
+    table.locator("thead").get_by_role("button", name="value").click()
+    assert rows(visit)[0][0] == "NVAE"
+    table.locator("[data-number] button").first.click()
     dialog = visit.get_by_role("dialog")
     assert "SSIM: NVAE" in dialog.inner_text() and "zero padding" in dialog.inner_text()
     visit.keyboard.press("Escape")
@@ -274,13 +257,12 @@ def test_links_to_files_are_encoded(visited, tmp_path):
         assert Path(unquote(urlsplit(urljoin((tmp_path / "b").as_uri(), link)).path)).is_file()
 
 
-def test_without_scripts_every_number_is_there(browser, board):
+def test_without_scripts_every_ranking_is_there(browser, board):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(board.as_uri())
     assert page.locator(".group").count() == 3
-    assert all(group.is_visible() for group in page.locator(".group").all())
-    assert not page.locator("#choice").is_visible()
+    assert len(rows(page)) == 5 and page.locator(".group table").first.is_visible()
     context.close()
 
 
@@ -298,7 +280,7 @@ def test_names_that_mean_harm_do_none(visited, tmp_path):
     visit = visited(tmp_path / "board.html")
     page = visit.page
     assert page.title().startswith("Board") and page.locator("img").count() == 0
-    assert {row[0] for row in rows(page, "ranking")} == set(HARMFUL)
+    assert {row[0] for row in rows(page)} == set(HARMFUL)
     assert "{{ 7 * 7 }}" in page.locator("#e-a h3").inner_text()
     assert len(visit.asked) == 1 and re.search("default-src 'none'", page.content())
 
@@ -362,7 +344,7 @@ def test_rows_of_a_ranking_are_of_one_line(visited, tmp_path):
     folder = write_entry(tmp_path / "a", dict.fromkeys(names, SCORES))
     write_board(tmp_path / "board.html", read_entries([folder]), tmp_path)
     page = visited(tmp_path / "board.html", 700).page
-    lines = page.locator("#ranking tbody tr").all()
+    lines = page.locator(".group tbody tr").all()
     heights = [round(line.bounding_box()["height"]) for line in lines]
     assert max(heights) - min(heights) <= 1 and max(heights) < 45
 
@@ -379,6 +361,6 @@ def test_rankings_come_in_the_order_of_their_table(tmp_path):
     for name, given in (("a", others), ("b", others[::-1])):
         (found,) = groups([write_entry(tmp_path / name, {"DiffAE": SCORES}, others=tuple(given))])
         (spec,) = (s for s in found.specs if s.name == TABLE1)
-        orders.append([contest["name"].split()[0] for contest in _contests(found, {})])
+        orders.append([ranking.title.split()[0] for ranking in rankings(found)])
     metrics = [m for m in spec.in_order if m in ("ssim", "psnr", "rfid", "mse", "lpips")]
     assert orders == [[METRICS[m].label.split()[0] for m in metrics]] * 2

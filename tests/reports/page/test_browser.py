@@ -13,8 +13,7 @@ from visits import Visit
 
 from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
-from reports.page import protocols, write
-from reports.page.protocols import Line, Section
+from reports.page import write
 from reports.records.record import read_records
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
@@ -220,17 +219,6 @@ def test_the_page_itself_never_scrolls_sideways_and_no_line_ends_inside_a_number
     ends = "e => [...e.querySelectorAll('img')].map((i) => i.getBoundingClientRect().right)"
     if width > 400:
         assert max(visit.page.locator(".sheet").first.evaluate(ends)) <= width
-
-
-def test_causes_of_differences_between_protocols_fit_a_phone(visited, tmp_path):
-    causes = (("range 2 instead of range 1", -0.06), ("windows inside the image", -0.04))
-    lines = (Line(("plain",), 0.9, 0.01, 0.0, ()), Line(("mine",), 0.8, 0.01, -0.1, causes))
-    (tmp_path / "page.html").write_text(protocols.page("A", [], [Section("ssim", 9, lines)]))
-    cells = visited(tmp_path / "page.html", 400).page.locator("td, th").all()
-    assert len(cells) == 12 and any("windows inside" in cell.inner_text() for cell in cells)
-    for cell in cells:
-        box = cell.bounding_box()
-        assert box["x"] >= 0 and box["x"] + box["width"] <= 400
 
 
 @pytest.mark.slow

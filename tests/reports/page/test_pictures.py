@@ -37,7 +37,7 @@ def sheet_of(run, name, drawn, **more):
 
 
 def decoded(image):
-    kind, _, data = image["stored"].src.partition(";base64,")
+    kind, _, data = image.stored.src.partition(";base64,")
     assert kind == "data:image/webp"
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
 
@@ -50,8 +50,8 @@ def test_images_are_those_of_the_sheet_to_the_pixel(run):
     (figure,), _ = pictures_of(read([run]))
     assert np.array_equal(decoded(figure.images[1][0]), pixels[2].permute(1, 2, 0).numpy())
     image = figure.images[1][0]
-    assert (image["width"], image["height"]) == (96, 96)  # six times, a whole number
-    assert image["alt"] == "output, x, SSIM 0.5" and image["note"] == "SSIM 0.5"
+    assert (image.width, image.height) == (96, 96)  # six times, a whole number
+    assert image.alt == "output, x, SSIM 0.5" and image.note == "SSIM 0.5"
     assert figure.sheet.columns == ("x", "y") and figure.sheet.rows == ("input", "output")
 
 
@@ -107,7 +107,7 @@ def test_large_images_are_kept_at_full_size_and_small_ones_to_the_pixel(run):
     assert remarks == ["", "", "", "shrunk from 513 to 512 px"]
     for figure, side, shown in zip(figures, (64, 65, 512, 512), (128, 65, 128, 128), strict=True):
         pixels = decoded(figure.images[0][0])
-        assert pixels.shape == (side, side, 3) and figure.images[0][0]["width"] == shown
+        assert pixels.shape == (side, side, 3) and figure.images[0][0].width == shown
         assert np.array_equal(pixels, np.asarray(figure.sheet.cell(0, 0))) == (side == 64)
 
 

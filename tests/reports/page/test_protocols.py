@@ -4,10 +4,6 @@ import csv
 import io
 import json
 
-import pytest
-from matplotlib.figure import Figure
-from scipy import stats
-
 from reports.page import protocols
 from reports.page.protocols import Line, Section
 
@@ -39,17 +35,6 @@ def test_a_row_of_the_csv_has_the_numbers_of_its_own_protocol():
             "not_computed": "its weights are missing",
         }
         assert rows[name] == dict.fromkeys(protocols.COLUMNS, "") | told
-
-
-def test_a_bar_is_the_interval_of_its_line():
-    """Of 95 % by the normal distribution; a line without an error has none."""
-    axes = Figure().subplots()
-    lines = (Line(("a",), 30.0, 0.5, None, ()), Line(("b",), 31.0, None, 1.0, ()))
-    protocols._paint(axes, Section("psnr", 40, lines), "black", "grey")
-    (_, _, (bars,)) = axes.containers[0]
-    ends = [sorted(segment[:, 0]) for segment in bars.get_segments()]
-    half = stats.norm.ppf(0.975) * 0.5
-    assert ends == [pytest.approx([30 - half, 30 + half], rel=1e-5), pytest.approx([31, 31])]
 
 
 def test_causes_are_told_with_their_part_or_that_it_is_not_known():

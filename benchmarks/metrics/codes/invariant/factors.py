@@ -97,7 +97,7 @@ def log_probabilities(task: Task) -> Iterator[Floats]:
         yield log_softmax(linear.classifier(task, softmax_loss, log_likelihood), axis=1)
 
 
-def aurocs(log_p: Floats, y: Floats, _: Any) -> tuple[float, Floats]:
+def aurocs(log_p: Floats, y: Floats, _: Explicitness) -> tuple[float, Floats]:
     """The mean AUROC of the classes that occur in y [n, C], and the influence [n] of each row."""
     there = np.ptp(y, axis=0) > 0
     each, influence = linear.by_column(auc_influence, log_p[:, there], y[:, there])

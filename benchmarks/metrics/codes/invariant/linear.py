@@ -14,14 +14,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from benchmarks.metrics.codes.data import NO_CHOICE, NUMERIC, Codes, Floats, Ints, Kind, Split
 from benchmarks.metrics.codes.errors import estimate_of_labels, of_columns
 from benchmarks.metrics.codes.number import REPRESENTATION, CodeGroup, several, single
 from diffae.system.errors import UserError
-from probes.linear import GRID, fit_best, fit_lbfgs, logistic_loss, mean_auroc
+from probes.linear import GRID, LinearProbe, Loss, fit_best, fit_lbfgs, logistic_loss, mean_auroc
 from probes.scores import ap_influence, auc_influence
 from reports.records.estimate import Estimate
 
@@ -80,6 +80,8 @@ class Regression(Fitted):
 
     criterion: Literal["R2", "r"] = "R2"
 
+
+OfProbe = Callable[[LinearProbe, Tensor, Tensor], float]  # a score of features and labels
 
 # Scores of predictions [n, K] ---------------------------------------------------------------------
 
@@ -152,7 +154,7 @@ class Predictions:
     rows: Ints
 
 
-def classifier(task: Task, loss: Any = logistic_loss, score: Any = mean_auroc) -> Floats:
+def classifier(task: Task, loss: Loss = logistic_loss, score: OfProbe = mean_auroc) -> Floats:
     """The logits [n, K] of all rows by the logistic regressions of `probes`."""
     x, y = torch.as_tensor(task.x).float(), torch.as_tensor(task.y).float()
     four = x[task.fitted], y[task.fitted], x[task.judged], y[task.judged]
