@@ -240,6 +240,15 @@ class Checked(System):
     def networks(self) -> dict[str, nn.Module]:
         return self._guard("networks", lambda: returned.values_of(self.inner.networks(), nn.Module))
 
+    def __getattr__(self, name: str) -> Any:
+        """Attributes beyond the protocol. Their calls are guarded, but the results are not checked."""
+        if name.startswith("_") or name == "inner":
+            raise AttributeError(name)
+        value = getattr(self.inner, name)
+        if not callable(value):
+            return value
+        return lambda *args, **kwargs: self._guard(name, lambda: value(*args, **kwargs))
+
     # ------------------------------------------------------------------------------------------
     # Calls
 
@@ -308,7 +317,11 @@ class Checked(System):
         check_x_T = self._noise if base.STOCHASTIC in can else returned.free
         semantic, x_T = check_semantic(code.semantic, images), check_x_T(code.x_T, images)
         made_of = self.semantic_parts or ()
-        size = parts.numbers_in(made_of, semantic) + parts.numbers_in((), x_T)
+        size = parts.numbers_in(made_of, semantic)
+        if (
+            base.STOCHASTIC in can or base.SEMANTIC not in can
+        ):  # else x_T is beyond what is promised
+            size += parts.numbers_in((), x_T)
         is_own_size = tuple(images.shape[2:]) == (self.image_size, self.image_size)
         is_of_any_image = parts.numbers(made_of) is not None
         if len(images) and (is_own_size or is_of_any_image) and size != self.latent_dim:

@@ -216,6 +216,13 @@ def test_attributes_are_guarded_as_methods_are():
         build(saying(live=live))
 
 
+def test_methods_beyond_the_protocol_are_guarded():
+    more = build(saying(grad=lambda self: torch.is_grad_enabled(), more=complaining, size=3))
+    assert more.grad() is False and more.size == 3 and not hasattr(more, "less")
+    with pytest.raises(SystemFailed, match="'mine', more: raised RuntimeError: not yet"):
+        more.more()
+
+
 def test_another_solver_is_a_field_of_its_variant():
     def solving(self, solver):
         variant = type(self)(None, CPU)
