@@ -318,10 +318,8 @@ class Checked(System):
         semantic, x_T = check_semantic(code.semantic, images), check_x_T(code.x_T, images)
         made_of = self.semantic_parts or ()
         size = parts.numbers_in(made_of, semantic)
-        if (
-            base.STOCHASTIC in can or base.SEMANTIC not in can
-        ):  # else x_T is beyond what is promised
-            size += parts.numbers_in((), x_T)
+        if base.STOCHASTIC in can or base.SEMANTIC not in can:
+            size += parts.numbers_in((), x_T)  # else it is beyond what is promised
         is_own_size = tuple(images.shape[2:]) == (self.image_size, self.image_size)
         is_of_any_image = parts.numbers(made_of) is not None
         if len(images) and (is_own_size or is_of_any_image) and size != self.latent_dim:

@@ -252,6 +252,12 @@ def test_images_of_another_size_are_not_taken():
             build(Good).encode_semantic(wrong)
     with pytest.raises(UserError, match="was given 4 x 3 x 32 x 32 of uint8"):
         build(Good).encode_semantic(torch.zeros(4, 3, 32, 32, dtype=torch.uint8))
+    wide = build(saying(stride=8))
+    assert wide.encode_semantic(torch.zeros(4, 3, 8, 16)).shape == (4, DIM)
+    with pytest.raises(
+        UserError, match=r"N x 3 x S x S \(S a multiple of 8\), was given 4 x 3 x 8 x 12"
+    ):
+        wide.encode_semantic(torch.zeros(4, 3, 8, 12))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -422,6 +428,8 @@ FIELDS = [
     (saying(latent_dim=True), "fields: latent_dim must be a whole number from 0"),
     (saying(image_size="32"), "fields: image_size must be a whole number from 1"),
     (saying(semantic_dim=10**4), "fields: semantic_dim must be from 1 to latent_dim 3080, not 10000"),
+    (saying(random=1), "fields: random must be a bool, not 1"),
+    (saying(live="model"), "fields: live must be a Module, not 'model'"),
     (saying(trained_on="faces"), "fields: trained_on must be a TrainedOn, not 'faces'"),
     (saying(solver="fast"), "fields: solver must be a Scheme, not 'fast'"),
     (saying(describe=lambda self: {"of": ["epsilon"]}), "fields: describe must be texts and numbers"),
