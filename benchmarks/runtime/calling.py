@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -34,12 +34,10 @@ def calling(name: str, method: str, call: Callable[[], T], owner: object = "") -
             return call()
     except (SystemFailed, KeyboardInterrupt):
         raise
-    except (UserError, NotAvailable) as error:
-        if method in FOR_USERS:
+    except (UserError, NotAvailable, Wrong) as error:
+        if method in FOR_USERS and not isinstance(error, Wrong):
             raise
         raise SystemFailed.at(name, method, words(error)) from error
-    except Wrong as error:
-        raise SystemFailed.at(name, method, str(error)) from error
     except BaseException as error:  # SystemExit and GeneratorExit are failures of the system too
         hint = "; a smaller --batch-size may help" if is_refusal(error) else ""
         raise SystemFailed.at(name, method, raised(error) + hint) from error
@@ -67,7 +65,7 @@ LARGEST = 512  # images that `auto` begins with on a GPU: more fill it no better
 # arrays of 32 MiB and more from the system anew, in each layer.
 CPU_PIXELS = 64 * 32**2
 # methods that compute no images, and are given none
-WITHOUT_PIXELS = ("sample_latents", "codes_of")
+WITHOUT_PIXELS = ("sample_latents", "codes_of", "tokens", "read", "move", "edit")
 
 
 @dataclass
@@ -126,54 +124,39 @@ def images_together(batch_size: BatchSize, device: torch.device) -> int:
 
 WORTH_NOTING = 0.01  # of all values that are clamped
 PREFIX = "outside [-1, 1]: "  # begins the names of counts in the store
-KEPT = (
-    ", unless the protocol says otherwise"  # follows a method's name if its images were not clamped
-)
-
-
-class ClampedNote(NamedTuple):
-    """A note on the values that a `method` of a system gave outside its range."""
-
-    method: str
-    text: str
 
 
 @dataclass
 class Clamped:
-    """How many values of a system's images lay outside [-1, 1], and of how many.
-
-    The counts are kept by the method that made the images; KEPT follows its name if they were not clamped.
-    """
+    """How many values of a system's images lay outside [-1, 1], and of how many, by the method that made them."""
 
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def add(self, method: str, outside: int, total: int, clamped: bool = True) -> None:
-        name = method if clamped else method + KEPT
-        outside_before, total_before = self.counts.get(name, (0, 0))
-        self.counts[name] = (outside_before + outside, total_before + total)
+    def add(self, method: str, outside: int, total: int) -> None:
+        outside_before, total_before = self.counts.get(method, (0, 0))
+        self.counts[method] = (outside_before + outside, total_before + total)
 
     def take(self) -> Arrays:
         """The counts so far, [outside, total] each under a name of its own; they begin anew."""
-        arrays = {PREFIX + name: np.array(pair) for name, pair in self.counts.items()}
+        arrays = {PREFIX + method: np.array(pair) for method, pair in self.counts.items()}
         self.counts.clear()
         return arrays
 
 
 def notes_on_clamped(
     arrays: Iterable[Arrays], own: tuple[float, float], unclamped: bool = False
-) -> Iterator[ClampedNote]:
-    """The notes for a number of these arrays, of images in the range `own`, which it takes `unclamped`."""
+) -> Iterator[tuple[str, str]]:
+    """The methods and the notes for a number of these arrays, of images in the range `own`, which it takes `unclamped`."""
     sums: dict[str, np.ndarray] = {}
     for of_job in arrays:
         for name in filter(is_count, of_job):
             sums[name] = sums.get(name, 0) + of_job[name]
+    treated, enough = ("not clamped", 0.0) if unclamped else ("clamped", WORTH_NOTING)
     for name, (outside, total) in sorted(sums.items()):
-        method, kept, _ = name.removeprefix(PREFIX).partition(KEPT)
-        if outside > (0 if unclamped else WORTH_NOTING * total):
-            of_all = f"{_percent(outside / total)} of the values of {method}"
-            ending = "not clamped" if kept and unclamped else "clamped"
-            text = f"{of_all} lay outside [{own[0]:g}, {own[1]:g}] and were {ending}"
-            yield ClampedNote(method, text)
+        if outside > enough * total:
+            method = name.removeprefix(PREFIX)
+            share = f"{_percent(outside / total)} of the values of {method}"
+            yield method, f"{share} lay outside [{own[0]:g}, {own[1]:g}] and were {treated}"
 
 
 def is_count(name: str) -> bool:

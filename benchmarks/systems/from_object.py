@@ -15,7 +15,7 @@ from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import registry
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
 from benchmarks.systems.protocol import checked
-from benchmarks.systems.protocol.base import Code, Range, System, modules_of, needed
+from benchmarks.systems.protocol.base import HERE, Code, Range, System, modules_of, needed
 from benchmarks.systems.protocol.contract import LARGEST, is_line, kind, line, range_of_images
 from benchmarks.systems.protocol.parts import (
     FLAT,
@@ -26,7 +26,7 @@ from benchmarks.systems.protocol.parts import (
     numbers,
     tensors,
 )
-from benchmarks.systems.protocol.returned import in_words, into
+from benchmarks.systems.protocol.returned import in_words, rescaled
 from benchmarks.systems.shared import recognised
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
@@ -104,7 +104,7 @@ def _image_size(model: object) -> int:
 def _own_title(model: object) -> str:
     """The title that an object has, or else the name of its class."""
     title = calling(kind(model), "title", lambda: getattr(model, "title", None))
-    return title if isinstance(title, str) and is_line(title) else kind(model)
+    return title if is_line(title) else kind(model)
 
 
 def _stated(model: object, parts: Sequence[str], names: Sequence[str]) -> int | None:
@@ -170,7 +170,7 @@ def wrap(
         range_of_images(range, "wrap: range")
     system, grey = Wrapped(module, size, title, range), torch.zeros(1, 3, size, size)
     with evaluating(system.live):
-        in_its_range = into(grey, range)
+        in_its_range = rescaled(grey, HERE, range or HERE)
         code = calling(system.name, "encode", lambda: system.encode(in_its_range), module)
     levels = tensors(code.semantic)
     has_tokens = not all(level.is_floating_point() for level in levels)
@@ -189,7 +189,7 @@ def wrap(
             raise UserError(f"wrap: stride {stride}: image_size {size} must be a multiple of it")
         other = torch.zeros(1, 3, size + stride, size + 2 * stride)
         with evaluating(system.live):
-            in_its_range = into(other, range)
+            in_its_range = rescaled(other, HERE, range or HERE)
             calling(system.name, "encode", lambda: system.free_axes(in_its_range), module)
         _try(system, other)
     return system

@@ -26,7 +26,7 @@ from benchmarks.metrics.diversity import (
 )
 from benchmarks.plugin import Arrays, Benchmark, Calls, Context, NotAvailable, TableSpec
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, STOCHASTIC, System
-from benchmarks.systems.protocol.parts import index
+from benchmarks.systems.protocol.checked import cut
 from reports.records.metrics import seen_through
 
 TABLE = "figure3_variation"
@@ -83,7 +83,7 @@ def _varied(variant: Variant, images: Selection, draws: int, varies: str) -> Mea
         first, decodes = groups * draws, list[Tensor]()
         for other in (first + k for k in range(draws)):
             z_of, x_T_of = (first, other) if varies == VARY_X_T else (other, first)
-            z_sem = index(semantic_of(codes), z_of)
+            z_sem = cut(semantic_of(codes), z_of)
             decodes.append(variant.decode(variant.random(z_sem, images.order[x_T_of].tolist())))
         drawn = torch.stack(decodes)
         scores = {metric: ring_distance(drawn, distance).cpu(), "pixel_std": pixel_std(drawn)}

@@ -40,9 +40,8 @@ from benchmarks.runtime.calling import (
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems import precision_guard
 from benchmarks.systems.of_run import Missing, load_systems
-from benchmarks.systems.protocol.base import System, has_no_encoder
+from benchmarks.systems.protocol.base import HERE, System, has_no_encoder
 from benchmarks.systems.protocol.checked import Checked
-from benchmarks.systems.protocol.returned import HERE
 from diffae.data import Dataset
 from diffae.data.partition import HALVED, SPLITS
 from diffae.system import distributed
@@ -287,10 +286,10 @@ class BenchmarkRun:
         if not self.benchmark.of_images or estimate.value is None or estimate.error is None:
             return
         own = (place.system and place.system.range) or HERE
-        for note in notes_on_clamped(arrays, own, place.unclamped):
-            key = (place.system_title, note.method)
+        for method, note in notes_on_clamped(arrays, own, place.unclamped):
+            key = (place.system_title, method)
             if place.unclamped or key not in self.noted:
-                yield note.text
+                yield note
             if not place.unclamped:
                 self.noted.add(key)
 

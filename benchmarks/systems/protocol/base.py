@@ -36,6 +36,7 @@ Description = Mapping[str, str | int | float | None]
 ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0 = IN_WORDS
 
 Range = tuple[float, float]  # the lowest and the highest value of an image
+HERE: Range = (-1.0, 1.0)  # that of all images, unless a system states its own
 
 
 @dataclass(frozen=True)

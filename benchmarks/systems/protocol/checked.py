@@ -23,21 +23,18 @@ from benchmarks.runtime.calling import Batches, Clamped, calling
 from benchmarks.runtime.errors import SystemFailed, Wrong
 from benchmarks.runtime.registry import NAME
 from benchmarks.systems.protocol import base, contract, parts, returned, trial
-from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
-from benchmarks.systems.protocol.contract import kind
+from benchmarks.systems.protocol.base import Code, System, has_own, parts_of
 from benchmarks.systems.protocol.parts import Semantic
-from benchmarks.systems.protocol.returned import dtype_name, in_words, into, own_memory, suffix
-from benchmarks.systems.protocol.source import source_digest, state_digest
+from benchmarks.systems.protocol.returned import dtype_name, in_words, own_memory, rescaled
 from diffae.data import Dataset
+from diffae.diffusion.scheme import Scheme
 from diffae.networks.nn import evaluating
 from diffae.system.errors import UserError
 
 OURS = {"benchmarks", "diffae"}
 T = TypeVar("T")
-Check = Callable[[object, int], T]  # takes the result of a method and its number of images
+Check = Callable[[Any, Any], T]  # takes the result of a method and the first argument of the call
 Owner = Callable[..., System] | None  # whose code is called; None: the system's
-Rows = Code | Semantic | Sequence[int] | np.ndarray  # one for each image
-Argument = Rows | Dataset | float | str | None
 
 
 def build(
@@ -49,16 +46,17 @@ def build(
     Raises SystemFailed if the factory fails or the fields are invalid. UserError and NotAvailable
     are passed on: they are the system's own messages to the user.
     """
+
+    def make() -> System:
+        return returned.of_class(factory(path, device), System)
+
     try:
-        system = calling(name, "__init__", lambda: factory(path, device), factory)
+        system = calling(name, "__init__", make, factory)
     except SystemFailed as failure:
         if path is None and ":" in name:
             hint = f"its path is None; give one: --ckpt {name}=PATH"
             raise SystemFailed(f"{failure} ({hint})") from failure
         raise
-    if not isinstance(system, System):
-        reason = f"{kind(system)} is not a benchmarks.systems.System"
-        raise SystemFailed.at(name, "__init__", reason)
     if ":" in name:  # an address, which cannot be a file's name
         last = re.sub(r"[^A-Za-z0-9._-]", "-", name.rpartition(":")[2]).lstrip("._-")
         name = name_of(system, last or "system")
@@ -67,7 +65,7 @@ def build(
 
 def name_of(system: System, otherwise: str) -> str:
     """The system's own name, if it is valid in file names and options; else `otherwise`."""
-    own = getattr(system, "name", None)
+    own = calling(otherwise, "name", lambda: getattr(system, "name", None), type(system))
     return own if isinstance(own, str) and NAME.fullmatch(own) else otherwise
 
 
@@ -75,40 +73,39 @@ def name_of(system: System, otherwise: str) -> str:
 # Arguments and results, cut by image and joined again: tensors, tuples of them, codes, indices
 
 
-def rows(value: Rows) -> int:
+def rows(value: Any) -> int:
     """The number of images of tensors, codes or indices."""
     levels = value.tensors if isinstance(value, Code) else value
     return len(levels[0] if isinstance(levels, tuple) else levels)
 
 
-def cut(value: Any, place: slice | Tensor) -> Any:
+def cut(value: Any, place: slice | Tensor | np.ndarray) -> Any:
     """The rows of tensors, codes or indices; anything else (steps, a seed) is the same for all rows."""
     if isinstance(value, list | range | np.ndarray):
-        return value[place]  # type: ignore[index]
-    return _each(value, lambda part: part[place])
+        return list(value[place])  # type: ignore[index, arg-type]
+    return each(lambda part: part[place], value)
 
 
-def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Tensors, tuples of them or codes with every tensor changed; anything else as it is."""
-    if isinstance(value, Code):
-        return Code(_each(value.semantic, change), _each(value.x_T, change))
-    if isinstance(value, tuple):
-        return tuple(map(change, value))
-    return change(value) if isinstance(value, Tensor) else value
-
-
-def join(codes: Sequence[Any]) -> Any:
+def join(results: Sequence[Any]) -> Any:
     """Concatenate tensors, tuples of them or codes."""
-    first = codes[0]
-    if len(codes) == 1 or first is None:
-        return first
+    return results[0] if len(results) == 1 else each(lambda *pieces: torch.cat(pieces), *results)
+
+
+def each(change: Callable[..., Tensor], *values: Any) -> Any:
+    """`change` of the corresponding tensors of tensors, tuples of them or codes; of anything else the first."""
+    first = values[0]
     if isinstance(first, Code):
-        return Code(join([code.semantic for code in codes]), join([code.x_T for code in codes]))
-    return parts.join(codes)
+        semantic, x_T = ([getattr(code, part) for code in values] for part in ("semantic", "x_T"))
+        return Code(each(change, *semantic), each(change, *x_T))
+    if isinstance(first, tuple):
+        return tuple(change(*levels) for levels in zip(*values, strict=True))
+    return change(*values) if isinstance(first, Tensor) else first
 
 
 class Checked(System):
     """A system whose arguments and results are checked; `inner` is the system itself."""
+
+    description: base.Description
 
     def __init__(self, name: str, inner: System, device: torch.device, owner: Owner = None):
         self.name, self.inner, self.device = name, inner, device
@@ -119,13 +116,7 @@ class Checked(System):
 
     def _read_fields(self) -> None:
         """Set the fields as the system has them."""
-        fields = self._guard("fields", lambda: contract.read_fields(self.inner))
-        fields["fingerprint"] += source_digest(type(self.inner))
-        if (live := fields["live"]) is not None:
-            fields["fingerprint"] += source_digest(type(live)) + state_digest(live)
-        fields["fingerprint"] += suffix(fields["range"])
-        self._description = fields.pop("describe")
-        vars(self).update(fields)
+        vars(self).update(self._guard("fields", lambda: contract.read_fields(self.inner)))
 
     def refreshed(self) -> "Checked":
         """A copy that reads the system's fields again: a live model may have been trained since.
@@ -140,25 +131,27 @@ class Checked(System):
     def solving(self, solver: str) -> "Checked":
         if not has_own(self, "solving"):
             return self
-
-        def check(inner: System) -> System:
-            if type(inner) is type(self.inner):
-                return inner
-            raise Wrong(f"returned {kind(inner)}, not the system itself")
-
-        system = copy.copy(self)  # shares the batches and the counts of clamped values
-        system.inner = self._call("solving", check, solver)
-        system.solver = system.inner.solver
-        return system
+        return self._variant("solving", solver)
 
     def unclamped(self) -> "Checked":
-        system = copy.copy(self)  # shares the batches and the counts of clamped values
-        system.clamped, system.inner = False, self._guard("unclamped", self.inner.unclamped)
+        system = self._variant("unclamped")
+        system.clamped = False
+        return system
+
+    def _variant(self, method: str, *arguments: str) -> "Checked":
+        """The variant that a method of the system returns; batches and counts of clamped values are shared."""
+
+        def make() -> tuple[System, Scheme | None]:
+            variant = returned.of_class(getattr(self.inner, method)(*arguments), type(self.inner))
+            return variant, contract.read_field(variant, "solver")
+
+        system = copy.copy(self)
+        system.inner, system.solver = self._guard(method, make)
         return system
 
     @property
     def learns_from_data(self) -> bool:
-        return self.inner.learns_from_data
+        return has_own(self, "fit")
 
     def try_on(self, images: Callable[[int], Tensor]) -> str:
         """The note for the rows of a foreign model, from a trial on a few images (trial.py).
@@ -177,98 +170,75 @@ class Checked(System):
         return self._trial
 
     def describe(self) -> base.Description:
-        return self._description
+        return self.description
 
     # ------------------------------------------------------------------------------------------
     # The methods of a system
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         title = self.title  # a run may have changed it
-        self._guard("fit", lambda: self.inner.fit(into(images, self.range) for images in batches))
+        self._guard("fit", lambda: self.inner.fit(map(self._in_its_range, batches)))
         self._read_fields()
         self.title = title
 
     def encode(self, images: Tensor, steps: int = 100) -> Code:
-        check = partial(self._code, image_shape=images.shape[1:])
-        return self._of_images("encode", check, images, steps)
+        return self._of_images("encode", self._code, images, steps)
 
     def encode_semantic(self, images: Tensor) -> Semantic:
         return self._of_images("encode_semantic", self._semantic, images)
-
-    def codes_of(self, indices: Sequence[int], dataset: Dataset) -> Semantic:
-        return self._in_batches("codes_of", self._semantic, indices, dataset)
 
     def encode_ranked(self, images: Tensor, ranks: Tensor) -> Semantic:
         return self._of_images("encode_ranked", self._semantic, images, ranks)
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
-        check = returned.of_shape(images.shape[1:])
-        return self._of_images("encode_stochastic", check, images, semantic, steps)
-
-    def decode(self, code: Code, steps: int = 100, *, keep: int | None = None) -> Tensor:
-        wide = any(part.dtype == torch.float64 for part in code.tensors)
-        dtype = torch.float64 if wide and self.computes_in_float64 else torch.float32
-        kept = {} if keep is None else {"keep": keep}
-        return self._in_batches("decode", self._images("decode", dtype), code, steps, **kept)
-
-    def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:
-        return self._in_batches("sample_latents", self._semantic, indices, seed, steps)
-
-    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        return self._in_batches("sample", self._images("sample"), indices, seed, steps)
+        return self._of_images("encode_stochastic", self._noise, images, semantic, steps)
 
     def add_noise(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
-        return self._of_images("add_noise", returned.of_shape(images.shape[1:]), images, t, eps)
+        return self._of_images("add_noise", self._noise, images, t, eps)
 
     def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
         self._refuse_other_images("predict_x0", images_noised)
-        check = self._images("predict_x0")
-        return self._in_batches("predict_x0", check, images_noised, t, semantic)
+        check = partial(self._images, "predict_x0")
+        return self._call("predict_x0", check, images_noised, t, semantic)
+
+    def codes_of(self, indices: Sequence[int], dataset: Dataset) -> Semantic:
+        return self._call("codes_of", self._semantic, indices, dataset)
+
+    def decode(self, code: Code, steps: int = 100, *, keep: int | None = None) -> Tensor:
+        kept = {} if keep is None else {"keep": keep}
+        return self._call("decode", partial(self._images, "decode"), code, steps, **kept)
+
+    def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:
+        return self._call("sample_latents", self._semantic, indices, seed, steps)
+
+    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+        return self._call("sample", partial(self._images, "sample"), indices, seed, steps)
 
     def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
-        check = returned.of_shape((3, self.image_size, self.image_size))
-        return self._in_batches("random_x_T", check, indices, seed)
-
-    @property
-    def codebooks(self) -> Mapping[str, int]:
-        return self._guard("codebooks", lambda: self.inner.codebooks)
-
-    def tokens(self, code: Code) -> tuple[Tensor, ...]:
-        def check(value: Iterable[Tensor]) -> tuple[Tensor, ...]:
-            pairs = zip(value, self.codebooks.values(), strict=True)
-            return tuple(returned.tokens(indices, size) for indices, size in pairs)
-
-        return self._call("tokens", check, code)
+        return self._call("random_x_T", self._noise, indices, seed)
 
     def read(self, semantic: Semantic) -> Tensor:
         if not has_own(self, "read"):
             return super().read(semantic)
-        shape = (rows(semantic), None)
-        return self._call("read", lambda value: returned.numbers(value, shape), semantic)
+        return self._call("read", self._features, semantic)
 
     def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
         if not has_own(self, "move"):
             return super().move(semantic, delta)
-        count = rows(semantic)
-        return self._call("move", lambda value: self._semantic(value, count), semantic, delta)
+        return self._call("move", self._semantic, semantic, delta)
 
     def edit(self, code: Code, attribute: str, target: bool, strength: float) -> Code:
-        def check(value: object) -> Code:
-            edited = returned.code(value)
-            semantic = self._semantic(edited.semantic, rows(code))
-            if code.x_T is None:
-                return Code(semantic)
-            return Code(semantic, returned.numbers(edited.x_T, code.x_T.shape))
+        return self._call("edit", self._edited, code, attribute, target, strength)
 
-        return self._call("edit", check, code, attribute, target, strength)
+    def tokens(self, code: Code) -> tuple[Tensor, ...]:
+        return self._call("tokens", self._tokens, code)
+
+    @property
+    def codebooks(self) -> Mapping[str, int]:
+        return self._guard("codebooks", lambda: returned.values_of(self.inner.codebooks, int))
 
     def networks(self) -> dict[str, nn.Module]:
-        def check(value: dict[str, nn.Module]) -> dict[str, nn.Module]:
-            if all(isinstance(network, nn.Module) for network in value.values()):
-                return value
-            raise Wrong("must return torch modules by name")
-
-        return self._call("networks", check)
+        return self._guard("networks", lambda: returned.values_of(self.inner.networks(), nn.Module))
 
     def __getattr__(self, name: str) -> Any:
         """Attributes beyond the protocol. Their calls are guarded, but the results are not checked."""
@@ -286,15 +256,26 @@ class Checked(System):
         with evaluating(self.live):
             return calling(self.name, method, call, self._owner)
 
-    def _call(self, method: str, check: Callable[[Any], T], *given: Argument, **named: int) -> T:
-        """Call a method with copies, so that it cannot change its arguments, and check its result.
+    def _call(self, method: str, check: Check[T], first: Any, *others: Any, **named: int) -> T:
+        """The checked results of a method in as many calls as `batches` makes, joined.
 
-        The results are copied too: a system may reuse its output buffer, as CUDA graphs do.
+        `first` has one row per image, as has every other argument that consists of tensors. Each row
+        of the results may depend only on the same row of these. The system gets copies, so that it
+        cannot change its arguments, and its results are copied too: it may reuse its output buffer,
+        as CUDA graphs do.
         """
-        copies = [_each(value, self._copied) for value in given]
-        copies = [list(c) if isinstance(c, range | np.ndarray) else c for c in copies]
-        call = getattr(self.inner, method)
-        return self._guard(method, lambda: _each(check(call(*copies, **named)), self._ours))
+
+        def of_batch(place: slice) -> T:
+            batch = [cut(value, place) for value in (first, *others)]
+            copies = [each(self._copied, value) for value in batch]
+
+            def call() -> T:
+                result = getattr(self.inner, method)(*copies, **named)
+                return each(self._ours, check(result, batch[0]))
+
+            return self._guard(method, call)
+
+        return join(self.batches.each(method, rows(first), of_batch))
 
     def _copied(self, part: Tensor) -> Tensor:
         return part.detach().to(self.device, copy=True)
@@ -304,37 +285,22 @@ class Checked(System):
         moved = part.to(self.device)
         return own_memory(part) if moved is part else moved
 
-    def _in_batches(
-        self, method: str, check: Check[T], first: Rows, *others: Argument, **named: int
-    ) -> T:
-        """The results of a method in as many calls as `batches` makes, each checked, joined.
-
-        `first` has one row per image, as has every other argument that consists of tensors. Each row
-        of the results may depend only on the same row of these.
-        """
-
-        def call(place: slice) -> T:
-            batch = [cut(value, place) for value in (first, *others)]
-            count = place.stop - place.start
-            return self._call(method, lambda value: check(value, count), *batch, **named)
-
-        return join(self.batches.each(method, rows(first), call))
-
-    def _of_images(self, method: str, check: Check[T], images: Tensor, *others: Argument) -> T:
+    def _of_images(self, method: str, check: Check[T], images: Tensor, *others: Any) -> T:
         """The same for a method that is given images, which are converted to the system's range."""
         self._refuse_other_images(method, images)
-        return self._in_batches(method, check, into(images, self.range), *others)
+        return self._call(method, check, self._in_its_range(images), *others)
+
+    def _in_its_range(self, images: Tensor) -> Tensor:
+        return rescaled(images, base.HERE, self.range or base.HERE)
 
     def _refuse_other_images(self, method: str, images: Tensor) -> None:
-        size, stride, sides = self._only_size, self.stride or 1, tuple(images.shape[2:])
-        ordinary = images.ndim == 4 and images.shape[1] == 3 and images.is_floating_point()
-        whole = all(side and side % stride == 0 for side in sides)
-        if not (ordinary and whole and (size is None or sides == (size, size))):
-            side = "S" if size is None else size
+        size, stride, shape = self._only_size, self.stride or 1, images.shape
+        fits = images.is_floating_point() and returned.fits(shape, (None, 3, size, size))
+        if not fits or any(side % stride for side in shape[2:]):
+            takes = f"takes float images {in_words(('N', 3, size or 'S', size or 'S'))}"
             multiple = f" (S a multiple of {stride})" if self.stride else ""
-            takes = f"takes float images N x 3 x {side} x {side}{multiple}"
-            given = f"was given {in_words(images.shape)} of {dtype_name(images)}"
-            raise UserError(f"system {self.name!r}, {method}: {takes}, {given}")
+            given = f"was given {in_words(shape)} of {dtype_name(images)}"
+            raise UserError(f"system {self.name!r}, {method}: {takes}{multiple}, {given}")
 
     @property
     def _only_size(self) -> int | None:
@@ -342,46 +308,57 @@ class Checked(System):
         return self.image_size if self.stride is None else None
 
     # ------------------------------------------------------------------------------------------
-    # Checks of the values that methods return
+    # Checks of what methods return, given the first argument of the call
 
-    def _images(self, method: str, dtype: torch.dtype = torch.float32) -> Check[Tensor]:
-        """The check of images, which counts the values that lie outside [-1, 1]."""
-
-        def check(value: object, count: int) -> Tensor:
-            own, clamped = self.range, self.clamped
-            images, outside = returned.images(value, count, self._only_size, dtype, own, clamped)
-            self.outside.add(method, outside, images.numel(), clamped)
-            return images
-
-        return check
-
-    def _semantic(self, value: object, count: int) -> Semantic:
-        return returned.semantic(value, parts_of(self), count)
-
-    def _code(self, value: object, count: int, image_shape: Sequence[int]) -> Code:
-        """A code has the parts that the capabilities promise, and `latent_dim` numbers per image in all.
-
-        Its x_T has the shape of an image.
-        """
-        code = returned.code(value)
-        semantic: Semantic | None
-        if SEMANTIC in self.capabilities:
-            semantic, size = self._semantic(code.semantic, count), self.semantic_dim
-            if tuple(image_shape[1:]) == (self.image_size, self.image_size):
-                numbers = parts.numbers_in(parts_of(self), semantic)
-                returned.refuse_other_numbers(numbers, self.semantic_dim)
-        else:
-            semantic = returned.free(code.semantic, count)
-            size = returned.width(semantic)
-        if STOCHASTIC in self.capabilities:
-            x_T: Tensor | None = returned.numbers(code.x_T, (count, *image_shape))
-        else:
-            x_T = returned.free(code.x_T, count)
-        size += returned.width(x_T)
-        is_other = count and size != self.latent_dim
-        if is_other and parts.numbers(self.semantic_parts or ()) is not None:
-            raise Wrong(f"returned {size} numbers per image, but latent_dim is {self.latent_dim}")
+    def _code(self, value: object, images: Tensor) -> Code:
+        """A code has the parts that the capabilities promise, and `latent_dim` numbers per image in all."""
+        code, can = returned.of_class(value, Code), self.capabilities
+        check_semantic = self._semantic if base.SEMANTIC in can else returned.free
+        check_x_T = self._noise if base.STOCHASTIC in can else returned.free
+        semantic, x_T = check_semantic(code.semantic, images), check_x_T(code.x_T, images)
+        made_of = self.semantic_parts or ()
+        size = parts.numbers_in(made_of, semantic)
+        if base.STOCHASTIC in can or base.SEMANTIC not in can:
+            size += parts.numbers_in((), x_T)  # else it is beyond what is promised
+        is_own_size = tuple(images.shape[2:]) == (self.image_size, self.image_size)
+        is_of_any_image = parts.numbers(made_of) is not None
+        if len(images) and (is_own_size or is_of_any_image) and size != self.latent_dim:
+            reason = "set latent_dim, or a stride from which it follows"
+            raise Wrong(f"returned {size} numbers per image, not {self.latent_dim}: {reason}")
         return Code(semantic, x_T)
+
+    def _semantic(self, value: object, first: Any) -> Semantic:
+        return returned.semantic(value, parts_of(self), rows(first))
+
+    def _noise(self, value: object, first: Tensor | Sequence[int]) -> Tensor:
+        """Noise has the shape of the given images, or without images that of the system's."""
+        own = (len(first), 3, self.image_size, self.image_size)
+        return returned.numbers(value, first.shape if isinstance(first, Tensor) else own)
+
+    def _images(self, method: str, value: object, first: Any) -> Tensor:
+        """Images within [-1, 1]; the values that lay outside are counted."""
+        given = first.tensors if isinstance(first, Code) else ()
+        wide = self.computes_in_float64 and any(part.dtype == torch.float64 for part in given)
+        dtype = torch.float64 if wide else torch.float32
+        shape = (rows(first), 3, self._only_size, self._only_size)
+        own = self.range or base.HERE
+        images, outside = returned.images(value, shape, dtype, own, self.clamped)
+        self.outside.add(method, outside, images.numel())
+        return images
+
+    def _features(self, value: object, semantic: Semantic) -> Tensor:
+        return returned.numbers(value, (rows(semantic), None))
+
+    def _edited(self, value: object, code: Code) -> Code:
+        edited = returned.of_class(value, Code)
+        semantic = self._semantic(edited.semantic, code)
+        if code.x_T is None:
+            return Code(semantic)
+        return Code(semantic, returned.numbers(edited.x_T, code.x_T.shape))
+
+    def _tokens(self, value: Iterable[object], code: Code) -> tuple[Tensor, ...]:
+        pairs = zip(value, self.codebooks.values(), strict=True)
+        return tuple(returned.tokens(indices, size) for indices, size in pairs)
 
 
 @contextmanager

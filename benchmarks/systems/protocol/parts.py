@@ -21,7 +21,7 @@ from torch import Tensor
 
 from benchmarks.runtime.errors import NotAvailable
 from diffae.diffusion import interpolation
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, whole
 
 Semantic = Tensor | tuple[Tensor, ...]
 Count = TypeVar("Count", int, float)
@@ -29,7 +29,7 @@ Count = TypeVar("Count", int, float)
 # How a probe reads a part: flattened; by the mean over all axes but that of its features; by the share
 # of each token.
 FLAT, POOLED, HISTOGRAM = "flat", "pooled", "histogram"
-MOST = 2**31  # numbers of a part, tokens of a codebook
+LARGEST = 2**31  # numbers in a code, pixels of a side: larger values are mistakes
 
 NO_DIRECTION = "the code consists of tokens: tokens cannot be edited along a direction"
 NOTHING_BETWEEN = "the code consists of tokens: tokens cannot be interpolated"
@@ -52,6 +52,12 @@ class Part:
     axis: int = 0
 
     def __post_init__(self) -> None:
+        for side in self.shape:
+            if side is not None:
+                whole(side, "Part: a side of shape", 1, LARGEST)
+        whole(self.width, "Part: width", 1, LARGEST)
+        if self.codebook is not None:
+            whole(self.codebook, "Part: codebook", 1, LARGEST)
         if fault := self._fault():
             raise UserError(f"Part: {fault}")
 
@@ -103,16 +109,9 @@ class Part:
         return f"{self.reading}{over} {sides}"
 
     def _fault(self) -> str:
-        """The fault of the fields; "" if they are valid."""
-        sides = self.shape if isinstance(self.shape, tuple) else (0,)
-        if not all(_is_count(side) for side in sides if side is not None):
-            return f"shape must be whole numbers from 1 (None: any), not {self.shape!r}"
-        if sides.count(None) > 2:
+        """Why the fields do not fit together; "" if they do."""
+        if self.shape.count(None) > 2:
             return f"at most two axes may be None, not those of {self.shape!r}"
-        if self.codebook is not None and not _is_count(self.codebook):
-            return f"codebook must be a whole number from 1, not {self.codebook!r}"
-        if not _is_count(self.width):
-            return f"width must be a whole number from 1, not {self.width!r}"
         if self.reading not in (FLAT, POOLED, HISTOGRAM):
             return f"reading must be {FLAT}, {POOLED} or {HISTOGRAM}, not {self.reading!r}"
         if (self.codebook is None) == (self.reading == HISTOGRAM):
@@ -124,10 +123,6 @@ class Part:
         if self.width != 1 and self.codebook is None:
             return "width is the numbers that a token counts as, but this part has no codebook"
         return ""
-
-
-def _is_count(value: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < MOST
 
 
 Parts = Sequence[Part]
@@ -148,15 +143,11 @@ def numbers(parts: Parts) -> int | None:
     return _total(part.numbers for part in parts)
 
 
-def numbers_in(parts: Parts, semantic: Semantic) -> int:
-    """Numbers in a code that is there, for each image, as papers count."""
-    pairs = zip(parts, tensors(semantic), strict=True)
-    return sum(part.width * math.prod(code.shape[1:]) for part, code in pairs)
-
-
-def kept(parts: Parts) -> int | None:
-    """Numbers stored per image; a token counts as one."""
-    return _total(part.places for part in parts)
+def numbers_in(parts: Parts, semantic: Semantic | None) -> int:
+    """Numbers in a code that is there, for each image, as papers count; without parts, each number is one."""
+    widths = [part.width for part in parts] or [1] * len(tensors(semantic))
+    pairs = zip(widths, tensors(semantic), strict=False)
+    return sum(width * code[:1].numel() for width, code in pairs)
 
 
 def bits(parts: Parts) -> float | None:
@@ -205,16 +196,6 @@ def shaped(numbers: Tensor, like: Semantic) -> Semantic:
     """A code in the shape of `like` from all of its numbers, the reverse of `flat`."""
     pieces = iter(numbers.split([part[0].numel() for part in tensors(like)], dim=1))
     return each(lambda part: next(pieces).reshape(-1, *part.shape[1:]), like)
-
-
-def index(semantic: Semantic, where: np.ndarray | Tensor | slice | list[int]) -> Semantic:
-    """The codes of some images."""
-    return each(lambda part: part[where], semantic)
-
-
-def join(codes: Sequence[Semantic]) -> Semantic:
-    """Concatenate codes along the images."""
-    return codes[0] if len(codes) == 1 else each(lambda *pieces: torch.cat(pieces), *codes)
 
 
 def lerp(a: Semantic, b: Semantic, t: Tensor) -> Semantic:

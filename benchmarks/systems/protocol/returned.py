@@ -4,14 +4,14 @@ Each check gives back tensors that a benchmark can rely on, or raises `Wrong` wi
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from benchmarks.runtime.errors import Wrong
-from benchmarks.systems.protocol.base import Code, Range
+from benchmarks.systems.protocol.base import HERE, Range
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Part, Semantic
 
@@ -20,23 +20,33 @@ MANY = 0.5  # of all values, beyond FARTHEST: a different range even of images t
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
 
+T = TypeVar("T")
 Values = TypeVar("Values", Tensor, float)
-HERE: Range = (-1.0, 1.0)
 # Larger values mean a different range (0..255, logits), and clamping would give meaningless numbers. An overshoot of a few
 # standard deviations of the data stays below.
 FARTHEST = 5.0
 
-Shape = Sequence[int | None]  # None: any side
+Shape = Sequence[int | str | None]  # None: any side
+
+
+def of_class(value: object, wanted: type[T]) -> T:
+    if not isinstance(value, wanted):
+        raise Wrong(f"returned {kind(value)}, not a {wanted.__name__}")
+    return value
 
 
 def tensor(value: object, shape: Shape) -> Tensor:
     """A tensor of that shape."""
-    if not isinstance(value, Tensor):
-        raise Wrong(f"returned {kind(value)}, not a tensor")
-    sides = zip(value.shape, shape, strict=False)
-    if value.ndim != len(shape) or any(wanted not in (side, None) for side, wanted in sides):
-        raise Wrong(f"returned {in_words(value.shape)}, not {in_words(shape)}")
-    return value
+    given = of_class(value, Tensor)
+    if not fits(given.shape, shape):
+        raise Wrong(f"returned {in_words(given.shape)}, not {in_words(shape)}")
+    return given
+
+
+def fits(given: Sequence[int], shape: Shape) -> bool:
+    """Whether a shape is the other one, in which None is any side."""
+    pairs = zip(given, shape, strict=False)
+    return len(given) == len(shape) and all(wanted in (side, None) for side, wanted in pairs)
 
 
 def finite(value: Tensor, dtype: torch.dtype) -> tuple[Tensor, float, float]:
@@ -62,22 +72,22 @@ def numbers(value: object, shape: Shape) -> Tensor:
     return code
 
 
-def free(value: object, count: int) -> Tensor | None:
+def free(value: object, images: Tensor) -> Tensor | None:
     """A part of a code that is not promised: if it is there, of any shape, one row per image."""
     if value is None:
         return None
-    shape = value.shape[1:] if isinstance(value, Tensor) else ()
-    return numbers(value, (count, *shape))
+    return numbers(value, (len(images), *of_class(value, Tensor).shape[1:]))
 
 
-def tokens(value: Tensor, codebook: int) -> Tensor:
+def tokens(value: object, codebook: int) -> Tensor:
     """Integers from 0 to below `codebook`, as int64."""
-    if value.dtype not in WHOLE:
-        raise Wrong(f"returned {dtype_name(value)} for tokens, not whole numbers")
-    indices = value.detach().to(torch.int64)
+    given = of_class(value, Tensor)
+    if given.dtype not in WHOLE:
+        raise Wrong(f"returned {dtype_name(given)} for tokens, not whole numbers")
+    indices = given.detach().to(torch.int64)
     if indices.numel() and not 0 <= indices.min() <= indices.max() < codebook:
-        given = f"returned tokens from {indices.min()} to {indices.max()}"
-        raise Wrong(f"{given}; the codebook goes from 0 to {codebook - 1}")
+        bounds = f"from {indices.min()} to {indices.max()}"
+        raise Wrong(f"returned tokens {bounds}; the codebook goes from 0 to {codebook - 1}")
     return indices
 
 
@@ -87,42 +97,29 @@ def semantic(value: object, parts: Sequence[Part], count: int) -> Semantic:
     if len(values) != len(parts):
         given = kind(value) if len(values) == 1 else f"{len(values)} tensors"
         raise Wrong(f"returned {given}, not {len(parts)} tensors")
-    checked = [_as(part, tensor, count) for part, tensor in zip(parts, values, strict=True)]
+    checked: list[Tensor] = []
+    for part, level in zip(parts, values, strict=True):
+        shape = (count, *part.shape)
+        if part.codebook is None:
+            checked.append(numbers(level, shape))
+        else:
+            checked.append(tokens(tensor(level, shape), part.codebook))
     return checked[0] if len(checked) == 1 else tuple(checked)
 
 
-def _as(part: Part, value: object, count: int) -> Tensor:
-    shape = (count, *part.shape)
-    if part.codebook is None:
-        return numbers(value, shape)
-    return tokens(tensor(value, shape), part.codebook)
-
-
-def code(value: object) -> Code:
-    """A code, whose parts are not checked."""
-    if not isinstance(value, Code):
-        raise Wrong(f"returned {kind(value)}, not a Code")
-    return value
-
-
 def images(
-    value: object,
-    count: int,
-    side: int | None,
-    dtype: torch.dtype,
-    own: Range | None,
-    clamped: bool,
+    value: object, shape: Shape, dtype: torch.dtype, own: Range, clamped: bool
 ) -> tuple[Tensor, int]:
-    """Images N x 3 x side x side (None: any side) within [-1, 1], from those in the range `own`.
+    """Images of that shape within [-1, 1], from those in the range `own`.
 
     The second value is how many of their values lay outside. A small overshoot is clamped; a
     different range is an error. Of images that are not `clamped`, single values may be large.
     """
-    given, least, largest = finite(tensor(value, (count, 3, side, side)), dtype)
+    given, least, largest = finite(tensor(value, shape), dtype)
     if not given.numel():
         return given, 0
-    converted = out_of(given, own)
-    low, high = out_of(least, own), out_of(largest, own)
+    converted = rescaled(given, own, HERE)
+    low, high = rescaled(least, own, HERE), rescaled(largest, own, HERE)
     is_far = low < -FARTHEST or high > FARTHEST
     if is_far and (clamped or (converted.abs() > FARTHEST).double().mean() > MANY):
         raise Wrong(beyond(least, largest, own))
@@ -157,52 +154,29 @@ def dtype_name(tensor: Tensor) -> str:
 # The range of images: [-1, 1], as everywhere here, unless the system says another one
 
 
-def into(values: Values, own: Range | None) -> Values:
-    """Values of images in [-1, 1] as values in the range `own`; None is [-1, 1]."""
-    if own is None or own == HERE:
+def rescaled(values: Values, of: Range, to: Range) -> Values:
+    """Values in the range `of` as values in the range `to`."""
+    if of == to:
         return values
-    low, high = own
-    return (values + 1) * ((high - low) / 2) + low
-
-
-def out_of(values: Values, own: Range | None) -> Values:
-    """The inverse of `into`."""
-    if own is None or own == HERE:
-        return values
-    low, high = own
-    return (values - low) * (2 / (high - low)) - 1
-
-
-def suffix(own: Range | None) -> str:
-    """The suffix of a fingerprint: outputs depend on the range, unless it is [-1, 1]."""
-    return "" if own is None or own == HERE else f"-range-{own[0]:g}-{own[1]:g}"
+    (low, high), (to_low, to_high) = of, to
+    return (values - low) * ((to_high - to_low) / (high - low)) + to_low
 
 
 def remedy(own: str) -> str:
     return f"say range={own}, to wrap or as an attribute of the class, and images are converted both ways"
 
 
-def beyond(low: float, high: float, own: Range | None) -> str:
+def beyond(low: float, high: float, own: Range) -> str:
     """The message for images from `low` to `high`, too far out of the range `own`."""
-    words = ", ".join(f"{bound:g}" for bound in own or HERE)
-    given = f"returned values from {low:.4g} to {high:.4g}; images are in [{words}]"
-    cause = f"values beyond {into(FARTHEST, own):g} mean a different range"
+    given = f"returned values from {low:.4g} to {high:.4g}; images are in [{own[0]:g}, {own[1]:g}]"
+    cause = f"values beyond {rescaled(FARTHEST, HERE, own):g} mean a different range"
     bytes_meant = f"If they are bytes, {remedy('(0, 255)')}."
     return f"{given}, and {cause}. {bytes_meant} If they are intended, clamp them yourself."
 
 
-def refuse_other_numbers(numbers: int, promised: int) -> None:
-    """Raise Wrong for a code that has other numbers than the system says, at its `image_size`."""
-    if numbers != promised:
-        reason = "set latent_dim, or a stride from which it follows"
-        raise Wrong(f"returned {numbers} numbers per image, not {promised}: {reason}")
-
-
-def width(part: Tensor | None) -> int:
-    """The numbers of an image in a tensor."""
-    return 0 if part is None else part[:1].numel()
-
-
-def of_shape(shape: Sequence[int | None]) -> Callable[[object, int], Tensor]:
-    """The check of a tensor of that shape for each image."""
-    return lambda value, count: numbers(value, (count, *shape))
+def values_of(value: object, wanted: type[T]) -> dict[str, T]:
+    """Values of one class by name."""
+    named: dict[str, T] = of_class(value, dict)
+    for part in named.values():
+        of_class(part, wanted)
+    return named

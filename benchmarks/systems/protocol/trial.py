@@ -1,7 +1,7 @@
 """A trial of a foreign system on a few images before it is measured.
 
-The images are encoded and decoded together; then the first one alone, twice; then the others in
-another order: nine images with few steps, once in a run.
+The images are encoded and decoded together; then the first one alone; then all in another order:
+nine images with few steps, once in a run. If results differ, all are computed again as at first.
 """
 
 import torch
@@ -57,33 +57,28 @@ def tried(system: System, images: Tensor) -> str:
 
 
 def _note(system: System, images: Tensor, code: Code, together: list[Tensor]) -> str:
-    """Whether the results of an image are the same twice, alone, and in another order."""
-    limits = [float(part.double().abs().max()) for part in together]
+    """Whether the results of an image are the same alone, in another order, and twice."""
+    tolerance = _tolerance(system)
+    limits = [tolerance * float(part.double().abs().max()) for part in together]
     if _decodes(system):
-        limits[-1] = 2.0
-    limits = [_tolerance(system) * limit for limit in limits]
+        limits[-1] = tolerance * 2.0
 
-    def batch_of(places: list[int]) -> list[Tensor]:
-        """Results of some images; decoded are their codes of the large batch, so that no token flips."""
+    def differ(places: list[int]) -> bool:
+        """Whether these images have other results in a batch of their own.
+
+        Decoded are their codes of the first batch, so that no token flips.
+        """
         encoded = _encoded(system, images[places])
-        return _results(system, encoded, code.each(lambda part: part[places]))
-
-    def are_near(results: list[Tensor], others: list[Tensor]) -> bool:
-        return all(map(_near, results, others, limits))
-
-    def as_together(places: list[int], results: list[Tensor]) -> bool:
-        return are_near([part[places] for part in together], results)
+        results = _results(system, encoded, code.each(lambda part: part[places]))
+        return not all(map(_near, [part[places] for part in together], results, limits))
 
     first, *others = range(len(images))
-    order = [*others[1:], *others[:1]]
     try:
-        alone = batch_of([first])
-        if not are_near(alone, batch_of([first])):
-            return RANDOM
-        same = as_together([first], alone) and (not others or as_together(order, batch_of(order)))
+        if not differ([first]) and not differ([*others, first]):
+            return ""
+        return RANDOM if differ([first, *others]) else BATCH
     except SystemFailed:  # it can encode and decode all of them together
-        same = False
-    return "" if same else BATCH
+        return BATCH
 
 
 def _encoded(system: System, images: Tensor) -> Code:

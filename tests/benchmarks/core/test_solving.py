@@ -146,7 +146,7 @@ class Exchanged(Sampler):
 
 
 def test_another_system_in_place_of_a_solver_is_refused():
-    with pytest.raises(SystemFailed, match="solving: returned Checked, not the system itself"):
+    with pytest.raises(SystemFailed, match="solving: returned Checked, not a Exchanged"):
         Checked("exchanged", Exchanged(), CPU).solving("fast")
 
 

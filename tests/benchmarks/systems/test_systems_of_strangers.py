@@ -10,6 +10,7 @@ from dummies import Perfect
 from lone_context import NoDistance
 from torch import nn
 
+from benchmarks import systems
 from benchmarks.commands import dry_run
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.runtime.calling import notes_on_clamped
@@ -62,6 +63,15 @@ class Good(System):
     def predict_x0(self, images_noised, t, semantic):
         return images_noised.clamp(-1, 1)
 
+    def read(self, semantic):
+        return 2 * semantic
+
+    def move(self, semantic, delta):
+        return semantic + delta / 2
+
+    def edit(self, code, attribute, target, strength):
+        return code
+
 
 def build(factory) -> checked.Checked:
     return checked.build("mine", factory, None, CPU)
@@ -90,6 +100,12 @@ ARGUMENTS = {
     "predict_x0": lambda x, z: (x, 10, z),
     "add_noise": lambda x, z: (x, 10, x),
     "random_x_T": lambda x, z: (range(4), 0),
+    "read": lambda x, z: (z,),
+    "move": lambda x, z: (z, z),
+    "edit": lambda x, z: (Code(z, x), "Smiling", True, 1.0),
+    "tokens": lambda x, z: (Code(z, x),),
+    "solving": lambda x, z: ("fast",),
+    "unclamped": lambda x, z: (),
     "networks": lambda x, z: (),
     "fit": lambda x, z: ([x],),
 }
@@ -134,7 +150,7 @@ def with_one(value: float):
 
 RETURNED = [
     ("decode", lambda x: x.permute(0, 2, 3, 1), "returned 4 x 32 x 32 x 3, not 4 x 3 x 32 x 32"),
-    ("decode", lambda x: None, "returned None, not a tensor"),
+    ("decode", lambda x: None, "returned None, not a Tensor"),
     ("decode", lambda x: x.long(), "returned int64, not floating point"),
     ("decode", lambda x: x.to_sparse(), "raised NotImplementedError"),
     ("decode", lambda x: x.to("meta"), "raised NotImplementedError"),
@@ -151,7 +167,7 @@ RETURNED = [
     ("sample", lambda x: 200 * (x + 1), "returned values from 200 to 200"),
     ("predict_x0", with_one(torch.nan), "values not finite"),
     ("encode", lambda code: (code.semantic, code.x_T), "returned tuple, not a Code"),
-    ("encode", lambda code: replace(code, semantic=None), "returned None, not a tensor"),
+    ("encode", lambda code: replace(code, semantic=None), "returned None, not a Tensor"),
     ("encode", lambda code: replace(code, x_T=code.x_T[..., :16]), "returned 4 x 3 x 32 x 16, not"),
     ("encode_semantic", lambda z: z[:, :5], "returned 4 x 5, not 4 x 8"),
     ("encode_semantic", with_one(torch.nan), "returned 1 of 32 values not finite"),
@@ -160,7 +176,16 @@ RETURNED = [
     ("sample_latents", lambda z: z.T, "returned 8 x 4, not 4 x 8"),
     ("add_noise", lambda x: x.sum(1), "returned 4 x 32 x 32, not 4 x 3 x 32 x 32"),
     ("random_x_T", lambda x: x[:, :, 0], "returned 4 x 3 x 32, not 4 x 3 x 32 x 32"),
-    ("networks", lambda networks: {"decoder": torch.tanh}, "torch modules by name"),
+    ("networks", lambda networks: {"decoder": torch.tanh}, "not a Module"),
+    ("networks", lambda networks: None, "returned None, not a dict"),
+    ("solving", lambda system: None, "returned None, not a Wrong"),
+    ("unclamped", lambda system: None, "returned None, not a Wrong"),
+    ("tokens", lambda tokens: (7,), "raised ValueError"),
+    ("tokens", lambda tokens: None, "raised TypeError"),
+    ("edit", lambda code: None, "returned None, not a Code"),
+    ("edit", lambda code: replace(code, x_T=code.x_T[:, :1]), "returned 4 x 1 x 32 x 32, not"),
+    ("move", lambda z: z[:, :5], "returned 4 x 5, not 4 x 8"),
+    ("read", lambda z: z.sum(), "returned a single number, not 4 x any"),
     ("fit", raising(ValueError("too few")), "raised ValueError: too few"),
 ]  # fmt: skip
 
@@ -174,6 +199,40 @@ def test_what_a_method_returns_is_refused_by_system_and_method(method, change, w
     assert line.startswith(f"system 'mine', {method}: ") and words in line and "\n" not in line
 
 
+def test_attributes_are_guarded_as_methods_are():
+    """A property may return anything too, and raise."""
+    for said, words in ((None, "None, not a dict"), ({"book": "8"}, "str, not a int")):
+        with pytest.raises(SystemFailed, match=f"'mine', codebooks: returned {words}"):
+            build(saying(codebooks=said)).codebooks  # noqa: B018
+    with pytest.raises(SystemFailed, match="'mine', codebooks: raised RuntimeError: not yet"):
+        build(saying(codebooks=property(complaining))).codebooks  # noqa: B018
+    with pytest.raises(SystemFailed, match="'mine', decode: raised TypeError: 'int' object is not"):
+        call(build(saying(decode=3)), "decode")
+    with pytest.raises(SystemFailed, match="'says', name: raised RuntimeError: not yet"):
+        systems.as_system(saying(name=property(complaining))(None, CPU))
+    live = nn.Linear(2, 2)
+    live.state_dict = lambda **options: complaining(live)
+    with pytest.raises(SystemFailed, match="'mine', fields: raised RuntimeError: not yet"):
+        build(saying(live=live))
+
+
+def test_methods_beyond_the_protocol_are_guarded():
+    more = build(saying(grad=lambda self: torch.is_grad_enabled(), more=complaining, size=3))
+    assert more.grad() is False and more.size == 3 and not hasattr(more, "less")
+    with pytest.raises(SystemFailed, match="'mine', more: raised RuntimeError: not yet"):
+        more.more()
+
+
+def test_another_solver_is_a_field_of_its_variant():
+    def solving(self, solver):
+        variant = type(self)(None, CPU)
+        variant.solver = solver
+        return variant
+
+    with pytest.raises(SystemFailed, match="solving: solver must be a Scheme, not 'fast'"):
+        build(saying(solving=solving)).solving("fast")
+
+
 def test_ctrl_c_is_nobodys_failure():
     with pytest.raises(KeyboardInterrupt):
         call(build(returning("decode", raising(KeyboardInterrupt()))), "decode")
@@ -182,7 +241,7 @@ def test_ctrl_c_is_nobodys_failure():
 def test_numbers_in_a_code_are_counted():
     system = build(type("Short", (Good,), {"latent_dim": 99}))
     with pytest.raises(
-        SystemFailed, match="encode: returned 3080 numbers per image, but latent_di"
+        SystemFailed, match="encode: returned 3080 numbers per image, not 99: set lat"
     ):
         call(system, "encode")
 
@@ -193,6 +252,12 @@ def test_images_of_another_size_are_not_taken():
             build(Good).encode_semantic(wrong)
     with pytest.raises(UserError, match="was given 4 x 3 x 32 x 32 of uint8"):
         build(Good).encode_semantic(torch.zeros(4, 3, 32, 32, dtype=torch.uint8))
+    wide = build(saying(stride=8))
+    assert wide.encode_semantic(torch.zeros(4, 3, 8, 16)).shape == (4, DIM)
+    with pytest.raises(
+        UserError, match=r"N x 3 x S x S \(S a multiple of 8\), was given 4 x 3 x 8 x 12"
+    ):
+        wide.encode_semantic(torch.zeros(4, 3, 8, 12))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -276,8 +341,8 @@ def test_a_little_outside_is_clamped_and_counted(method):
     counts = system.outside.take()
     ((outside, total),) = counts.values()
     assert total == 4 * 3 * SIZE**2 and outside == 246
-    [note] = notes_on_clamped([counts], (0, 1))
-    assert note.text == f"2 % of the values of {method} lay outside [0, 1] and were clamped"
+    [(_, note)] = notes_on_clamped([counts], (0, 1))
+    assert note == f"2 % of the values of {method} lay outside [0, 1] and were clamped"
     assert not list(notes_on_clamped([{name: np.array([1, 100]) for name in counts}], (0, 1)))
     assert not system.outside.take()
 
@@ -288,10 +353,8 @@ def test_what_lies_outside_is_kept_where_it_is_asked_for_and_another_range_is_st
     assert output.max() == 6 and output.min() == pytest.approx(-4.8)
     counts = [system.outside.take()]
     for unclamped, ending in ((True, "not clamped"), (False, "clamped")):
-        [note] = notes_on_clamped(counts, (-1, 1), unclamped)
-        assert note.text.endswith(
-            f"2 % of the values of decode lay outside [-1, 1] and were {ending}"
-        )
+        [(_, note)] = notes_on_clamped(counts, (-1, 1), unclamped)
+        assert note.endswith(f"2 % of the values of decode lay outside [-1, 1] and were {ending}")
     with pytest.raises(SystemFailed, match="returned values from -4.8 to 6"):
         call(system, "decode")
     bytes_ = build(returning("decode", lambda x: 127.5 * (x.clamp(-1, 1) + 1)))
@@ -359,19 +422,21 @@ FIELDS = [
     (saying(title=" "), "fields: title must be one printable line"),
     (saying(title="x" * 10**6), "fields: title must be one printable line"),
     (saying(fingerprint=None), "fields: fingerprint must be one printable line"),
-    (saying(capabilities={"decod"}), "fields: capabilities: unknown: 'decod'; did you mean decode?"),
-    (saying(capabilities=set()), "fields: capabilities must not be empty"),
+    (saying(capabilities={"decod"}), "fields: capabilities must be some of encode, decode, semantic, "),
+    (saying(capabilities=set()), "fields: capabilities must be some of encode, "),
     (saying(latent_dim=8.0), "fields: latent_dim must be a whole number from 0 to 2147483648, not 8.0"),
     (saying(latent_dim=True), "fields: latent_dim must be a whole number from 0"),
     (saying(image_size="32"), "fields: image_size must be a whole number from 1"),
     (saying(semantic_dim=10**4), "fields: semantic_dim must be from 1 to latent_dim 3080, not 10000"),
+    (saying(random=1), "fields: random must be a bool, not 1"),
+    (saying(live="model"), "fields: live must be a Module, not 'model'"),
     (saying(trained_on="faces"), "fields: trained_on must be a TrainedOn, not 'faces'"),
     (saying(solver="fast"), "fields: solver must be a Scheme, not 'fast'"),
-    (saying(describe=lambda self: {"of": ["epsilon"]}), "fields: describe must return texts and numbers"),
+    (saying(describe=lambda self: {"of": ["epsilon"]}), "fields: describe must be texts and numbers"),
     (saying(latent_dim=property(complaining)), "fields: raised RuntimeError: not yet"),
     (saying(__init__=lambda self, path, device: complaining(self)), "__init__: raised RuntimeErr"),
     (saying(__init__=lambda self, path, device: exit()), "__init__: raised SystemExit"),
-    (lambda path, device: nn.Linear(2, 2), "__init__: Linear is not a benchmarks.systems.System"),
+    (lambda path, device: nn.Linear(2, 2), "__init__: returned Linear, not a System"),
 ]  # fmt: skip
 
 

@@ -280,6 +280,13 @@ class Flipped(OfBatch):
         return F.interpolate(code, SIZE).flip(0)
 
 
+class OfPlace(OfBatch):
+    """The first image is what it is alone."""
+
+    def decode(self, code):
+        return F.interpolate(code, SIZE) - 0.1 * torch.arange(len(code)).view(-1, 1, 1, 1)
+
+
 class NotAlone(OfBatch):
     """Fails with one image, as BatchNorm1d does in training."""
 
@@ -340,7 +347,7 @@ class InHalf(Alone):
 @pytest.mark.parametrize(
     ("kind", "note"),
     [
-        *((kind, trial.BATCH) for kind in (OfBatch, Flipped, NotAlone, Squeezes)),
+        *((kind, trial.BATCH) for kind in (OfBatch, Flipped, OfPlace, NotAlone, Squeezes)),
         *((kind, "") for kind in (Alone, Rounds, TiesFlip, InHalf)),
     ],
 )
@@ -367,6 +374,7 @@ def test_a_trial_is_of_nine_images_once_in_a_run(patches):
             assert system.try_on(lambda count: patches.batch(np.arange(min(count, there)))) == ""
         return list(counts)
 
-    assert tried(Batches(), 45) == [4, 1, 1, 3]
-    assert tried(Batches(2), 45) == [2, 2, 1, 1, 2, 1]  # --batch-size holds here too
+    assert tried(Batches(), 45) == [4, 1, 4]
+    assert tried(Batches(2), 45) == [2, 2, 1, 2, 2]  # --batch-size holds here too
+    assert tried(Batches(images=1), 45) == [4, 1, 4]  # that of a CPU does not
     assert tried(Batches(), 1) == [1, 1, 1]
