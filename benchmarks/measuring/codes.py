@@ -16,7 +16,6 @@ What columns of CSV mean, which cells are missing, and of which kind a label is,
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from benchmarks.measuring.request import Answer, Request, answer_of, refusal
 from benchmarks.metrics.codes import schema
 from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, LabelColumns
 from benchmarks.metrics.codes.errors import LISTED, undefined
-from benchmarks.metrics.codes.explain import explained
+from benchmarks.metrics.codes.explain import CodeCase, explained
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.metrics.codes.schema import CodeProtocol
 from benchmarks.metrics.codes.table import NUMBERS, WIDEST, estimates, fields, seconds, shared_by
@@ -145,7 +144,10 @@ def explain_codes(request: Request) -> Explanation:
     """Every metric of the codes of A by every protocol, with the causes of differences."""
     protocols = list(map(schema.named, schema.asked(request.protocol, explain=True)))
     codes, lines = read(request.a, request.b)
-    watched = partial(shown, title="numbers by protocol", unit="numbers")
+
+    def watched(cases: Sequence[CodeCase]) -> Iterator[CodeCase]:
+        return shown(cases, "numbers by protocol", "numbers", len(cases))
+
     wide = codes.values.shape[1] > WIDEST
     left_out = [name for name in NUMBERS if wide and name in schema.BOUND_TO_AXES]
     if left_out:
