@@ -36,9 +36,9 @@ Floats = NDArray[np.floating]
 def nearest(codes: Tensor, training: Tensor, spherical: bool, count: int = CANDIDATES) -> Tensor:
     """Indices N x count of the nearest of the codes M x d of training images, the nearest first.
 
-    The nearest have the largest cosine, or where not `spherical` the least squared distance. It is
-    computed in float64 and rounded to float32: codes at equal distances, as those of tokens often
-    are, are then taken in their order, whatever the processor and the batch.
+    The nearest have the largest cosine or, if not `spherical`, the least squared distance. Both are
+    computed in float64 and rounded to float32, so that codes at equal distances are taken in the order
+    of `training` on every processor and in every batch. Codes of tokens often have equal distances.
     """
     codes, training = codes.double(), training.double()
     if spherical:

@@ -58,7 +58,7 @@ def run(words: list[str], folder: Path, environ: Mapping[str, str], output: Path
 
 
 def forget_examples() -> None:
-    """Drop modules of examples/ that another test has imported: a tutorial's file may have the name of one."""
+    """Drop the modules of examples/ that other tests have imported: a tutorial's file may have the same name."""
     for name, module in list(sys.modules.items()):
         if EXAMPLES in Path(getattr(module, "__file__", None) or "").parents:
             del sys.modules[name]
